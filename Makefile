@@ -1,0 +1,72 @@
+# Two commands: `make book` builds the site, `make test` checks everything. Both set themselves up.
+#
+#   PYTHON=python3.12        another interpreter for the virtual environment
+#   TORCH_ARGS="--index-url <the CPU index that pytorch.org names>"
+#                            torch and torchvision without CUDA: a tenth of the download
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH_ARGS ?=
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+SITE := build/site
+# Nothing here reaches for the network: weights are asked for by name, never fetched by surprise.
+export HF_HUB_OFFLINE := 1
+
+.PHONY: book test slow site notebooks lint lock clean
+
+book: $(INSTALLED)
+	rm -rf $(SITE) && mkdir -p $(SITE)/notebooks
+	cp -r _config.yml _toc.yml book $(SITE)/
+	for notebook in $(NOTEBOOKS); do \
+		echo "running $$notebook" && \
+		$(BIN)/papermill -k python3 --no-progress-bar --log-level ERROR $$notebook $(SITE)/$$notebook || exit 1; \
+	done
+	mkdir -p $(SITE)/book/_generated && $(BIN)/mtlkit coverage --markdown > $(SITE)/book/_generated/status.md
+	$(BIN)/jupyter-book build --all $(SITE) --path-output build >build/book.log 2>&1 || { cat build/book.log; exit 1; }
+	@echo "The book: file://$(CURDIR)/build/_build/html/index.html"
+
+test: $(INSTALLED) lint
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow" --durations=10
+	MTLKIT_RESULTS=$$(mktemp -d) $(BIN)/pytest --nbval --nbval-kernel-name python3 --nbval-cell-timeout 600 \
+		--durations=10 notebooks book
+
+slow: $(INSTALLED)
+	$(BIN)/pytest -n 2 --dist worksteal -m slow --durations=10
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/nbstripout --verify --keep-output --keep-count --extra-keys "$(NOTEBOOK_KEYS)" $(NOTEBOOKS)
+
+# The site from the committed notebooks, warnings as errors; --all because an incremental build hides warnings.
+site: $(INSTALLED)
+	mkdir -p book/_generated && $(BIN)/mtlkit coverage --markdown > book/_generated/status.md
+	$(BIN)/jupyter-book build --all -W --keep-going -n . --path-output build/committed
+
+NOTEBOOK_KEYS := metadata.papermill cell.metadata.papermill cell.metadata.execution metadata.language_info.version
+
+# Runs the notebooks at their defaults and puts them back the way they are committed.
+notebooks: $(INSTALLED)
+	for notebook in $(NOTEBOOKS); do \
+		$(BIN)/papermill -k python3 --no-progress-bar --log-level ERROR $$notebook $$notebook || exit 1; \
+	done
+	$(BIN)/nbstripout --keep-output --keep-count --extra-keys "$(NOTEBOOK_KEYS)" $(NOTEBOOKS)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch torchvision $(TORCH_ARGS)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[test]"
+	touch $@
+
+# Newest versions that pyproject.toml admits, tried in a fresh environment, written down.
+lock:
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/pip install -q -e ".[test]"
+	{ sed -n '/^#/p' constraints.txt; build/lock/bin/pip freeze --exclude mtlkit; } > build/constraints.txt
+	mv build/constraints.txt constraints.txt
+
+clean:
+	rm -rf build _build dist *.egg-info results/smoke

@@ -1,0 +1,271 @@
+"""The command ``mtlkit``."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table as Grid
+
+from mtlkit.errors import InputError
+from mtlkit.papers.printed import SLUGS, printed
+
+app = typer.Typer(
+    help="Multi-task vision, five papers reproduced: printed numbers beside measured ones.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Embedded worlds and your own data.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+console = Console()
+
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+Results = Annotated[Path | None, typer.Option("--results-dir", help="Where records lie.")]
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    global _debug
+    _debug = debug
+
+
+_debug = False
+
+
+@app.command()
+def tables(
+    paper: Annotated[str | None, typer.Argument(help="A paper; all five by default.")] = None, as_json: Json = False
+) -> None:
+    """List the printed tables, and which of them can be run."""
+    from mtlkit.papers import DECLARED
+
+    listing: list[dict[str, Any]] = []
+    for slug in [paper] if paper else SLUGS:
+        runnable = {table.id for table in DECLARED.get(slug, ())}
+        for number, table in printed(slug).tables.items():
+            listing.append(
+                {
+                    "paper": slug,
+                    "table": number,
+                    "title": table.title,
+                    "rows": len(table.rows),
+                    "cells": table.cells,
+                    "runnable": number in runnable,
+                }
+            )
+    if as_json:
+        typer.echo(json.dumps(listing, indent=1))
+        return
+    grid = Grid("paper", "table", "title", "rows", "cells", "run")
+    for line in listing:
+        row = [str(line[key]) for key in ("paper", "table", "title", "rows", "cells")]
+        grid.add_row(*row, "yes" if line["runnable"] else "")
+    console.print(grid)
+
+
+@app.command()
+def run(
+    paper: Annotated[str, typer.Argument(help="A paper's slug, such as nddr.")],
+    table: Annotated[str, typer.Argument(help="A table as the paper numbers it, such as 4.")],
+    row: Annotated[list[str] | None, typer.Argument(help="Rows; all by default.")] = None,
+    profile: Annotated[str, typer.Option(help="smoke, lite or paper.")] = "smoke",
+    dataset: Annotated[str | None, typer.Option(help="An embedded world or a layout: see 'mtlkit data list'.")] = None,
+    data_root: Annotated[Path | None, typer.Option(help="The folder of your own data.")] = None,
+    backbone: Annotated[str | None, typer.Option(help="A timm network, or alexnet.")] = None,
+    weights: Annotated[str | None, typer.Option(help="none, timm or a safetensors file.")] = None,
+    output_stride: Annotated[int | None, typer.Option(help="Pixels a pixel of the last stage stands for.")] = None,
+    image_size: Annotated[tuple[int, int] | None, typer.Option(help="Height and width.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the training images.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Base learning rate.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Such as 0,1,2.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    workers: Annotated[int, typer.Option(help="Processes that read data.")] = 0,
+    retrain: Annotated[bool, typer.Option(help="Train anew where weights are gone.")] = False,
+    checkpoint_seconds: Annotated[float, typer.Option(help="Time between checkpoints.")] = 60.0,
+    results_dir: Results = None,
+    output: Annotated[
+        Literal["text", "csv", "markdown", "json"], typer.Option(help="How the table is printed.")
+    ] = "text",
+) -> None:
+    """Run a table, or find it in the ledger, and print it beside the paper's."""
+    from mtlkit import papers
+    from mtlkit.engine import Where
+    from mtlkit.papers.declaration import Choices
+    from mtlkit.reproduce import reproduce
+
+    choices = Choices.of(
+        profile=profile,
+        dataset=dataset,
+        data_root=data_root,
+        backbone=backbone,
+        weights=weights,
+        output_stride=output_stride,
+        image_size=image_size,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        seeds=_numbers(seeds),
+    )
+    where = Where(
+        device=device,
+        workers=workers,
+        progress=sys.stderr.isatty(),
+        checkpoint_seconds=checkpoint_seconds,
+        retrain=retrain,
+    )
+    _print(reproduce(papers.table(paper, table), choices, where=where, results=results_dir, methods=row), output)
+
+
+@app.command()
+def show(
+    paper: Annotated[str, typer.Argument(help="A paper's slug.")],
+    table: Annotated[str, typer.Argument(help="A table as the paper numbers it.")],
+    results_dir: Results = None,
+    output: Annotated[
+        Literal["text", "csv", "markdown", "json"], typer.Option(help="How the table is printed.")
+    ] = "text",
+) -> None:
+    """Print every column of a table that the ledger knows; nothing is run."""
+    from mtlkit import papers
+    from mtlkit.reproduce import stored
+
+    found = stored(papers.table(paper, table), results_dir)
+    if not found:
+        raise InputError(f"Nothing has been measured yet for table {table} of {paper}: mtlkit run {paper} {table}.")
+    for comparison in found:
+        _print(comparison, output)
+
+
+@app.command()
+def coverage(
+    as_json: Json = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The table of the book's front page.")] = False,
+    results_dir: Results = None,
+) -> None:
+    """Count what is declared, what can be run and what has been measured."""
+    from mtlkit.report.coverage import coverage as count
+    from mtlkit.report.coverage import status
+
+    counted = count(results_dir)
+    if markdown:
+        typer.echo(status(counted))
+        return
+    if as_json:
+        typer.echo(json.dumps(counted, indent=1))
+        return
+    grid = Grid("paper", "table", "rows", "runnable", "cells", "smoke", "lite", "paper")
+    for slug, found in counted["papers"].items():
+        for number, line in found["tables"].items():
+            measured = line["measured"]
+            values = (line["rows"], line["runnable"], line["cells"], *(measured[p] for p in ("smoke", "lite", "paper")))
+            grid.add_row(slug, number, *map(str, values))
+    console.print(grid)
+    systems = counted["systems"]
+    console.print(f"systems that run: {sum(systems.values())} of {len(systems)}")
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check this machine: versions, devices, free disk, a torch and torchvision that do not fit together."""
+    from mtlkit.doctor import examine
+
+    report = examine()
+    if as_json:
+        typer.echo(json.dumps(report, indent=1))
+    else:
+        for name, value in report.items():
+            console.print(f"[bold]{name}[/bold]: {value}", highlight=False)
+    if report["problems"]:
+        raise typer.Exit(1)
+
+
+@data_app.command("list")
+def data_list(as_json: Json = False) -> None:
+    """List embedded worlds and the folder layouts that can be read."""
+    kinds = {
+        "rooms": "embedded world: drawn rooms with classes, depth and surface normals; no download",
+        "folder": "image/ label/ normal/ splits/*.txt: your own data",
+        "npy": "{train,val}/{image,label,depth,normal}/0.npy, ...: the layout multi-task repositories share",
+        "nyuv2": "nyu_depth_v2_labeled.mat with splits.mat and classMapping40.mat: the official files",
+    }
+    if as_json:
+        typer.echo(json.dumps(kinds, indent=1))
+        return
+    for name, what in kinds.items():
+        console.print(f"[bold]{name:8}[/bold] {what}", highlight=False)
+
+
+@data_app.command("make")
+def data_make(
+    world: Annotated[str, typer.Argument(help="An embedded world: rooms.")],
+    folder: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
+    train: Annotated[int, typer.Option(min=1)] = 64,
+    val: Annotated[int, typer.Option(min=1)] = 32,
+    size: Annotated[tuple[int, int], typer.Option(help="Height and width.")] = (64, 80),
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Draw an embedded world into a folder."""
+    from mtlkit.errors import unknown
+    from mtlkit.worlds import rooms
+
+    if world != "rooms":
+        raise unknown("embedded world", world, ["rooms"])
+    rooms.write(folder, seed=seed, train=train, val=val, size=size)
+    typer.echo(f"{train} training and {val} test rooms in {folder}; read them with --dataset npy --data-root {folder}")
+
+
+@data_app.command("check")
+def data_check(
+    layout: Annotated[str, typer.Argument(help="folder, npy or nyuv2.")],
+    root: Annotated[Path, typer.Argument(help="The data set's folder.")],
+) -> None:
+    """Read every sample of both splits and name the first fault."""
+    from mtlkit.data import LAYOUTS
+    from mtlkit.errors import unknown
+
+    if layout not in LAYOUTS:
+        raise unknown("layout", layout, LAYOUTS)
+    for split in ("train", "val"):
+        dataset = LAYOUTS[layout](root, split)
+        for index in range(len(dataset)):
+            dataset[index]
+        typer.echo(
+            f"{split}: {len(dataset)} samples, {len(dataset.classes)} classes, fingerprint {dataset.fingerprint()}"
+        )
+
+
+def _numbers(text: str | None) -> list[Any] | None:
+    if text is None:
+        return None
+    return [int(part) if part.strip().isdigit() else part for part in text.split(",")]
+
+
+def _print(comparison: Any, output: str) -> None:
+    if output == "json":
+        head, *lines = comparison.records()
+        typer.echo(
+            json.dumps({"caption": comparison.caption, "columns": head, "rows": lines}, ensure_ascii=False, indent=1)
+        )
+    else:
+        typer.echo(getattr(comparison, output)())
+
+
+def main() -> None:
+    """The command line: one sentence and exit status 2 for anything a user can put right."""
+    try:
+        app()
+    except InputError as error:
+        if _debug:
+            raise
+        typer.echo(f"Error: {error}", err=True)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

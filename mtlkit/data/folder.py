@@ -1,0 +1,159 @@
+"""Plain folders of pictures: one file a sample and target, lists of names, and a table of classes.
+
+::
+
+    image/NAME.jpg (or .png)  RGB
+    label/NAME.png            class ids, 8 bit, 255 = ignore
+    normal/NAME.png           RGB or palette: round((n + 1) / 2 * 255), (0, 0, 0) = no value;
+                              x to the right, y up, z from the scene towards the camera
+    splits/train.txt, val.txt one NAME a line
+    classes.txt               "id name" a line, ids from 0 without a gap
+
+Other folders (``depth/``) and files are left alone.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torchvision import tv_tensors
+
+from mtlkit.data.samples import IGNORE, Normals, Sample, Split, checked, digest, unit
+from mtlkit.errors import InputError
+
+_FOLDERS = {"segmentation": "label", "normals": "normal"}
+_SUFFIXES = {"image": (".jpg", ".jpeg", ".png")}
+
+
+class Folder:
+    """One split of a data set in the plain layout (see the module).
+
+    Names and files are checked once, here; what is in a file when its sample is read.
+
+    Args:
+        root: the folder that holds ``image/``, ``splits/`` and the others.
+        split: which list of ``splits/`` to read.
+        tasks: the targets to read; the folders of other tasks may be absent.
+
+    Raises:
+        InputError: the folder, the list or ``classes.txt`` is missing or empty, or a listed name has no file.
+            Reading a sample: a file is no picture, has another size than its image, or holds an unknown class id.
+    """
+
+    def __init__(self, root: Path, split: Split, tasks: Sequence[str] = ("segmentation", "normals")) -> None:
+        self._root = Path(root)
+        self.tasks = checked(self._root, split, tasks, _FOLDERS)
+        self.classes = read_classes(self._root / "classes.txt")
+        self._list = f"splits/{split}.txt"
+        self._names: list[str] = []
+        self._files: dict[str, list[str]] = {}
+        self._find()
+
+    def _find(self) -> None:
+        lines = _lines(self._root / self._list, "the names of the split's samples, one a line")
+        if not lines:
+            raise InputError(f"{self._root / self._list} is empty; it needs the names of the split's samples.")
+        self._names = [name for _, name in lines]
+        for folder in ("image", *(_FOLDERS[task] for task in self.tasks)):
+            suffixes = _SUFFIXES.get(folder, (".png",))
+            if not (self._root / folder).is_dir():
+                raise InputError(f"There is no folder {self._root / folder}; it should hold a file for every sample.")
+            # One listing instead of a look-up a name: thousands of look-ups are slow on network drives.
+            there = {path.stem: path.name for path in (self._root / folder).iterdir() if path.suffix in suffixes}
+            for number, name in lines:
+                if name not in there:
+                    raise InputError(
+                        f"{self._root / self._list}, line {number}, lists {name!r}, "
+                        f"but there is no {folder}/{name}{' or '.join(suffixes)}."
+                    )
+            self._files[folder] = [f"{folder}/{there[name]}" for name in self._names]
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, index: int) -> Sample:
+        image = self._picture("image", index, "RGB")
+        sample: Sample = {"image": tv_tensors.Image(torch.from_numpy(image).permute(2, 0, 1).contiguous())}
+        if "segmentation" in self.tasks:
+            sample["segmentation"] = tv_tensors.Mask(torch.from_numpy(self._label(index, image.shape)))
+        if "normals" in self.tasks:
+            sample["normals"] = self._normals(index, image.shape)
+        return sample
+
+    def name_of(self, index: int) -> str:
+        """The name in the split's list."""
+        return self._names[index]
+
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits over the split's list, the classes, and its samples' images and targets."""
+        names = set(self._names)
+        there = [
+            f"{folder}/{path.name}"
+            for folder in ("image", "label", "normal", "depth")
+            if (self._root / folder).is_dir()
+            for path in (self._root / folder).iterdir()
+            if path.stem in names
+        ]
+        return digest(self._root, ["classes.txt", self._list, *there])
+
+    def _label(self, index: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        label = self._picture("label", index, None, shape)
+        wrong = label[(label >= len(self.classes)) & (label != IGNORE)]
+        if wrong.size:
+            raise InputError(
+                f"{self._root / self._files['label'][index]} holds the class id {wrong.max()}; classes.txt has "
+                f"0 to {len(self.classes) - 1}, and {IGNORE} means ignore."
+            )
+        return label
+
+    def _normals(self, index: int, shape: tuple[int, ...]) -> Normals:
+        encoded = torch.from_numpy(self._picture("normal", index, "RGB", shape)).permute(2, 0, 1).float().contiguous()
+        return unit((encoded * (2 / 255) - 1) * (encoded.sum(dim=0) > 0))
+
+    def _picture(
+        self, folder: str, index: int, mode: str | None, shape: tuple[int, ...] | None = None
+    ) -> NDArray[np.uint8]:
+        """A picture as an array ``(H, W, 3)``, or ``(H, W)`` of 8-bit ids where ``mode`` is None."""
+        path = self._root / self._files[folder][index]
+        try:
+            with Image.open(path) as picture:
+                if mode is None and picture.mode not in ("L", "P"):
+                    raise InputError(f"{path} has the pixel mode {picture.mode}; class ids need an 8-bit grey PNG.")
+                pixels = np.array(picture if mode is None else picture.convert(mode))
+        except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files
+            raise InputError(f"{path} cannot be read as a picture ({error}); copy or write it again.") from error
+        if shape is not None and pixels.shape[:2] != shape[:2]:
+            raise InputError(
+                f"{path} is {pixels.shape[1]} x {pixels.shape[0]} pixels, but its image "
+                f"{self._files['image'][index]} is {shape[1]} x {shape[0]}; they must agree."
+            )
+        return pixels
+
+
+def read_classes(path: Path) -> tuple[str, ...]:
+    """The names in a ``classes.txt`` ("id name" a line, ids from 0 without a gap).
+
+    Raises:
+        InputError: the file is missing or empty, or a line does not carry the next id and a name.
+    """
+    names: list[str] = []
+    for number, line in _lines(path, 'a line "id name" for every class'):
+        identifier, _, name = line.partition(" ")
+        if identifier != str(len(names)) or not name.strip():
+            raise InputError(f"{path}, line {number}, is {line!r}; it should be {len(names)} and a name.")
+        names.append(name.strip())
+    if not names:
+        raise InputError(f'{path} is empty; it needs a line "id name" for every class.')
+    return tuple(names)
+
+
+def _lines(path: Path, holds: str) -> list[tuple[int, str]]:
+    """The lines that are not blank, with their numbers from 1."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"There is no {path}; it should hold {holds}.") from error
+    return [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]

@@ -1,0 +1,176 @@
+"""Arrays as the multi-task repositories share them: ``{train,val}/{image,label,normal}/{0..n-1}.npy``.
+
+The layout of lorenmt/mtan, used by LibMTL, auto-lambda and others for NYU v2 at 288 x 384 with 13 classes: images
+``(H, W, 3)`` float in [0, 1] (or uint8), labels ``(H, W)`` with -1 for void, normals ``(H, W, 3)`` with the zero
+vector where there is no value. ``depth/`` is left alone.
+
+**Axes of the normals.** mtan's preparing code is lost, but its author says that its normals were taken straight
+from the maps published at cs.nyu.edu/~deigen/dnl (lorenmt/mtan, issue 10): x to the right, y *away* from the camera,
+z up. That is how files without a ``world.json`` are read. Data that says otherwise does so there, under ``axes``.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision import tv_tensors
+
+from mtlkit.data.samples import IGNORE, Normals, Sample, Split, checked, digest, unit
+from mtlkit.errors import InputError, unknown
+
+CLASSES: tuple[str, ...] = (
+    *("bed", "books", "ceiling", "chair", "floor", "furniture", "objects"),
+    *("picture", "sofa", "table", "tv", "wall", "window"),
+)
+"""The 13 classes of NYU v2 (Couprie et al., 2013) in the order of their ids."""
+
+PUBLISHED_AXES = "x right, y away from the camera, z up"
+CANONICAL_AXES = "x right, y up, z towards the camera"
+
+_FOLDERS = {"segmentation": "label", "normals": "normal"}
+
+
+class Npy:
+    """One split of a data set of numbered arrays (see the module).
+
+    Float images become 8 bit, as every data set's are in memory.
+
+    Args:
+        root: the folder that holds ``train/``, ``val/`` and perhaps ``world.json``.
+        split: train or val.
+        tasks: the targets to read; the folders of other tasks may be absent.
+
+    Raises:
+        InputError: a folder is missing or empty, a number is missing, or ``world.json`` names unknown axes.
+            Reading a sample: a file is no array of the right shape or range, or holds an unknown class id.
+    """
+
+    classes = CLASSES
+
+    def __init__(self, root: Path, split: Split, tasks: Sequence[str] = ("segmentation", "normals")) -> None:
+        self._root = Path(root)
+        self._split: str = split
+        self.tasks = checked(self._root, split, tasks, _FOLDERS)
+        self._axes = _axes(self._root / "world.json")
+        self._length = 0
+        for folder in ("image", *(_FOLDERS[task] for task in self.tasks)):
+            there = self._numbers(folder)
+            self._length = self._length or max(there, default=-1) + 1
+            if not self._length:
+                raise InputError(f"{self._root / split / folder} holds no array; its files are 0.npy, 1.npy and so on.")
+            missing = next((number for number in range(self._length) if number not in there), None)
+            if missing is not None:
+                raise InputError(
+                    f"{self._path(folder, missing)} is missing; the files of this split are numbered from 0 to "
+                    f"{self._length - 1} without a gap."
+                )
+
+    def _path(self, folder: str, index: int) -> Path:
+        return self._root / self._split / folder / f"{index}.npy"
+
+    def _numbers(self, folder: str) -> set[int]:
+        path = self._root / self._split / folder
+        if not path.is_dir():
+            raise InputError(f"There is no folder {path}; it should hold 0.npy, 1.npy and so on.")
+        return {int(file.stem) for file in path.glob("*.npy") if file.stem.isdecimal()}
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < self._length:
+            raise IndexError(index)
+        image = self._image(index)
+        sample: Sample = {"image": image}
+        if "segmentation" in self.tasks:
+            sample["segmentation"] = self._label(index, image.shape)
+        if "normals" in self.tasks:
+            sample["normals"] = self._normals(index, image.shape)
+        return sample
+
+    def name_of(self, index: int) -> str:
+        """The number of the sample's files."""
+        return str(index)
+
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits over ``world.json`` and all arrays of the split."""
+        arrays = [
+            f"{self._split}/{folder}/{number}.npy"
+            for folder in ("image", "label", "normal", "depth")
+            if (self._root / self._split / folder).is_dir()
+            for number in self._numbers(folder)
+        ]
+        world = ["world.json"] if (self._root / "world.json").is_file() else []
+        return digest(self._root, [*world, *arrays])
+
+    def _image(self, index: int) -> Tensor:
+        pixels = self._load("image", index, 3)
+        if pixels.dtype != np.uint8:
+            self._within("image", index, pixels, 0.0, 1.0)
+            pixels = np.rint(pixels * 255).astype(np.uint8)
+        image: Tensor = tv_tensors.Image(torch.from_numpy(pixels).permute(2, 0, 1).contiguous())
+        return image
+
+    def _label(self, index: int, shape: Sequence[int]) -> Tensor:
+        label = self._load("label", index, 1, shape)
+        wrong = label[~np.isin(label, np.arange(-1, len(self.classes)))]
+        if wrong.size:
+            raise InputError(
+                f"{self._path('label', index)} holds the class id {wrong[0]}; valid are 0 to {len(self.classes) - 1}, "
+                "and -1 for void."
+            )
+        mask: Tensor = tv_tensors.Mask(torch.from_numpy(np.where(label < 0, IGNORE, label).astype(np.uint8)))
+        return mask
+
+    def _normals(self, index: int, shape: Sequence[int]) -> Normals:
+        vectors = self._load("normal", index, 3, shape)
+        self._within("normal", index, vectors, -1.01, 1.01)  # rounding to 8 bit overshoots by 1/127
+        x, y, z = torch.from_numpy(vectors.astype(np.float32)).unbind(-1)
+        return unit(torch.stack((x, y, z) if self._axes == CANONICAL_AXES else (x, z, -y)))
+
+    def _load(self, folder: str, index: int, channels: int, shape: Sequence[int] | None = None) -> NDArray[Any]:
+        """An array ``(H, W, 3)`` or, with one channel, ``(H, W)``, of the image's height and width."""
+        path = self._path(folder, index)
+        try:
+            array: NDArray[Any] = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(f"{path} cannot be read as an array ({error}); copy or write it again.") from error
+        if channels == 1 and array.ndim == 3 and array.shape[2] == 1:
+            array = array[..., 0]
+        size = "(height, width)" if shape is None else f"({shape[-2]}, {shape[-1]})"
+        trailing = () if channels == 1 else (channels,)
+        if array.ndim != 2 + len(trailing) or array.shape[2:] != trailing or array.dtype.kind not in "iuf":
+            right = False
+        else:
+            right = shape is None or array.shape[:2] == tuple(shape[-2:])
+        if not right:
+            raise InputError(
+                f"{path} is an array {array.shape} of {array.dtype}; it should be {size}"
+                f"{f' x {channels} channels' if trailing else ''} of numbers."
+            )
+        return array
+
+    def _within(self, folder: str, index: int, array: NDArray[Any], low: float, high: float) -> None:
+        least, most = array.min(), array.max()
+        if not (least >= low and most <= high):  # written so that NaN fails too
+            raise InputError(
+                f"{self._path(folder, index)} holds values from {least:.4g} to {most:.4g}; they should lie between "
+                f"{low:.0f} and {high:.0f}."
+            )
+
+
+def _axes(world: Path) -> str:
+    if not world.is_file():
+        return PUBLISHED_AXES
+    try:
+        axes = str(json.loads(world.read_text(encoding="utf-8")).get("axes", PUBLISHED_AXES))
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"{world} is not a JSON object ({error}); write the data set again.") from error
+    if axes not in (PUBLISHED_AXES, CANONICAL_AXES):
+        raise unknown(f"system of axes in {world}", axes, (PUBLISHED_AXES, CANONICAL_AXES))
+    return axes

@@ -1,0 +1,173 @@
+"""What the data room hands on: samples, batches, and surface normals that transforms turn correctly.
+
+**Camera frame.** In memory every surface normal is a unit vector in one canonical frame: x to the right, y up,
+z from the scene towards the camera (a wall seen head-on is ``(0, 0, 1)``, a floor ``(0, 1, 0)``). Every data
+set's own encoding is undone when it is read. The zero vector means "no value".
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
+
+from mtlkit.errors import InputError, unknown
+
+Split = Literal["train", "val"]
+
+IGNORE = 255
+"""The class id of pixels that nobody labelled."""
+
+Sample = dict[str, Tensor]
+"""``image`` (a ``tv_tensors.Image``, uint8, ``(3, H, W)``) and, for every task it is labelled for, the target
+under the task's name: ``segmentation`` (``tv_tensors.Mask``, uint8, ``(H, W)``, :data:`IGNORE` for void) or
+``normals`` (:class:`Normals`)."""
+
+
+class Normals(tv_tensors.TVTensor):  # type: ignore[misc]
+    """A map of surface normals, float32 ``(3, H, W)``: unit vectors in the canonical frame, zero where unknown."""
+
+    def __new__(cls, data: Any) -> "Normals":
+        """``data`` as it is; see :func:`unit` for vectors of any length."""
+        tensor: Normals = torch.as_tensor(data, dtype=torch.float32).as_subclass(cls)
+        return tensor
+
+
+# torchvision wraps the results of its own classes' kernels only: each kernel here must hand back Normals itself, or
+# the next transform would treat the directions as a picture.
+
+
+@v2.functional.register_kernel(functional=F.horizontal_flip, tv_tensor_cls=Normals)  # type: ignore[untyped-decorator]
+def _flip(normals: Tensor) -> Normals:
+    # A mirror turns the scene's left into its right: positions swap and so does the sign of x.
+    return Normals(normals.flip(-1) * torch.tensor([-1.0, 1.0, 1.0], device=normals.device).view(3, 1, 1))
+
+
+@v2.functional.register_kernel(functional=F.resize, tv_tensor_cls=Normals)  # type: ignore[untyped-decorator]
+def _resize(normals: Tensor, size: list[int], **_: Any) -> Normals:
+    # Nearest: a mean of two unit vectors across an edge is a direction that no surface there has. "Exact": the
+    # plain mode takes the corner of each output pixel, up to half a pixel off the image's bilinear grid.
+    nearest = v2.InterpolationMode.NEAREST_EXACT
+    return Normals(F.resize(normals.as_subclass(Tensor), size, interpolation=nearest, antialias=False))
+
+
+@v2.functional.register_kernel(functional=F.crop, tv_tensor_cls=Normals)  # type: ignore[untyped-decorator]
+def _crop(normals: Tensor, top: int, left: int, height: int, width: int) -> Normals:
+    return Normals(F.crop(normals.as_subclass(Tensor), top, left, height, width))
+
+
+@v2.functional.register_kernel(functional=F.pad, tv_tensor_cls=Normals)  # type: ignore[untyped-decorator]
+def _pad(normals: Tensor, padding: list[int], **_: Any) -> Normals:
+    return Normals(F.pad(normals.as_subclass(Tensor), padding, fill=0))  # the zero vector: no value
+
+
+def unit(vectors: Tensor, least: float = 0.1) -> Normals:
+    """Vectors ``(3, H, W)`` of the canonical frame at unit length; those shorter than ``least`` are no value (zero).
+
+    Stored normals are short by rounding, and much shorter only where a map was averaged across its holes.
+    """
+    vectors = vectors.float()
+    length = vectors.square().sum(dim=0).sqrt_()
+    return Normals(vectors * torch.where(length < least, 0.0, 1 / length))
+
+
+class DataSet(Protocol):
+    """One split of a data set, read lazily. ``len``, ``[index] -> Sample``, and what it is."""
+
+    classes: tuple[str, ...]
+    tasks: tuple[str, ...]
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> Sample: ...
+    def name_of(self, index: int) -> str:
+        """The sample's name as its data set calls it (a file stem or a frame number), for messages and pages."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits of what the split's files hold, the same on every machine and for any tasks."""
+        ...
+
+
+def checked(root: Path, split: str, tasks: Sequence[str], readable: Iterable[str]) -> tuple[str, ...]:
+    """``tasks`` as a tuple, once the folder, the split and every task's name are known to be good.
+
+    Raises:
+        InputError: ``root`` is no folder, ``split`` is neither train nor val, or a task is not ``readable``.
+    """
+    if not root.is_dir():
+        raise InputError(f"There is no folder {root}; give the data set's root folder.")
+    if split not in ("train", "val"):
+        raise unknown("split", split, ("train", "val"))
+    for task in tasks:
+        if task not in set(readable):
+            raise unknown("task in this data set", task, readable)
+    return tuple(tasks)
+
+
+def digest(root: Path, files: Iterable[str], blocks: int = 1, block: int = 1 << 16) -> str:
+    """Twelve hexadecimal digits over the relative names, sizes and ``blocks`` evenly spaced blocks of ``files``.
+
+    Cheap rather than complete: a file changed only between its blocks, at the same size, keeps the digest.
+    """
+    sha = hashlib.sha256()
+    for name in sorted(files):
+        path = root / name
+        size = path.stat().st_size
+        sha.update(f"{name}\0{size}\0".encode())
+        with path.open("rb") as file:
+            for number in range(blocks):
+                file.seek(number * max(size - block, 0) // max(blocks - 1, 1))
+                sha.update(file.read(block))
+    return sha.hexdigest()[:12]
+
+
+@dataclass
+class Batch:
+    """Images and, for every task, its targets and the rows of the batch that carry them.
+
+    A sample without a task's label adds nothing to that task: partly labelled data and several data sets in one
+    batch are the same mechanism.
+
+    Attributes:
+        images: float32 ``(N, 3, H, W)`` in ``[0, 1]``, RGB.
+        targets: task -> targets of the labelled samples, stacked, ``(n, ...)`` with ``n <= N``.
+        rows: task -> int64 ``(n,)``, the row of ``images`` each target belongs to.
+    """
+
+    images: Tensor
+    targets: dict[str, Tensor]
+    rows: dict[str, Tensor]
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """This batch on ``device``; the copies do not wait for each other."""
+        return Batch(
+            self.images.to(device, non_blocking=True),
+            {task: target.to(device, non_blocking=True) for task, target in self.targets.items()},
+            {task: rows.to(device, non_blocking=True) for task, rows in self.rows.items()},
+        )
+
+    def pin_memory(self) -> "Batch":
+        """Called by torch's data loader when asked to pin."""
+        return Batch(
+            self.images.pin_memory(),
+            {task: target.pin_memory() for task, target in self.targets.items()},
+            {task: rows.pin_memory() for task, rows in self.rows.items()},
+        )
+
+
+def collate(samples: list[Sample]) -> Batch:
+    """Samples of equal size as one :class:`Batch`; images become float in ``[0, 1]``."""
+    images = torch.stack([sample["image"].as_subclass(Tensor) for sample in samples]).float().div_(255)
+    tasks = sorted({name for sample in samples for name in sample if name != "image"})
+    rows = {task: [row for row, sample in enumerate(samples) if task in sample] for task in tasks}
+    return Batch(
+        images,
+        {task: torch.stack([samples[row][task].as_subclass(Tensor) for row in rows[task]]) for task in tasks},
+        {task: torch.tensor(rows[task]) for task in tasks},
+    )

@@ -1,0 +1,101 @@
+"""Joint transforms: image, class map and normals of a sample stay on the same pixels.
+
+Images are resized bilinearly with antialiasing, targets by the nearest pixel *centre*, so both sample the same
+grid; a normal keeps its direction when a picture is scaled and cropped (what changes is the apparent focal length).
+"""
+
+from collections.abc import Callable
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
+
+from mtlkit.data.samples import IGNORE, Sample
+from mtlkit.errors import InputError
+from mtlkit.values import Value
+
+
+class Augmentation(Value):
+    """Random scale, crop, colours and mirror; called with a sample, it draws from torch's CPU generator.
+
+    The defaults are those of NDDR-CNN's official code (``util/img_encoder_mt.py`` of ethanygao/NDDR-CNN) but for the
+    size. A sample smaller than the crop is padded at the bottom and the right.
+
+    Attributes:
+        size: height and width of the crop, in pixels.
+        scale_min, scale_max: the picture is scaled by a factor drawn uniformly between them.
+        flip: probability of a mirror, which also turns the x of normals round.
+        jitter: brightness, contrast and saturation are multiplied by factors drawn from ``1 - jitter .. 1 + jitter``.
+        fill: colour of padded pixels, 8-bit RGB; the mean of ImageNet, so that it is about 0 once normalised.
+            Padded targets are void.
+    """
+
+    size: tuple[int, int]
+    scale_min: float = 0.5
+    scale_max: float = 1.5
+    flip: float = Field(default=0.5, ge=0, le=1)
+    jitter: float = Field(default=0.0, ge=0, lt=1)
+    fill: tuple[int, int, int] = (124, 116, 104)
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Augmentation":
+        if min(self.size) < 1:
+            raise InputError(f"The crop size {self.size} is impossible; give a height and a width of at least 1 pixel.")
+        if not 0 < self.scale_min <= self.scale_max:
+            raise InputError(
+                f"Scales from {self.scale_min:g} to {self.scale_max:g} are impossible; "
+                "scale_min must be above 0 and at most scale_max."
+            )
+        return self
+
+    def __call__(self, sample: Sample) -> Sample:
+        """A new sample of :attr:`size`; four draws, and more where colours change."""
+        scale, down, right, mirror = torch.rand(4).tolist()
+        scale = self.scale_min + (self.scale_max - self.scale_min) * scale
+        height, width = (max(1, round(side * scale)) for side in sample["image"].shape[-2:])
+        sample = resized(sample, (height, width))
+        top = int(down * (max(0, height - self.size[0]) + 1))
+        left = int(right * (max(0, width - self.size[1]) + 1))
+        crop = min(height, self.size[0]), min(width, self.size[1])
+        sample = _each(sample, lambda value: F.crop(value, top, left, *crop))
+        if crop != self.size:
+            padding = [0, 0, self.size[1] - crop[1], self.size[0] - crop[0]]
+            sample = _each(sample, lambda value: F.pad(value, padding, fill=self._fill(value)))
+        if mirror < self.flip:
+            sample = _each(sample, F.horizontal_flip)
+        if self.jitter:
+            colours = v2.ColorJitter(brightness=self.jitter, contrast=self.jitter, saturation=self.jitter)
+            sample["image"] = colours(sample["image"])
+        return sample
+
+    def _fill(self, value: Tensor) -> list[int] | int:
+        return list(self.fill) if isinstance(value, tv_tensors.Image) else IGNORE
+
+
+def resized(sample: Sample, size: tuple[int, int]) -> Sample:
+    """The sample at ``size`` (height, width): for evaluation at another size than the pictures have.
+
+    Targets follow the image, so scores are taken at the resized size; a table that scores at the original size
+    gives the network original pictures.
+    """
+    if tuple(sample["image"].shape[-2:]) == tuple(size):
+        return dict(sample)
+    return _each(sample, lambda value: _resized(value, size))
+
+
+def _resized(value: Tensor, size: tuple[int, int]) -> Tensor:
+    if isinstance(value, tv_tensors.Mask):
+        # torchvision's own kernel for masks takes corners, up to half a pixel off the image's grid.
+        plain = value.as_subclass(Tensor)[None]
+        nearest = F.resize(plain, list(size), interpolation=v2.InterpolationMode.NEAREST_EXACT, antialias=False)
+        mask: Tensor = tv_tensors.Mask(nearest[0])
+        return mask
+    resized: Tensor = F.resize(value, list(size), interpolation=v2.InterpolationMode.BILINEAR, antialias=True)
+    return resized
+
+
+def _each(sample: Sample, transform: Callable[[Tensor], Tensor]) -> Sample:
+    return {name: transform(value) for name, value in sample.items()}

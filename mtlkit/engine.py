@@ -1,0 +1,201 @@
+"""Walks the graph of runs: what an evaluation needs is trained first, what the ledger has is skipped."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from lightning.fabric import Fabric
+
+from mtlkit import evaluation
+from mtlkit.data.sampling import eval_loader, loader
+from mtlkit.errors import InputError
+from mtlkit.ledger import Ledger, Record, hardware
+from mtlkit.network import Network, parameter_count
+from mtlkit.runs import Constant, Evaluation, Standard, Training
+from mtlkit.training import train
+from mtlkit.trunks import Fused
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where and how visibly runs happen; none of it changes what a run is.
+
+    Attributes:
+        device: one of :data:`DEVICES`; ``auto`` takes CUDA, then MPS, then the CPU.
+        workers: processes that read data beside the training.
+        progress: whether trainings show a bar.
+        checkpoint_seconds: time between two checkpoints of a training.
+        retrain: whether a training whose weights are gone may be run anew.
+    """
+
+    device: str = "auto"
+    workers: int = 0
+    progress: bool = True
+    checkpoint_seconds: float = 60.0
+    retrain: bool = False
+
+    def fabric(self, precision: str = "32-true") -> Fabric:
+        """Lightning's Fabric on the device.
+
+        Raises:
+            InputError: when this machine has no such device.
+        """
+        available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+        if self.device not in DEVICES:
+            raise InputError(f"There is no device {self.device!r}; valid are {', '.join(DEVICES)}.")
+        if self.device != "auto" and not available[self.device]:
+            raise InputError(f"This machine has no {self.device} device; device=auto takes the best there is.")
+        accelerator = next(name for name, there in available.items() if there) if self.device == "auto" else self.device
+        return Fabric(accelerator=accelerator, devices=1, precision=precision)  # type: ignore[arg-type]
+
+
+def title(training: Training) -> str:
+    """A training in a few words, for progress bars."""
+    tasks = "+".join(task.name for task in training.network.tasks)
+    sharing = training.network.sharing
+    how = sharing.unit.kind if isinstance(sharing, Fused) else "shared" if "+" in tasks else "single"
+    return f"{training.network.backbone} {how} {tasks} seed {training.seed}"
+
+
+class Engine:
+    """Runs evaluations and the trainings they need, each at most once for a ledger."""
+
+    def __init__(self, ledger: Ledger, where: Where | None = None):
+        self.ledger = ledger
+        self.where = where or Where()
+
+    def pending(self, evaluations: Iterable[Evaluation]) -> list[Training]:
+        """The trainings that :meth:`run` would have to do, prerequisites first, each once."""
+        order: dict[str, Training] = {}
+
+        def visit(training: Training) -> None:
+            if training.identity in order or self.ledger.find("training", training.identity):
+                return
+            for need in training.needs:
+                visit(need)
+            order[training.identity] = training
+
+        for evaluation_ in evaluations:
+            if not self.ledger.find("evaluation", evaluation_.identity):
+                for need in evaluation_.needs:
+                    visit(need)
+        return list(order.values())
+
+    def run(self, evaluations: Iterable[Evaluation]) -> dict[str, Record]:
+        """Identity -> record of every evaluation, from the ledger or run now."""
+        records = {}
+        for value in evaluations:
+            identity = value.identity
+            record = self.ledger.find("evaluation", identity)
+            if record is None:
+                for need in value.needs:
+                    self.train(need)
+                with self.ledger.lock(identity):
+                    record = self.ledger.find("evaluation", identity) or self._evaluate(value)
+            records[identity] = record
+        return records
+
+    def train(self, training: Training) -> Record:
+        """The training's record, from the ledger or after training it and whatever it starts from."""
+        identity = training.identity
+        if record := self.ledger.find("training", identity):
+            return record
+        for need in training.needs:
+            self.train(need)
+        with self.ledger.lock(identity):
+            return self.ledger.find("training", identity) or self._train(training)
+
+    def network(self, training: Training) -> Network:
+        """The trained network, in evaluation mode on the CPU.
+
+        Raises:
+            WeightsMissing: when its weights are no longer kept and :attr:`Where.retrain` is off.
+        """
+        record = self.train(training)
+        if self.where.retrain and not self.ledger.weights_path(training.identity).exists():
+            with self.ledger.lock(training.identity):
+                record = self._train(training)
+        network = training.network.network(weights=False)
+        network.load_state_dict(self.ledger.load_weights(training.identity, record.weights or ""))
+        return network.eval()
+
+    def _start(self, training: Training) -> Network:
+        torch.manual_seed(training.seed)
+        network = training.network.network(weights=not training.starts)
+        for task, start in training.starts.items():
+            network.load_single_task(task, self.network(start).state_dict())
+        return network
+
+    def _train(self, training: Training) -> Record:
+        recipe, data = training.recipe, training.data
+        fabric = self.where.fabric(recipe.precision)
+        dataset = data.split("train", tuple(task.name for task in training.network.tasks))
+        network = self._start(training)
+        checkpoint = self.ledger.checkpoint(training.identity)
+        history, timing = train(
+            network,
+            lambda first: loader(
+                dataset,
+                recipe.augmentation,
+                batch_size=recipe.batch_size,
+                steps=recipe.steps * recipe.accumulate,
+                start_step=first,
+                seed=training.seed,
+                workers=self.where.workers,
+                pin=fabric.device.type == "cuda",
+            ),
+            recipe,
+            seed=training.seed,
+            fabric=fabric,
+            checkpoint=checkpoint,
+            checkpoint_seconds=self.where.checkpoint_seconds,
+            title=title(training) if self.where.progress else None,
+        )
+        record = self.ledger.write(
+            Record(
+                kind="training",
+                identity=training.identity,
+                settings=training.canonical(),
+                history=history,
+                timing=timing,
+                data={
+                    "train_images": len(dataset),
+                    "images_seen": training.images_seen,
+                    "parameters": parameter_count(network),
+                },
+                weights=self.ledger.save_weights(training.identity, network.state_dict()),
+                hardware=hardware(fabric.device),
+            )
+        )
+        checkpoint.unlink(missing_ok=True)
+        return record
+
+    def _evaluate(self, value: Evaluation) -> Record:
+        data = value.data
+        if isinstance(value, Standard):
+            tasks = tuple(task.name for task in value.subject.network.tasks)
+            test = data.split("val", tasks)
+            precision, batch_size = value.subject.recipe.precision, value.subject.recipe.batch_size
+            fabric = self.where.fabric(precision)
+            batches = eval_loader(test, data.size, batch_size, self.where.workers)
+            metrics = evaluation.standard(self.network(value.subject), batches, fabric)
+        elif isinstance(value, Constant):
+            tasks = tuple(task.name for task in value.tasks)
+            test = data.split("val", tasks)
+            fabric = self.where.fabric()
+            train_batches = eval_loader(data.split("train", tasks), data.size, 8, self.where.workers)
+            metrics = evaluation.constant(
+                value.tasks, train_batches, eval_loader(test, data.size, 8, self.where.workers)
+            )
+        return self.ledger.write(
+            Record(
+                kind="evaluation",
+                identity=value.identity,
+                settings=value.canonical(),
+                metrics=metrics,
+                data={"test_images": len(test), "classes": len(test.classes)},
+                hardware=hardware(fabric.device),
+            )
+        )

@@ -1,0 +1,39 @@
+"""Errors that a user can act on: one sentence that says what is wrong, where, and what would be right."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(Exception):
+    """Something the user gave cannot be used. The message is one sentence.
+
+    IPython asks an exception for ``_render_traceback_``; answering with the sentence alone keeps the notebook
+    cell (and papermill's stderr) free of a stack that says nothing about the input.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"{type(self).__name__}: {self}"]
+
+
+class TrainingDiverged(InputError):
+    """A loss became infinite or not a number; the last good checkpoint is kept."""
+
+
+class WeightsMissing(InputError):
+    """A run needs the weights of an earlier training that the cache no longer holds."""
+
+
+def suggestion(name: str, choices: Iterable[str]) -> str:
+    """The end of a sentence about an unknown name: the nearest valid ones, or all of them when few."""
+    known = sorted(map(str, choices))
+    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.6)
+    if near:
+        return f"did you mean {' or '.join(repr(n) for n in near)}?"
+    if len(known) <= 12:
+        return f"valid are {', '.join(known)}."
+    return f"{len(known)} names are valid, none of them similar."
+
+
+def unknown(what: str, name: object, choices: Iterable[str]) -> InputError:
+    """An :class:`InputError` for a name that is not among ``choices``, with the nearest valid ones."""
+    return InputError(f"There is no {what} {str(name)!r}; {suggestion(str(name), choices)}")

@@ -1,0 +1,38 @@
+"""DeepLab's large-field-of-view head."""
+
+from typing import Literal
+
+from mtlkit.heads.dense import DenseHead, convolution
+from mtlkit.values import Value
+
+
+class LargeFOV(DenseHead):
+    """DeepLab-LargeFOV: a dilated 3x3 convolution ``fc6``, a 1x1 ``fc7``, a 1x1 classifier.
+
+    Chen et al., *Semantic Image Segmentation with Deep Convolutional Nets and Fully Connected CRFs*, ICLR 2015;
+    width 1024 and dilation 12 at output stride 8, as NDDR-CNN's official code has it. The dilation should shrink
+    with the map: a kernel wider than the map sees padding only.
+    """
+
+    class Settings(Value):
+        """Width of ``fc6`` and ``fc7``, dilation of ``fc6``, dropout after each, batch norm in each."""
+
+        kind: Literal["largefov"] = "largefov"
+        width: int = 1024
+        dilation: int = 12
+        dropout: float = 0.5
+        batch_norm: bool = False
+
+        def head(self, channels: int, outputs: int) -> "LargeFOV":
+            """The head for stage features of ``channels`` channels."""
+            return LargeFOV(channels, outputs, self)
+
+    def __init__(self, channels: int, outputs: int, settings: "LargeFOV.Settings"):
+        width, norm = settings.width, settings.batch_norm
+        super().__init__(
+            convolution(channels, width, 3, dilation=settings.dilation, batch_norm=norm),
+            convolution(width, width, 1, batch_norm=norm),
+            width,
+            outputs,
+            settings.dropout,
+        )

@@ -1,0 +1,36 @@
+"""What the heads for one output a pixel have in common."""
+
+from torch import Tensor, nn
+
+
+def convolution(channels: int, width: int, kernel: int, *, dilation: int = 1, batch_norm: bool = False) -> nn.Module:
+    """A convolution that keeps the map's size, then batch norm if asked for, then ReLU."""
+    padding = dilation * (kernel // 2)
+    conv = nn.Conv2d(channels, width, kernel, padding=padding, dilation=dilation, bias=not batch_norm)
+    norm = [nn.BatchNorm2d(width, eps=1e-3, momentum=0.05)] if batch_norm else []
+    return nn.Sequential(conv, *norm, nn.ReLU())
+
+
+class DenseHead(nn.Module):
+    """Two hidden layers with dropout and a 1x1 classifier over the stages it takes.
+
+    Attributes:
+        stages: which stage outputs of a trunk :meth:`forward` is given.
+        classifier: the last layer; the papers train it at a higher learning rate.
+    """
+
+    stages: tuple[int, ...] = (-1,)
+
+    def __init__(self, fc6: nn.Module, fc7: nn.Module, width: int, outputs: int, dropout: float):
+        super().__init__()
+        self.fc6, self.fc7 = fc6, fc7
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Conv2d(width, outputs, 1)
+        nn.init.normal_(self.classifier.weight, std=0.01)
+        nn.init.zeros_(self.classifier.bias)  # type: ignore[arg-type]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Stage features ``(N, C, h, w)`` to outputs ``(N, outputs, h, w)``: size is the features'."""
+        hidden = self.dropout(self.fc6(features))
+        output: Tensor = self.classifier(self.dropout(self.fc7(hidden)))
+        return output

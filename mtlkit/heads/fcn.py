@@ -1,0 +1,37 @@
+"""The head of fully convolutional networks at stride 32."""
+
+from typing import Literal
+
+from mtlkit.heads.dense import DenseHead, convolution
+from mtlkit.values import Value
+
+
+class FCN32s(DenseHead):
+    """FCN-32s: the classifier network's ``fc6`` and ``fc7`` as convolutions, then a 1x1 score layer.
+
+    Long, Shelhamer, Darrell, *Fully Convolutional Networks for Semantic Segmentation*, CVPR 2015. The fixed
+    bilinear enlargement to the image is done by the task, as for every dense head here; ``fc6`` pads its input
+    where the original pads the image by 100 pixels, so that the output covers the image without a crop.
+    """
+
+    class Settings(Value):
+        """Kernel of ``fc6`` (7 for VGG, 6 for AlexNet there; odd here), width of ``fc6`` and ``fc7``, dropout."""
+
+        kind: Literal["fcn32s"] = "fcn32s"
+        width: int = 4096
+        kernel: int = 7
+        dropout: float = 0.5
+
+        def head(self, channels: int, outputs: int) -> "FCN32s":
+            """The head for stage features of ``channels`` channels."""
+            return FCN32s(channels, outputs, self)
+
+    def __init__(self, channels: int, outputs: int, settings: "FCN32s.Settings"):
+        width = settings.width
+        super().__init__(
+            convolution(channels, width, settings.kernel),
+            convolution(width, width, 1),
+            width,
+            outputs,
+            settings.dropout,
+        )

@@ -1,0 +1,177 @@
+"""A whole network: trunk and heads, from a description to ``{task: output}``."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from mtlkit.backbones import StagedBackbone, staged
+from mtlkit.errors import InputError
+from mtlkit.fusion import Unit
+from mtlkit.heads import HeadSettings
+from mtlkit.tasks import AnyTask
+from mtlkit.trunks import FusedTrunk, Shared, SharedTrunk, Sharing
+from mtlkit.values import Value
+
+
+class Weights(Value):
+    """What a backbone starts from: nothing, timm's download, or a safetensors file known by its hash."""
+
+    source: Literal["none", "timm", "file"] = "none"
+    sha256: str = ""
+    path: Path | None = Field(default=None, exclude=True)
+
+
+class NetworkSettings(Value):
+    """Everything that shapes a network. ``settings.network()`` builds it."""
+
+    backbone: str
+    weights: Weights = Weights()
+    output_stride: int | None = None
+    tasks: tuple[AnyTask, ...]
+    sharing: Sharing = Shared()
+    head: HeadSettings
+    image_size: tuple[int, int] | None = None
+    """Height and width, only for backbones whose parameters depend on them."""
+
+    def network(self, *, weights: bool = True) -> "Network":
+        """The network, its backbones with their weights unless ``weights`` is false (they will be overwritten)."""
+        return Network(self, weights=weights)
+
+
+@dataclass
+class ParameterGroup:
+    """Parameters that share a learning-rate scale and a weight-decay switch."""
+
+    name: str
+    parameters: list[nn.Parameter]
+    lr_scale: float = 1.0
+    decay: bool = True
+
+
+class Network(nn.Module):
+    """Images to ``{task: output}``: a trunk, then a head a task over the stages that the head names."""
+
+    def __init__(self, settings: NetworkSettings, *, weights: bool = True):
+        super().__init__()
+        self.settings = settings
+        self.tasks = {task.name: task for task in settings.tasks}
+        self.trunk = settings.sharing.trunk(lambda: self._backbone(weights), list(self.tasks))
+        channels = self.trunk.channels
+        self.heads = nn.ModuleDict()
+        for name, task in self.tasks.items():
+            self.heads[name] = settings.head.head(channels[-1], task.outputs)
+
+    def _backbone(self, weights: bool) -> StagedBackbone:
+        source = self.settings.weights
+        if source.source == "file" and weights and source.path is None:
+            raise InputError(
+                f"The weights file of {self.settings.backbone} (SHA-256 {source.sha256[:12]}) is not at hand; "
+                "name it with the parameter weights."
+            )
+        start = str(source.path) if source.source == "file" else source.source
+        return staged(
+            self.settings.backbone,
+            weights=start if weights else "none",
+            output_stride=self.settings.output_stride,
+            image_size=self.settings.image_size,
+        )
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """``images``: ``(N, 3, H, W)`` float in ``[0, 1]``; every task's output at its head's resolution."""
+        features = self.trunk(images)
+        return {
+            task: head(*(features[task][stage] for stage in head.stages))  # type: ignore[union-attr]
+            for task, head in self.heads.items()
+        }
+
+    def penalty(self) -> Tensor | None:
+        """What the sharing adds to the loss, weighted; ``None`` where it adds nothing."""
+        return self.trunk.penalty()
+
+    def load_single_task(self, task: str, state: Mapping[str, Tensor]) -> None:
+        """Puts a trained single-task network's weights into ``task``'s tower and head.
+
+        Args:
+            task: the task whose parts start from ``state``.
+            state: the state of a network of that one task with all stages shared.
+
+        Raises:
+            InputError: when the tower does not take every tensor of the state, or the trunk has no tower a task.
+        """
+        if isinstance(self.trunk, SharedTrunk) and len(self.tasks) > 1:
+            raise InputError("Only a network with a tower a task can start from single-task networks.")
+        tower = f"trunk.towers.{task}." if isinstance(self.trunk, FusedTrunk) else "trunk.shared."
+        renamed = {key.replace("trunk.shared.", tower, 1): value for key, value in state.items()}
+        mine = self.state_dict()
+        own = {key for key in mine if key.startswith((tower, f"heads.{task}."))}
+        if own != set(renamed) or any(mine[key].shape != value.shape for key, value in renamed.items()):
+            raise InputError(f"The single-task network that {task} should start from has another shape.")
+        self.load_state_dict(renamed, strict=False)
+
+    def parameter_groups(self, *, classifier_lr: tuple[float, float] = (1.0, 1.0)) -> list[ParameterGroup]:
+        """The optimiser's groups: trunk, norms and biases, classifiers, fusion units.
+
+        Args:
+            classifier_lr: learning-rate scales of the classifiers' weights and biases (10 and 20 in the official
+                NDDR code).
+
+        Weight decay acts on the weights of convolutions and linear layers, on NDDR's 1x1 weights, and on nothing
+        else: decay pulls a mixing scalar towards "no exchange, no signal", which is no prior anybody means.
+        """
+        groups = [
+            ParameterGroup("trunk", []),
+            ParameterGroup("norms_and_biases", [], decay=False),
+            ParameterGroup("classifier", [], lr_scale=classifier_lr[0]),
+            ParameterGroup("classifier_bias", [], lr_scale=classifier_lr[1], decay=False),
+        ]
+        trunk, plain, classifier, classifier_bias = (group.parameters for group in groups)
+        fusion = {id(parameter) for parameter in self._fusion_parameters()}
+        last = {id(p) for head in self.heads.values() for p in head.classifier.parameters()}  # type: ignore[union-attr]
+        for parameter in self.parameters():
+            if id(parameter) in fusion:
+                continue
+            if id(parameter) in last:
+                (classifier if parameter.ndim > 1 else classifier_bias).append(parameter)
+            else:
+                (trunk if parameter.ndim > 1 else plain).append(parameter)
+        if isinstance(self.trunk, FusedTrunk):
+            scale = self.settings.sharing.unit.lr_scale  # type: ignore[union-attr]
+            units = [module for module in self.trunk.modules() if isinstance(module, Unit)]
+            decayed = [parameter for unit in units for parameter in unit.decayed()]
+            rest = [p for p in self._fusion_parameters() if not any(p is d for d in decayed)]
+            groups += [
+                ParameterGroup("fusion", decayed, lr_scale=scale),
+                ParameterGroup("fusion_undecayed", rest, lr_scale=scale, decay=False),
+            ]
+        return [group for group in groups if group.parameters]
+
+    def _fusion_parameters(self) -> Iterator[nn.Parameter]:
+        if isinstance(self.trunk, FusedTrunk):
+            yield from self.trunk.units.parameters()
+            for mixing in self.trunk.mixing.values():
+                yield mixing.beta  # type: ignore[misc]  # its projections are ordinary convolutions
+
+
+def parameter_count(module: nn.Module) -> int:
+    """Trainable numbers in ``module``."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def cost(settings: NetworkSettings, size: tuple[int, int]) -> dict[str, int]:
+    """Parameters and multiply-accumulates of a network for one image of ``size`` (height, width).
+
+    MACs are counted over convolutions and matrix products only (torch's flop counter halved), on the meta device.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.device("meta"):
+        network = settings.network(weights=False).eval()
+        counter = FlopCounterMode(display=False)
+        with counter, torch.no_grad():
+            network(torch.empty(1, 3, *size))
+    return {"parameters": parameter_count(network), "macs": counter.get_total_flops() // 2}

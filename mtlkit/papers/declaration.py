@@ -1,0 +1,214 @@
+"""What a paper declares: tables of rows of evaluations, and the choices a reader has over them.
+
+A reader's :class:`Choices` and a table's defaults become a :class:`Column`: everything that was decided, as a typed
+value. Rows follow from a column and a seed alone, so a stored column is enough to find its numbers again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+
+from mtlkit.data import Data
+from mtlkit.errors import InputError, suggestion, unknown
+from mtlkit.heads import HeadSettings
+from mtlkit.network import Weights
+from mtlkit.papers.printed import PrintedTable, printed
+from mtlkit.runs import Evaluation
+from mtlkit.training import Recipe
+from mtlkit.values import Value
+
+Profile = Literal["smoke", "lite", "paper"]
+PROFILES: tuple[Profile, ...] = ("smoke", "lite", "paper")
+
+
+def _whole(value: object) -> object:
+    # pydantic takes "3" and True for numbers; a reader who wrote them meant something else.
+    if isinstance(value, (str, bool)):
+        raise ValueError("must be a number")
+    return value
+
+
+def _several(value: object) -> object:
+    return value if isinstance(value, (list, tuple)) else [value]
+
+
+Count = Annotated[PositiveInt, BeforeValidator(_whole)]
+Rate = Annotated[PositiveFloat, BeforeValidator(_whole)]
+Index = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
+
+
+class Choices(BaseModel):
+    """What a reader may choose; ``None`` leaves it to the table and the profile.
+
+    Attributes:
+        profile: the budget: ``smoke`` (does it run), ``lite`` (a real comparison), ``paper`` (the reproduction).
+        dataset: an embedded world or a layout of the reader's own folder.
+        data_root: that folder.
+        backbone: any backbone that can be cut into stages.
+        weights: ``none``, ``timm`` or a safetensors file.
+        output_stride: image pixels a pixel of the last stage stands for.
+        image_size: height and width.
+        epochs: passes over the training images.
+        batch_size: images a step.
+        lr: base learning rate.
+        seeds: one run each.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    profile: Profile = "smoke"
+    dataset: str | None = None
+    data_root: Path | None = None
+    backbone: str | None = None
+    weights: str | None = None
+    output_stride: Count | None = None
+    image_size: Annotated[tuple[Count, Count] | None, Field()] = None
+    epochs: Rate | None = None
+    batch_size: Count | None = None
+    lr: Rate | None = None
+    seeds: Annotated[tuple[Index, ...], BeforeValidator(_several)] | None = None
+
+    @classmethod
+    def of(cls, **given: Any) -> "Choices":
+        """The choices, checked.
+
+        Raises:
+            InputError: one sentence about the first thing that is wrong.
+        """
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            raise explained(error, cls) from None
+
+
+def explained(error: ValidationError, model: type[BaseModel]) -> InputError:
+    """The first fault of a validation as one sentence."""
+    first = error.errors()[0]
+    name = str(first["loc"][0])
+    if first["type"] == "extra_forbidden":
+        return InputError(f"There is no parameter {name!r}; {suggestion(name, model.model_fields)}")
+    if first["type"] == "literal_error":
+        return unknown(
+            name, first["input"], first["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
+        )
+    wanted = {
+        "image_size": "height and width, two whole numbers",
+        "seeds": "whole numbers from 0",
+        "epochs": "a number above 0",
+        "lr": "a number above 0",
+        "batch_size": "a whole number above 0",
+        "output_stride": "a whole number above 0",
+    }.get(name, "text")
+    return InputError(f"The parameter {name} must be {wanted}, not {first['input']!r}.")
+
+
+class Column(Value):
+    """A column of the report: (data set, profile, backbone) and every other decision behind its numbers.
+
+    Attributes:
+        paper: the paper's slug.
+        table: the declared table.
+        profile: the budget it was made under.
+        data: what is trained and tested on.
+        train_images: how many images that is for training; steps an epoch follow from it.
+        backbone: its name.
+        weights: what single-task and shared backbones start from.
+        output_stride: of the backbone.
+        head: of every task.
+        recipe: of every training, before what a row says of its own.
+        seeds: one run of every row each.
+        variant: what else the paper's declaration needs to know.
+    """
+
+    paper: str
+    table: str
+    profile: Profile
+    data: Data
+    train_images: int
+    backbone: str
+    weights: Weights = Weights()
+    output_stride: int
+    head: HeadSettings
+    recipe: Recipe
+    seeds: tuple[int, ...]
+    classes: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The three things a reader tells columns apart by."""
+        return f"{self.data.name}, {self.profile}, {self.backbone}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row: the evaluations whose measures fill it, for one seed.
+
+    Attributes:
+        id: the printed row's id where there is one.
+        label: shown at the left.
+        evaluations: each fills the columns whose measure it has.
+        what: how it differs from the row above, in a line.
+        printed: whether the paper has this row.
+    """
+
+    id: str
+    label: str
+    evaluations: tuple[Evaluation, ...]
+    what: str = ""
+    printed: bool = True
+
+
+@dataclass(frozen=True)
+class Extra:
+    """A measured column that the print lacks."""
+
+    measure: str
+    label: str
+    group: str
+    unit: str
+    better: Literal["lower", "higher"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A declared table.
+
+    Attributes:
+        paper: slug.
+        id: as printed.
+        measures: printed column id -> the measure that answers it.
+        column: choices to column.
+        rows: column and seed to rows.
+        extras: further measured columns.
+        protocol: lines of the protocol card: what, the paper's, ours.
+        meta_column: the column of the printed networks, for counting and building without data.
+    """
+
+    paper: str
+    id: str
+    measures: dict[str, str]
+    column: Callable[[Choices], Column]
+    rows: Callable[[Column, int], list[Row]]
+    protocol: Callable[[Column], list[tuple[str, str, str]]]
+    meta_column: Callable[[], Column]
+    extras: tuple[Extra, ...] = ()
+    systems: dict[str, str] = field(default_factory=dict)
+    """System id of the printed file -> the row that shows it."""
+
+    @property
+    def printed(self) -> PrintedTable:
+        """The table as the paper has it."""
+        return printed(self.paper).tables[self.id]
+
+    def printed_for(self, backbone: str) -> tuple[str, PrintedTable] | None:
+        """The printed table of the same rows and tasks for another backbone, or ``None`` when the paper has none."""
+        own = self.printed
+        rows = {row.id for row in own.rows}
+        for identifier, table in printed(self.paper).tables.items():
+            same = {row.id for row in table.rows} == rows and (table.tasks, table.variant) == (own.tasks, own.variant)
+            if same and table.backbone == backbone:
+                return identifier, table
+        return None

@@ -1,0 +1,101 @@
+"""The papers' printed tables, as data: every digit as printed, with bold marks, spreads, gains and doubts.
+
+The YAML files beside this module are the only place where a printed number stands.
+"""
+
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from mtlkit.errors import unknown
+
+SLUGS = ("cross_stitch", "nddr", "multi_exit", "mcn", "calorie")
+"""The five papers."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Measure(_Part):
+    """A column of a printed table."""
+
+    id: str
+    label: str
+    group: str
+    subgroup: str | None = None
+    unit: str
+    better: Literal["lower", "higher"]
+
+
+class PrintedRow(_Part):
+    """A row: column id -> the cell's text, ``None`` where the print has none or it is unreadable."""
+
+    id: str
+    label: str
+    what: str
+    settings: dict[str, Any]
+    cells: dict[str, str | None]
+    bold: tuple[str, ...]
+    block: str | None = None
+    spread: dict[str, str | None] = Field(default_factory=dict)
+    delta: dict[str, str | None] = Field(default_factory=dict)
+    delta_of: dict[str, str | None] = Field(default_factory=dict)
+
+
+class PrintedTable(_Part):
+    """A table as printed."""
+
+    title: str
+    dataset: str
+    backbone: str | None
+    variant: dict[str, Any] = Field(default_factory=dict)
+    tasks: tuple[str, ...]
+    columns: tuple[Measure, ...]
+    rows: tuple[PrintedRow, ...]
+    doubts: tuple[str, ...]
+
+    def row(self, identifier: str) -> PrintedRow | None:
+        """The row of that id."""
+        return next((row for row in self.rows if row.id == identifier), None)
+
+    @property
+    def cells(self) -> int:
+        """Printed cells, readable or not."""
+        return sum(len(row.cells) for row in self.rows)
+
+
+class PrintedPaper(_Part):
+    """A paper's tables and what else it prints that can be checked."""
+
+    slug: str
+    title: str
+    authors: tuple[str, ...]
+    venue: str | None
+    year: int | None
+    code: str | None
+    summary: str
+    tables: dict[str, PrintedTable]
+    figures: dict[str, str]
+    settings: dict[str, Any]
+    text_numbers: tuple[dict[str, Any], ...]
+    claims: tuple[dict[str, Any], ...]
+    systems: tuple[dict[str, Any], ...]
+    doubts: tuple[str, ...]
+    ocr_repairs: tuple[dict[str, Any], ...] = ()
+
+
+@cache
+def printed(slug: str) -> PrintedPaper:
+    """The printed content of the paper ``slug``.
+
+    Raises:
+        InputError: when there is no such paper.
+    """
+    if slug not in SLUGS:
+        raise unknown("paper", slug, SLUGS)
+    text = files("mtlkit.papers").joinpath(f"printed/{slug}.yaml").read_text(encoding="utf-8")
+    return PrintedPaper.model_validate(yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))

@@ -1,0 +1,23 @@
+"""What a reader writes for start weights, as a value."""
+
+import hashlib
+from pathlib import Path
+
+from mtlkit.errors import InputError
+from mtlkit.network import Weights
+
+
+def weights(given: str) -> Weights:
+    """``none``, ``timm``, or a safetensors file, which is known by its SHA-256 from then on.
+
+    Raises:
+        InputError: when the file does not exist.
+    """
+    if given == "none":
+        return Weights()
+    if given == "timm":
+        return Weights(source="timm")
+    path = Path(given).expanduser()
+    if not path.is_file():
+        raise InputError(f"There is no weights file {given}; weights is none, timm or the path of a safetensors file.")
+    return Weights(source="file", sha256=hashlib.sha256(path.read_bytes()).hexdigest(), path=path)

@@ -1,0 +1,1 @@
+"""Reports: print and measurement side by side, figures, counts."""

@@ -1,0 +1,274 @@
+"""The printed table and the measured one, side by side: as HTML, text, CSV and Markdown.
+
+A printed number is the YAML's text, a measured one comes out of records; nothing here computes either.
+"""
+
+import csv
+import html
+import io
+import statistics
+from dataclasses import dataclass
+from functools import cached_property
+
+from mtlkit.ledger import Ledger, Record
+from mtlkit.papers.declaration import Column, Row, Table
+from mtlkit.papers.printed import Measure, PrintedTable
+
+MISSING = "–"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One measured cell: a value for every seed that has one."""
+
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Over seeds."""
+        return statistics.fmean(self.values)
+
+    @property
+    def spread(self) -> float | None:
+        """Sample standard deviation over seeds; ``None`` for one seed."""
+        return statistics.stdev(self.values) if len(self.values) > 1 else None
+
+    def __str__(self) -> str:
+        if not self.values:
+            return MISSING
+        return f"{self.mean:.1f}" + (f" ±{self.spread:.1f}" if self.spread is not None else "")
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """One declared table for one column: what is printed, what was measured.
+
+    Attributes:
+        table: the declaration.
+        column: whose numbers the measured ones are.
+        rows: the declared rows (of the first seed).
+        cells: (row id, measure) -> measured cell.
+    """
+
+    table: Table
+    column: Column
+    rows: tuple[Row, ...]
+    cells: dict[tuple[str, str], Cell]
+
+    @classmethod
+    def of(cls, table: Table, column: Column, ledger: Ledger, methods: tuple[str, ...] | None = None) -> "SideBySide":
+        """The comparison as far as the ledger has records for it.
+
+        Args:
+            table: the declaration.
+            column: the decided settings.
+            ledger: where records are looked up.
+            methods: ids of the rows to show; all by default.
+        """
+        values: dict[tuple[str, str], list[float]] = {}
+        for seed in column.seeds:
+            for row in table.rows(column, seed):
+                for evaluation in row.evaluations:
+                    record = ledger.find("evaluation", evaluation.identity)
+                    for measure, value in (record.metrics if record else {}).items():
+                        if value is not None:
+                            values.setdefault((row.id, measure), []).append(value)
+        rows = tuple(row for row in table.rows(column, column.seeds[0]) if methods is None or row.id in methods)
+        return cls(table, column, rows, {key: Cell(tuple(found)) for key, found in values.items()})
+
+    @cached_property
+    def print_of(self) -> tuple[str, PrintedTable]:
+        """The printed table that belongs beside this column, with its number: the one for this backbone, else the
+        table's own."""
+        return self.table.printed_for(self.column.backbone.removesuffix("_bn")) or (self.table.id, self.table.printed)
+
+    @property
+    def caption(self) -> str:
+        """What stands on either side, in a sentence or two."""
+        number, printed = self.print_of
+        seeds = len(self.column.seeds)
+        runs = f"{seeds} seeds, mean ± standard deviation" if seeds > 1 else "one seed, so no spread"
+        text = (
+            f"Printed: Table {number}, {printed.backbone} on {printed.dataset}. "
+            f"Measured: {self.column.backbone} on {self.column.data.name}, profile {self.column.profile}, {runs}."
+        )
+        if printed.backbone != self.column.backbone.removesuffix("_bn"):
+            text += f" The paper prints nothing for {self.column.backbone}."
+        return text
+
+    def cell(self, row: str, measure: str) -> Cell:
+        """The measured cell; an empty one where nothing was measured."""
+        return self.cells.get((row, measure), Cell(()))
+
+    def printed_cell(self, row: str, column: str) -> tuple[str, bool]:
+        """The cell's printed text and whether it is bold; :data:`MISSING` where the paper has no such row."""
+        found = self.print_of[1].row(row)
+        if found is None:
+            return MISSING, False
+        return found.cells.get(column) or MISSING, column in found.bold
+
+    @property
+    def header(self) -> list[tuple[str, str, str, str]]:
+        """(group, label, unit, measure) of every column that is printed and measured."""
+        return [
+            (_group(column), column.label, column.unit, self.table.measures[column.id])
+            for column in self.print_of[1].columns
+        ]
+
+    def records(self) -> list[list[str]]:
+        """The table as rows of text, the header first: for every printed column ``printed`` and ``measured``."""
+        columns, extras = self.print_of[1].columns, self.table.extras
+        head = ["row"]
+        for column in columns:
+            name = f"{_group(column)} {column.label}"
+            head += [f"{name} printed", f"{name} measured"]
+        head += [f"{extra.group} {extra.label} measured" for extra in extras]
+        lines = [[*head, "n"]]
+        for row in self.rows:
+            line = [row.label]
+            for column in columns:
+                line += [
+                    self.printed_cell(row.id, column.id)[0],
+                    str(self.cell(row.id, self.table.measures[column.id])),
+                ]
+            measures = [*self.table.measures.values(), *(extra.measure for extra in extras)]
+            line += [str(self.cell(row.id, extra.measure)) for extra in extras]
+            line.append(str(max((len(self.cell(row.id, measure).values) for measure in measures), default=0)))
+            lines.append(line)
+        return lines
+
+    def csv(self) -> str:
+        """Comma-separated values."""
+        out = io.StringIO()
+        csv.writer(out, lineterminator="\n").writerows(self.records())
+        return out.getvalue()
+
+    def markdown(self) -> str:
+        """A pipe table with the caption under it."""
+        head, *lines = self.records()
+        rule = ["---"] + ["---:"] * (len(head) - 1)
+        return "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *lines]) + f"\n\n{self.caption}\n"
+
+    def text(self) -> str:
+        """Two blocks of aligned columns that fit a terminal: what the paper prints too, then what it does not."""
+        pairs = [["", *(f"{label} p" if side == 0 else "m" for _, label, _, _ in self.header for side in (0, 1))]]
+        for row in self.rows:
+            line = [row.label]
+            for column in self.print_of[1].columns:
+                line += [
+                    self.printed_cell(row.id, column.id)[0],
+                    str(self.cell(row.id, self.table.measures[column.id])),
+                ]
+            pairs.append(line)
+        blocks = [_aligned(pairs)]
+        if self.table.extras:
+            more = [["", *(extra.label for extra in self.table.extras)]]
+            more += [[row.label, *(str(self.cell(row.id, x.measure)) for x in self.table.extras)] for row in self.rows]
+            blocks.append("\n".join(dict.fromkeys(x.group for x in self.table.extras)) + "\n" + _aligned(more))
+        return "\n\n".join([self.caption + " p: printed, m: measured.", *blocks])
+
+    def html(self) -> str:
+        """Two scrollable tables in the book's theme: with the print, and the measures that the print lacks."""
+        first = [f"<th scope='col' rowspan='3'>{html.escape(self.table.id)}</th>"]
+        groups = _runs([group for group, *_ in self.header])
+        head = "".join(f"<th colspan='{2 * n}' scope='colgroup'>{html.escape(name)}</th>" for name, n in groups)
+        labels = "".join(
+            f"<th colspan='2' scope='col'>{html.escape(label)} <span class='unit'>{html.escape(unit)}</span></th>"
+            for _, label, unit, _ in self.header
+        )
+        sides = "<th scope='col' class='printed'>print</th><th scope='col'>ours</th>" * len(self.header)
+        body = ""
+        for row in self.rows:
+            cells = ""
+            for column in self.print_of[1].columns:
+                text, bold = self.printed_cell(row.id, column.id)
+                text = f"<b>{html.escape(text)}</b>" if bold else html.escape(text)
+                cells += f"<td class='printed'>{text}</td>"
+                cells += _measured(self.cell(row.id, self.table.measures[column.id]))
+            body += f"<tr>{_stub(row)}{cells}</tr>"
+        tables = [f"<thead><tr>{first[0]}{head}</tr><tr>{labels}</tr><tr>{sides}</tr></thead><tbody>{body}</tbody>"]
+        if self.table.extras:
+            groups = _runs([extra.group for extra in self.table.extras])
+            head = "".join(f"<th colspan='{n}' scope='colgroup'>{html.escape(name)}</th>" for name, n in groups)
+            labels = "".join(
+                f"<th scope='col'>{html.escape(x.label)} <span class='unit'>{html.escape(x.unit)}</span></th>"
+                for x in self.table.extras
+            )
+            body = "".join(
+                f"<tr>{_stub(row)}{''.join(_measured(self.cell(row.id, x.measure)) for x in self.table.extras)}</tr>"
+                for row in self.rows
+            )
+            corner = "<th scope='col' rowspan='2'>not in the print</th>"
+            tables.append(f"<thead><tr>{corner}{head}</tr><tr>{labels}</tr></thead><tbody>{body}</tbody>")
+        caption = f"<p class='mtl-caption'>{html.escape(self.caption)}</p>"
+        return caption + "".join(
+            f"<div class='mtl-scroll' tabindex='0' role='region' aria-label='Table {self.table.id}'>"
+            f"<table class='mtl-table'>{content}</table></div>"
+            for content in tables
+        )
+
+    def card(self) -> list[tuple[str, str, str]]:
+        """The protocol card: (what, the paper's, ours)."""
+        return self.table.protocol(self.column)
+
+    def card_html(self) -> str:
+        """The protocol card as HTML."""
+        rows = "".join(
+            "<tr>"
+            + "".join(f"<{tag}>{html.escape(text)}</{tag}>" for tag, text in zip(("th", "td", "td"), line, strict=True))
+            + "</tr>"
+            for line in self.card()
+        )
+        return (
+            "<div class='mtl-scroll' tabindex='0' role='region' aria-label='Protocol card'>"
+            "<table class='mtl-table mtl-card'><thead><tr><th>Protocol</th><th>the paper's</th>"
+            f"<th>ours</th></tr></thead><tbody>{rows}</tbody></table></div>"
+        )
+
+    def _repr_html_(self) -> str:
+        return self.html()
+
+    def __repr__(self) -> str:
+        return self.text()
+
+
+def column_of(record: Record) -> Column:
+    """The column that a ``table`` record stores."""
+    return Column.model_validate(record.settings)
+
+
+def _group(column: Measure) -> str:
+    return column.group if column.subgroup is None else f"{column.group}, {column.subgroup}"
+
+
+def _stub(row: Row) -> str:
+    kind = "" if row.printed else " class='ours'"
+    return f"<th scope='row'{kind} title='{html.escape(row.what, quote=True)}'>{html.escape(row.label)}</th>"
+
+
+def _measured(cell: Cell) -> str:
+    if not cell.values:
+        return f"<td>{MISSING}</td>"
+    spread = f" <span class='spread'>±{cell.spread:.1f}</span>" if cell.spread is not None else ""
+    return f"<td>{cell.mean:.1f}{spread}</td>"
+
+
+def _runs(names: list[str]) -> list[tuple[str, int]]:
+    runs: list[tuple[str, int]] = []
+    for name in names:
+        if runs and runs[-1][0] == name:
+            runs[-1] = (name, runs[-1][1] + 1)
+        else:
+            runs.append((name, 1))
+    return runs
+
+
+def _aligned(lines: list[list[str]]) -> str:
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(
+            text.ljust(width) if i == 0 else text.rjust(width)
+            for i, (text, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    )

@@ -1,0 +1,99 @@
+"""From a table and a reader's choices to the comparison: what notebooks and the command line both call."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import mtlkit
+from mtlkit.engine import Engine, Where
+from mtlkit.errors import unknown
+from mtlkit.ledger import Ledger, Record
+from mtlkit.papers.declaration import PROFILES, Choices, Column, Table
+from mtlkit.report.side_by_side import SideBySide, column_of
+
+
+def results_folder(given: Path | None = None) -> Path:
+    """Where records lie: as given, else ``MTLKIT_RESULTS``, else ``results`` of the checkout mtlkit runs from, else
+    ``results`` in the current folder."""
+    if given is not None:
+        return given.expanduser()
+    if named := os.environ.get("MTLKIT_RESULTS"):
+        return Path(named)
+    checkout = Path(mtlkit.__file__).parents[1]
+    return (checkout if (checkout / "pyproject.toml").exists() else Path.cwd()) / "results"
+
+
+def ledger(profile: str, results: Path | None = None) -> Ledger:
+    """The ledger of a profile; each has a folder of its own, since smoke records are never committed."""
+    return Ledger(results_folder(results) / profile)
+
+
+def reproduce(
+    table: Table,
+    choices: Choices,
+    *,
+    where: Where | None = None,
+    results: Path | None = None,
+    methods: Sequence[str] | None = None,
+) -> SideBySide:
+    """Runs what the table still lacks and sets print and measurement side by side.
+
+    Args:
+        table: a declared table.
+        choices: what the reader decided.
+        where: device and the like.
+        results: the results folder.
+        methods: ids of the rows to run; all by default.
+
+    Raises:
+        InputError: for anything a reader can put right, in one sentence.
+    """
+    (where or Where()).fabric()  # a device that is not there should stop before anything is drawn or written
+    column = table.column(choices)
+    rows = [row for seed in column.seeds for row in table.rows(column, seed)]
+    known = list(dict.fromkeys(row.id for row in rows))
+    for method in methods or ():
+        if method not in known:
+            raise unknown(f"row of table {table.id} of {table.paper}", method, known)
+    book = ledger(choices.profile, results)
+    engine = Engine(book, where)
+    if book.find("table", column.identity) is None:
+        book.write(Record(kind="table", identity=column.identity, settings=column.model_dump(mode="json")))
+    engine.run(e for row in rows if not methods or row.id in methods for e in row.evaluations)
+    return SideBySide.of(table, column, book, tuple(methods) if methods else None)
+
+
+def stored(table: Table, results: Path | None = None) -> list[SideBySide]:
+    """Every column of the table that the results folder knows, smoke first."""
+    found = []
+    for profile in PROFILES:
+        book = ledger(profile, results)
+        for record in book.all("table"):
+            if (record.settings.get("paper"), record.settings.get("table")) == (table.paper, table.id):
+                found.append(SideBySide.of(table, column_of(record), book))
+    return [comparison for comparison in found if comparison.cells]
+
+
+def trained_hours(comparison: SideBySide, results: Path | None = None) -> float:
+    """Hours of training behind a column, each training once, single-task prerequisites included."""
+    book = ledger(comparison.column.profile, results)
+    seen: dict[str, float] = {}
+    for training in _trainings(comparison.table, comparison.column):
+        record = book.find("training", training.identity)
+        if record and record.timing:
+            seen[training.identity] = record.timing.training
+    return sum(seen.values()) / 3600
+
+
+def _trainings(table: Table, column: Column):  # type: ignore[no-untyped-def]
+    waiting = [
+        need
+        for seed in column.seeds
+        for row in table.rows(column, seed)
+        for evaluation in row.evaluations
+        for need in evaluation.needs
+    ]
+    while waiting:
+        training = waiting.pop()
+        yield training
+        waiting.extend(training.needs)

@@ -1,0 +1,82 @@
+"""The two kinds of node of the graph of runs: trainings and evaluations, frozen values with an identity."""
+
+from typing import Any, Literal
+
+from mtlkit.data import Data
+from mtlkit.network import NetworkSettings
+from mtlkit.tasks import AnyTask
+from mtlkit.training import Recipe
+from mtlkit.values import Value
+
+
+class Training(Value):
+    """A network trained on a data set.
+
+    Attributes:
+        network: what is trained.
+        data: on what.
+        recipe: how.
+        seed: of the start weights and of every draw.
+        starts: task -> the single-task training whose weights that task's tower and head start from.
+        revision: raised when this method's numbers change on purpose; records of older ones are never mixed in.
+    """
+
+    network: NetworkSettings
+    data: Data
+    recipe: Recipe
+    seed: int = 0
+    starts: dict[str, "Training"] = {}
+    revision: int = 1
+
+    def canonical(self) -> dict[str, Any]:
+        """As for every value, with the trainings it starts from by their identity."""
+        fields = super().canonical()
+        if self.starts:
+            fields["starts"] = {task: start.identity for task, start in sorted(self.starts.items())}
+        return fields
+
+    @property
+    def needs(self) -> tuple["Training", ...]:
+        """What must have been trained before."""
+        return tuple(start for _, start in sorted(self.starts.items()))
+
+    @property
+    def images_seen(self) -> int:
+        """Images one tower has seen by the end, those of the training it started from included."""
+        return self.recipe.images + max((start.images_seen for start in self.starts.values()), default=0)
+
+
+class Standard(Value):
+    """A trained network scored on its data's test split."""
+
+    kind: Literal["standard"] = "standard"
+    subject: Training
+    data: Data
+    revision: int = 1
+
+    def canonical(self) -> dict[str, Any]:
+        """As for every value, with the subject by its identity."""
+        return super().canonical() | {"subject": self.subject.identity}
+
+    @property
+    def needs(self) -> tuple[Training, ...]:
+        """What must have been trained before."""
+        return (self.subject,)
+
+
+class Constant(Value):
+    """The best prediction that never looks at the image."""
+
+    kind: Literal["constant"] = "constant"
+    tasks: tuple[AnyTask, ...]
+    data: Data
+    revision: int = 1
+
+    @property
+    def needs(self) -> tuple[Training, ...]:
+        """Nothing is trained."""
+        return ()
+
+
+Evaluation = Standard | Constant
+"""Every kind of evaluation."""

@@ -1,0 +1,77 @@
+"""What a task is: losses, metrics and drawing from outputs and targets alone."""
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from typing import Literal, Protocol
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
+
+from mtlkit.values import Value
+
+
+class Metric(Protocol):
+    """Accumulates over batches on the device, without waiting for it; :meth:`compute` looks at the whole set."""
+
+    def update(self, output: Tensor, target: Tensor) -> None:
+        """Takes the network's output and the target of some samples."""
+        ...
+
+    def compute(self) -> dict[str, float]:
+        """The measures over everything taken so far, by name."""
+        ...
+
+
+class Task(Value):
+    """A task knows no network and no data set: everything follows from (output, target)."""
+
+    loss_at: Literal["image", "output"] = "image"
+    """``image``: the output is enlarged bilinearly to the target; ``output``: the target is reduced to the output
+    by nearest neighbour, as NDDR-CNN's official code does."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The task's name: the key of its targets in a batch and of its output."""
+
+    @property
+    @abstractmethod
+    def outputs(self) -> int:
+        """Channels of the head's output."""
+
+    @abstractmethod
+    def losses(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Named loss terms, unweighted scalars. Without a valid pixel a term is zero, not NaN."""
+
+    @abstractmethod
+    def metric(self) -> Metric:
+        """A fresh accumulator."""
+
+    @abstractmethod
+    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> dict[str, float]:
+        """The measures on ``test`` targets of the best prediction that never looks at the image.
+
+        The constant is the one with the lowest loss on the ``train`` targets.
+        """
+
+    @abstractmethod
+    def draw(self, prediction_or_target: Tensor) -> np.ndarray:
+        """An output ``(C, h, w)`` or a target as an RGB picture, uint8 ``(H, W, 3)``."""
+
+    def matched(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Output and target at one size, by :attr:`loss_at`; the last two dimensions are height and width."""
+        if output.shape[-2:] == target.shape[-2:]:
+            return output, target
+        if self.loss_at == "image":
+            return enlarged(output, target), target
+        planes = target.unsqueeze(1) if target.ndim == 3 else target
+        planes = F.interpolate(planes.float(), size=output.shape[-2:], mode="nearest-exact")
+        return output, (planes.squeeze(1) if target.ndim == 3 else planes).to(target.dtype)
+
+
+def enlarged(output: Tensor, target: Tensor) -> Tensor:
+    """``output`` enlarged bilinearly to the target's height and width."""
+    if output.shape[-2:] == target.shape[-2:]:
+        return output
+    return F.interpolate(output, size=target.shape[-2:], mode="bilinear", align_corners=False)

@@ -1,0 +1,241 @@
+"""One readable loop: optimiser, schedule, checkpoint, exact resume.
+
+Nothing here depends on a generator's past: what step ``s`` draws is a function of (seed, s), the data of step
+``s`` of (seed, epoch, index), the learning rate of step ``s`` of the recipe. So a run that was killed and resumed
+from a checkpoint gives the same numbers as one that was not; on CPU bit for bit.
+"""
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from pydantic import BaseModel
+from torch import Tensor
+from tqdm import tqdm
+
+from mtlkit.data.samples import Batch
+from mtlkit.data.transforms import Augmentation
+from mtlkit.errors import TrainingDiverged
+from mtlkit.network import Network, ParameterGroup
+from mtlkit.values import Value
+
+CHECK_EVERY = 10
+"""Steps between looks at the losses, since reading them makes the host wait for the device."""
+
+
+class Recipe(Value):
+    """How a network is trained."""
+
+    steps: int
+    batch_size: int
+    accumulate: int = 1
+    """Batches a step; the gradient is their mean."""
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    lr: float = 1e-3
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    classifier_lr: tuple[float, float] = (1.0, 1.0)
+    """Learning-rate scales of the classifiers' weights and biases."""
+    schedule: Literal["constant", "poly", "step", "cosine"] = "poly"
+    power: float = 0.9
+    milestones: tuple[float, ...] = ()
+    """Shares of the run after which ``step`` multiplies the rate by ``gamma``."""
+    gamma: float = 0.1
+    loss_weights: dict[str, float] = {}
+    """Weight of a term ``task/term``; 1 where none is given."""
+    augmentation: Augmentation
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    channels_last: bool = False
+
+    @property
+    def images(self) -> int:
+        """Images the network sees."""
+        return self.steps * self.batch_size * self.accumulate
+
+    def lr_factor(self, step: int) -> float:
+        """The schedule: what multiplies every group's rate at ``step`` (from 0)."""
+        done = step / self.steps
+        if self.schedule == "poly":
+            return float((1 - done) ** self.power)
+        if self.schedule == "cosine":
+            return 0.5 * (1 + math.cos(math.pi * done))
+        if self.schedule == "step":
+            return float(self.gamma ** sum(done >= milestone for milestone in self.milestones))
+        return 1.0
+
+
+class History(BaseModel):
+    """What the losses did."""
+
+    steps: list[int] = []
+    """The last step of every window of :data:`CHECK_EVERY` steps, counted from 1."""
+    losses: dict[str, list[float]] = {}
+    """``task/term`` -> its unweighted mean over each window."""
+
+
+class Timing(BaseModel):
+    """Where a training's time went, in seconds, over all of its (possibly resumed) parts."""
+
+    training: float = 0.0
+    waiting_for_data: float = 0.0
+
+
+def optimizer(groups: list[ParameterGroup], recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimiser; every group keeps its ``lr_scale`` beside the rate."""
+    parts = [
+        {
+            "params": group.parameters,
+            "name": group.name,
+            "lr_scale": group.lr_scale,
+            "weight_decay": recipe.weight_decay if group.decay else 0.0,
+        }
+        for group in groups
+    ]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(parts, lr=recipe.lr, momentum=recipe.momentum)
+    kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
+    return kind(parts, lr=recipe.lr)
+
+
+def set_rates(optimizer: torch.optim.Optimizer, recipe: Recipe, step: int) -> None:
+    """Sets every group's rate for ``step`` from the recipe and the group's scale, whatever it was before.
+
+    Multiplying rates step by step, or setting one rate for all groups each epoch, is how a well-known public
+    implementation loses the scale of its fusion units.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = recipe.lr * recipe.lr_factor(step) * group["lr_scale"]
+
+
+def loss_terms(network: Network, outputs: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+    """``task/term`` -> loss, for every task with a target in the batch; the sharing's penalty among them."""
+    terms = {}
+    for task, output in outputs.items():
+        if task not in batch.targets:
+            continue
+        target, rows = batch.targets[task], batch.rows[task]
+        if len(rows) < len(output):
+            output = output[rows]
+        for term, loss in network.tasks[task].losses(output, target).items():
+            terms[f"{task}/{term}"] = loss
+    if (penalty := network.penalty()) is not None:
+        terms["sharing/penalty"] = penalty
+    return terms
+
+
+def train(
+    network: Network,
+    batches: Callable[[int], Iterable[Batch]],
+    recipe: Recipe,
+    *,
+    seed: int,
+    fabric: Fabric,
+    checkpoint: Path,
+    checkpoint_seconds: float = 60.0,
+    title: str | None = None,
+) -> tuple[History, Timing]:
+    """Trains ``network`` in place.
+
+    Args:
+        network: the network, on any device.
+        batches: from a batch number on, the batches of the run, on the CPU.
+        recipe: how to train.
+        seed: of dropout and everything else that draws during a step.
+        fabric: device and precision.
+        checkpoint: where the state is kept; when the file exists, the run goes on from it. Removed at the end.
+        checkpoint_seconds: time between two checkpoints.
+        title: shown beside the progress bar; ``None`` shows no bar.
+
+    Returns:
+        What the losses did, and where the time went.
+
+    Raises:
+        TrainingDiverged: when a loss is no longer finite; the last checkpoint, written before, stays.
+    """
+    layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+    network.to(fabric.device, memory_format=layout).train()  # type: ignore[call-overload]
+    groups = network.parameter_groups(classifier_lr=recipe.classifier_lr)
+    model, optimiser = fabric.setup(network, optimizer(groups, recipe))
+    history, timing, first = History(), Timing(), 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, map_location=fabric.device, weights_only=True)
+        network.load_state_dict(state["network"])
+        optimiser.load_state_dict(state["optimizer"])
+        history, timing = History(**state["history"]), Timing(**state["timing"])
+        first = state["step"]
+
+    window: list[Tensor] = []
+    names: list[str] = []
+    stream = iter(batches(first * recipe.accumulate))
+    began = saved = time.perf_counter()
+    spent = timing.training
+    bar = tqdm(range(first, recipe.steps), initial=first, total=recipe.steps, desc=title, disable=title is None)
+    for step in bar:
+        torch.manual_seed(step_seed(seed, step))
+        set_rates(optimiser, recipe, step)
+        optimiser.zero_grad(set_to_none=True)
+        for _ in range(recipe.accumulate):
+            asked = time.perf_counter()
+            batch = next(stream)
+            timing.waiting_for_data += time.perf_counter() - asked
+            batch = batch.to(fabric.device)
+            outputs = model(batch.images.to(memory_format=layout))
+            terms = loss_terms(network, outputs, batch)
+            weighted = [recipe.loss_weights.get(name, 1.0) * loss for name, loss in terms.items()]
+            fabric.backward(torch.stack(weighted).sum() / recipe.accumulate)
+        optimiser.step()
+        names = list(terms)
+        window.append(torch.stack([loss.detach().float() for loss in terms.values()]))
+
+        if len(window) == CHECK_EVERY or step + 1 == recipe.steps:
+            losses = torch.stack(window).cpu()
+            window.clear()
+            _check_finite(losses, names, step)
+            history.steps.append(step + 1)
+            for name, mean in zip(names, losses.double().mean(0).tolist(), strict=True):
+                history.losses.setdefault(name, []).append(mean)
+            bar.set_postfix({name: f"{values[-1]:.3f}" for name, values in history.losses.items()}, refresh=False)
+            now = time.perf_counter()
+            timing.training = spent + now - began
+            if now - saved >= checkpoint_seconds and step + 1 < recipe.steps:
+                saved = now
+                _save(
+                    checkpoint,
+                    {
+                        "network": network.state_dict(),
+                        "optimizer": optimiser.state_dict(),
+                        "history": history.model_dump(),
+                        "timing": timing.model_dump(),
+                        "step": step + 1,
+                    },
+                )
+    return history, timing
+
+
+def step_seed(seed: int, step: int) -> int:
+    """The seed of everything that step ``step`` draws."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _check_finite(losses: Tensor, names: list[str], last: int) -> None:
+    bad = (~losses.isfinite()).nonzero()
+    if len(bad):
+        row, column = bad[0].tolist()
+        step = last - len(losses) + row + 2
+        raise TrainingDiverged(
+            f"The loss {names[column]} is {losses[row, column].item()} at step {step}; "
+            "a lower learning rate or smaller loss weight usually helps (the last good checkpoint is kept)."
+        )
+
+
+def _save(path: Path, state: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    torch.save(state, part)
+    part.replace(path)

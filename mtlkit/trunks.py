@@ -1,0 +1,156 @@
+"""How towers share: all or part of one backbone, or a tower a task with units between them.
+
+A trunk turns images into every task's stage features. ``Shared`` covers the single-task network (one task), the
+multi-task baseline of the papers (all stages shared) and every split in between; ``Fused`` is the family of
+cross-stitch, sluice and NDDR networks.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from mtlkit.backbones import StagedBackbone, last_weight
+from mtlkit.errors import InputError
+from mtlkit.fusion import Fusion, LayerMixing, SluiceSettings
+from mtlkit.values import Value
+
+StageFeatures = list[Tensor]
+
+
+class Shared(Value):
+    """Hard sharing: the first ``split_after`` stages are one backbone's, the rest are copied for every task.
+
+    ``None`` shares all stages, so that only the heads are the tasks' own.
+    """
+
+    kind: Literal["shared"] = "shared"
+    split_after: int | None = None
+
+    def trunk(self, backbone: Callable[[], StagedBackbone], tasks: Sequence[str]) -> "SharedTrunk":
+        """The trunk; ``backbone`` is called once for the shared part and once for every branch."""
+        return SharedTrunk(backbone, tasks, self.split_after)
+
+
+class Fused(Value):
+    """One tower a task, a unit between the towers after each of the stages ``after`` (``None``: after every one)."""
+
+    kind: Literal["fused"] = "fused"
+    unit: Fusion
+    after: tuple[int, ...] | None = None
+
+    def trunk(self, backbone: Callable[[], StagedBackbone], tasks: Sequence[str]) -> "FusedTrunk":
+        """The trunk; ``backbone`` is called once for every tower."""
+        return FusedTrunk(backbone, tasks, self)
+
+
+Sharing = Annotated[Shared | Fused, Field(discriminator="kind")]
+"""How a network's tasks share; ``sharing.trunk(backbone, tasks)`` builds it."""
+
+
+class Trunk(nn.Module):
+    """Images in, stage features for every task out.
+
+    Attributes:
+        tasks: the tasks' names, in order.
+        channels: channels of every stage.
+        strides: image pixels a feature pixel stands for, of every stage.
+    """
+
+    tasks: tuple[str, ...]
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def __init__(self, tasks: Sequence[str], backbone: StagedBackbone):
+        super().__init__()
+        self.tasks, self.channels, self.strides = tuple(tasks), backbone.channels, backbone.strides
+        # The colours a backbone expects are a fact about its weights, so they travel with it.
+        self.register_buffer("mean", torch.tensor(backbone.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(backbone.std).view(3, 1, 1), persistent=False)
+        self.mean: Tensor
+        self.std: Tensor
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Images in ``[0, 1]`` as the backbone's weights expect them."""
+        return (images - self.mean) / self.std
+
+    def penalty(self) -> Tensor | None:
+        """What the sharing adds to the loss, weighted; ``None`` where it adds nothing."""
+        return None
+
+
+class SharedTrunk(Trunk):
+    """See :class:`Shared`."""
+
+    def __init__(self, backbone: Callable[[], StagedBackbone], tasks: Sequence[str], split_after: int | None):
+        first = backbone()
+        super().__init__(tasks, first)
+        count = len(first.stages)
+        split = count if split_after is None else split_after
+        if not 0 <= split <= count:
+            raise InputError(f"{first.name} has {count} stages, so it cannot split after stage {split}.")
+        self.shared = nn.ModuleList(first.stages[:split])
+        self.branches = nn.ModuleDict(
+            {task: nn.ModuleList(backbone().stages[split:]) for task in tasks} if split < count else {}
+        )
+
+    def forward(self, images: Tensor) -> dict[str, StageFeatures]:
+        """``images``: ``(N, 3, H, W)`` in ``[0, 1]``; task -> one map ``(N, C, h, w)`` a stage."""
+        features, x = [], self.normalised(images)
+        for stage in self.shared:
+            features.append(x := stage(x))
+        by_task = {}
+        for task in self.tasks:
+            own, y = list(features), x
+            branch: Iterable[nn.Module] = self.branches[task] if self.branches else ()  # type: ignore[assignment]
+            for stage in branch:
+                own.append(y := stage(y))
+            by_task[task] = own
+        return by_task
+
+
+class FusedTrunk(Trunk):
+    """See :class:`Fused`. The features of a stage are what its unit returns."""
+
+    def __init__(self, backbone: Callable[[], StagedBackbone], tasks: Sequence[str], sharing: Fused):
+        towers = [backbone() for _ in tasks]
+        super().__init__(tasks, towers[0])
+        count = len(self.channels)
+        after = range(count) if sharing.after is None else sharing.after
+        for stage in after:
+            if not 0 <= stage < count:
+                raise InputError(f"{towers[0].name} has stages 0 to {count - 1}, so no unit can stand after {stage}.")
+        self.towers = nn.ModuleDict({task: tower.stages for task, tower in zip(tasks, towers, strict=True)})
+        self.units = nn.ModuleDict({str(s): sharing.unit.unit(len(towers), self.channels[s]) for s in after})
+        self.mixing = nn.ModuleDict()
+        self.penalty_weight = 0.0
+        if isinstance(sharing.unit, SluiceSettings):
+            self.penalty_weight = sharing.unit.penalty
+            if sharing.unit.layer_mixing:
+                self.mixing = nn.ModuleDict({task: LayerMixing(self.channels) for task in tasks})
+
+    def forward(self, images: Tensor) -> dict[str, StageFeatures]:
+        """``images``: ``(N, 3, H, W)`` in ``[0, 1]``; task -> one map ``(N, C, h, w)`` a stage."""
+        maps = [self.normalised(images)] * len(self.tasks)
+        by_task: dict[str, StageFeatures] = {task: [] for task in self.tasks}
+        for index in range(len(self.channels)):
+            maps = [self.towers[task][index](x) for task, x in zip(self.tasks, maps, strict=True)]  # type: ignore[index]
+            if str(index) in self.units:
+                maps = self.units[str(index)](maps)
+            for task, x in zip(self.tasks, maps, strict=True):
+                by_task[task].append(x)
+        for task, mixing in self.mixing.items():
+            by_task[task][-1] = mixing(by_task[task])
+        return by_task
+
+    def penalty(self) -> Tensor | None:
+        """The sluice units' orthogonality penalty, weighted; ``None`` for units without one."""
+        if not self.penalty_weight or not self.units:
+            return None
+        terms = [
+            unit.penalty([last_weight(self.towers[task][int(index)], self.channels[int(index)]) for task in self.tasks])  # type: ignore[index, operator]
+            for index, unit in self.units.items()
+        ]
+        return self.penalty_weight * torch.stack(terms).sum()

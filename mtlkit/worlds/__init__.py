@@ -1,0 +1,1 @@
+"""Embedded worlds: drawn data sets, each written in the layout of a real one. One file a world."""

@@ -1,0 +1,53 @@
+"""Small real things that several tests start from."""
+
+from pathlib import Path
+
+from mtlkit.data import Data
+from mtlkit.data.transforms import Augmentation
+from mtlkit.fusion import CrossStitchSettings, NDDRSettings, SluiceSettings
+from mtlkit.heads import LargeFOV
+from mtlkit.network import NetworkSettings
+from mtlkit.runs import Training
+from mtlkit.tasks import Normals, Segmentation
+from mtlkit.training import Recipe
+from mtlkit.trunks import Fused, Shared, Sharing
+from mtlkit.worlds import rooms
+
+SIZE = (32, 40)
+SEGMENTATION = Segmentation(classes=rooms.CLASSES)
+NORMALS = Normals()
+UNITS = {
+    "cross_stitch": CrossStitchSettings(per="layer", lr_scale=1000),
+    "cross_stitch_channel": CrossStitchSettings(per="channel", lr_scale=1000),
+    "sluice": SluiceSettings(lr_scale=1000),
+    "nddr": NDDRSettings(norm="output", lr_scale=100),
+    "nddr_input": NDDRSettings(norm="input", lr_scale=100),
+}
+
+
+def network(tasks=(SEGMENTATION, NORMALS), sharing: Sharing | None = None, backbone="resnet10t") -> NetworkSettings:
+    return NetworkSettings(
+        backbone=backbone,
+        tasks=tasks,
+        sharing=sharing or Shared(),
+        head=LargeFOV.Settings(width=16, dilation=1, dropout=0.5),
+        output_stride=32,
+    )
+
+
+def recipe(steps=12, **more) -> Recipe:
+    settings = {"batch_size": 4, "lr": 1e-3, "augmentation": Augmentation(size=SIZE, scale_min=0.75)}
+    return Recipe(**({"steps": steps} | settings | more))
+
+
+def room_data(folder: Path, train=8, val=4, size=SIZE) -> Data:
+    rooms.write(folder, seed=0, train=train, val=val, size=size)
+    return Data(layout="npy", name="rooms", fingerprint=f"test-{train}-{val}", size=size, root=folder)
+
+
+def training(data: Data, **more) -> Training:
+    return Training(**({"network": network(), "data": data, "recipe": recipe()} | more))
+
+
+def fused(unit: str) -> Fused:
+    return Fused(unit=UNITS[unit])

@@ -1,0 +1,39 @@
+"""What all tests share: no network, a cache of their own, real data only where it lies beside the checkout."""
+
+import os
+import socket
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+
+# Before huggingface_hub is imported anywhere: a download that slips through fails at once.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("MTLKIT_CACHE", tempfile.mkdtemp(prefix="mtlkit-cache-"))
+
+# The networks here are tiny: threads cost more than they give, and tests run side by side.
+torch.set_num_threads(1)
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = socket.socket.connect
+
+    def local_only(self: socket.socket, address: object) -> None:
+        host = address[0] if isinstance(address, tuple) else address
+        if self.family == socket.AF_UNIX or host in ("127.0.0.1", "::1", "localhost"):
+            return connect(self, address)  # type: ignore[arg-type]
+        raise AssertionError(f"a test reached for the network: {address}")
+
+    monkeypatch.setattr(socket.socket, "connect", local_only)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real data copies and weights; tests that want it skip loudly where it is not."""
+    if not SHARED.is_dir():
+        pytest.skip("SKIPPED LOUDLY: the folder with real data copies is not beside this checkout")
+    return SHARED

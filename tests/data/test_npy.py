@@ -1,0 +1,111 @@
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mtlkit.data.npy import CANONICAL_AXES, Npy
+from mtlkit.errors import InputError
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Three samples of 4 x 5 pixels; the sample's number is in the label; a floor in the published axes."""
+    for split in ("train", "val"):
+        for folder in ("image", "label", "normal", "depth"):
+            (tmp_path / split / folder).mkdir(parents=True)
+        for i in range(3):
+            label = np.full((4, 5), i, np.int64)
+            label[0, 0] = -1
+            normal = np.tile(np.float32([0, -0.6, 0.8]), (4, 5, 1))
+            normal[0, 0] = 0
+            np.save(tmp_path / split / "image" / f"{i}.npy", np.full((4, 5, 3), i / 2, np.float32))
+            np.save(tmp_path / split / "label" / f"{i}.npy", label)
+            np.save(tmp_path / split / "normal" / f"{i}.npy", normal)
+    return tmp_path
+
+
+def test_reads_the_shared_layout(root):
+    data = Npy(root, "train")
+    assert len(data) == 3
+    assert data.classes[0] == "bed"
+    assert data.classes[12] == "window"
+    sample = data[2]
+    assert sample["image"].dtype == torch.uint8
+    assert sample["image"].unique().tolist() == [255]
+    assert sample["segmentation"][0].tolist() == [255, 2, 2, 2, 2]
+    assert sample["normals"][:, 0, 0].tolist() == [0, 0, 0]
+
+
+def test_both_systems_of_axes_arrive_in_the_canonical_frame(root):
+    assert torch.allclose(Npy(root, "train")[0]["normals"][:, 1, 1], torch.tensor([0, 0.8, 0.6]))
+    (root / "world.json").write_text(json.dumps({"axes": CANONICAL_AXES}))
+    assert torch.allclose(Npy(root, "train")[0]["normals"][:, 1, 1], torch.tensor([0, -0.6, 0.8]))
+
+
+def test_bytes_and_trailing_axes_are_read_too(root):
+    np.save(root / "train/image/0.npy", np.full((4, 5, 3), 200, np.uint8))
+    np.save(root / "train/label/0.npy", np.full((4, 5, 1), 3.0, np.float32))
+    sample = Npy(root, "train")[0]
+    assert sample["image"].unique().tolist() == [200]
+    assert sample["segmentation"].unique().tolist() == [3]
+
+
+def test_only_the_asked_targets_are_read(root):
+    for file in (root / "train/normal").iterdir():
+        file.unlink()
+    data = Npy(root, "train", ("segmentation",))
+    assert set(data[0]) == {"image", "segmentation"}
+    assert set(pickle.loads(pickle.dumps(data))[0]) == {"image", "segmentation"}
+
+
+def test_fingerprints_differ_by_split_and_content_only(root):
+    first = Npy(root, "train").fingerprint()
+    assert Npy(root, "train", ("segmentation",)).fingerprint() == first
+    np.save(root / "train/depth/0.npy", np.ones((4, 5, 1)))
+    assert Npy(root, "train").fingerprint() != first
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda root: (root / "train/image/1.npy").unlink(), r"image/1\.npy is missing; .* from 0 to 2 without a gap"),
+        (lambda root: (root / "train/normal/2.npy").unlink(), r"normal/2\.npy is missing"),
+        (lambda root: [f.unlink() for f in (root / "train/image").iterdir()], r"train/image holds no array"),
+        (lambda root: (root / "train/label").rename(root / "labels"), r"There is no folder .*train/label"),
+        (lambda root: (root / "world.json").write_text('{"axes": "x left"}'), "There is no system of axes"),
+        (lambda root: (root / "world.json").write_text("[]"), r"world\.json is not a JSON object"),
+    ],
+)
+def test_what_is_missing_is_named_at_once(root, damage, sentence):
+    damage(root)
+    with pytest.raises(InputError, match=sentence):
+        Npy(root, "train")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "sentence"),
+    [
+        ("image", np.full((4, 5, 3), 7.0), r"image/0\.npy holds values from 7 to 7; they should lie between 0 and 1"),
+        ("image", np.full((4, 5, 3), np.nan), r"image/0\.npy holds values from nan"),
+        ("image", np.zeros((3, 4, 5, 3)), r"image/0\.npy is an array \(3, 4, 5, 3\) of float64; it should be"),
+        ("label", np.full((4, 5), 13), r"label/0\.npy holds the class id 13; valid are 0 to 12, and -1 for void"),
+        ("label", np.zeros((4, 6), int), r"label/0\.npy is an array \(4, 6\) of int64; it should be \(4, 5\)"),
+        ("normal", np.full((4, 5, 3), 128), r"normal/0\.npy holds values from 128 to 128"),
+        ("normal", np.zeros((4, 4, 3)), r"normal/0\.npy is an array \(4, 4, 3\) .* \(4, 5\) x 3 channels"),
+    ],
+)
+def test_a_bad_array_is_named_when_it_is_read(root, file, content, sentence):
+    np.save(root / f"train/{file}/0.npy", content)
+    data = Npy(root, "train")
+    data[1]
+    with pytest.raises(InputError, match=sentence):
+        data[0]
+
+
+def test_a_damaged_file_is_named(root):
+    (root / "train/label/0.npy").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"label/0\.npy cannot be read as an array"):
+        Npy(root, "train")[0]

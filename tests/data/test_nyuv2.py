@@ -1,0 +1,208 @@
+import math
+import pickle
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.io import loadmat, savemat
+
+from mtlkit.data.nyuv2 import CX, CY, FX, FY, VALID, NYUv2, normals_from_depth
+from mtlkit.errors import InputError
+
+META = Path(__file__).parents[3] / "shared" / "data" / "nyuv2-meta"
+needs_meta = pytest.mark.skipif(not META.is_dir(), reason=f"REAL SPLITS NOT TESTED: {META} is not there")
+
+# Canonical directions (x right, y up, z towards the camera) and distances (metres) of one plane a frame.
+PLANES = [((0.0, 0.0, 1.0), 2.0), ((0.0, 0.8, 0.6), 1.5), ((0.6, 0.0, 0.8), 2.0), ((-0.3, -0.5, 0.81), 3.0)]
+
+
+def plane(normal: tuple[float, float, float], distance: float) -> np.ndarray:
+    """Depth of the plane with a canonical normal, ``distance`` metres from the camera, as the colour camera sees it."""
+    v, u = np.mgrid[:480, :640]
+    x, y, z = np.array(normal) / np.linalg.norm(normal)
+    # Camera frame (x right, y down, z forward): (x, -y, -z) . P = -distance.
+    facing = -(x * (u - CX) / FX - y * (v - CY) / FY - z)
+    return np.where(facing > 0.05, distance / np.maximum(facing, 0.05), 0.0).astype(np.float32)
+
+
+def degrees(found: torch.Tensor, normal: tuple[float, float, float]) -> torch.Tensor:
+    """Angles between the values of a map and one direction."""
+    there = found.norm(dim=0) > 0
+    cosines = (found[:, there].double().T @ torch.tensor(normal, dtype=torch.float64)) / np.linalg.norm(normal)
+    return torch.rad2deg(torch.arccos(cosines.clamp(-1, 1)))
+
+
+def write(root: Path, frames: int = 4) -> None:
+    """The official files' layout, with MATLAB's reversed axes; column 600 of frame i holds raw label i."""
+    labels = np.zeros((frames, 640, 480), np.uint16)
+    images = np.zeros((frames, 3, 640, 480), np.uint8)
+    for i in range(frames):
+        labels[i, :, :] = 1
+        labels[i, 600, :] = i
+        images[i, 0, :, 7] = i + 1  # row 7 is red
+    with h5py.File(root / "nyu_depth_v2_labeled.mat", "w") as file:
+        file["images"], file["labels"] = images, labels
+        file["depths"] = np.stack([plane(*PLANES[i % 4]).T for i in range(frames)])
+    savemat(root / "splits.mat", {"trainNdxs": np.array([[1], [2], [4]]), "testNdxs": np.array([[3]])})
+    names = np.array([["wall", "floor", "bed"]], dtype=object)
+    savemat(root / "classMapping40.mat", {"className": names, "mapClass": np.array([[2, 1, 3]], np.uint8)})
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("nyu")
+    write(root)
+    return root
+
+
+@pytest.fixture
+def root(written, tmp_path) -> Path:
+    return Path(shutil.copytree(written, tmp_path / "nyu"))
+
+
+@pytest.mark.parametrize(("normal", "distance"), PLANES)
+def test_a_plane_has_its_own_normal_everywhere(normal, distance):
+    found = normals_from_depth(torch.from_numpy(plane(normal, distance)))
+    angles = degrees(found, normal)
+    assert len(angles) > 100_000
+    assert angles.max() < 1
+
+
+def test_noise_of_the_sensor_costs_a_few_degrees():
+    normal, distance = PLANES[1]
+    inverse = 1 / torch.from_numpy(plane(normal, distance))
+    noisy = 1 / (inverse + 0.003 * torch.randn(480, 640, generator=torch.Generator().manual_seed(0)))
+    angles = degrees(normals_from_depth(noisy), normal)
+    assert angles.median() < 3
+    assert len(angles) > 100_000
+
+
+def test_edges_and_unknown_depth_have_no_normal():
+    depth = torch.full((480, 640), 2.0)
+    depth[:, 320:] = 3.0
+    depth[100, 100] = 0
+    depth[200, 500] = math.nan
+    found = normals_from_depth(depth).norm(dim=0)
+    assert found[:, 317:323].max() == 0
+    assert found[95:105, 95:105].max() == 0
+    assert found[195:205, 495:505].max() == 0
+    assert found[300, 200] == found[300, 400] == 1
+    assert found[0].max() == found[:, -1].max() == 0
+
+
+def test_axes_splits_and_classes_are_those_of_the_files(root):
+    train, val = NYUv2(root, "train"), NYUv2(root, "val")
+    assert (len(train), len(val), train.classes) == (3, 1, ("wall", "floor", "bed"))
+    assert [train.name_of(i) for i in range(3)] == ["0001", "0002", "0004"]
+    sample = train[2]
+    assert sample["image"].shape == (3, 480, 640)
+    assert sample["image"][0, 7].unique().tolist() == [4]
+    assert sample["image"][0, 8].unique().tolist() == [0]
+    assert sample["segmentation"][100, 600] == 2  # raw 3 -> 3 of 1..40 -> 2
+    assert sample["segmentation"][100, 599] == 1  # raw 1 -> 2 -> 1
+    assert train[0]["segmentation"][100, 600] == 255  # raw 0
+    assert val[0]["segmentation"][100, 600] == 0
+
+
+def test_the_white_frame_has_no_targets(root):
+    sample = NYUv2(root, "train")[0]
+    inside = torch.zeros(480, 640, dtype=torch.bool)
+    inside[VALID] = True
+    assert inside.sum() == 427 * 561
+    assert sample["segmentation"][~inside].unique().tolist() == [255]
+    assert sample["normals"][:, ~inside].abs().max() == 0
+    assert degrees(sample["normals"], PLANES[0][0]).max() < 1
+
+
+def test_published_maps_replace_computed_ones(root):
+    (root / "normals").mkdir()
+    encoded = np.full((480, 640, 3), 255, np.uint8)
+    encoded[60:300, 60:300] = (127, 51, 229)  # a floor that leans to the camera: n = (0, -0.6, 0.8)
+    encoded[60:70, 60:70] = 127
+    for frame in range(4):
+        Image.fromarray(encoded).save(root / "normals" / f"{frame:04d}.png")
+    before = NYUv2(root, "train").fingerprint()
+    normals = NYUv2(root, "train")[0]["normals"]
+    assert torch.allclose(normals[:, 100, 100], torch.tensor([0, 0.8, 0.6]), atol=0.01)
+    assert normals[:, 65, 65].tolist() == normals[:, 400, 400].tolist() == [0, 0, 0]
+
+    Image.fromarray(encoded[:100]).save(root / "normals/0000.png")
+    assert NYUv2(root, "train").fingerprint() != before
+    with pytest.raises(InputError, match=r"normals/0000\.png is 640 x 100 pixels of mode RGB"):
+        NYUv2(root, "train")[0]
+    (root / "normals/0003.png").unlink()
+    with pytest.raises(InputError, match=r"normals/0003\.png is missing \(1 of 3 frames\)"):
+        NYUv2(root, "train")
+    NYUv2(root, "train", ("segmentation",))
+
+
+def test_pickled_and_read_again(root):
+    data = NYUv2(root, "train", ("segmentation",))
+    first = data[0]
+    again = pickle.loads(pickle.dumps(data))[0]
+    assert set(again) == {"image", "segmentation"}
+    assert torch.equal(first["image"], again["image"])
+
+
+def test_fingerprints(root):
+    train = NYUv2(root, "train").fingerprint()
+    assert train == NYUv2(root, "train", ("normals",)).fingerprint() != NYUv2(root, "val").fingerprint()
+    assert len(train) == 12
+
+
+def member(root: Path) -> None:
+    with h5py.File(root / "nyu_depth_v2_labeled.mat", "a") as file:
+        del file["depths"]
+
+
+def frames(root: Path) -> None:
+    savemat(root / "splits.mat", {"trainNdxs": np.array([[1], [9]]), "testNdxs": np.array([[3]])})
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (shutil.rmtree, "There is no folder"),
+        (lambda root: (root / "nyu_depth_v2_labeled.mat").unlink(), r"There is no .*labeled\.mat; it is the labelled"),
+        (lambda root: (root / "nyu_depth_v2_labeled.mat").write_bytes(b"x"), r"labeled\.mat is not an HDF5 file"),
+        (lambda root: (root / "splits.mat").unlink(), r"There is no .*splits\.mat; NYUv2 needs"),
+        (lambda root: (root / "splits.mat").write_bytes(b"x" * 200), r"splits\.mat is not a MATLAB file"),
+        (lambda root: savemat(root / "splits.mat", {"a": 1}), r"splits\.mat has no member 'trainNdxs'"),
+        (member, r"labeled\.mat has no member 'depths'"),
+        (frames, r"splits\.mat lists 2 frames as trainNdxs, up to 9, but .* holds the frames 1 to 4"),
+    ],
+)
+def test_what_is_missing_is_named_at_once(root, damage, sentence):
+    damage(root)
+    with pytest.raises(InputError, match=sentence):
+        NYUv2(root, "train")
+
+
+def test_labels_beyond_the_mapping_are_refused(root):
+    with h5py.File(root / "nyu_depth_v2_labeled.mat", "a") as file:
+        file["labels"][0, 5, 5] = 900
+    with pytest.raises(InputError, match=r"Frame 1 of .* has the raw label 900, .* maps 1 to 3"):
+        NYUv2(root, "train")[0]
+
+
+@needs_meta
+def test_the_real_class_mapping(root):
+    shutil.copy(META / "classMapping40.mat", root)
+    data = NYUv2(root, "train", ("segmentation",))
+    assert len(data.classes) == 40
+    assert (data.classes[0], data.classes[39]) == ("wall", "otherprop")
+    raw = loadmat(META / "classMapping40.mat")["mapClass"].ravel()
+    assert data[2]["segmentation"][100, 600] == raw[3 - 1] - 1
+
+
+@needs_meta
+def test_the_real_split_asks_for_all_frames(root):
+    shutil.copy(META / "splits.mat", root)
+    with pytest.raises(InputError, match="lists 795 frames as trainNdxs"):
+        NYUv2(root, "train")
+    with pytest.raises(InputError, match="lists 654 frames as testNdxs"):
+        NYUv2(root, "val")

@@ -1,0 +1,170 @@
+from collections import Counter
+from itertools import islice
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torchvision import tv_tensors
+
+from mtlkit.data.samples import Batch, Sample, unit
+from mtlkit.data.sampling import Augmented, Order, Part, development, eval_loader, loader
+from mtlkit.data.transforms import Augmentation
+from mtlkit.errors import InputError
+
+AUGMENTATION = Augmentation(size=(12, 16), jitter=0.3)
+
+
+class Frames:
+    """Pictures full of their own number; frame 13 is damaged, every third has no normals."""
+
+    classes = ("a", "b")
+    tasks = ("segmentation", "normals")
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Sample:
+        if index == 13:
+            raise InputError("image/13.png cannot be read; copy it again.")
+        noise = torch.Generator().manual_seed(index)
+        sample: Sample = {
+            "image": tv_tensors.Image(torch.randint(0, 255, (3, 12, 16), generator=noise, dtype=torch.uint8)),
+            "segmentation": tv_tensors.Mask(torch.full((12, 16), index, dtype=torch.uint8)),
+        }
+        if index % 3:
+            sample["normals"] = unit(torch.randn(3, 12, 16, generator=noise))
+        return sample
+
+    def name_of(self, index: int) -> str:
+        return str(index)
+
+    def fingerprint(self) -> str:
+        return "0" * 12
+
+
+def equal(first: Batch, second: Batch) -> bool:
+    return (
+        torch.equal(first.images, second.images)
+        and first.targets.keys() == second.targets.keys()
+        and all(torch.equal(first.targets[task], second.targets[task]) for task in first.targets)
+        and all(torch.equal(first.rows[task], second.rows[task]) for task in first.rows)
+    )
+
+
+@given(
+    length=st.integers(1, 20),
+    batch_size=st.integers(1, 12),
+    steps=st.integers(1, 15),
+    start=st.integers(0, 15),
+    seed=st.integers(0, 99),
+)
+def test_a_resumed_order_is_the_tail_of_the_whole(length, batch_size, steps, start, seed):
+    whole = list(Order(length, batch_size, steps, seed=seed))
+    tail = Order(length, batch_size, steps, start, seed=seed)
+    assert list(tail) == whole[start:]
+    assert len(tail) == len(whole[start:])
+    assert {len(batch) for batch in whole} == {batch_size}
+
+
+@given(length=st.integers(1, 20), batch_size=st.integers(1, 12), seed=st.integers(0, 99))
+def test_every_epoch_holds_every_sample_once(length, batch_size, seed):
+    keys = [key for batch in Order(length, batch_size, 3 * length, seed=seed) for key in batch]
+    counts = Counter(keys)
+    assert set(counts.values()) == {1}
+    for epoch in range(3):
+        assert {index for e, index in keys if e == epoch} == set(range(length))
+
+
+def test_orders_differ_by_epoch_and_seed():
+    first, second = islice(Order(50, 50, 2, seed=0), 2)
+    (other,) = Order(50, 50, 1, seed=1)
+    indices = [[index for _, index in batch] for batch in (first, second, other)]
+    assert indices[0] != indices[1] != indices[2] != indices[0]
+
+
+@pytest.mark.parametrize("length", [3, 10])
+def test_workers_change_nothing(length):
+    alone, helped = (
+        list(loader(Frames(length), AUGMENTATION, batch_size=4, steps=6, seed=5, workers=workers)) for workers in (0, 2)
+    )
+    assert len(alone) == len(helped) == 6
+    assert all(equal(*pair) for pair in zip(alone, helped, strict=True))
+
+
+def test_a_resumed_run_sees_the_same_bits():
+    whole = list(loader(Frames(10), AUGMENTATION, batch_size=4, steps=7, seed=5))
+    tail = list(loader(Frames(10), AUGMENTATION, batch_size=4, steps=7, start_step=3, seed=5))
+    assert len(tail) == 4
+    assert all(equal(*pair) for pair in zip(tail, whole[3:], strict=True))
+
+
+def test_draws_depend_on_epoch_index_and_seed_alone():
+    data = Augmented(Frames(5), AUGMENTATION, seed=1)
+    first = data[(0, 1)]["image"]
+    data[(0, 2)]
+    torch.rand(3)
+    assert torch.equal(data[(0, 1)]["image"], first)
+    assert not torch.equal(data[(1, 1)]["image"], first)
+    assert not torch.equal(Augmented(Frames(5), AUGMENTATION, seed=2)[(0, 1)]["image"], first)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_callers_generator_is_left_alone(workers):
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    list(loader(Frames(5), AUGMENTATION, batch_size=2, steps=3, seed=0, workers=workers))
+    list(eval_loader(Frames(5), workers=workers))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_readers_error_stays_one_sentence(workers):
+    with pytest.raises(InputError) as raised:
+        list(eval_loader(Frames(14), batch_size=2, workers=workers))
+    assert str(raised.value) == "image/13.png cannot be read; copy it again."
+
+
+def test_evaluation_reads_everything_once_in_order_and_again():
+    batches = eval_loader(Frames(7), (6, 8), batch_size=3)
+    for _ in range(2):
+        read = list(batches)
+        assert [len(batch.images) for batch in read] == [3, 3, 1]
+        assert torch.cat([batch.targets["segmentation"][:, 0, 0] for batch in read]).tolist() == list(range(7))
+        assert read[0].images.shape[2:] == read[0].targets["normals"].shape[2:] == (6, 8)
+    assert read[0].rows["normals"].tolist() == [1, 2]
+
+
+def test_an_empty_set_is_refused():
+    with pytest.raises(InputError, match="0 samples in batches of 4"):
+        loader(Frames(0), AUGMENTATION, batch_size=4, steps=1)
+
+
+@settings(max_examples=40)
+@given(length=st.integers(40, 200), share=st.floats(0.05, 0.5), blocks=st.integers(1, 5))
+def test_development_blocks_touch_no_training_frame(length, share, blocks):
+    train, held = development(length, share, blocks)
+    assert not set(train) & set(held)
+    assert not {index + step for index in held for step in (-1, 1)} & set(train)
+    assert abs(len(held) - share * length) <= blocks
+    assert len(train) + len(held) >= length - 2 * blocks
+    assert (train, held) == development(length, share, blocks)
+
+
+def test_development_that_cannot_be_cut_is_refused():
+    for length, share, blocks in ((3, 0.9, 1), (10, 0.2, 10), (10, 1.5, 1)):
+        with pytest.raises(InputError, match="cannot be cut"):
+            development(length, share, blocks)
+
+
+def test_a_part_is_a_data_set():
+    part = Part(Frames(9), [4, 2])
+    assert (len(part), part.name_of(1), part.classes) == (2, "2", ("a", "b"))
+    assert part[0]["segmentation"][0, 0] == 4
+    assert len(part.fingerprint()) == 12
+    assert part.fingerprint() != Part(Frames(9), [2, 4]).fingerprint()
+    with pytest.raises(IndexError):
+        part[2]

@@ -1,0 +1,183 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from builders import NORMALS, SEGMENTATION, fused, network, recipe, room_data, training
+
+from mtlkit import engine as engine_module
+from mtlkit.engine import Engine, Where
+from mtlkit.errors import InputError, WeightsMissing
+from mtlkit.ledger import Ledger, Record
+from mtlkit.runs import Constant, Standard
+
+QUIET = Where(device="cpu", progress=False)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return room_data(tmp_path_factory.mktemp("rooms") / "set")
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Titles of the trainings that were done."""
+    done = []
+    original = engine_module.train
+    monkeypatch.setattr(engine_module, "train", lambda *a, **k: (done.append(k["title"]), original(*a, **k))[1])
+    monkeypatch.setattr(engine_module, "title", lambda t: f"{'+'.join(x.name for x in t.network.tasks)}")
+    return done
+
+
+def graph(data):
+    """A fused network on two single-task networks, and the evaluations of all three."""
+    how = recipe(steps=2)
+    alone = {t.name: training(data, network=network((t,)), recipe=how) for t in (SEGMENTATION, NORMALS)}
+    both = training(data, network=network(sharing=fused("nddr")), recipe=how, starts=alone)
+    return [Standard(subject=t, data=data) for t in (*alone.values(), both)], both
+
+
+def test_prerequisites_come_first_and_nothing_is_run_twice(data, tmp_path, trained):
+    evaluations, _ = graph(data)
+    engine = Engine(Ledger(tmp_path), Where(device="cpu", progress=True))
+    assert len(engine.pending(evaluations)) == 3
+    first = engine.run(reversed(evaluations))
+    assert sorted(trained) == ["normals", "segmentation", "segmentation+normals"]
+    assert trained[-1] == "segmentation+normals"
+    again = Engine(Ledger(tmp_path), Where(device="cpu", progress=True)).run(evaluations)
+    assert len(trained) == 3
+    assert {k: r.model_dump() for k, r in again.items()} == {k: r.model_dump() for k, r in first.items()}
+    assert engine.pending(evaluations) == []
+
+
+def test_scoring_another_way_trains_nothing(data, tmp_path, trained):
+    evaluations, _ = graph(data)
+    engine = Engine(Ledger(tmp_path), Where(device="cpu", progress=True))
+    engine.run(evaluations[:1])
+    engine.run([evaluations[0].model_copy(update={"revision": 2})])
+    assert len(trained) == 1
+
+
+def test_a_fused_training_starts_from_exactly_its_prerequisites(data, tmp_path):
+    _, both = graph(data)
+    engine = Engine(Ledger(tmp_path), QUIET)
+    started = engine._start(both).state_dict()
+    for task, start in both.starts.items():
+        engine.train(start)
+        for key, value in engine.network(start).state_dict().items():
+            assert (started[key.replace("trunk.shared.", f"trunk.towers.{task}.")] == value).all()
+
+
+def test_the_record_says_what_ran(data, tmp_path):
+    evaluations, both = graph(data)
+    ledger = Ledger(tmp_path)
+    Engine(ledger, QUIET).run(evaluations)
+    record = ledger.find("training", both.identity)
+    assert record.settings["starts"] == {task: start.identity for task, start in both.starts.items()}
+    assert record.data["train_images"] == 8
+    assert record.data["images_seen"] == 2 * 2 * 4
+    assert record.history.steps == [2]
+    assert set(record.history.losses) == {"segmentation/cross_entropy", "normals/cosine"}
+    assert record.versions["torch"]
+    assert record.hardware["device"] == "cpu"
+    text = ledger.path("training", both.identity).read_text()
+    assert str(tmp_path) not in text
+    assert str(data.root) not in text
+
+
+def test_the_constant_row_needs_no_network(data, tmp_path, trained):
+    value = Constant(tasks=(SEGMENTATION, NORMALS), data=data)
+    record = Engine(Ledger(tmp_path), QUIET).run([value])[value.identity]
+    assert trained == []
+    assert 0 < record.metrics["normals/encoded/mean"] < record.metrics["normals/decoded/mean"] < 90
+
+
+def test_gone_weights_are_said_and_retrained_only_when_told(data, tmp_path, trained):
+    evaluations, _ = graph(data)
+    ledger = Ledger(tmp_path)
+    subject = evaluations[0].subject
+    before = Engine(ledger, QUIET).run(evaluations[:1])[evaluations[0].identity].metrics
+    ledger.weights_path(subject.identity).unlink()
+    ledger.path("evaluation", evaluations[0].identity).unlink()
+    with pytest.raises(WeightsMissing, match="--retrain"):
+        Engine(ledger, QUIET).run(evaluations[:1])
+    told = Where(device="cpu", progress=False, retrain=True)
+    assert Engine(ledger, told).run(evaluations[:1])[evaluations[0].identity].metrics == before
+    assert len(trained) == 2
+
+
+def test_weights_that_do_not_belong_to_the_record_are_refused(data, tmp_path):
+    evaluations, _ = graph(data)
+    ledger = Ledger(tmp_path)
+    Engine(ledger, QUIET).run(evaluations[:2])
+    one, other = (e.subject.identity for e in evaluations[:2])
+    ledger.weights_path(one).write_bytes(ledger.weights_path(other).read_bytes())
+    with pytest.raises(WeightsMissing, match="differ"):
+        Engine(ledger, QUIET).network(evaluations[0].subject)
+
+
+def test_the_oldest_weights_go_when_room_is_needed(tmp_path):
+    import torch
+
+    ledger = Ledger(tmp_path, weights_limit=3000)
+    for name in "abc":
+        ledger.save_weights(name, {"x": torch.zeros(300)})
+        time.sleep(0.02)
+    assert sorted(path.stem for path in (tmp_path / ".state/weights").glob("*.safetensors")) == ["b", "c"]
+
+
+def test_a_record_is_whole_or_not_there(tmp_path):
+    ledger = Ledger(tmp_path)
+    ledger.write(Record(kind="evaluation", identity="a", settings={}, metrics={"x": float("nan"), "y": 1.5}))
+    found = ledger.find("evaluation", "a")
+    assert found.metrics == {"x": None, "y": 1.5}
+    assert json.loads(ledger.path("evaluation", "a").read_text())["identity"] == "a"
+    assert ledger.find("evaluation", "b") is None
+    ledger.path("evaluation", "c").write_text('{"kind": "eval')
+    with pytest.raises(InputError, match=r"c\.json is not a record"):
+        ledger.find("evaluation", "c")
+    assert not list(tmp_path.glob("**/*.part"))
+
+
+def test_a_device_that_is_not_there_is_refused():
+    with pytest.raises(InputError, match="no device 'gpu'; valid are"):
+        Where(device="gpu").fabric()
+
+
+COMMAND = [sys.executable, "-m", "mtlkit.cli", "run", "nddr", "4", "single", "nddr", "--image-size", "32", "40"]
+COMMAND += ["--epochs", "4", "--device", "cpu", "--checkpoint-seconds", "0", "--output", "csv"]
+ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+def metrics(folder: Path) -> dict[str, dict]:
+    files = (folder / "smoke" / "evaluation").glob("*.json")
+    return {file.stem: json.loads(file.read_text())["metrics"] for file in files}
+
+
+def test_killed_in_a_step_and_run_again_and_two_at_once(tmp_path):
+    """Kill -9 while a training runs, run again; the same metrics, bit for bit, as two undisturbed runs side by side."""
+    disturbed, shared = tmp_path / "disturbed", tmp_path / "shared"
+    running = subprocess.Popen([*COMMAND, "--results-dir", disturbed], stdout=subprocess.DEVNULL, env=ONE_THREAD)
+    deadline = time.time() + 120
+    while not list(disturbed.glob("smoke/.state/checkpoints/*.pt")) and time.time() < deadline:
+        time.sleep(0.05)
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+    assert list(disturbed.glob("smoke/.state/checkpoints/*.pt")), "killed before the first checkpoint"
+    assert not metrics(disturbed)
+    subprocess.run([*COMMAND, "--results-dir", disturbed], check=True, stdout=subprocess.DEVNULL, env=ONE_THREAD)
+
+    both = [
+        subprocess.Popen([*COMMAND, "--results-dir", shared], stdout=subprocess.PIPE, text=True, env=ONE_THREAD)
+        for _ in range(2)
+    ]
+    outputs = [process.communicate(timeout=400)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert outputs[0] == outputs[1]
+    assert "NDDR" in outputs[0]
+    assert len(list((shared / "smoke/training").glob("*.json"))) == 3  # each training once
+    assert metrics(shared) == metrics(disturbed)

@@ -1,0 +1,166 @@
+import pytest
+import torch
+from builders import NORMALS, SEGMENTATION, UNITS, fused, network
+
+from mtlkit.errors import InputError
+from mtlkit.fusion import CrossStitchSettings, NDDRSettings, SluiceSettings, Unit
+from mtlkit.network import Weights, cost, parameter_count
+from mtlkit.tasks import Normals
+from mtlkit.trunks import Fused, Shared
+
+IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+def singles():
+    torch.manual_seed(1)
+    return {task.name: network((task,)).network().eval() for task in (SEGMENTATION, NORMALS)}
+
+
+def start(fused_network, alone):
+    for task, one in alone.items():
+        fused_network.load_single_task(task, one.state_dict())
+    return fused_network.eval()
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_at_step_0_a_fused_network_holds_exactly_its_single_task_networks(unit):
+    alone = singles()
+    both = start(network(sharing=fused(unit)).network(), alone)
+    state = both.state_dict()
+    for task, one in alone.items():
+        for key, value in one.state_dict().items():
+            assert torch.equal(state[key.replace("trunk.shared.", f"trunk.towers.{task}.")], value)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        NDDRSettings(norm="none", alpha=1, beta=0),
+        CrossStitchSettings(per="channel", alpha=1, beta=0),
+        CrossStitchSettings(per="layer", alpha=1, beta=0),
+        SluiceSettings(alpha=1, beta=0),
+    ],
+    ids=lambda unit: f"{unit.kind}",
+)
+def test_at_1_0_a_fused_network_gives_the_outputs_of_its_single_task_networks(unit):
+    alone = singles()
+    both = start(network(sharing=Fused(unit=unit)).network(), alone)
+    with torch.inference_mode():
+        for task, output in both(IMAGES).items():
+            assert torch.allclose(output, alone[task](IMAGES)[task], atol=1e-6)
+
+
+def test_batch_norm_breaks_that_identity_by_a_scale_only_until_statistics_enter():
+    # Untouched statistics (0, 1) scale every map by 1 / sqrt(1 + eps); after ReLU stages nothing else changes.
+    alone = singles()
+    both = start(network(sharing=Fused(unit=NDDRSettings(norm="output", alpha=1, beta=0))).network(), alone)
+    for norm in (module for module in both.trunk.units.modules() if isinstance(module, torch.nn.BatchNorm2d)):
+        norm.running_var.fill_(1 - norm.eps)  # neutral
+    with torch.inference_mode():
+        for task, output in both(IMAGES).items():
+            assert torch.allclose(output, alone[task](IMAGES)[task], atol=1e-5)
+    both.train()
+    with torch.inference_mode():
+        assert not torch.allclose(both(IMAGES)["normals"], alone["normals"](IMAGES)["normals"], atol=1e-2)
+
+
+@pytest.mark.parametrize("split", [0, 2, 5, None])
+def test_a_split_shares_the_stages_before_it(split):
+    both = network(sharing=Shared(split_after=split)).network()
+    whole, shared = parameter_count(network((SEGMENTATION,)).network().trunk), parameter_count(both.trunk.shared)
+    assert parameter_count(both.trunk) == shared + 2 * (whole - shared)
+    assert {task: tuple(output.shape) for task, output in both(IMAGES).items()} == {
+        "segmentation": (2, 13, 2, 2),
+        "normals": (2, 3, 2, 2),
+    }
+
+
+def test_a_split_that_is_not_there_is_refused():
+    with pytest.raises(InputError, match="has 5 stages, so it cannot split after stage 6"):
+        network(sharing=Shared(split_after=6)).network()
+    with pytest.raises(InputError, match="no unit can stand after 7"):
+        network(sharing=Fused(unit=NDDRSettings(), after=(7,))).network()
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_every_parameter_belongs_to_exactly_one_group(unit):
+    both = network(sharing=fused(unit)).network()
+    groups = both.parameter_groups(classifier_lr=(10, 20))
+    grouped = [id(parameter) for group in groups for parameter in group.parameters]
+    assert sorted(grouped) == sorted(id(parameter) for parameter in both.parameters())
+    by_name = {group.name: group for group in groups}
+    units = {id(p) for module in both.modules() if isinstance(module, Unit) for p in module.parameters()}
+    scaled = {id(p) for name, group in by_name.items() if name.startswith("fusion") for p in group.parameters}
+    assert scaled == units
+    assert all(by_name[name].lr_scale == UNITS[unit].lr_scale for name in by_name if name.startswith("fusion"))
+    assert (by_name["classifier"].lr_scale, by_name["classifier_bias"].lr_scale) == (10, 20)
+    decayed = {id(p) for group in groups if group.decay for p in group.parameters}
+    for module in both.modules():  # mixing scalars, norms and biases never decay; convolutions always do
+        for name, parameter in module.named_parameters(recurse=False):
+            convolution = isinstance(module, torch.nn.Conv2d | torch.nn.Linear) and name == "weight"
+            nddr = type(module).__name__ == "NDDR" and parameter.ndim == 4
+            assert (id(parameter) in decayed) == (convolution or nddr)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("tasks", [2, 3])
+def test_every_parameter_gets_a_gradient_for_any_number_of_tasks(unit, tasks):
+    class Depth(Normals):
+        @property
+        def name(self) -> str:
+            return "third"
+
+    torch.manual_seed(0)
+    both = network(sharing=fused(unit)).network()
+    if tasks == 3:
+        settings = both.settings
+        three = (SEGMENTATION, NORMALS, Depth())
+        both = type(both)(settings.model_copy(update={"tasks": three})).train()
+    outputs = both(IMAGES)
+    loss = sum((output * torch.randn_like(output)).sum() for output in outputs.values())
+    penalty = both.penalty()
+    (loss if penalty is None else loss + penalty).backward()
+    silent = [name for name, parameter in both.named_parameters() if parameter.grad is None]
+    assert silent == []
+    units = [p for module in both.modules() if isinstance(module, Unit) for p in module.parameters()]
+    assert units
+    assert all((parameter.grad != 0).any() for parameter in units)
+
+
+def test_layer_mixing_is_learnt_at_the_units_rate_but_its_projections_are_not():
+    both = network(sharing=Fused(unit=SluiceSettings(layer_mixing=True))).network()
+    groups = {id(p): group for group in both.parameter_groups() for p in group.parameters}
+    for name, parameter in both.trunk.mixing.named_parameters():
+        assert groups[id(parameter)].lr_scale == (1000 if name.endswith("beta") else 1)
+    assert both(IMAGES)["segmentation"].shape == (2, 13, 2, 2)
+
+
+def test_only_matching_single_task_weights_are_taken():
+    alone = singles()
+    both = network(sharing=fused("nddr")).network()
+    with pytest.raises(InputError, match="another shape"):
+        both.load_single_task("normals", alone["segmentation"].state_dict())
+    with pytest.raises(InputError, match="a tower a task"):
+        network().network().load_single_task("normals", alone["normals"].state_dict())
+
+
+def test_weights_that_are_known_by_hash_only_are_asked_for():
+    settings = network().model_copy(update={"weights": Weights(source="file", sha256="ab" * 32)})
+    with pytest.raises(InputError, match="not at hand"):
+        settings.network()
+
+
+def test_cost_equals_the_built_network_and_a_hand_count():
+    settings = network((SEGMENTATION,))
+    counted = cost(settings, (64, 64))
+    assert counted["parameters"] == parameter_count(settings.network())
+    head = 512 * 16 * 9 * 4 + 16 * 16 * 4 + 16 * 13 * 4  # fc6, fc7, classifier on the 2x2 map
+    wider = settings.model_copy(update={"head": settings.head.model_copy(update={"width": 32})})
+    assert cost(wider, (64, 64))["macs"] - counted["macs"] == (512 * 32 * 9 * 4 + 32 * 32 * 4 + 32 * 13 * 4 - head)
+
+
+def test_images_are_normalised_by_the_backbones_own_colours():
+    plain, own = network(backbone="resnet10t").network(), network(backbone="tf_efficientnet_lite0").network()
+    assert plain.trunk.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
+    assert own.trunk.mean.flatten().tolist() == pytest.approx([0.5, 0.5, 0.5])
+    assert "trunk.mean" not in plain.state_dict()

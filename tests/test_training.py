@@ -1,0 +1,167 @@
+import copy
+
+import pytest
+import torch
+from builders import NORMALS, SEGMENTATION, SIZE, fused, network, recipe, room_data
+from lightning.fabric import Fabric
+
+from mtlkit import training
+from mtlkit.data.samples import IGNORE, Batch
+from mtlkit.data.sampling import eval_loader, loader
+from mtlkit.data.transforms import Augmentation
+from mtlkit.errors import TrainingDiverged
+from mtlkit.evaluation import standard
+from mtlkit.training import Recipe, loss_terms, optimizer, set_rates, train
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return room_data(tmp_path_factory.mktemp("rooms") / "set").split("train", ("segmentation", "normals"))
+
+
+def batches(dataset, how: Recipe, seed=0):
+    return lambda first: loader(
+        dataset,
+        how.augmentation,
+        batch_size=how.batch_size,
+        steps=how.steps * how.accumulate,
+        start_step=first,
+        seed=seed,
+    )
+
+
+def run(dataset, how, tmp_path, net=None, name="checkpoint.pt", **more):
+    torch.manual_seed(0)
+    net = net or network(sharing=fused("cross_stitch")).network()
+    fabric = Fabric(accelerator="cpu", devices=1)
+    history, _ = train(net, batches(dataset, how), how, seed=0, fabric=fabric, checkpoint=tmp_path / name, **more)
+    return net, history
+
+
+def test_the_fusion_units_keep_their_rate_at_every_step_and_after_resume():
+    # The fault of the best-known public code: each epoch sets one rate for all groups, and the 100x never acts.
+    net = network(sharing=fused("nddr")).network()
+    for schedule in ("poly", "step", "cosine", "constant"):
+        how = recipe(steps=50, schedule=schedule, milestones=(0.3, 0.6))
+        opt = optimizer(net.parameter_groups(classifier_lr=(10, 20)), how)
+        for step in range(50):
+            if step == 25:  # a resume
+                opt_again = optimizer(net.parameter_groups(classifier_lr=(10, 20)), how)
+                opt_again.load_state_dict(copy.deepcopy(opt.state_dict()))
+                opt = opt_again
+            set_rates(opt, how, step)
+            rate = {group["name"]: group["lr"] for group in opt.param_groups}
+            assert rate["fusion"] / rate["trunk"] == pytest.approx(100)
+            assert rate["classifier_bias"] / rate["trunk"] == pytest.approx(20)
+
+
+def test_schedules():
+    assert [recipe(steps=4, power=1.0).lr_factor(step) for step in range(4)] == [1, 0.75, 0.5, 0.25]
+    how = recipe(steps=100, schedule="step", milestones=(0.5, 0.75))
+    assert [how.lr_factor(step) for step in (0, 49, 50, 75)] == pytest.approx([1, 1, 0.1, 0.01])
+    assert recipe(steps=10, schedule="cosine").lr_factor(5) == pytest.approx(0.5)
+
+
+def test_resuming_gives_the_same_network_bit_for_bit(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "CHECK_EVERY", 2)
+    how = recipe(steps=8)
+    whole, history = run(dataset, how, tmp_path)
+
+    class Killed(Exception):
+        pass
+
+    original, calls = training.set_rates, []
+
+    def killed_at_step_5(opt, rec, step):
+        calls.append(step)
+        if step == 5:
+            raise Killed
+        original(opt, rec, step)
+
+    monkeypatch.setattr(training, "set_rates", killed_at_step_5)
+    with pytest.raises(Killed):
+        run(dataset, how, tmp_path, name="killed.pt", checkpoint_seconds=0)
+    monkeypatch.setattr(training, "set_rates", original)
+    torch.manual_seed(1234)  # whatever the generator's state is, it must not matter
+    again = network(sharing=fused("cross_stitch")).network()
+    again, resumed = run(dataset, how, tmp_path, net=again, name="killed.pt")
+    assert calls[-1] == 5
+    assert resumed == history
+    for name, value in whole.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
+
+
+def test_a_loss_that_is_not_finite_stops_at_once_and_names_task_and_step(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "CHECK_EVERY", 2)
+
+    def poisoned(net, outputs, batch):
+        terms = loss_terms(net, outputs, batch)
+        poisoned.step += 1
+        return terms | {"normals/cosine": terms["normals/cosine"] * (float("nan") if poisoned.step == 4 else 1)}
+
+    poisoned.step = 0
+    monkeypatch.setattr(training, "loss_terms", poisoned)
+    with pytest.raises(TrainingDiverged, match="normals/cosine is nan at step 4"):
+        run(dataset, recipe(steps=8), tmp_path, checkpoint_seconds=0)
+    kept = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert kept["step"] == 2
+    assert all(torch.isfinite(value).all() for value in kept["network"].values())
+
+
+def test_a_task_without_a_label_in_the_batch_adds_nothing(dataset):
+    net = network().network()
+    images = torch.rand(3, 3, 64, 64)
+    target = torch.randint(0, 13, (1, 64, 64)).to(torch.uint8)
+    terms = loss_terms(net, net(images), Batch(images, {"segmentation": target}, {"segmentation": torch.tensor([1])}))
+    assert set(terms) == {"segmentation/cross_entropy"}
+    alone = net.tasks["segmentation"].losses(net(images)["segmentation"][1:2], target)
+    net.eval()
+    one = loss_terms(net, net(images), Batch(images, {"segmentation": target}, {"segmentation": torch.tensor([1])}))
+    same = net.tasks["segmentation"].losses(net(images)["segmentation"][1:2], target)
+    assert torch.allclose(one["segmentation/cross_entropy"], same["cross_entropy"])
+    assert alone["cross_entropy"].ndim == 0
+
+
+def test_accumulated_batches_equal_one_large_batch(dataset, tmp_path):
+    # Without dropout and with batch norm frozen, two batches of two have the mean gradient of one of four.
+    def frozen():
+        torch.manual_seed(0)
+        settings = network((NORMALS,))
+        net = settings.model_copy(update={"head": settings.head.model_copy(update={"dropout": 0.0})}).network()
+        net.train = lambda mode=True: torch.nn.Module.train(net, False)
+        return net
+
+    # The whole picture, so that every batch has as many valid pixels: a loss is a mean over those.
+    plain = {"scale_min": 1.0, "scale_max": 1.0, "flip": 0.0}
+    augmentation = {"augmentation": recipe().augmentation.model_copy(update=plain)}
+    large, _ = run(dataset, recipe(steps=1, batch_size=4, **augmentation), tmp_path, net=frozen())
+    small, _ = run(dataset, recipe(steps=1, batch_size=2, accumulate=2, **augmentation), tmp_path, net=frozen())
+    for name, value in large.state_dict().items():
+        assert torch.allclose(value, small.state_dict()[name], atol=1e-4), name
+
+
+@pytest.mark.parametrize(
+    ("task", "measure", "margin"), [(SEGMENTATION, "pixel_accuracy", -3.0), (NORMALS, "decoded/mean", 3.0)]
+)
+def test_each_task_overfits_eight_pictures(dataset, tmp_path, task, measure, margin):
+    """To within three points (degrees) of what an output at stride 8 can say about these pictures at all."""
+    torch.manual_seed(0)
+    settings = network((task,)).model_copy(update={"output_stride": 8})
+    settings = settings.model_copy(update={"head": settings.head.model_copy(update={"width": 64, "dropout": 0.0})})
+    net = settings.network()
+    whole = Augmentation(size=SIZE, scale_min=1, scale_max=1, flip=0)
+    run(dataset, recipe(steps=150, batch_size=8, optimizer="adam", lr=3e-3, augmentation=whole), tmp_path, net=net)
+    scored = standard(net, eval_loader(dataset, SIZE, 8), Fabric(accelerator="cpu", devices=1))
+
+    perfect = task.metric()  # the truth itself, reduced to the output's size
+    for batch in eval_loader(dataset, SIZE, 8):
+        target = batch.targets[task.name]
+        coarse = torch.empty(len(target), 1, SIZE[0] // 8, SIZE[1] // 8)
+        _, reduced = task.model_copy(update={"loss_at": "output"}).matched(coarse, target)
+        if task is SEGMENTATION:
+            void = (reduced == IGNORE).unsqueeze(1)
+            reduced = torch.nn.functional.one_hot(reduced.long() * ~void[:, 0], 13).permute(0, 3, 1, 2).float() * ~void
+        perfect.update(reduced, target)
+    best = perfect.compute()[measure]
+    found = scored[f"{task.name}/{measure}"]
+    assert found >= best + margin if margin < 0 else found <= best + margin, (found, best)

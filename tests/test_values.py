@@ -1,0 +1,70 @@
+import pytest
+
+from mtlkit.data import Data
+from mtlkit.data.transforms import Augmentation
+from mtlkit.fusion import CrossStitchSettings, NDDRSettings, SluiceSettings
+from mtlkit.heads import FCN32s, LargeFOV
+from mtlkit.network import NetworkSettings
+from mtlkit.runs import Constant, Standard, Training
+from mtlkit.tasks import Normals, Segmentation
+from mtlkit.training import Recipe
+from mtlkit.trunks import Fused, Shared
+from mtlkit.values import Value
+
+SEGMENTATION = Segmentation(classes=("a", "b"))
+DATA = Data(layout="npy", name="rooms", fingerprint="rooms-r1-s0-64-32", size=(64, 80))
+RECIPE = Recipe(steps=10, batch_size=4, augmentation=Augmentation(size=(64, 80)))
+NETWORK = NetworkSettings(backbone="resnet18", tasks=(SEGMENTATION,), head=LargeFOV.Settings())
+TRAINING = Training(network=NETWORK, data=DATA, recipe=RECIPE)
+
+
+def test_a_new_field_with_a_default_keeps_earlier_identities():
+    class Early(Value):
+        x: int = 1
+        y: int = 2
+
+    class Late(Value):
+        x: int = 1
+        y: int = 2
+        z: int = 3
+
+    Late.__qualname__ = Early.__qualname__
+    assert Early(x=5).identity == Late(x=5).identity
+    assert Late(x=5, z=4).identity != Late(x=5).identity
+
+
+def test_values_of_different_kinds_never_share_an_identity():
+    assert LargeFOV.Settings().identity != FCN32s.Settings().identity
+    assert Shared().identity != Value().identity
+
+
+def test_where_data_lies_is_no_part_of_what_it_is(tmp_path):
+    assert DATA.identity == DATA.model_copy(update={"root": tmp_path}).identity
+
+
+def test_a_training_names_what_it_starts_from_by_identity():
+    later = TRAINING.model_copy(update={"starts": {"segmentation": TRAINING}})
+    assert later.canonical()["starts"] == {"segmentation": TRAINING.identity}
+    assert later.images_seen == 2 * TRAINING.images_seen
+    assert Standard(subject=TRAINING, data=DATA).canonical()["subject"] == TRAINING.identity
+
+
+# A released default never changes: a change here would orphan every record that anybody has.
+PINNED = {
+    "data": (DATA, "c28004b5a92d"),
+    "recipe": (RECIPE, "d872d52e6927"),
+    "network": (NETWORK, "ac2edb10cd57"),
+    "training": (TRAINING, "c8aa31beb4c5"),
+    "standard": (Standard(subject=TRAINING, data=DATA), "07c4e3e8d413"),
+    "constant": (Constant(tasks=(SEGMENTATION, Normals()), data=DATA), "823b961c08f2"),
+    "cross_stitch": (Fused(unit=CrossStitchSettings()), "e1d1bbe721ce"),
+    "sluice": (Fused(unit=SluiceSettings()), "9bbb2f33219b"),
+    "nddr": (Fused(unit=NDDRSettings()), "3c6e0db505f5"),
+    "fcn32s": (FCN32s.Settings(kernel=5), "63ee5b6d806c"),
+}
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_pinned_identities(name):
+    value, identity = PINNED[name]
+    assert value.identity == identity
