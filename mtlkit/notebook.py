@@ -1,77 +1,91 @@
 """The few calls a paper's notebook makes."""
 
-import difflib
+# ruff: noqa: E402
 import types
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+# Text bars are what notebooks show; a library that asks for widgets would put a path of this machine into the page.
+warnings.filterwarnings("ignore", message="IProgress not found")
 
 import numpy as np
 import torch
 from IPython.display import HTML, display
+from pydantic import BeforeValidator
 
 from mtlkit import papers
 from mtlkit.data.samples import Sample, collate
 from mtlkit.data.transforms import resized
-from mtlkit.engine import DEVICES, Engine, Where
-from mtlkit.errors import InputError, unknown
-from mtlkit.papers.declaration import Choices, Table
+from mtlkit.engine import Engine, Where
+from mtlkit.papers.declaration import Choices, Index, chosen
 from mtlkit.report.side_by_side import SideBySide
 from mtlkit.report.style import use_style
 from mtlkit.reproduce import ledger, reproduce, stored
 
-_OURS = ("tables", "methods", "device", "workers", "results_dir")
 _SHELL = {"In", "Out", "exit", "quit", "get_ipython", "open"}
+
+
+def _names(value: object) -> object:
+    several = value if isinstance(value, (list, tuple)) else [value]
+    if any(isinstance(item, bool) or not isinstance(item, (str, int)) for item in several):
+        raise ValueError("must be names")
+    return [str(item) for item in several]
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+
+
+class Parameters(Choices):
+    """Everything a notebook's parameters cell may set; ``None`` leaves it to the table and the profile.
+
+    Attributes:
+        tables: tables to run.
+        methods: rows to run.
+        device: where to run.
+        workers: processes that read data.
+        results_dir: where records lie.
+    """
+
+    tables: Names = ()
+    methods: Names | None = None
+    device: Literal["auto", "cpu", "cuda", "mps"] | None = None
+    workers: Index | None = None
+    results_dir: Path | None = None
 
 
 class Reproduction:
     """A paper's notebook: its checked parameters, and what its cells ask for.
 
     Attributes:
-        choices: what the reader decided.
+        parameters: what the reader decided.
         tables: the declared tables asked for.
     """
 
-    def __init__(self, paper: str, parameters: Mapping[str, Any]):
+    def __init__(self, paper: str, scope: Mapping[str, Any]):
         """Checks every name, type and choice of the parameters cell.
 
         Args:
             paper: the paper's slug.
-            parameters: the notebook's ``globals()`` right after that cell.
+            scope: the notebook's ``globals()`` right after that cell.
 
         Raises:
             InputError: one sentence about the first thing that is wrong.
         """
-        given = {name: value for name, value in parameters.items() if _is_parameter(name, value)}
-        known = [*_OURS, *Choices.model_fields]
-        for name in given:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"valid are {', '.join(known)}."
-                raise InputError(f"There is no parameter {name!r}; {hint}")
-        own = {name: given.pop(name, None) for name in _OURS}
-        self.choices = Choices.of(
-            **{name: value or None for name, value in given.items() if name != "seeds"},
-            **({"seeds": given["seeds"]} if given.get("seeds") not in (None, []) else {}),
-        )
-        self.methods = tuple(_strings("methods", own["methods"]))
-        self.results = Path(own["results_dir"]) if own["results_dir"] else None
-        if own["device"] not in (None, *DEVICES):
-            raise unknown("device", own["device"], DEVICES)
-        workers = own["workers"] or 0
-        if not isinstance(workers, int) or workers < 0:
-            raise InputError(f"The parameter workers must be a whole number from 0, not {workers!r}.")
+        self.paper = paper
+        self.parameters = Parameters.of(**{name: value for name, value in scope.items() if _is_parameter(name, value)})
+        smoke = self.parameters.profile == "smoke"
         self.where = Where(
-            device=own["device"] or "auto",
-            workers=workers,
-            progress=self.choices.profile != "smoke",
-            retrain=self.choices.profile == "smoke",
+            device=self.parameters.device or "auto",
+            workers=self.parameters.workers or 0,
+            progress=not smoke,
+            retrain=smoke,
         )
         self.where.fabric()
-        asked = _strings("tables", own["tables"])
-        self.tables: dict[str, Table] = {table: papers.table(paper, table) for table in asked}
-        for table in self.tables.values():
-            table.column(self.choices)  # a wrong backbone or folder should stop here, not in a later cell
+        self.tables = {identifier: papers.table(paper, identifier) for identifier in self.parameters.tables}
+        for table in self.tables.values():  # a wrong backbone, folder or row should stop here, not in a later cell
+            chosen(table, table.column(self.parameters), self.parameters.methods)
         use_style()
 
     def table(self, identifier: str) -> SideBySide | None:
@@ -80,15 +94,16 @@ class Reproduction:
             return None
         return reproduce(
             self.tables[identifier],
-            self.choices,
+            self.parameters,
             where=self.where,
-            results=self.results,
-            methods=self.methods or None,
+            results=self.parameters.results_dir,
+            methods=self.parameters.methods,
         )
 
     def earlier(self, identifier: str) -> list[SideBySide]:
         """Columns of the table at profiles ``lite`` and ``paper`` that the results folder already holds."""
-        return [c for c in stored(papers.table("nddr", identifier), self.results) if c.column.profile != "smoke"]
+        found = stored(papers.table(self.paper, identifier), self.parameters.results_dir)
+        return [comparison for comparison in found if comparison.column.profile != "smoke"]
 
     def predictions(self, comparison: SideBySide, count: int = 3) -> list[tuple[str, list[np.ndarray]]]:
         """Pictures of the first test samples: the image, then for every task the truth and every method's answer.
@@ -97,7 +112,7 @@ class Reproduction:
             (heading, pictures) a column of the figure, each picture uint8 ``(H, W, 3)``.
         """
         column = comparison.column
-        engine = Engine(ledger(column.profile, self.results), self.where)
+        engine = Engine(ledger(column.profile, self.parameters.results_dir), self.where)
         rows = [row for row in comparison.rows if any(evaluation.needs for evaluation in row.evaluations)]
         tasks = {task.name: task for row in rows for e in row.evaluations for n in e.needs for task in n.network.tasks}
         test = column.data.split("val", tuple(tasks))
@@ -131,12 +146,3 @@ def _is_parameter(name: str, value: object) -> bool:
     if name.startswith("_") or name in _SHELL:
         return False
     return not (isinstance(value, (types.ModuleType, type)) or callable(value))
-
-
-def _strings(name: str, value: object) -> list[str]:
-    if value is None:
-        return []
-    values = value if isinstance(value, (list, tuple)) else [value]
-    if not all(isinstance(item, (str, int)) and not isinstance(item, bool) for item in values):
-        raise InputError(f"The parameter {name} must be a name or a list of names, not {value!r}.")
-    return [str(item) for item in values]

@@ -1,15 +1,15 @@
 """From a table and a reader's choices to the comparison: what notebooks and the command line both call."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import mtlkit
 from mtlkit.engine import Engine, Where
-from mtlkit.errors import unknown
 from mtlkit.ledger import Ledger, Record
-from mtlkit.papers.declaration import PROFILES, Choices, Column, Table
+from mtlkit.papers.declaration import PROFILES, Choices, Column, Table, chosen
 from mtlkit.report.side_by_side import SideBySide, column_of
+from mtlkit.runs import Training
 
 
 def results_folder(given: Path | None = None) -> Path:
@@ -50,17 +50,13 @@ def reproduce(
     """
     (where or Where()).fabric()  # a device that is not there should stop before anything is drawn or written
     column = table.column(choices)
-    rows = [row for seed in column.seeds for row in table.rows(column, seed)]
-    known = list(dict.fromkeys(row.id for row in rows))
-    for method in methods or ():
-        if method not in known:
-            raise unknown(f"row of table {table.id} of {table.paper}", method, known)
+    rows = [row for seed in column.seeds for row in chosen(table, column, methods, seed)]
     book = ledger(choices.profile, results)
     engine = Engine(book, where)
     if book.find("table", column.identity) is None:
         book.write(Record(kind="table", identity=column.identity, settings=column.model_dump(mode="json")))
-    engine.run(e for row in rows if not methods or row.id in methods for e in row.evaluations)
-    return SideBySide.of(table, column, book, tuple(methods) if methods else None)
+    engine.run(evaluation for row in rows for evaluation in row.evaluations)
+    return SideBySide.of(table, column, book, methods)
 
 
 def stored(table: Table, results: Path | None = None) -> list[SideBySide]:
@@ -85,7 +81,7 @@ def trained_hours(comparison: SideBySide, results: Path | None = None) -> float:
     return sum(seen.values()) / 3600
 
 
-def _trainings(table: Table, column: Column):  # type: ignore[no-untyped-def]
+def _trainings(table: Table, column: Column) -> Iterator[Training]:
     waiting = [
         need
         for seed in column.seeds

@@ -4,10 +4,10 @@ A reader's :class:`Choices` and a table's defaults become a :class:`Column`: eve
 value. Rows follow from a column and a seed alone, so a stored column is enough to find its numbers again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
@@ -65,14 +65,14 @@ class Choices(BaseModel):
     backbone: str | None = None
     weights: str | None = None
     output_stride: Count | None = None
-    image_size: Annotated[tuple[Count, Count] | None, Field()] = None
+    image_size: tuple[Count, Count] | None = None
     epochs: Rate | None = None
     batch_size: Count | None = None
     lr: Rate | None = None
     seeds: Annotated[tuple[Index, ...], BeforeValidator(_several)] | None = None
 
     @classmethod
-    def of(cls, **given: Any) -> "Choices":
+    def of(cls, **given: Any) -> Self:
         """The choices, checked.
 
         Raises:
@@ -101,6 +101,9 @@ def explained(error: ValidationError, model: type[BaseModel]) -> InputError:
         "lr": "a number above 0",
         "batch_size": "a whole number above 0",
         "output_stride": "a whole number above 0",
+        "workers": "a whole number from 0",
+        "tables": "a name or a list of names",
+        "methods": "a name or a list of names",
     }.get(name, "text")
     return InputError(f"The parameter {name} must be {wanted}, not {first['input']!r}.")
 
@@ -212,3 +215,16 @@ class Table:
             if same and table.backbone == backbone:
                 return identifier, table
         return None
+
+
+def chosen(table: Table, column: Column, methods: Sequence[str] | None = None, seed: int | None = None) -> list[Row]:
+    """The rows of the table with these ids, in the table's order; all by default.
+
+    Raises:
+        InputError: when the table has no such row.
+    """
+    rows = table.rows(column, column.seeds[0] if seed is None else seed)
+    for method in methods or ():
+        if method not in {row.id for row in rows}:
+            raise unknown(f"row of table {table.id} of {table.paper}", method, [row.id for row in rows])
+    return [row for row in rows if not methods or row.id in methods]

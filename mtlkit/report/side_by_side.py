@@ -7,11 +7,12 @@ import csv
 import html
 import io
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from mtlkit.ledger import Ledger, Record
-from mtlkit.papers.declaration import Column, Row, Table
+from mtlkit.papers.declaration import Column, Row, Table, chosen
 from mtlkit.papers.printed import Measure, PrintedTable
 
 MISSING = "–"
@@ -56,7 +57,7 @@ class SideBySide:
     cells: dict[tuple[str, str], Cell]
 
     @classmethod
-    def of(cls, table: Table, column: Column, ledger: Ledger, methods: tuple[str, ...] | None = None) -> "SideBySide":
+    def of(cls, table: Table, column: Column, ledger: Ledger, methods: Sequence[str] | None = None) -> "SideBySide":
         """The comparison as far as the ledger has records for it.
 
         Args:
@@ -73,8 +74,12 @@ class SideBySide:
                     for measure, value in (record.metrics if record else {}).items():
                         if value is not None:
                             values.setdefault((row.id, measure), []).append(value)
-        rows = tuple(row for row in table.rows(column, column.seeds[0]) if methods is None or row.id in methods)
-        return cls(table, column, rows, {key: Cell(tuple(found)) for key, found in values.items()})
+        return cls(
+            table,
+            column,
+            tuple(chosen(table, column, methods)),
+            {key: Cell(tuple(found)) for key, found in values.items()},
+        )
 
     @cached_property
     def print_of(self) -> tuple[str, PrintedTable]:
