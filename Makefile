@@ -65,7 +65,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 lock:
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
 	build/lock/bin/pip install -q -e ".[test]"
-	{ sed -n '/^#/p' constraints.txt; build/lock/bin/pip freeze --exclude mtlkit; } > build/constraints.txt
+	{ sed -n '/^#/p' constraints.txt; build/lock/bin/pip freeze --all --exclude mtlkit --exclude pip; } > build/constraints.txt
 	mv build/constraints.txt constraints.txt
 
 clean:
