@@ -1,0 +1,86 @@
+"""Learning is shown, not assumed."""
+
+import pytest
+import torch
+from builders import NORMALS, SEGMENTATION, network, recipe, room_data
+from lightning.fabric import Fabric
+
+from mtlkit import papers
+from mtlkit.data.samples import Batch
+from mtlkit.data.sampling import eval_loader, loader
+from mtlkit.data.transforms import Augmentation
+from mtlkit.evaluation import constant, standard
+from mtlkit.network import Weights
+from mtlkit.training import loss_terms, optimizer, set_rates, train
+
+SIZE = (48, 64)
+
+
+def test_a_short_training_beats_the_constant_predictors_on_rooms_it_never_saw(tmp_path):
+    data = room_data(tmp_path / "rooms", train=96, val=24, size=SIZE)
+    tasks = ("segmentation", "normals")
+    train_set, test_set = (data.split(split, tasks) for split in ("train", "val"))
+    torch.manual_seed(0)
+    settings = network((SEGMENTATION, NORMALS)).model_copy(update={"output_stride": 8})
+    net = settings.model_copy(update={"head": settings.head.model_copy(update={"width": 64})}).network()
+    how = recipe(
+        steps=150,
+        batch_size=8,
+        optimizer="adam",
+        lr=2e-3,
+        loss_weights={"normals/cosine": 4.0},
+        augmentation=Augmentation(size=SIZE, scale_min=0.75),
+    )
+    fabric = Fabric(accelerator="cpu", devices=1)
+    train(
+        net,
+        lambda first: loader(train_set, how.augmentation, batch_size=8, steps=how.steps, start_step=first),
+        how,
+        seed=0,
+        fabric=fabric,
+        checkpoint=tmp_path / "none.pt",
+    )
+    test = eval_loader(test_set, SIZE, 8)
+    ours = standard(net, test, fabric)
+    blind = constant((SEGMENTATION, NORMALS), eval_loader(train_set, SIZE, 8), test)
+    assert ours["segmentation/pixel_accuracy"] > blind["segmentation/pixel_accuracy"] + 10
+    assert ours["segmentation/miou"] > 2 * blind["segmentation/miou"]
+    assert ours["normals/decoded/mean"] < blind["normals/decoded/mean"] - 10
+    assert ours["normals/encoded/mean"] < blind["normals/encoded/mean"] - 4
+
+
+def printed_networks():
+    """Every distinct network behind a declared row, as printed."""
+    found = {}
+    for tables in papers.DECLARED.values():
+        for table in tables:
+            for row in table.rows(table.meta_column(), 0):
+                for evaluation in row.evaluations:
+                    for need in evaluation.needs:
+                        found.setdefault(need.network.identity, (f"{table.paper}-{table.id}-{row.id}", need))
+    return [
+        pytest.param(need, id=f"{name}-{'+'.join(t.name for t in need.network.tasks)}") for name, need in found.values()
+    ]
+
+
+@pytest.mark.parametrize("training", printed_networks())
+def test_every_printed_network_trains_a_step(training):
+    torch.manual_seed(0)
+    settings = training.network.model_copy(update={"weights": Weights()})
+    net = settings.network().train()
+    groups = net.parameter_groups(classifier_lr=training.recipe.classifier_lr)
+    before = {name: parameter.detach().clone() for name, parameter in net.named_parameters()}
+    opt = optimizer(groups, training.recipe)
+    set_rates(opt, training.recipe, 0)
+    images = torch.rand(2, 3, 65, 65)
+    targets = {
+        "segmentation": torch.randint(0, 40, (2, 65, 65)).to(torch.uint8),
+        "normals": torch.nn.functional.normalize(torch.randn(2, 3, 65, 65), dim=1),
+    }
+    batch = Batch(images, targets, dict.fromkeys(targets, torch.arange(2)))
+    terms = loss_terms(net, net(images), batch)
+    sum(training.recipe.loss_weights.get(name, 1.0) * loss for name, loss in terms.items()).backward()
+    opt.step()
+    assert all(torch.isfinite(loss) for loss in terms.values())
+    still = [name for name, parameter in net.named_parameters() if torch.equal(parameter, before[name])]
+    assert still == []
