@@ -174,7 +174,7 @@ class SideBySide:
 
     def html(self) -> str:
         """Two scrollable tables in the book's theme: with the print, and the measures that the print lacks."""
-        first = [f"<th scope='col' rowspan='3'>{html.escape(self.table.id)}</th>"]
+        first = [f"<th scope='col' rowspan='3'>Table {html.escape(self.table.id)}</th>"]
         groups = _runs([group for group, *_ in self.header])
         head = "".join(f"<th colspan='{2 * n}' scope='colgroup'>{html.escape(name)}</th>" for name, n in groups)
         labels = "".join(
