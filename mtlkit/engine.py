@@ -11,7 +11,7 @@ from mtlkit.data.sampling import eval_loader, loader
 from mtlkit.errors import InputError
 from mtlkit.ledger import Ledger, Record, hardware
 from mtlkit.network import Network, parameter_count
-from mtlkit.runs import Constant, Evaluation, Standard, Training
+from mtlkit.runs import Constant, Evaluation, Standard, Training, trainings
 from mtlkit.training import train
 from mtlkit.trunks import Fused
 
@@ -68,20 +68,8 @@ class Engine:
 
     def pending(self, evaluations: Iterable[Evaluation]) -> list[Training]:
         """The trainings that :meth:`run` would have to do, prerequisites first, each once."""
-        order: dict[str, Training] = {}
-
-        def visit(training: Training) -> None:
-            if training.identity in order or self.ledger.find("training", training.identity):
-                return
-            for need in training.needs:
-                visit(need)
-            order[training.identity] = training
-
-        for evaluation_ in evaluations:
-            if not self.ledger.find("evaluation", evaluation_.identity):
-                for need in evaluation_.needs:
-                    visit(need)
-        return list(order.values())
+        open_ = [value for value in evaluations if not self.ledger.find("evaluation", value.identity)]
+        return [t for key, t in trainings(open_).items() if not self.ledger.find("training", key)]
 
     def run(self, evaluations: Iterable[Evaluation]) -> dict[str, Record]:
         """Identity -> record of every evaluation, from the ledger or run now."""

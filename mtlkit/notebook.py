@@ -16,13 +16,14 @@ from IPython.display import HTML, display
 from pydantic import BeforeValidator
 
 from mtlkit import papers
-from mtlkit.data.samples import Sample, collate
+from mtlkit.data.samples import collate
 from mtlkit.data.transforms import resized
 from mtlkit.engine import Engine, Where
 from mtlkit.papers.declaration import Choices, Index, chosen
 from mtlkit.report.side_by_side import SideBySide
 from mtlkit.report.style import use_style
 from mtlkit.reproduce import ledger, reproduce, stored
+from mtlkit.tasks.base import enlarged
 
 _SHELL = {"In", "Out", "exit", "quit", "get_ipython", "open"}
 
@@ -105,35 +106,31 @@ class Reproduction:
         found = stored(papers.table(self.paper, identifier), self.parameters.results_dir)
         return [comparison for comparison in found if comparison.column.profile != "smoke"]
 
-    def predictions(self, comparison: SideBySide, count: int = 3) -> list[tuple[str, list[np.ndarray]]]:
-        """Pictures of the first test samples: the image, then for every task the truth and every method's answer.
+    def predictions(self, comparison: SideBySide, count: int = 3) -> dict[str, list[tuple[str, list[np.ndarray]]]]:
+        """For every task, pictures of the first test samples: the image, the truth, every method's answer.
 
         Returns:
-            (heading, pictures) a column of the figure, each picture uint8 ``(H, W, 3)``.
+            task -> (heading, pictures) a column of a figure, each picture uint8 ``(H, W, 3)``.
         """
         column = comparison.column
         engine = Engine(ledger(column.profile, self.parameters.results_dir), self.where)
-        rows = [row for row in comparison.rows if any(evaluation.needs for evaluation in row.evaluations)]
-        tasks = {task.name: task for row in rows for e in row.evaluations for n in e.needs for task in n.network.tasks}
+        trained = [
+            (row.label, need) for row in comparison.rows for evaluation in row.evaluations for need in evaluation.needs
+        ]
+        tasks = {task.name: task for _, training in trained for task in training.network.tasks}
         test = column.data.split("val", tuple(tasks))
-        samples: list[Sample] = [resized(test[index], column.data.size) for index in range(min(count, len(test)))]
-        batch = collate(samples)
-        columns = [("image", [(image.permute(1, 2, 0) * 255).byte().numpy() for image in batch.images])]
-        outputs: dict[tuple[str, str], torch.Tensor] = {}
-        for row in rows:
-            for evaluation in row.evaluations:
-                for need in evaluation.needs:
-                    with torch.inference_mode():
-                        answers = engine.network(need)(batch.images)
-                    outputs |= {(row.label, task): answer for task, answer in answers.items()}
-        for name, task in tasks.items():
-            columns.append((f"{name}\ntruth", [task.draw(target) for target in batch.targets[name]]))
-            for row in rows:
-                if (row.label, name) in outputs:
-                    answer = torch.nn.functional.interpolate(
-                        outputs[row.label, name], size=column.data.size, mode="bilinear"
-                    )
-                    columns.append((f"{name}\n{row.label}", [task.draw(one) for one in answer]))
+        batch = collate([resized(test[index], column.data.size) for index in range(min(count, len(test)))])
+        images = [(image.permute(1, 2, 0) * 255).byte().numpy() for image in batch.images]
+        columns = {
+            name: [("image", images), (f"{name}: truth", [task.draw(target) for target in batch.targets[name]])]
+            for name, task in tasks.items()
+        }
+        for label, training in trained:
+            with torch.inference_mode():
+                outputs = engine.network(training)(batch.images)
+            for name, output in outputs.items():
+                answers = enlarged(output, batch.targets[name])
+                columns[name].append((label, [tasks[name].draw(answer) for answer in answers]))
         return columns
 
 

@@ -1,15 +1,14 @@
 """From a table and a reader's choices to the comparison: what notebooks and the command line both call."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import mtlkit
 from mtlkit.engine import Engine, Where
 from mtlkit.ledger import Ledger, Record
-from mtlkit.papers.declaration import PROFILES, Choices, Column, Table, chosen
+from mtlkit.papers.declaration import PROFILES, Choices, Table, chosen
 from mtlkit.report.side_by_side import SideBySide, column_of
-from mtlkit.runs import Training
 
 
 def results_folder(given: Path | None = None) -> Path:
@@ -68,28 +67,3 @@ def stored(table: Table, results: Path | None = None) -> list[SideBySide]:
             if (record.settings.get("paper"), record.settings.get("table")) == (table.paper, table.id):
                 found.append(SideBySide.of(table, column_of(record), book))
     return [comparison for comparison in found if comparison.cells]
-
-
-def trained_hours(comparison: SideBySide, results: Path | None = None) -> float:
-    """Hours of training behind a column, each training once, single-task prerequisites included."""
-    book = ledger(comparison.column.profile, results)
-    seen: dict[str, float] = {}
-    for training in _trainings(comparison.table, comparison.column):
-        record = book.find("training", training.identity)
-        if record and record.timing:
-            seen[training.identity] = record.timing.training
-    return sum(seen.values()) / 3600
-
-
-def _trainings(table: Table, column: Column) -> Iterator[Training]:
-    waiting = [
-        need
-        for seed in column.seeds
-        for row in table.rows(column, seed)
-        for evaluation in row.evaluations
-        for need in evaluation.needs
-    ]
-    while waiting:
-        training = waiting.pop()
-        yield training
-        waiting.extend(training.needs)

@@ -1,5 +1,6 @@
 """The two kinds of node of the graph of runs: trainings and evaluations, frozen values with an identity."""
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from mtlkit.data import Data
@@ -80,3 +81,19 @@ class Constant(Value):
 
 Evaluation = Standard | Constant
 """Every kind of evaluation."""
+
+
+def trainings(evaluations: Iterable[Evaluation]) -> dict[str, Training]:
+    """Identity -> training, for all that the evaluations need, prerequisites before what starts from them."""
+    order: dict[str, Training] = {}
+
+    def visit(training: Training) -> None:
+        if training.identity not in order:
+            for need in training.needs:
+                visit(need)
+            order[training.identity] = training
+
+    for evaluation in evaluations:
+        for need in evaluation.needs:
+            visit(need)
+    return order

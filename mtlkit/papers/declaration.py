@@ -140,9 +140,25 @@ class Column(Value):
     classes: tuple[str, ...] = ()
 
     @property
-    def title(self) -> str:
-        """The three things a reader tells columns apart by."""
-        return f"{self.data.name}, {self.profile}, {self.backbone}"
+    def command(self) -> str:
+        """What to type to get this column: every decision spelled out."""
+        recipe, (height, width) = self.recipe, self.data.size
+        world = self.data.fingerprint.startswith(f"{self.data.name}-r")
+        source = {"none": "none", "timm": "timm", "file": "FILE.safetensors"}[self.weights.source]
+        options = {
+            "profile": self.profile,
+            "dataset": self.data.name if world else f"{self.data.layout} --data-root FOLDER",
+            "backbone": self.backbone,
+            "weights": source,
+            "output-stride": self.output_stride,
+            "image-size": f"{height} {width}",
+            "epochs": f"{recipe.steps * recipe.batch_size / self.train_images:.6g}",
+            "batch-size": recipe.batch_size,
+            "lr": f"{recipe.lr:g}",
+            "seeds": ",".join(map(str, self.seeds)),
+        }
+        spelled = " ".join(f"--{name} {value}" for name, value in options.items())
+        return f"mtlkit run {self.paper} {self.table} {spelled}"
 
 
 @dataclass(frozen=True)

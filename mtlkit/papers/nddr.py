@@ -58,6 +58,10 @@ BUDGETS: dict[Profile, Budget] = {
     # 20,001 steps of 10 images are 251.6 passes over the 795 training frames.
     "paper": Budget(None, "nyuv2", (795, 654), (480, 640), "timm", 1024, 251.6, 10, 1e-3, 8, (0, 1, 2)),
 }
+SMOKE_EPOCHS_NAMED = 2
+"""Epochs at ``smoke`` for a backbone that the reader names: it may be fifty times the default's size, and a first look
+should stay within ten minutes on two cores."""
+
 CROP = (321, 321)
 """The training crop at profile ``paper`` (``util/img_encoder_mt.py``)."""
 
@@ -92,7 +96,9 @@ def scene_column(table: str, own_backbone: str, choices: Choices) -> Column:
     dataset = choices.dataset or ("folder" if choices.data_root and budget.dataset == "rooms" else budget.dataset)
     data, train = scenes(dataset, choices.data_root, size, budget.images, TASKS)
     batch_size = choices.batch_size or budget.batch_size
-    steps = max(1, round((choices.epochs or budget.epochs) * len(train) / batch_size))
+    named = choices.profile == "smoke" and choices.backbone is not None
+    epochs = choices.epochs or (SMOKE_EPOCHS_NAMED if named else budget.epochs)
+    steps = max(1, round(epochs * len(train) / batch_size))
     return Column(
         paper="nddr",
         table=table,

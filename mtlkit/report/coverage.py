@@ -5,19 +5,17 @@ from typing import Any
 
 import torch
 
-from mtlkit.network import NetworkSettings
 from mtlkit.papers import DECLARED, SLUGS, printed
 from mtlkit.papers.declaration import PROFILES, Row, Table
 from mtlkit.reproduce import stored
+from mtlkit.runs import trainings
 
 
 def runnable(row: Row) -> bool:
     """Whether the networks behind a row, and those they start from, build as printed; on the meta device, now."""
-    waiting = [need for evaluation in row.evaluations for need in evaluation.needs]
-    while waiting:
-        training = waiting.pop()
-        waiting.extend(training.needs)
-        _build(training.network)
+    for training in trainings(row.evaluations).values():
+        with torch.device("meta"):
+            training.network.network(weights=False)
     return bool(row.evaluations)
 
 
@@ -79,8 +77,3 @@ def _measured(table: Table, results: Path | None) -> dict[str, int]:
                 if comparison.cell(row.id, table.measures[column]).values:
                     cells[comparison.column.profile].add((row.id, column))
     return {profile: len(found) for profile, found in cells.items()}
-
-
-def _build(settings: NetworkSettings) -> None:
-    with torch.device("meta"):
-        settings.network(weights=False)

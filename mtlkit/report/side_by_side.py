@@ -14,6 +14,7 @@ from functools import cached_property
 from mtlkit.ledger import Ledger, Record
 from mtlkit.papers.declaration import Column, Row, Table, chosen
 from mtlkit.papers.printed import Measure, PrintedTable
+from mtlkit.runs import trainings
 
 MISSING = "–"
 
@@ -49,12 +50,14 @@ class SideBySide:
         column: whose numbers the measured ones are.
         rows: the declared rows (of the first seed).
         cells: (row id, measure) -> measured cell.
+        hours: of training behind the column, each training once, those it starts from included.
     """
 
     table: Table
     column: Column
     rows: tuple[Row, ...]
     cells: dict[tuple[str, str], Cell]
+    hours: float
 
     @classmethod
     def of(cls, table: Table, column: Column, ledger: Ledger, methods: Sequence[str] | None = None) -> "SideBySide":
@@ -67,19 +70,18 @@ class SideBySide:
             methods: ids of the rows to show; all by default.
         """
         values: dict[tuple[str, str], list[float]] = {}
-        for seed in column.seeds:
-            for row in table.rows(column, seed):
-                for evaluation in row.evaluations:
-                    record = ledger.find("evaluation", evaluation.identity)
-                    for measure, value in (record.metrics if record else {}).items():
-                        if value is not None:
-                            values.setdefault((row.id, measure), []).append(value)
-        return cls(
-            table,
-            column,
-            tuple(chosen(table, column, methods)),
-            {key: Cell(tuple(found)) for key, found in values.items()},
-        )
+        every = [row for seed in column.seeds for row in chosen(table, column, methods, seed)]
+        for row in every:
+            for evaluation in row.evaluations:
+                record = ledger.find("evaluation", evaluation.identity)
+                for measure, value in (record.metrics if record else {}).items():
+                    if value is not None:
+                        values.setdefault((row.id, measure), []).append(value)
+        needed = trainings(evaluation for row in every for evaluation in row.evaluations)
+        found = [ledger.find("training", identity) for identity in needed]
+        hours = sum(record.timing.training for record in found if record and record.timing) / 3600
+        cells = {key: Cell(tuple(several)) for key, several in values.items()}
+        return cls(table, column, tuple(chosen(table, column, methods)), cells, hours)
 
     @cached_property
     def print_of(self) -> tuple[str, PrintedTable]:
@@ -214,7 +216,14 @@ class SideBySide:
 
     def card(self) -> list[tuple[str, str, str]]:
         """The protocol card: (what, the paper's, ours)."""
-        return self.table.protocol(self.column)
+        cost = (
+            f"{self.hours:.1f} hours of training" if self.hours >= 0.1 else f"{self.hours * 60:.0f} minutes of training"
+        )
+        return [
+            *self.table.protocol(self.column),
+            ("Cost", "unstated", cost),
+            ("Command", "see the authors' repository", self.column.command),
+        ]
 
     def card_html(self) -> str:
         """The protocol card as HTML."""

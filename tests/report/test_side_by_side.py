@@ -93,6 +93,28 @@ def test_coverage_counts_cells_once(filled):
     assert "| NDDR-CNN, 2019 | 9 | 5 of 43 |" in status(coverage(folder))
 
 
+@pytest.mark.parametrize("epochs", [0.7, 3, 10.3])
+def test_the_command_on_the_card_gives_the_same_column(epochs):
+    column = TABLE.column(Choices.of(backbone="resnet18", seeds=[2, 5], image_size=(32, 40), epochs=epochs, lr=3e-4))
+    words = column.command.split()
+    assert words[:4] == ["mtlkit", "run", "nddr", "4"]
+    typed = {}
+    for word in words[4:]:
+        if word.startswith("--"):
+            name = word[2:].replace("-", "_")
+            typed[name] = []
+        else:
+            typed[name].append(word)
+    flat = {name: values[0] for name, values in typed.items()}
+    again = Choices.of(
+        **flat
+        | {name: float(flat[name]) for name in ("epochs", "lr")}
+        | {name: int(flat[name]) for name in ("output_stride", "batch_size")}
+        | {"image_size": tuple(map(int, typed["image_size"])), "seeds": [int(s) for s in flat["seeds"].split(",")]}
+    )
+    assert TABLE.column(again).identity == column.identity
+
+
 def test_the_card_names_both_sides(filled):
     column, book, _ = filled
     card = {what: (theirs, ours) for what, theirs, ours in SideBySide.of(TABLE, column, book).card()}
