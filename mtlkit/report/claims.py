@@ -1,0 +1,107 @@
+"""What a paper claims, judged on its own print and on our runs."""
+
+import html
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any, Literal
+
+from mtlkit.papers.printed import PrintedPaper, printed
+from mtlkit.report.side_by_side import SideBySide
+
+Verdict = Literal["holds", "fails", "undecided"]
+Cell = tuple[str, str, str]
+"""Table, row and column of a printed cell."""
+Lookup = Callable[[Cell], Decimal | None]
+
+FEWEST_SEEDS = 3
+"""Below this many seeds nothing is judged on our runs."""
+
+
+def on_print(paper: PrintedPaper, claim: dict[str, Any]) -> Verdict:
+    """The verdict on the printed digits."""
+
+    def cell(at: Cell) -> Decimal | None:
+        table, row, column = at
+        found = paper.tables[table].row(row)
+        text = found.cells.get(column) if found else None
+        return None if text is None else Decimal(text)
+
+    return _together(claim["holds_if"], [_verdict(paper, comparison, cell) for comparison in claim["compare"]])
+
+
+def on_runs(paper: PrintedPaper, claim: dict[str, Any], measured: Sequence[SideBySide]) -> Verdict:
+    """The verdict on measured columns of one profile, data set and backbone, one a table.
+
+    A comparison is decided when every seed says the same about it, seed by seed, and there are at least
+    :data:`FEWEST_SEEDS`. Nothing is judged at profile ``smoke``.
+    """
+    columns = {comparison.table.id: comparison for comparison in measured}
+    if any(comparison.column.profile == "smoke" for comparison in measured):
+        return "undecided"
+    verdicts = []
+    for comparison in claim["compare"]:
+        cells = [comparison["a"], comparison["b"], *comparison.get("by_from", [])]
+        values = {
+            (table, row, column): columns[table].cell(row, columns[table].table.measures[column]).values
+            for table, row, column in cells
+            if table in columns
+        }
+        seeds = min((len(found) for found in values.values()), default=0)
+        if len(values) < len({tuple(cell) for cell in cells}) or seeds < FEWEST_SEEDS:
+            verdicts.append("undecided")
+            continue
+        each = {
+            _verdict(paper, comparison, lambda at, seed=seed: Decimal(values[tuple(at)][seed]))  # type: ignore[misc]  # noqa: B023
+            for seed in range(seeds)
+        }
+        verdicts.append(each.pop() if len(each) == 1 else "undecided")
+    return _together(claim["holds_if"], verdicts)  # type: ignore[arg-type]
+
+
+def claims_html(slug: str, tables: Sequence[str], measured: Sequence[SideBySide] = ()) -> str:
+    """The claims that only compare cells of ``tables``: text, verdict on the print, verdict on our runs."""
+    paper = printed(slug)
+    lines = []
+    for claim in paper.claims:
+        if {cell[0] for comparison in claim["compare"] for cell in (comparison["a"], comparison["b"])} <= set(tables):
+            verdicts = on_print(paper, claim), on_runs(paper, claim, measured)
+            cells = "".join(f"<td class='{verdict}'>{verdict}</td>" for verdict in verdicts)
+            lines.append(
+                f"<tr><th scope='row'>{html.escape(claim['text'])} ({html.escape(claim['where'])})</th>{cells}</tr>"
+            )
+    head = "<tr><th>claim</th><th>on the print</th><th>on our runs</th></tr>"
+    return (
+        "<div class='mtl-scroll' tabindex='0' role='region' aria-label='Claims'>"
+        f"<table class='mtl-table mtl-card mtl-claims'><thead>{head}</thead>"
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
+    )
+
+
+def _verdict(paper: PrintedPaper, comparison: dict[str, Any], cell: Lookup) -> Verdict:
+    gain = _gain(paper, comparison["a"], comparison["b"], cell)
+    margin: Decimal | None = Decimal(str(comparison.get("by", 0)))
+    if "by_from" in comparison:
+        first, second = comparison["by_from"]
+        margin = _gain(paper, first, second, cell)
+    if gain is None or margin is None:
+        return "undecided"
+    strict = comparison["op"] == "better" or comparison.get("strict", False)
+    return "holds" if gain > margin or (gain == margin and not strict) else "fails"
+
+
+def _gain(paper: PrintedPaper, a: Cell, b: Cell, cell: Lookup) -> Decimal | None:
+    """How much better a is than b, in the column's own direction."""
+    first, second = cell(a), cell(b)
+    if first is None or second is None:
+        return None
+    better = next(column.better for column in paper.tables[a[0]].columns if column.id == a[2])
+    return first - second if better == "higher" else second - first
+
+
+def _together(holds_if: str, verdicts: Sequence[Verdict]) -> Verdict:
+    """All, most (more than half) or any of the comparisons; undecided while open ones could turn it."""
+    needed = {"all": len(verdicts), "most": len(verdicts) // 2 + 1, "any": 1}[holds_if]
+    holds, fails = verdicts.count("holds"), verdicts.count("fails")
+    if holds >= needed:
+        return "holds"
+    return "fails" if len(verdicts) - fails < needed else "undecided"

@@ -1,0 +1,58 @@
+from types import SimpleNamespace
+
+import pytest
+
+from mtlkit import papers
+from mtlkit.papers.printed import SLUGS, printed
+from mtlkit.report.claims import claims_html, on_print, on_runs
+from mtlkit.report.side_by_side import Cell
+
+PAPER = printed("nddr")
+CLAIMS = {claim["id"]: claim for claim in PAPER.claims}
+
+
+@pytest.mark.parametrize(
+    ("slug", "claim"), [pytest.param(s, c, id=f"{s}-{c['id']}") for s in SLUGS for c in printed(s).claims]
+)
+def test_the_verdict_on_the_print_is_the_transcribers(slug, claim):
+    assert (on_print(printed(slug), claim) == "holds") == claim["printed_verdict"]
+
+
+def test_eight_of_the_25_claims_fail_on_the_print_itself():
+    assert [on_print(PAPER, claim) for claim in PAPER.claims].count("fails") == 8
+
+
+def column(profile, **rows):
+    """A measured column with the same value in every measure of a row, a list of seeds each."""
+    table = papers.table("nddr", "4")
+    higher = {table.measures[c.id]: c.better == "higher" for c in table.printed.columns}
+
+    def cell(row, measure):
+        return Cell(tuple(v if higher[measure] else 100 - v for v in rows.get(row, ())))
+
+    return SimpleNamespace(table=table, column=SimpleNamespace(profile=profile), cell=cell)
+
+
+LOW = {row: [30, 31, 32] for row in ("single", "multi", "cross_stitch", "sluice")}
+
+
+@pytest.mark.parametrize(
+    ("measured", "verdict"),
+    [
+        ([], "undecided"),
+        ([column("lite", **LOW, nddr=[40, 41, 42])], "holds"),
+        ([column("lite", **LOW, nddr=[20, 21, 22])], "fails"),
+        ([column("lite", **LOW, nddr=[31, 30, 33])], "undecided"),  # a seed says otherwise
+        ([column("lite", **LOW, nddr=[40, 41])], "undecided"),  # too few seeds
+        ([column("smoke", **LOW, nddr=[40, 41, 42])], "undecided"),  # smoke is never judged
+    ],
+)
+def test_our_runs_are_judged_seed_by_seed(measured, verdict):
+    assert on_runs(PAPER, CLAIMS["beats_all_vgg16"], measured) == verdict
+
+
+def test_the_page_lists_the_claims_of_its_tables_only():
+    page = claims_html("nddr", ["4"])
+    assert page.count("<tr><th scope='row'>") == 2
+    assert "holds" in page
+    assert "undecided" in page
