@@ -85,7 +85,7 @@ def run(
     lr: Annotated[float | None, typer.Option(help="Base learning rate.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Such as 0,1,2.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    workers: Annotated[int, typer.Option(help="Processes that read data.")] = 0,
+    workers: Annotated[int | None, typer.Option(help="Processes that read data.")] = None,
     retrain: Annotated[bool, typer.Option(help="Train anew where weights are gone.")] = False,
     checkpoint_seconds: Annotated[float, typer.Option(help="Time between checkpoints.")] = 60.0,
     results_dir: Results = None,

@@ -24,17 +24,22 @@ class Where:
 
     Attributes:
         device: one of :data:`DEVICES`; ``auto`` takes CUDA, then MPS, then the CPU.
-        workers: processes that read data beside the training.
+        workers: processes that read data beside the training; ``None``: four beside a GPU, none on the CPU, whose
+            cores the training needs itself.
         progress: whether trainings show a bar.
         checkpoint_seconds: time between two checkpoints of a training.
         retrain: whether a training whose weights are gone may be run anew.
     """
 
     device: str = "auto"
-    workers: int = 0
+    workers: int | None = None
     progress: bool = True
     checkpoint_seconds: float = 60.0
     retrain: bool = False
+
+    def readers(self, device: torch.device) -> int:
+        """Processes that read data for a run on ``device``."""
+        return self.workers if self.workers is not None else 4 if device.type == "cuda" else 0
 
     def fabric(self, precision: str = "32-true") -> Fabric:
         """Lightning's Fabric on the device.
@@ -131,7 +136,7 @@ class Engine:
                 steps=recipe.steps * recipe.accumulate,
                 start_step=first,
                 seed=training.seed,
-                workers=self.where.workers,
+                workers=self.where.readers(fabric.device),
                 pin=fabric.device.type == "cuda",
             ),
             recipe,
@@ -167,16 +172,15 @@ class Engine:
             test = data.split("val", tasks)
             precision, batch_size = value.subject.recipe.precision, value.subject.recipe.batch_size
             fabric = self.where.fabric(precision)
-            batches = eval_loader(test, data.size, batch_size, self.where.workers)
+            batches = eval_loader(test, data.size, batch_size, self.where.readers(fabric.device))
             metrics = evaluation.standard(self.network(value.subject), batches, fabric)
         elif isinstance(value, Constant):
             tasks = tuple(task.name for task in value.tasks)
             test = data.split("val", tasks)
             fabric = self.where.fabric()
-            train_batches = eval_loader(data.split("train", tasks), data.size, 8, self.where.workers)
-            metrics = evaluation.constant(
-                value.tasks, train_batches, eval_loader(test, data.size, 8, self.where.workers)
-            )
+            workers = self.where.readers(fabric.device)
+            train_batches = eval_loader(data.split("train", tasks), data.size, 8, workers)
+            metrics = evaluation.constant(value.tasks, train_batches, eval_loader(test, data.size, 8, workers))
         return self.ledger.write(
             Record(
                 kind="evaluation",

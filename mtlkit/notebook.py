@@ -79,7 +79,7 @@ class Reproduction:
         smoke = self.parameters.profile == "smoke"
         self.where = Where(
             device=self.parameters.device or "auto",
-            workers=self.parameters.workers or 0,
+            workers=self.parameters.workers,
             progress=not smoke,
             retrain=smoke,
         )
