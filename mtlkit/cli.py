@@ -17,8 +17,9 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain words, so that the last line on stderr is the sentence that says what is wrong
 )
-data_app = typer.Typer(help="Embedded worlds and your own data.", no_args_is_help=True)
+data_app = typer.Typer(help="Embedded worlds and your own data.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 console = Console()
 

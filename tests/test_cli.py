@@ -78,6 +78,25 @@ def test_main_prints_the_sentence_last_and_exits_with_2(monkeypatch, capsys):
     assert capsys.readouterr().err == "Error: There is no paper 'ndr'; did you mean 'nddr'?\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["run", "nddr", "4", "--epochs", "many"], "'--epochs'"),
+        (["run", "nddr", "4", "--epoch", "3"], "No such option: --epoch"),
+        (["runs"], "No such command 'runs'"),
+        (["run", "nddr"], "Missing argument 'TABLE'"),
+    ],
+)
+def test_what_the_parser_refuses_ends_in_one_sentence_too(words, sentence, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["mtlkit", *words])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("Error: ")
+    assert sentence.lower() in last.lower()
+
+
 def test_show_without_records_says_how_to_get_them(tmp_path):
     assert "mtlkit run nddr 4" in complaint("show", "nddr", "4", "--results-dir", str(tmp_path))
 

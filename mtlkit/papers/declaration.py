@@ -141,7 +141,7 @@ class Column(Value):
 
     @property
     def command(self) -> str:
-        """What to type to get this column: every decision spelled out."""
+        """What to type to get this column, with every decision spelled out."""
         recipe, (height, width) = self.recipe, self.data.size
         world = self.data.fingerprint.startswith(f"{self.data.name}-r")
         source = {"none": "none", "timm": "timm", "file": "FILE.safetensors"}[self.weights.source]
