@@ -7,6 +7,8 @@ def convolution(channels: int, width: int, kernel: int, *, dilation: int = 1, ba
     """A convolution that keeps the map's size, then batch norm if asked for, then ReLU."""
     padding = dilation * (kernel // 2)
     conv = nn.Conv2d(channels, width, kernel, padding=padding, dilation=dilation, bias=not batch_norm)
+    # torch's default start shrinks a signal to less than half at every layer; under SGD such a head hardly moves.
+    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
     norm = [nn.BatchNorm2d(width, eps=1e-3, momentum=0.05)] if batch_norm else []
     return nn.Sequential(conv, *norm, nn.ReLU())
 
