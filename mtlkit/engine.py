@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from lightning.fabric import Fabric
@@ -15,7 +16,8 @@ from mtlkit.runs import Constant, Evaluation, Standard, Training, trainings
 from mtlkit.training import train
 from mtlkit.trunks import Fused
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
+Device = Literal["auto", "cpu", "cuda", "mps"]
+DEVICES = get_args(Device)
 
 
 @dataclass(frozen=True)

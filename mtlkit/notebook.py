@@ -5,7 +5,7 @@ import types
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 # Text bars are what notebooks show; a library that asks for widgets would put a path of this machine into the page.
 warnings.filterwarnings("ignore", message="IProgress not found")
@@ -18,7 +18,7 @@ from pydantic import BeforeValidator
 from mtlkit import papers
 from mtlkit.data.samples import collate
 from mtlkit.data.transforms import resized
-from mtlkit.engine import Engine, Where
+from mtlkit.engine import Device, Engine, Where
 from mtlkit.papers.declaration import Choices, Index, chosen
 from mtlkit.report.side_by_side import SideBySide
 from mtlkit.report.style import use_style
@@ -51,7 +51,7 @@ class Parameters(Choices):
 
     tables: Names = ()
     methods: Names | None = None
-    device: Literal["auto", "cpu", "cuda", "mps"] | None = None
+    device: Device | None = None
     workers: Index | None = None
     results_dir: Path | None = None
 

@@ -108,14 +108,14 @@ def scene_column(table: str, own_backbone: str, choices: Choices) -> Column:
         backbone=backbone,
         weights=weights(choices.weights or budget.weights),
         output_stride=stride,
-        head=scene_head(choices.profile, size, stride, backbone),
+        head=scene_head(choices.profile, size, stride),
         recipe=scene_recipe(choices.profile, size, steps, batch_size, choices.lr or budget.lr),
         seeds=choices.seeds or budget.seeds,
         classes=train.classes,
     )
 
 
-def scene_head(profile: Profile, size: tuple[int, int], stride: int, backbone: str) -> LargeFOV.Settings:
+def scene_head(profile: Profile, size: tuple[int, int], stride: int) -> LargeFOV.Settings:
     """The LargeFOV head as wide as the profile allows, with the batch norm that the authors' code has in it."""
     crop = CROP if profile == "paper" else size
     return LargeFOV.Settings(width=BUDGETS[profile].width, dilation=dilation(crop, stride), batch_norm=True)
@@ -304,7 +304,7 @@ def printed_scene_column(table: str, backbone: str) -> Column:
         train_images=795,
         backbone=backbone,
         output_stride=8,
-        head=scene_head("paper", data.size, 8, backbone),
+        head=scene_head("paper", data.size, 8),
         recipe=scene_recipe("paper", data.size, 20_001, 10, 1e-3),
         seeds=(0,),
         classes=tuple(map(str, range(40))),
