@@ -13,8 +13,8 @@ from pathlib import Path
 from lightning.fabric import Fabric
 
 from mtlkit.data.sampling import loader
-from mtlkit.papers.declaration import Choices
 from mtlkit.papers.nddr import joint, scene_column
+from mtlkit.papers.scenes import SceneChoices
 from mtlkit.training import train
 from mtlkit.trunks import Shared
 
@@ -29,7 +29,7 @@ def main() -> None:
     column = scene_column(
         "4",
         "vgg16",
-        Choices.of(
+        SceneChoices.of(
             dataset="folder",
             data_root=arguments.folder,
             backbone=arguments.backbone,
@@ -44,7 +44,7 @@ def main() -> None:
         _, timing = train(
             training.network.network(),
             lambda first: loader(
-                dataset,
+                [dataset],
                 recipe.augmentation,
                 batch_size=8,
                 steps=recipe.steps,

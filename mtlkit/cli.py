@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -75,11 +76,18 @@ def run(
     table: Annotated[str, typer.Argument(help="A table as the paper numbers it, such as 4.")],
     row: Annotated[list[str] | None, typer.Argument(help="Rows; all by default.")] = None,
     profile: Annotated[str, typer.Option(help="smoke, lite or paper.")] = "smoke",
-    dataset: Annotated[str | None, typer.Option(help="An embedded world or a layout: see 'mtlkit data list'.")] = None,
-    data_root: Annotated[Path | None, typer.Option(help="The folder of your own data.")] = None,
+    dataset: Annotated[
+        list[str] | None, typer.Option(help="An embedded world or a layout: see 'mtlkit data list'; once a data set.")
+    ] = None,
+    data_root: Annotated[list[Path] | None, typer.Option(help="The folder of your own data; once a data set.")] = None,
     backbone: Annotated[str | None, typer.Option(help="A timm network, or alexnet.")] = None,
     weights: Annotated[str | None, typer.Option(help="none, timm or a safetensors file.")] = None,
-    output_stride: Annotated[int | None, typer.Option(help="Pixels a pixel of the last stage stands for.")] = None,
+    output_stride: Annotated[
+        int | None, typer.Option(help="nddr: pixels a pixel of the last stage stands for.")
+    ] = None,
+    fractions: Annotated[
+        str | None, typer.Option(help="multi_exit: shares of the training pictures, such as 0.05,0.5.")
+    ] = None,
     image_size: Annotated[tuple[int, int] | None, typer.Option(help="Height and width.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the training images.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
@@ -97,22 +105,24 @@ def run(
     """Run a table, or find it in the ledger, and print it beside the paper's."""
     from mtlkit import papers
     from mtlkit.engine import Where
-    from mtlkit.papers.declaration import Choices
     from mtlkit.reproduce import reproduce
 
-    choices = Choices.of(
-        profile=profile,
-        dataset=dataset,
-        data_root=data_root,
-        backbone=backbone,
-        weights=weights,
-        output_stride=output_stride,
-        image_size=image_size,
-        epochs=epochs,
-        batch_size=batch_size,
-        lr=lr,
-        seeds=_numbers(seeds),
-    )
+    declared = papers.table(paper, table)
+    given = {
+        "profile": profile,
+        "dataset": dataset or None,  # typer gives an empty list where nothing was said
+        "data_root": data_root or None,
+        "backbone": backbone,
+        "weights": weights,
+        "output_stride": output_stride,
+        "fractions": _numbers(fractions),
+        "image_size": image_size,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "lr": lr,
+        "seeds": _numbers(seeds),
+    }
+    choices = declared.choices.of(**{name: value for name, value in given.items() if value is not None})
     where = Where(
         device=device,
         workers=workers,
@@ -120,7 +130,21 @@ def run(
         checkpoint_seconds=checkpoint_seconds,
         retrain=retrain,
     )
-    _print(reproduce(papers.table(paper, table), choices, where=where, results=results_dir, methods=row), output)
+    _print(reproduce(declared, choices, where=where, results=results_dir, methods=row), output)
+
+
+@app.command()
+def costs(
+    paper: Annotated[str, typer.Argument(help="A paper's slug.")],
+    table: Annotated[str, typer.Argument(help="A table as the paper numbers it.")],
+    results_dir: Results = None,
+) -> None:
+    """Count what a table's printed networks hold and compute, beside the print; nothing is trained."""
+    from mtlkit import papers
+    from mtlkit.report.costs import Costs
+    from mtlkit.reproduce import costs as counted
+
+    typer.echo(Costs(counted(papers.table(paper, table), results_dir)).text())
 
 
 @app.command()
@@ -191,39 +215,51 @@ def data_list(as_json: Json = False) -> None:
     """List embedded worlds and the folder layouts that can be read."""
     kinds = {
         "rooms": "embedded world: drawn rooms with classes, depth and surface normals; no download",
+        "objects": "embedded world: drawn objects, a class a picture; no download",
+        "places": "embedded world: drawn scenes, a class a picture; no download",
         "folder": "image/ label/ normal/ splits/*.txt: your own data",
         "npy": "{train,val}/{image,label,depth,normal}/0.npy, ...: the layout multi-task repositories share",
         "nyuv2": "nyu_depth_v2_labeled.mat with splits.mat and classMapping40.mat: the official files",
+        "imagefolder": "train/CLASS/* and val/CLASS/*: your own pictures with a class each",
+        "imagenet": "torchvision's folders for ImageNet",
+        "places365": "torchvision's folders for Places365-Standard",
+        "oxford_pets": "torchvision's folders for Oxford-IIIT Pet",
+        "caltech101": "torchvision's folders for Caltech-101, 30 training pictures a class",
     }
     if as_json:
         typer.echo(json.dumps(kinds, indent=1))
         return
     for name, what in kinds.items():
-        console.print(f"[bold]{name:8}[/bold] {what}", highlight=False)
+        console.print(f"[bold]{name:11}[/bold] {what}", highlight=False)
 
 
 @data_app.command("make")
 def data_make(
-    world: Annotated[str, typer.Argument(help="An embedded world: rooms.")],
+    world: Annotated[str, typer.Argument(help="An embedded world: rooms, objects or places.")],
     folder: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
-    train: Annotated[int, typer.Option(min=1)] = 64,
-    val: Annotated[int, typer.Option(min=1)] = 32,
-    size: Annotated[tuple[int, int], typer.Option(help="Height and width.")] = (64, 80),
+    train: Annotated[int, typer.Option(min=1, help="Training pictures; of objects and places: a class.")] = 64,
+    val: Annotated[int, typer.Option(min=1, help="Test pictures; of objects and places: a class.")] = 32,
+    size: Annotated[tuple[int, int], typer.Option(help="Height and width; objects and places are square.")] = (64, 80),
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Draw an embedded world into a folder."""
     from mtlkit.errors import unknown
-    from mtlkit.worlds import rooms
+    from mtlkit.worlds import objects, places, rooms
 
-    if world != "rooms":
-        raise unknown("embedded world", world, ["rooms"])
-    rooms.write(folder, seed=seed, train=train, val=val, size=size)
-    typer.echo(f"{train} training and {val} test rooms in {folder}; read them with --dataset npy --data-root {folder}")
+    drawn = {"objects": objects, "places": places}
+    if world == "rooms":
+        rooms.write(folder, seed=seed, train=train, val=val, size=size)
+    elif world in drawn:
+        drawn[world].write(folder, seed=seed, train=train, val=val, size=min(size))
+    else:
+        raise unknown("embedded world", world, ["rooms", *drawn])
+    layout = "npy" if world == "rooms" else "imagefolder"
+    typer.echo(f"The world {world} lies in {folder}; read it with --dataset {layout} --data-root {folder}")
 
 
 @data_app.command("check")
 def data_check(
-    layout: Annotated[str, typer.Argument(help="folder, npy or nyuv2.")],
+    layout: Annotated[str, typer.Argument(help="A layout: see 'mtlkit data list'.")],
     root: Annotated[Path, typer.Argument(help="The data set's folder.")],
 ) -> None:
     """Read every sample of both splits and name the first fault."""
@@ -244,7 +280,14 @@ def data_check(
 def _numbers(text: str | None) -> list[Any] | None:
     if text is None:
         return None
-    return [int(part) if part.strip().isdigit() else part for part in text.split(",")]
+    return [_number(part.strip()) for part in text.split(",")]
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def _print(comparison: Any, output: str) -> None:

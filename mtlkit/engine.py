@@ -1,6 +1,6 @@
 """Walks the graph of runs: what an evaluation needs is trained first, what the ledger has is skipped."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -8,11 +8,14 @@ import torch
 from lightning.fabric import Fabric
 
 from mtlkit import evaluation
-from mtlkit.data.sampling import eval_loader, loader
+from mtlkit.data import AnyData
+from mtlkit.data.samples import Split
+from mtlkit.data.sampling import Batches, Part, eval_loader, loader
 from mtlkit.errors import InputError
 from mtlkit.ledger import Ledger, Record, hardware
 from mtlkit.network import Network, parameter_count
-from mtlkit.runs import Constant, Evaluation, Standard, Training, trainings
+from mtlkit.runs import Constant, Cost, Evaluation, Standard, Training, trainings
+from mtlkit.tasks import Task
 from mtlkit.training import train
 from mtlkit.trunks import Fused
 
@@ -126,13 +129,15 @@ class Engine:
     def _train(self, training: Training) -> Record:
         recipe, data = training.recipe, training.data
         fabric = self.where.fabric(recipe.precision)
-        dataset = data.split("train", tuple(task.name for task in training.network.tasks))
+        datasets = data.splits("train", tuple(task.name for task in training.network.tasks))
+        # Which pictures a fraction of a set holds: the same for every method, to be seen in the records.
+        parts = [dataset.fingerprint() for dataset in datasets if isinstance(dataset, Part)]
         network = self._start(training)
         checkpoint = self.ledger.checkpoint(training.identity)
         history, timing = train(
             network,
             lambda first: loader(
-                dataset,
+                datasets,
                 recipe.augmentation,
                 batch_size=recipe.batch_size,
                 steps=recipe.steps * recipe.accumulate,
@@ -156,10 +161,11 @@ class Engine:
                 history=history,
                 timing=timing,
                 data={
-                    "train_images": len(dataset),
+                    "train_images": sum(map(len, datasets)),
                     "images_seen": training.images_seen,
                     "parameters": parameter_count(network),
-                },
+                }
+                | ({"parts": parts} if parts else {}),
                 weights=self.ledger.save_weights(training.identity, network.state_dict()),
                 hardware=hardware(fabric.device),
             )
@@ -167,29 +173,40 @@ class Engine:
         checkpoint.unlink(missing_ok=True)
         return record
 
+    def _batches(
+        self, split: Split, data: AnyData, tasks: Sequence[Task], batch_size: int, device: torch.device
+    ) -> tuple[Batches, dict[str, int]]:
+        """A split's samples once, as a network is to see them, and what there is to count."""
+        sets = data.splits(split, tuple(task.name for task in tasks))
+        batches = eval_loader(sets, data.size, batch_size, self.where.readers(device), crop=data.crop)
+        return batches, {"test_images": sum(map(len, sets)), "classes": sum(len(found.classes) for found in sets)}
+
     def _evaluate(self, value: Evaluation) -> Record:
-        data = value.data
-        if isinstance(value, Standard):
-            tasks = tuple(task.name for task in value.subject.network.tasks)
-            test = data.split("val", tasks)
-            precision, batch_size = value.subject.recipe.precision, value.subject.recipe.batch_size
-            fabric = self.where.fabric(precision)
-            batches = eval_loader(test, data.size, batch_size, self.where.readers(fabric.device))
-            metrics = evaluation.standard(self.network(value.subject), batches, fabric)
-        elif isinstance(value, Constant):
-            tasks = tuple(task.name for task in value.tasks)
-            test = data.split("val", tasks)
-            fabric = self.where.fabric()
-            workers = self.where.readers(fabric.device)
-            train_batches = eval_loader(data.split("train", tasks), data.size, 8, workers)
-            metrics = evaluation.constant(value.tasks, train_batches, eval_loader(test, data.size, 8, workers))
+        metrics: dict[str, float]
+        counted: dict[str, int] = {}
+        device = torch.device("cpu")
+        match value:
+            case Standard():
+                subject = value.subject
+                fabric = self.where.fabric(subject.recipe.precision)
+                device = fabric.device
+                batches, counted = self._batches(
+                    "val", value.data, subject.network.tasks, subject.recipe.batch_size, device
+                )
+                metrics = evaluation.standard(self.network(subject), batches, fabric)
+            case Constant():
+                train_batches, _ = self._batches("train", value.data, value.tasks, 8, device)
+                batches, counted = self._batches("val", value.data, value.tasks, 8, device)
+                metrics = evaluation.constant(value.tasks, train_batches, batches)
+            case Cost():
+                metrics = evaluation.cost(value.network, value.size)
         return self.ledger.write(
             Record(
                 kind="evaluation",
                 identity=value.identity,
                 settings=value.canonical(),
                 metrics=metrics,
-                data={"test_images": len(test), "classes": len(test.classes)},
-                hardware=hardware(fabric.device),
+                data=counted,
+                hardware=hardware(device),
             )
         )

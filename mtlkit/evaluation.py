@@ -7,7 +7,8 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from mtlkit.data.samples import Batch
-from mtlkit.network import Network
+from mtlkit.network import Network, NetworkSettings
+from mtlkit.network import cost as network_cost
 from mtlkit.tasks import Task
 
 
@@ -34,6 +35,21 @@ def constant(tasks: Iterable[Task], train: Iterable[Batch], test: Iterable[Batch
         found = task.constant(_targets(task, train), _targets(task, test))
         measures |= {f"{task.name}/{key}": value for key, value in found.items()}
     return measures
+
+
+def cost(settings: NetworkSettings, size: tuple[int, int]) -> dict[str, float]:
+    """The counts of :func:`mtlkit.network.cost` as ``cost/...``, and two sums of them that tools print as MACs.
+
+    ``macs_norms`` adds two operations a batch-norm value, as the widespread ptflops does. ``macs_norms_exits`` also
+    adds one operation a value pooled by every exit but the first task's: what a counter finds that knows the
+    network's own pooling and meets the other exits' as something new.
+    """
+    counts = network_cost(settings, size)
+    norms = counts["macs"] + 2 * counts["normalised"]
+    first = settings.tasks[0].name
+    pooled = sum(n for name, n in counts.items() if name.startswith("pooled/") and name != f"pooled/{first}")
+    counts |= {"macs_norms": norms, "macs_norms_exits": norms + pooled}
+    return {f"cost/{name}": float(count) for name, count in counts.items()}
 
 
 def _targets(task: Task, batches: Iterable[Batch]) -> Iterable[Tensor]:

@@ -1,7 +1,8 @@
 """A whole network: trunk and heads, from a description to ``{task: output}``."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from mtlkit.backbones import StagedBackbone, staged
 from mtlkit.errors import InputError
 from mtlkit.fusion import Unit
-from mtlkit.heads import HeadSettings
+from mtlkit.heads import Exit, FeatureFilter, HeadSettings
 from mtlkit.tasks import AnyTask
 from mtlkit.trunks import FusedTrunk, Shared, SharedTrunk, Sharing
 from mtlkit.values import Value
@@ -35,6 +36,8 @@ class NetworkSettings(Value):
     tasks: tuple[AnyTask, ...]
     sharing: Sharing = Shared()
     head: HeadSettings
+    heads: dict[str, HeadSettings] = {}
+    """The heads of tasks that have another than :attr:`head`."""
     image_size: tuple[int, int] | None = None
     """Height and width, only for backbones whose parameters depend on them."""
 
@@ -61,10 +64,12 @@ class Network(nn.Module):
         self.settings = settings
         self.tasks = {task.name: task for task in settings.tasks}
         self.trunk = settings.sharing.trunk(lambda: self._backbone(weights), list(self.tasks))
-        channels = self.trunk.channels
-        self.heads = nn.ModuleDict()
-        for name, task in self.tasks.items():
-            self.heads[name] = settings.head.head(channels[-1], task.outputs)
+        self.heads = nn.ModuleDict(
+            {
+                name: settings.heads.get(name, settings.head).head(self.trunk.channels, task.outputs)
+                for name, task in self.tasks.items()
+            }
+        )
 
     def _backbone(self, weights: bool) -> StagedBackbone:
         source = self.settings.weights
@@ -113,15 +118,18 @@ class Network(nn.Module):
             raise InputError(f"The single-task network that {task} should start from has another shape.")
         self.load_state_dict(renamed, strict=False)
 
-    def parameter_groups(self, *, classifier_lr: tuple[float, float] = (1.0, 1.0)) -> list[ParameterGroup]:
+    def parameter_groups(
+        self, *, classifier_lr: tuple[float, float] = (1.0, 1.0), decay_all: bool = False
+    ) -> list[ParameterGroup]:
         """The optimiser's groups: trunk, norms and biases, classifiers, fusion units.
 
         Args:
             classifier_lr: learning-rate scales of the classifiers' weights and biases (10 and 20 in the official
                 NDDR code).
+            decay_all: weight decay on every parameter, as an optimiser that is told nothing has it.
 
-        Weight decay acts on the weights of convolutions and linear layers, on NDDR's 1x1 weights, and on nothing
-        else: decay pulls a mixing scalar towards "no exchange, no signal", which is no prior anybody means.
+        Otherwise weight decay acts on the weights of convolutions and linear layers, on NDDR's 1x1 weights, and on
+        nothing else: decay pulls a mixing scalar towards "no exchange, no signal", which is no prior anybody means.
         """
         groups = [
             ParameterGroup("trunk", []),
@@ -148,7 +156,7 @@ class Network(nn.Module):
                 ParameterGroup("fusion", decayed, lr_scale=scale),
                 ParameterGroup("fusion_undecayed", rest, lr_scale=scale, decay=False),
             ]
-        return [group for group in groups if group.parameters]
+        return [replace(group, decay=group.decay or decay_all) for group in groups if group.parameters]
 
     def _fusion_parameters(self) -> Iterator[nn.Parameter]:
         if isinstance(self.trunk, FusedTrunk):
@@ -163,15 +171,32 @@ def parameter_count(module: nn.Module) -> int:
 
 
 def cost(settings: NetworkSettings, size: tuple[int, int]) -> dict[str, int]:
-    """Parameters and multiply-accumulates of a network for one image of ``size`` (height, width).
+    """What a network holds and computes for one image of ``size`` (height, width); on the meta device.
 
-    MACs are counted over convolutions and matrix products only (torch's flop counter halved), on the meta device.
+    Returns:
+        ``parameters``; ``macs``, multiply-accumulates of convolutions and matrix products only (torch's flop counter
+        halved); ``normalised``, values that leave a batch norm; ``pooled/TASK``, values that an exit's average
+        pooling takes in, and ``gated/TASK``, those that pass its feature filter. Tools for counting differ in which
+        of these they add, and with what factor.
     """
     from torch.utils.flop_counter import FlopCounterMode
 
+    counts: Counter[str] = Counter()
+
+    def count(name: str, module: nn.Module) -> None:
+        module.register_forward_pre_hook(lambda module, inputs: counts.update({name: inputs[0].numel()}))
+
     with torch.device("meta"):
         network = settings.network(weights=False).eval()
-        counter = FlopCounterMode(display=False)
-        with counter, torch.no_grad():
-            network(torch.empty(1, 3, *size))
-    return {"parameters": parameter_count(network), "macs": counter.get_total_flops() // 2}
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            count("normalised", module)  # a batch norm gives as many values as it takes
+    for task, head in network.heads.items():
+        if isinstance(head, Exit):
+            count(f"pooled/{task}", head.pool)
+            if isinstance(head.filter, FeatureFilter):
+                count(f"gated/{task}", head.filter)
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        network(torch.empty(1, 3, *size, device="meta"))
+    return {"parameters": parameter_count(network), "macs": counter.get_total_flops() // 2, "normalised": 0} | counts

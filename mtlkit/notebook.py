@@ -4,6 +4,7 @@
 import types
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,16 +14,21 @@ warnings.filterwarnings("ignore", message="IProgress not found")
 import numpy as np
 import torch
 from IPython.display import HTML, display
-from pydantic import BeforeValidator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from mtlkit import papers
 from mtlkit.data.samples import collate
+from mtlkit.data.sampling import Part, eval_loader
 from mtlkit.data.transforms import resized
 from mtlkit.engine import Device, Engine, Where
-from mtlkit.papers.declaration import Choices, Index, chosen
+from mtlkit.errors import InputError, suggestion, unknown
+from mtlkit.network import Network
+from mtlkit.papers.declaration import Index, chosen, explained
 from mtlkit.report.side_by_side import SideBySide
 from mtlkit.report.style import use_style
-from mtlkit.reproduce import ledger, reproduce, stored
+from mtlkit.reproduce import costs, ledger, reproduce, stored
+from mtlkit.runs import Training
+from mtlkit.tasks import DenseTask
 from mtlkit.tasks.base import enlarged
 
 _SHELL = {"In", "Out", "exit", "quit", "get_ipython", "open"}
@@ -38,8 +44,8 @@ def _names(value: object) -> object:
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
 
 
-class Parameters(Choices):
-    """Everything a notebook's parameters cell may set; ``None`` leaves it to the table and the profile.
+class Running(BaseModel):
+    """What a notebook's parameters cell may set beside the paper's choices.
 
     Attributes:
         tables: tables to run.
@@ -49,6 +55,8 @@ class Parameters(Choices):
         results_dir: where records lie.
     """
 
+    model_config = ConfigDict(frozen=True)
+
     tables: Names = ()
     methods: Names | None = None
     device: Device | None = None
@@ -56,11 +64,21 @@ class Parameters(Choices):
     results_dir: Path | None = None
 
 
+@dataclass(frozen=True)
+class Answers:
+    """Pictures, uint8 ``(H, W, 3)``, with their true class and, row by row, the class that its network names."""
+
+    images: list[np.ndarray]
+    truth: list[str]
+    said: dict[str, list[str]]
+
+
 class Reproduction:
     """A paper's notebook: its checked parameters, and what its cells ask for.
 
     Attributes:
-        parameters: what the reader decided.
+        choices: what the reader decided about the tables.
+        running: what to run of them, and where.
         tables: the declared tables asked for.
     """
 
@@ -75,50 +93,72 @@ class Reproduction:
             InputError: one sentence about the first thing that is wrong.
         """
         self.paper = paper
-        self.parameters = Parameters.of(**{name: value for name, value in scope.items() if _is_parameter(name, value)})
-        smoke = self.parameters.profile == "smoke"
+        given = {name: value for name, value in scope.items() if _is_parameter(name, value)}
+        kind = papers.DECLARED[paper][0].choices
+        names = [*kind.model_fields, *Running.model_fields]
+        for name in given:
+            if name not in names:
+                raise InputError(f"There is no parameter {name!r}; {suggestion(name, names)}")
+        self.choices = kind.of(**{name: value for name, value in given.items() if name in kind.model_fields})
+        try:
+            self.running = Running(**{name: value for name, value in given.items() if name in Running.model_fields})
+        except ValidationError as error:
+            raise explained(error, Running) from None
+        smoke = self.choices.profile == "smoke"
         self.where = Where(
-            device=self.parameters.device or "auto",
-            workers=self.parameters.workers,
+            device=self.running.device or "auto",
+            workers=self.running.workers,
             progress=not smoke,
             retrain=smoke,
         )
         self.where.fabric()
-        self.tables = {identifier: papers.table(paper, identifier) for identifier in self.parameters.tables}
-        for table in self.tables.values():  # a wrong backbone, folder or row should stop here, not in a later cell
-            chosen(table, table.column(self.parameters), self.parameters.methods)
+        self.tables = {identifier: papers.table(paper, identifier) for identifier in self.running.tables}
+        # A wrong backbone, folder or row should stop here, not in a later cell.
+        rows = {
+            identifier: [row.id for row in chosen(table, table.column(self.choices))]
+            for identifier, table in self.tables.items()
+        }
+        for method in self.running.methods or ():
+            if rows and not any(method in ids for ids in rows.values()):
+                raise unknown("row of these tables", method, [name for ids in rows.values() for name in ids])
+        self._rows = rows
         use_style()
 
     def table(self, identifier: str) -> SideBySide | None:
-        """Runs what the table still lacks; ``None`` when the parameters leave this table out."""
-        if identifier not in self.tables:
+        """Runs what the table still lacks; ``None`` when the parameters leave this table, or all its rows, out."""
+        methods = self.running.methods
+        if methods is not None:
+            methods = tuple(method for method in methods if method in self._rows.get(identifier, ()))
+        if identifier not in self.tables or methods == ():
             return None
         return reproduce(
             self.tables[identifier],
-            self.parameters,
+            self.choices,
             where=self.where,
-            results=self.parameters.results_dir,
-            methods=self.parameters.methods,
+            results=self.running.results_dir,
+            methods=methods,
         )
+
+    def costs(self, identifier: str) -> SideBySide:
+        """What the table's printed networks hold and compute; nothing is trained, whatever the parameters."""
+        return costs(papers.table(self.paper, identifier), self.running.results_dir)
 
     def earlier(self, identifier: str) -> list[SideBySide]:
         """Columns of the table at profiles ``lite`` and ``paper`` that the results folder already holds."""
-        found = stored(papers.table(self.paper, identifier), self.parameters.results_dir)
+        found = stored(papers.table(self.paper, identifier), self.running.results_dir)
         return [comparison for comparison in found if comparison.column.profile != "smoke"]
 
     def predictions(self, comparison: SideBySide, count: int = 3) -> dict[str, list[tuple[str, list[np.ndarray]]]]:
-        """For every task, pictures of the first test samples: the image, the truth, every method's answer.
+        """For every task with a target a pixel, pictures of the first test samples: image, truth, every answer.
 
         Returns:
             task -> (heading, pictures) a column of a figure, each picture uint8 ``(H, W, 3)``.
         """
-        column = comparison.column
-        engine = Engine(ledger(column.profile, self.parameters.results_dir), self.where)
-        trained = [
-            (row.label, need) for row in comparison.rows for evaluation in row.evaluations for need in evaluation.needs
-        ]
-        tasks = {task.name: task for _, training in trained for task in training.network.tasks}
-        test = column.data.split("val", tuple(tasks))
+        column, trained = comparison.column, _trained(comparison)
+        tasks = {
+            task.name: task for _, training in trained for task in training.network.tasks if isinstance(task, DenseTask)
+        }
+        (test,) = column.data.splits("val", tuple(tasks))
         batch = collate([resized(test[index], column.data.size) for index in range(min(count, len(test)))])
         images = [(image.permute(1, 2, 0) * 255).byte().numpy() for image in batch.images]
         columns = {
@@ -127,11 +167,38 @@ class Reproduction:
         }
         for label, training in trained:
             with torch.inference_mode():
-                outputs = engine.network(training)(batch.images)
+                outputs = self.network(comparison, training)(batch.images)
             for name, output in outputs.items():
                 answers = enlarged(output, batch.targets[name])
                 columns[name].append((label, [tasks[name].draw(answer) for answer in answers]))
         return columns
+
+    def answers(self, comparison: SideBySide, count: int = 8) -> dict[str, Answers]:
+        """For every task with a class a picture, some test pictures, evenly spaced, and what every network says."""
+        found: dict[str, Answers] = {}
+        for label, training in _trained(comparison):
+            network = self.network(comparison, training)
+            names = tuple(task.name for task in training.network.tasks)
+            for name, test in zip(names, training.data.splits("val", names), strict=True):
+                indices = [round((place + 0.5) * len(test) / count - 0.5) for place in range(count)]
+                data = training.data
+                (batch,) = eval_loader([Part(test, indices)], data.size, len(indices), crop=data.crop)
+                with torch.inference_mode():
+                    said = network(batch.images)[name].argmax(1)
+                if name not in found:
+                    images = [(image.permute(1, 2, 0) * 255).byte().numpy() for image in batch.images]
+                    found[name] = Answers(images, [test.classes[index] for index in batch.targets[name]], {})
+                found[name].said[label] = [test.classes[index] for index in said]
+        return found
+
+    def network(self, comparison: SideBySide, training: Training) -> Network:
+        """A trained network behind a comparison, in evaluation mode on the CPU."""
+        return Engine(ledger(comparison.column.profile, self.running.results_dir), self.where).network(training)
+
+
+def _trained(comparison: SideBySide) -> list[tuple[str, Training]]:
+    """The comparison's networks under their rows' labels."""
+    return [(row.label, need) for row in comparison.rows for value in row.evaluations for need in value.needs]
 
 
 def show(comparison: SideBySide) -> None:

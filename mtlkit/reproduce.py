@@ -6,9 +6,11 @@ from pathlib import Path
 
 import mtlkit
 from mtlkit.engine import Engine, Where
+from mtlkit.errors import InputError
 from mtlkit.ledger import Ledger, Record
-from mtlkit.papers.declaration import PROFILES, Choices, Table, chosen
-from mtlkit.report.side_by_side import SideBySide, column_of
+from mtlkit.papers.declaration import PROFILES, Choices, Column, Table, chosen
+from mtlkit.report.side_by_side import SideBySide
+from mtlkit.runs import Cost
 
 
 def results_folder(given: Path | None = None) -> Path:
@@ -50,12 +52,33 @@ def reproduce(
     (where or Where()).fabric()  # a device that is not there should stop before anything is drawn or written
     column = table.column(choices)
     rows = [row for seed in column.seeds for row in chosen(table, column, methods, seed)]
-    book = ledger(choices.profile, results)
-    engine = Engine(book, where)
+    book = _opened(column, results)
+    Engine(book, where).run(evaluation for row in rows for evaluation in row.evaluations)
+    return SideBySide.of(table, column, book, methods)
+
+
+def costs(table: Table, results: Path | None = None) -> SideBySide:
+    """What the table's printed networks hold and compute: the evaluations that need neither data nor training.
+
+    Raises:
+        InputError: when the table declares none.
+    """
+    column = table.meta_column()
+    rows = chosen(table, column)
+    counted = [value for row in rows for value in row.evaluations if isinstance(value, Cost)]
+    if not counted:
+        raise InputError(f"Table {table.id} of {table.paper} prints no parameters and no operations.")
+    book = _opened(column, results)
+    Engine(book).run(counted)
+    return SideBySide.of(table, column, book)
+
+
+def _opened(column: Column, results: Path | None) -> Ledger:
+    """The column's ledger, with a record of the column in it."""
+    book = ledger(column.profile, results)
     if book.find("table", column.identity) is None:
         book.write(Record(kind="table", identity=column.identity, settings=column.model_dump(mode="json")))
-    engine.run(evaluation for row in rows for evaluation in row.evaluations)
-    return SideBySide.of(table, column, book, methods)
+    return book
 
 
 def stored(table: Table, results: Path | None = None) -> list[SideBySide]:
@@ -65,5 +88,5 @@ def stored(table: Table, results: Path | None = None) -> list[SideBySide]:
         book = ledger(profile, results)
         for record in book.all("table"):
             if (record.settings.get("paper"), record.settings.get("table")) == (table.paper, table.id):
-                found.append(SideBySide.of(table, column_of(record), book))
+                found.append(SideBySide.of(table, table.columns.model_validate(record.settings), book))
     return [comparison for comparison in found if comparison.cells]

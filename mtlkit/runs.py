@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from mtlkit.data import Data
+from mtlkit.data import AnyData
 from mtlkit.network import NetworkSettings
 from mtlkit.tasks import AnyTask
 from mtlkit.training import Recipe
@@ -23,7 +23,7 @@ class Training(Value):
     """
 
     network: NetworkSettings
-    data: Data
+    data: AnyData
     recipe: Recipe
     seed: int = 0
     starts: dict[str, "Training"] = {}
@@ -52,7 +52,7 @@ class Standard(Value):
 
     kind: Literal["standard"] = "standard"
     subject: Training
-    data: Data
+    data: AnyData
     revision: int = 1
 
     def canonical(self) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class Constant(Value):
 
     kind: Literal["constant"] = "constant"
     tasks: tuple[AnyTask, ...]
-    data: Data
+    data: AnyData
     revision: int = 1
 
     @property
@@ -79,7 +79,21 @@ class Constant(Value):
         return ()
 
 
-Evaluation = Standard | Constant
+class Cost(Value):
+    """What an untrained network holds and computes for one image."""
+
+    kind: Literal["cost"] = "cost"
+    network: NetworkSettings
+    size: tuple[int, int]
+    revision: int = 1
+
+    @property
+    def needs(self) -> tuple[Training, ...]:
+        """Nothing is trained."""
+        return ()
+
+
+Evaluation = Standard | Constant | Cost
 """Every kind of evaluation."""
 
 

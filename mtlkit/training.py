@@ -20,7 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mtlkit.data.samples import Batch
-from mtlkit.data.transforms import Augmentation
+from mtlkit.data.transforms import AnyAugmentation
 from mtlkit.errors import TrainingDiverged
 from mtlkit.network import Network, ParameterGroup
 from mtlkit.values import Value
@@ -40,6 +40,8 @@ class Recipe(Value):
     lr: float = 1e-3
     momentum: float = 0.9
     weight_decay: float = 0.0
+    decay_all: bool = False
+    """Weight decay on norms, biases and mixing scalars too."""
     classifier_lr: tuple[float, float] = (1.0, 1.0)
     """Learning-rate scales of the classifiers' weights and biases."""
     schedule: Literal["constant", "poly", "step", "cosine"] = "poly"
@@ -49,7 +51,7 @@ class Recipe(Value):
     gamma: float = 0.1
     loss_weights: dict[str, float] = {}
     """Weight of a term ``task/term``; 1 where none is given."""
-    augmentation: Augmentation
+    augmentation: AnyAugmentation
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     channels_last: bool = False
 
@@ -114,10 +116,12 @@ def set_rates(optimizer: torch.optim.Optimizer, recipe: Recipe, step: int) -> No
 
 
 def loss_terms(network: Network, outputs: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
-    """``task/term`` -> loss, for every task with a target in the batch; the sharing's penalty among them."""
-    terms = {}
+    """``task/term`` -> loss, the sharing's penalty among them; zero for a task that the batch has no target of."""
+    terms: dict[str, Tensor] = {}
     for task, output in outputs.items():
         if task not in batch.targets:
+            # A sum over no rows: its gradients are zeros, so the optimiser moves the head as in any other step.
+            terms |= {f"{task}/{term}": output[:0].sum() for term in network.tasks[task].terms}
             continue
         target, rows = batch.targets[task], batch.rows[task]
         if len(rows) < len(output):
@@ -160,7 +164,7 @@ def train(
     """
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
     network.to(fabric.device, memory_format=layout).train()  # type: ignore[call-overload]
-    groups = network.parameter_groups(classifier_lr=recipe.classifier_lr)
+    groups = network.parameter_groups(classifier_lr=recipe.classifier_lr, decay_all=recipe.decay_all)
     model, optimiser = fabric.setup(network, optimizer(groups, recipe))
     history, timing, first = History(), Timing(), 0
     if checkpoint.exists():

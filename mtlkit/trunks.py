@@ -23,7 +23,8 @@ StageFeatures = list[Tensor]
 class Shared(Value):
     """Hard sharing: the first ``split_after`` stages are one backbone's, the rest are copied for every task.
 
-    ``None`` shares all stages, so that only the heads are the tasks' own.
+    ``None`` shares all stages, so that only the heads are the tasks' own; a negative number counts from the end, as
+    in a list: -1 gives every task a last stage of its own.
     """
 
     kind: Literal["shared"] = "shared"
@@ -89,8 +90,9 @@ class SharedTrunk(Trunk):
         super().__init__(tasks, first)
         count = len(first.stages)
         split = count if split_after is None else split_after
-        if not 0 <= split <= count:
+        if not -count <= split <= count:
             raise InputError(f"{first.name} has {count} stages, so it cannot split after stage {split}.")
+        split += count if split < 0 else 0
         self.shared = nn.ModuleList(first.stages[:split])
         self.branches = nn.ModuleDict(
             {task: nn.ModuleList(backbone().stages[split:]) for task in tasks} if split < count else {}

@@ -26,7 +26,8 @@ def test_tables_lists_every_printed_table():
     listing = json.loads(said("tables", "--json"))
     assert len(listing) == 29
     assert {line["paper"] for line in listing} == {"cross_stitch", "nddr", "multi_exit", "mcn", "calorie"}
-    assert [line["table"] for line in listing if line["runnable"]] == ["4"]
+    runnable = {(line["paper"], line["table"]) for line in listing if line["runnable"]}
+    assert runnable == {("nddr", "4")} | {("multi_exit", number) for number in "1234"}
 
 
 def test_coverage_has_the_promised_shape(tmp_path):
@@ -58,7 +59,7 @@ def test_coverage_has_the_promised_shape(tmp_path):
         (["run", "nddr", "4", "--epochs", "-1"], "epochs must be a number above 0, not -1"),
         (["run", "nddr", "4", "--backbone", "vgg16", "--output-stride", "16"], "not 16"),
         (["run", "nddr", "4", "--device", "tpu"], "There is no device 'tpu'"),
-        (["data", "check", "folders", "."], "did you mean 'folder'?"),
+        (["data", "check", "folders", "."], "did you mean 'folder'"),
         (["data", "make", "roms", "x"], "rooms"),
     ],
 )

@@ -105,16 +105,11 @@ def test_every_parameter_belongs_to_exactly_one_group(unit):
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("tasks", [2, 3])
 def test_every_parameter_gets_a_gradient_for_any_number_of_tasks(unit, tasks):
-    class Depth(Normals):
-        @property
-        def name(self) -> str:
-            return "third"
-
     torch.manual_seed(0)
     both = network(sharing=fused(unit)).network()
     if tasks == 3:
         settings = both.settings
-        three = (SEGMENTATION, NORMALS, Depth())
+        three = (SEGMENTATION, NORMALS, Normals(name="third"))
         both = type(both)(settings.model_copy(update={"tasks": three})).train()
     outputs = both(IMAGES)
     loss = sum((output * torch.randn_like(output)).sum() for output in outputs.values())

@@ -27,7 +27,7 @@ IGNORE = 255
 Sample = dict[str, Tensor]
 """``image`` (a ``tv_tensors.Image``, uint8, ``(3, H, W)``) and, for every task it is labelled for, the target
 under the task's name: ``segmentation`` (``tv_tensors.Mask``, uint8, ``(H, W)``, :data:`IGNORE` for void) or
-``normals`` (:class:`Normals`)."""
+``normals`` (:class:`Normals`); for a class of the whole picture an int64 tensor ``()`` under the task's name."""
 
 
 class Normals(tv_tensors.TVTensor):  # type: ignore[misc]

@@ -3,81 +3,91 @@
 No generator state is carried from step to step, so a run resumes at any step, and the number of workers changes
 nothing. The stream of training samples is one epoch's shuffled order after the other, cut into batches wherever a
 batch is full: a batch may span two epochs, nothing is dropped, every sample is seen equally often, a set smaller than
-a batch still fills it, and ``steps * batch_size`` is exactly the number of pictures seen.
+a batch still fills it, and ``steps * batch_size`` is exactly the number of pictures seen. Several data sets take
+turns from picture to picture, each with such a stream of its own: batches hold them in equal parts, and a smaller
+set is gone through more often.
 """
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mtlkit.data.samples import Batch, DataSet, Sample, collate
-from mtlkit.data.transforms import Augmentation, resized
+from mtlkit.data.transforms import AnyAugmentation, centred, resized
 from mtlkit.errors import InputError
 
-Key = tuple[int, int]
-"""Which pass over the set, and which sample."""
+Key = tuple[int, int, int]
+"""Which of the data sets, which pass over it, and which of its samples."""
 
 
 class Order(Sampler[list[Key]]):
     """The batches of a training run, as lists of keys.
 
     Args:
-        length: number of samples in the set.
+        lengths: number of samples in every set.
         batch_size: keys in a batch.
         steps: number of batches in the whole run.
         start_step: the first batch to give; the others are those of the run from the start.
         seed: the run's seed.
     """
 
-    def __init__(self, length: int, batch_size: int, steps: int, start_step: int = 0, *, seed: int) -> None:
-        if length < 1 or batch_size < 1:
-            raise InputError(f"{length} samples in batches of {batch_size} are impossible; both must be at least 1.")
-        self._length, self._batch_size, self._seed = length, batch_size, seed
+    def __init__(self, lengths: Sequence[int], batch_size: int, steps: int, start_step: int = 0, *, seed: int) -> None:
+        if min(lengths) < 1 or batch_size < 1:
+            raise InputError(
+                f"{min(lengths)} samples in batches of {batch_size} are impossible; both must be at least 1."
+            )
+        self._lengths, self._batch_size, self._seed = tuple(lengths), batch_size, seed
         self._steps, self._start = steps, start_step
 
     def __len__(self) -> int:
         return max(0, self._steps - self._start)
 
     def __iter__(self) -> Iterator[list[Key]]:
-        epoch, order = -1, torch.empty(0, dtype=torch.int64)
+        orders: dict[int, tuple[int, list[int]]] = {}
         for step in range(self._start, self._steps):
             batch: list[Key] = []
             for position in range(step * self._batch_size, (step + 1) * self._batch_size):
-                if position // self._length != epoch:
-                    epoch = position // self._length
-                    generator = torch.Generator().manual_seed(_hash("order", self._seed, epoch))
-                    order = torch.randperm(self._length, generator=generator)
-                batch.append((epoch, int(order[position % self._length])))
+                turn, which = divmod(position, len(self._lengths))
+                epoch, place = divmod(turn, self._lengths[which])
+                if orders.get(which, (-1, []))[0] != epoch:
+                    generator = torch.Generator().manual_seed(_hash("order", self._seed, which, epoch))
+                    shuffled = torch.randperm(self._lengths[which], generator=generator)
+                    orders[which] = epoch, shuffled.tolist()
+                batch.append((which, epoch, orders[which][1][place]))
             yield batch
 
 
 class Augmented(Dataset[Sample]):
-    """A data set's samples by (epoch, index), augmented by draws that depend on nothing but that and the seed."""
+    """The samples of data sets by key, augmented by draws that depend on nothing but that and the seed."""
 
-    def __init__(self, dataset: DataSet, augmentation: Augmentation, seed: int) -> None:
-        self._dataset, self._augmentation, self._seed = dataset, augmentation, seed
+    def __init__(self, datasets: Sequence[DataSet], augmentation: AnyAugmentation, seed: int) -> None:
+        self._datasets, self._augmentation, self._seed = datasets, augmentation, seed
 
     def __getitem__(self, key: Key) -> Sample:
-        epoch, index = key
-        sample = self._dataset[index]
+        which, _, index = key
+        sample = self._datasets[which][index]
         with torch.random.fork_rng(devices=[]):
             # Not torch.manual_seed: it would also reseed the GPU, and with it a network's dropout, at every sample.
-            torch.default_generator.manual_seed(_hash("augmentation", self._seed, epoch, index))
+            torch.default_generator.manual_seed(_hash("augmentation", self._seed, *key))
             return self._augmentation(sample)
 
 
 class _Resized(Dataset[Sample]):
-    def __init__(self, dataset: DataSet, size: tuple[int, int] | None) -> None:
-        self._dataset, self._size = dataset, size
+    def __init__(self, dataset: DataSet, size: tuple[int, int] | None, crop: float | None) -> None:
+        self._dataset, self._size, self._crop = dataset, size, crop
 
     def __len__(self) -> int:
         return len(self._dataset)
 
     def __getitem__(self, index: int) -> Sample:
         sample = self._dataset[index]
-        return sample if self._size is None else resized(sample, self._size)
+        if self._size is None:
+            return sample
+        return resized(sample, self._size) if self._crop is None else centred(sample, self._size, self._crop)
 
 
 class Part:
@@ -103,25 +113,26 @@ class Part:
 
 
 class Batches:
-    """Batches as a data loader makes them; may be iterated again, and is then the same."""
+    """Batches as data loaders make them, one after the other; may be iterated again, and is then the same."""
 
-    def __init__(self, loader: "DataLoader[Sample]") -> None:
-        self._loader = loader
+    def __init__(self, *loaders: "DataLoader[Sample]") -> None:
+        self._loaders = loaders
 
     def __len__(self) -> int:
-        return len(self._loader)
+        return sum(map(len, self._loaders))
 
     def __iter__(self) -> Iterator[Batch]:
         try:
-            yield from self._loader
+            for loader in self._loaders:
+                yield from loader
         except InputError as error:
             # torch puts a worker's whole traceback into the message; the sentence is what it ends with.
             raise InputError(str(error).rpartition("InputError: ")[2].strip()) from error
 
 
 def loader(
-    dataset: DataSet,
-    augmentation: Augmentation,
+    datasets: Sequence[DataSet],
+    augmentation: AnyAugmentation,
     *,
     batch_size: int,
     steps: int,
@@ -133,7 +144,7 @@ def loader(
     """The training batches ``start_step .. steps - 1`` of a run; workers live from the first to the last of them.
 
     Args:
-        dataset: the samples.
+        datasets: the samples; several sets share every batch in equal parts.
         augmentation: applied to every sample.
         batch_size: images in a batch.
         steps: number of batches in the whole run, over all epochs.
@@ -147,8 +158,8 @@ def loader(
     """
     return Batches(
         DataLoader(
-            Augmented(dataset, augmentation, seed),
-            batch_sampler=Order(len(dataset), batch_size, steps, start_step, seed=seed),
+            Augmented(datasets, augmentation, seed),
+            batch_sampler=Order([len(dataset) for dataset in datasets], batch_size, steps, start_step, seed=seed),
             num_workers=workers,
             pin_memory=pin,
             collate_fn=collate,
@@ -158,28 +169,65 @@ def loader(
 
 
 def eval_loader(
-    dataset: DataSet, size: tuple[int, int] | None = None, batch_size: int = 1, workers: int = 0, pin: bool = False
+    datasets: Sequence[DataSet],
+    size: tuple[int, int] | None = None,
+    batch_size: int = 1,
+    workers: int = 0,
+    pin: bool = False,
+    crop: float | None = None,
 ) -> Batches:
-    """Every sample once, in order; the last batch may be smaller.
+    """Every sample once, set after set, in order; the last batch of a set may be smaller.
 
     Args:
-        dataset: the samples.
+        datasets: the samples.
         size: height and width to which images and targets are resized; None keeps each picture's own, which must
             then agree within a batch.
         batch_size: images in a batch.
         workers: processes that read samples.
         pin: whether batches are put into page-locked memory, for GPUs.
+        crop: where given, proportions are kept and the middle of ``size`` takes up this share of the tighter side.
     """
     return Batches(
-        DataLoader(
-            _Resized(dataset, size),
-            batch_size=batch_size,
-            num_workers=workers,
-            pin_memory=pin,
-            collate_fn=collate,
-            generator=torch.Generator(),
+        *(
+            DataLoader(
+                _Resized(dataset, size, crop),
+                batch_size=batch_size,
+                num_workers=workers,
+                pin_memory=pin,
+                collate_fn=collate,
+                generator=torch.Generator(),
+            )
+            for dataset in datasets
         )
     )
+
+
+def stratified(labels: Sequence[int], fraction: float, names: Sequence[str]) -> list[int]:
+    """A fraction of the samples in which every class keeps its proportion: indices, ascending.
+
+    A function of the labels and the fraction alone, so that every method and seed learns from the same samples; a
+    smaller fraction is contained in every larger one.
+
+    Args:
+        labels: the class id of every sample.
+        fraction: above 0, at most 1.
+        names: of the classes, for the message.
+
+    Raises:
+        InputError: a class would keep no sample.
+    """
+    classes = np.asarray(labels)
+    kept: list[int] = []
+    for label in np.unique(classes):
+        members = np.flatnonzero(classes == label)
+        count = int(fraction * len(members) + 0.5)
+        if count == 0:
+            raise InputError(
+                f"a fraction of {fraction:g} leaves none of the {len(members)} training pictures of the class "
+                f"{names[label]}; take at least {math.ceil(500 / len(members)) / 1000:g}."
+            )
+        kept += np.random.default_rng(_hash("stratified", int(label))).permutation(members)[:count].tolist()
+    return sorted(kept)
 
 
 def development(length: int, share: float = 0.2, blocks: int = 5, gap: int = 1) -> tuple[list[int], list[int]]:

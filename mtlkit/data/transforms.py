@@ -5,6 +5,7 @@ grid; a normal keeps its direction when a picture is scaled and cropped (what ch
 """
 
 from collections.abc import Callable
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -33,6 +34,7 @@ class Augmentation(Value):
             Padded targets are void.
     """
 
+    kind: Literal["scale_crop"] = "scale_crop"
     size: tuple[int, int]
     scale_min: float = 0.5
     scale_max: float = 1.5
@@ -75,6 +77,34 @@ class Augmentation(Value):
         return list(self.fill) if isinstance(value, tv_tensors.Image) else IGNORE
 
 
+class ResizedCrop(Value):
+    """A part of the picture, of random area and shape, brought to one size, and a mirror: ImageNet's usual training.
+
+    Torchvision's ``RandomResizedCrop`` and ``RandomHorizontalFlip`` with their defaults. A picture smaller than
+    ``size`` is enlarged bilinearly, so sets of small and of large pictures can share a batch.
+
+    Attributes:
+        size: height and width of the result, in pixels.
+        area_min: the least share of the picture's area that is kept; the most is all of it.
+        flip: probability of a mirror.
+    """
+
+    kind: Literal["resized_crop"] = "resized_crop"
+    size: tuple[int, int]
+    area_min: float = Field(default=0.08, gt=0, le=1)
+    flip: float = Field(default=0.5, ge=0, le=1)
+
+    def __call__(self, sample: Sample) -> Sample:
+        """A new sample of :attr:`size`; what is no picture (a label) stays as it is."""
+        crop = v2.RandomResizedCrop(self.size, scale=(self.area_min, 1.0), antialias=True)
+        augmented: Sample = v2.RandomHorizontalFlip(self.flip)(crop(sample))
+        return augmented
+
+
+AnyAugmentation = Annotated[Augmentation | ResizedCrop, Field(discriminator="kind")]
+"""What is done to training samples."""
+
+
 def resized(sample: Sample, size: tuple[int, int]) -> Sample:
     """The sample at ``size`` (height, width): for evaluation at another size than the pictures have.
 
@@ -84,6 +114,18 @@ def resized(sample: Sample, size: tuple[int, int]) -> Sample:
     if tuple(sample["image"].shape[-2:]) == tuple(size):
         return dict(sample)
     return _each(sample, lambda value: _resized(value, size))
+
+
+def centred(sample: Sample, size: tuple[int, int], share: float) -> Sample:
+    """The middle of the sample at ``size`` (height, width), its proportions kept.
+
+    The sample is scaled until the middle of ``size`` is ``share`` of its tighter side, then cropped: 224 pixels at
+    a share of 0.875 are the usual "resize to 256, crop 224".
+    """
+    height, width = sample["image"].shape[-2:]
+    scale = max(size[0] / height, size[1] / width) / share
+    whole = max(size[0], round(height * scale)), max(size[1], round(width * scale))
+    return _each(resized(sample, whole), lambda value: F.center_crop(value, list(size)))
 
 
 def _resized(value: Tensor, size: tuple[int, int]) -> Tensor:
@@ -98,4 +140,7 @@ def _resized(value: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _each(sample: Sample, transform: Callable[[Tensor], Tensor]) -> Sample:
-    return {name: transform(value) for name, value in sample.items()}
+    """The transform of everything with a place in the picture; a label of the whole picture has none."""
+    return {
+        name: transform(value) if isinstance(value, tv_tensors.TVTensor) else value for name, value in sample.items()
+    }

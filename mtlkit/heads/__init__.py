@@ -5,9 +5,10 @@ from typing import Annotated
 from pydantic import Field
 
 from mtlkit.heads.deeplab import LargeFOV
+from mtlkit.heads.exits import Exit, FeatureFilter
 from mtlkit.heads.fcn import FCN32s
 
-HeadSettings = Annotated[LargeFOV.Settings | FCN32s.Settings, Field(discriminator="kind")]
-"""Any head's settings; ``settings.head(channels, outputs)`` builds it."""
+HeadSettings = Annotated[LargeFOV.Settings | FCN32s.Settings | Exit.Settings, Field(discriminator="kind")]
+"""Any head's settings; ``settings.head(channels of every stage, outputs)`` builds it."""
 
-__all__ = ["FCN32s", "HeadSettings", "LargeFOV"]
+__all__ = ["Exit", "FCN32s", "FeatureFilter", "HeadSettings", "LargeFOV"]

@@ -1,5 +1,6 @@
 """DeepLab's large-field-of-view head."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from mtlkit.heads.dense import DenseHead, convolution
@@ -23,9 +24,9 @@ class LargeFOV(DenseHead):
         dropout: float = 0.5
         batch_norm: bool = False
 
-        def head(self, channels: int, outputs: int) -> "LargeFOV":
-            """The head for stage features of ``channels`` channels."""
-            return LargeFOV(channels, outputs, self)
+        def head(self, channels: Sequence[int], outputs: int) -> "LargeFOV":
+            """The head on the last stage of a trunk whose stages have ``channels`` channels."""
+            return LargeFOV(channels[-1], outputs, self)
 
     def __init__(self, channels: int, outputs: int, settings: "LargeFOV.Settings"):
         width, norm = settings.width, settings.batch_norm

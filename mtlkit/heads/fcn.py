@@ -1,5 +1,6 @@
 """The head of fully convolutional networks at stride 32."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from mtlkit.heads.dense import DenseHead, convolution
@@ -22,9 +23,9 @@ class FCN32s(DenseHead):
         kernel: int = 7
         dropout: float = 0.5
 
-        def head(self, channels: int, outputs: int) -> "FCN32s":
-            """The head for stage features of ``channels`` channels."""
-            return FCN32s(channels, outputs, self)
+        def head(self, channels: Sequence[int], outputs: int) -> "FCN32s":
+            """The head on the last stage of a trunk whose stages have ``channels`` channels."""
+            return FCN32s(channels[-1], outputs, self)
 
     def __init__(self, channels: int, outputs: int, settings: "FCN32s.Settings"):
         width = settings.width

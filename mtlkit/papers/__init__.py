@@ -1,11 +1,11 @@
 """The papers: what they print, and the declarations that answer it. One file a declaration."""
 
 from mtlkit.errors import InputError, unknown
-from mtlkit.papers import nddr
+from mtlkit.papers import multi_exit, nddr
 from mtlkit.papers.declaration import Table
 from mtlkit.papers.printed import SLUGS, printed
 
-DECLARED: dict[str, tuple[Table, ...]] = {"nddr": nddr.TABLES}
+DECLARED: dict[str, tuple[Table, ...]] = {"nddr": nddr.TABLES, "multi_exit": multi_exit.TABLES}
 """Paper -> its declared tables; the other papers have printed tables only."""
 
 

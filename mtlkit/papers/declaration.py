@@ -7,13 +7,21 @@ value. Rows follow from a column and a seed alone, so a stored column is enough 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+)
 
-from mtlkit.data import Data
+from mtlkit.data import AnyData, Mixture
 from mtlkit.errors import InputError, suggestion, unknown
-from mtlkit.heads import HeadSettings
 from mtlkit.network import Weights
 from mtlkit.papers.printed import PrintedTable, printed
 from mtlkit.runs import Evaluation
@@ -23,33 +31,33 @@ from mtlkit.values import Value
 Profile = Literal["smoke", "lite", "paper"]
 PROFILES: tuple[Profile, ...] = ("smoke", "lite", "paper")
 
+T = TypeVar("T")
 
-def _whole(value: object) -> object:
+
+def numeric(value: object) -> object:
+    """Text and truth values are no numbers."""
     # pydantic takes "3" and True for numbers; a reader who wrote them meant something else.
     if isinstance(value, (str, bool)):
         raise ValueError("must be a number")
     return value
 
 
-def _several(value: object) -> object:
-    return value if isinstance(value, (list, tuple)) else [value]
-
-
-Count = Annotated[PositiveInt, BeforeValidator(_whole)]
-Rate = Annotated[PositiveFloat, BeforeValidator(_whole)]
-Index = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
+Count = Annotated[PositiveInt, BeforeValidator(numeric)]
+Rate = Annotated[PositiveFloat, BeforeValidator(numeric)]
+Index = Annotated[int, Field(ge=0), BeforeValidator(numeric)]
 
 
 class Choices(BaseModel):
-    """What a reader may choose; ``None`` leaves it to the table and the profile.
+    """What a reader may choose for any paper; ``None`` leaves it to the table and the profile.
+
+    A paper whose tables leave more to choose has a class of its own on top of this one.
 
     Attributes:
         profile: the budget: ``smoke`` (does it run), ``lite`` (a real comparison), ``paper`` (the reproduction).
-        dataset: an embedded world or a layout of the reader's own folder.
-        data_root: that folder.
+        dataset: an embedded world, or a layout of the reader's own folder; one a data set where a table has several.
+        data_root: that folder; one a data set where a table has several.
         backbone: any backbone that can be cut into stages.
         weights: ``none``, ``timm`` or a safetensors file.
-        output_stride: image pixels a pixel of the last stage stands for.
         image_size: height and width.
         epochs: passes over the training images.
         batch_size: images a step.
@@ -60,16 +68,20 @@ class Choices(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     profile: Profile = "smoke"
-    dataset: str | None = None
-    data_root: Path | None = None
+    dataset: tuple[str, ...] | None = None
+    data_root: tuple[Path, ...] | None = None
     backbone: str | None = None
     weights: str | None = None
-    output_stride: Count | None = None
     image_size: tuple[Count, Count] | None = None
     epochs: Rate | None = None
     batch_size: Count | None = None
     lr: Rate | None = None
-    seeds: Annotated[tuple[Index, ...], BeforeValidator(_several)] | None = None
+    seeds: tuple[Index, ...] | None = None
+
+    @field_validator("seeds", "dataset", "data_root", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        return value if value is None or isinstance(value, (list, tuple)) else [value]
 
     @classmethod
     def of(cls, **given: Any) -> Self:
@@ -101,6 +113,7 @@ def explained(error: ValidationError, model: type[BaseModel]) -> InputError:
         "lr": "a number above 0",
         "batch_size": "a whole number above 0",
         "output_stride": "a whole number above 0",
+        "fractions": "numbers above 0, at most 1",
         "workers": "a whole number from 0",
         "tables": "a name or a list of names",
         "methods": "a name or a list of names",
@@ -111,54 +124,73 @@ def explained(error: ValidationError, model: type[BaseModel]) -> InputError:
 class Column(Value):
     """A column of the report: (data set, profile, backbone) and every other decision behind its numbers.
 
+    Papers add what their rows need to know.
+
     Attributes:
         paper: the paper's slug.
         table: the declared table.
         profile: the budget it was made under.
         data: what is trained and tested on.
-        train_images: how many images that is for training; steps an epoch follow from it.
         backbone: its name.
         weights: what single-task and shared backbones start from.
-        output_stride: of the backbone.
-        head: of every task.
         recipe: of every training, before what a row says of its own.
+        epochs: passes over the training images that the recipe's steps come from.
         seeds: one run of every row each.
-        variant: what else the paper's declaration needs to know.
     """
 
     paper: str
     table: str
     profile: Profile
-    data: Data
-    train_images: int
+    data: AnyData
     backbone: str
     weights: Weights = Weights()
-    output_stride: int
-    head: HeadSettings
     recipe: Recipe
+    epochs: float
     seeds: tuple[int, ...]
-    classes: tuple[str, ...] = ()
 
-    @property
-    def command(self) -> str:
-        """What to type to get this column, with every decision spelled out."""
+    def options(self) -> dict[str, object]:
+        """The command line's options that give this column, every decision spelled out."""
         recipe, (height, width) = self.recipe, self.data.size
-        world = self.data.fingerprint.startswith(f"{self.data.name}-r")
-        source = {"none": "none", "timm": "timm", "file": "FILE.safetensors"}[self.weights.source]
-        options = {
+        return {
             "profile": self.profile,
-            "dataset": self.data.name if world else f"{self.data.layout} --data-root FOLDER",
+            **_where(self.data),
             "backbone": self.backbone,
-            "weights": source,
-            "output-stride": self.output_stride,
+            "weights": {"none": "none", "timm": "timm", "file": "FILE.safetensors"}[self.weights.source],
             "image-size": f"{height} {width}",
-            "epochs": f"{recipe.steps * recipe.batch_size / self.train_images:.6g}",
+            "epochs": f"{self.epochs:.6g}",
             "batch-size": recipe.batch_size,
             "lr": f"{recipe.lr:g}",
             "seeds": ",".join(map(str, self.seeds)),
         }
-        spelled = " ".join(f"--{name} {value}" for name, value in options.items())
+
+    @property
+    def command(self) -> str:
+        """What to type to get this column."""
+        spelled = " ".join(
+            f"--{name} {value}"
+            for name, given in self.options().items()
+            for value in (given if isinstance(given, list) else [given])
+        )
         return f"mtlkit run {self.paper} {self.table} {spelled}"
+
+
+def _where(data: AnyData) -> dict[str, object]:
+    """The options that name the data sets; a world needs no folder."""
+    sets = list(data.sets.values()) if isinstance(data, Mixture) else [data]
+    names = [one.name if one.fingerprint.startswith(f"{one.name}-r") else one.layout for one in sets]
+    folders = ["FOLDER" for one, name in zip(sets, names, strict=True) if name != one.name]
+    return {"dataset": names, "data-root": folders}
+
+
+def one(chosen: tuple[T, ...] | None, what: str) -> T | None:
+    """The single element of a choice, or ``None``.
+
+    Raises:
+        InputError: for a table that takes one ``what`` and was given several.
+    """
+    if chosen is not None and len(chosen) != 1:
+        raise InputError(f"This table takes one {what}, not {len(chosen)}.")
+    return chosen[0] if chosen else None
 
 
 @dataclass(frozen=True)
@@ -199,6 +231,8 @@ class Table:
         paper: slug.
         id: as printed.
         measures: printed column id -> the measure that answers it.
+        choices: what a reader may choose.
+        columns: the class of its columns.
         column: choices to column.
         rows: column and seed to rows.
         extras: further measured columns.
@@ -209,9 +243,11 @@ class Table:
     paper: str
     id: str
     measures: dict[str, str]
-    column: Callable[[Choices], Column]
-    rows: Callable[[Column, int], list[Row]]
-    protocol: Callable[[Column], list[tuple[str, str, str]]]
+    choices: type[Choices]
+    columns: type[Column]
+    column: Callable[[Any], Column]
+    rows: Callable[[Any, int], list[Row]]
+    protocol: Callable[[Any], list[tuple[str, str, str]]]
     meta_column: Callable[[], Column]
     extras: tuple[Extra, ...] = ()
     systems: dict[str, str] = field(default_factory=dict)

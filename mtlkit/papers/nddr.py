@@ -14,8 +14,8 @@ from mtlkit.errors import InputError
 from mtlkit.fusion import CrossStitchSettings, NDDRSettings, SluiceSettings
 from mtlkit.heads import LargeFOV
 from mtlkit.network import NetworkSettings, Weights
-from mtlkit.papers.declaration import Choices, Column, Extra, Profile, Row, Table
-from mtlkit.papers.scenes import scenes
+from mtlkit.papers.declaration import Extra, Profile, Row, Table, one
+from mtlkit.papers.scenes import SceneChoices, SceneColumn, scenes
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Constant, Standard, Training
 from mtlkit.tasks import AnyTask, Normals, Segmentation
@@ -74,13 +74,13 @@ def dilation(size: tuple[int, int], stride: int) -> int:
     return max(1, round(12 * min(size) / 321 * 8 / stride))
 
 
-def scene_tasks(column: Column) -> tuple[Segmentation, Normals]:
+def scene_tasks(column: SceneColumn) -> tuple[Segmentation, Normals]:
     """The two tasks of the scene tables; the loss is taken at the output's size only at profile ``paper``."""
     loss_at: Literal["image", "output"] = "output" if column.profile == "paper" else "image"
     return Segmentation(classes=column.classes, loss_at=loss_at), Normals(loss_at=loss_at)
 
 
-def scene_column(table: str, own_backbone: str, choices: Choices) -> Column:
+def scene_column(table: str, own_backbone: str, choices: SceneChoices) -> SceneColumn:
     """Choices and the profile's budget as a column of a scene table."""
     budget = BUDGETS[choices.profile]
     backbone = choices.backbone or budget.backbone or own_backbone
@@ -93,13 +93,14 @@ def scene_column(table: str, own_backbone: str, choices: Choices) -> Column:
     if stride != 8 and 8 in strides and own_backbone.startswith("vgg") and backbone.startswith("vgg"):
         stride = choices.output_stride or 8  # the printed network is DeepLab-LargeFOV, at stride 8
     size = choices.image_size or budget.size
-    dataset = choices.dataset or ("folder" if choices.data_root and budget.dataset == "rooms" else budget.dataset)
-    data, train = scenes(dataset, choices.data_root, size, budget.images, TASKS)
+    root = one(choices.data_root, "data set")
+    dataset = one(choices.dataset, "data set") or ("folder" if root and budget.dataset == "rooms" else budget.dataset)
+    data, train = scenes(dataset, root, size, budget.images, TASKS)
     batch_size = choices.batch_size or budget.batch_size
     named = choices.profile == "smoke" and choices.backbone is not None
     epochs = choices.epochs or (SMOKE_EPOCHS_NAMED if named else budget.epochs)
     steps = max(1, round(epochs * len(train) / batch_size))
-    return Column(
+    return SceneColumn(
         paper="nddr",
         table=table,
         profile=choices.profile,
@@ -110,6 +111,7 @@ def scene_column(table: str, own_backbone: str, choices: Choices) -> Column:
         output_stride=stride,
         head=scene_head(choices.profile, size, stride),
         recipe=scene_recipe(choices.profile, size, steps, batch_size, choices.lr or budget.lr),
+        epochs=epochs,
         seeds=choices.seeds or budget.seeds,
         classes=train.classes,
     )
@@ -133,7 +135,7 @@ def scene_recipe(profile: Profile, size: tuple[int, int], steps: int, batch_size
     )
 
 
-def scene_network(column: Column, tasks: tuple[AnyTask, ...], sharing: Sharing, start: Weights) -> NetworkSettings:
+def scene_network(column: SceneColumn, tasks: tuple[AnyTask, ...], sharing: Sharing, start: Weights) -> NetworkSettings:
     """A network of a scene table."""
     return NetworkSettings(
         backbone=column.backbone,
@@ -146,21 +148,21 @@ def scene_network(column: Column, tasks: tuple[AnyTask, ...], sharing: Sharing, 
     )
 
 
-def single(column: Column, task: Segmentation | Normals, seed: int, start: Training | None = None) -> Training:
+def single(column: SceneColumn, task: Segmentation | Normals, seed: int, start: Training | None = None) -> Training:
     """One task alone; or trained on from an earlier such training."""
     weight = 1.0 if task.name == "segmentation" else NORMALS_SINGLE / DECODED_LOSS
     return Training(
         network=scene_network(column, (task,), Shared(), Weights() if start else column.weights),
         data=column.data,
         recipe=column.recipe.model_copy(
-            update={"weight_decay": DECAY_SINGLE, "loss_weights": {f"{task.name}/{_term(task)}": weight}}
+            update={"weight_decay": DECAY_SINGLE, "loss_weights": {f"{task.name}/{task.terms[0]}": weight}}
         ),
         seed=seed,
         starts={task.name: start} if start else {},
     )
 
 
-def joint(column: Column, sharing: Sharing, seed: int, starts: dict[str, Training]) -> Training:
+def joint(column: SceneColumn, sharing: Sharing, seed: int, starts: dict[str, Training]) -> Training:
     """Both tasks in one network."""
     segmentation, normals = scene_tasks(column)
     return Training(
@@ -177,11 +179,7 @@ def joint(column: Column, sharing: Sharing, seed: int, starts: dict[str, Trainin
     )
 
 
-def _term(task: Segmentation | Normals) -> str:
-    return "cross_entropy" if task.name == "segmentation" else "cosine"
-
-
-def five_methods(column: Column, seed: int) -> list[Row]:
+def five_methods(column: SceneColumn, seed: int) -> list[Row]:
     """The rows of Tables 4 to 6, with the two rows an honest reader would miss."""
     tasks, data = scene_tasks(column), column.data
     alone = {task.name: single(column, task, seed) for task in tasks}
@@ -241,7 +239,7 @@ SCENE_EXTRAS = (
 )
 
 
-def scene_protocol(column: Column) -> list[tuple[str, str, str]]:
+def scene_protocol(column: SceneColumn) -> list[tuple[str, str, str]]:
     """What differs between the paper's measurement and ours."""
     recipe, data = column.recipe, column.data
     head = column.head
@@ -293,10 +291,10 @@ def scene_protocol(column: Column) -> list[tuple[str, str, str]]:
     ]
 
 
-def printed_scene_column(table: str, backbone: str) -> Column:
+def printed_scene_column(table: str, backbone: str) -> SceneColumn:
     """The column of a scene table's printed networks, without data: for counting and for building."""
     data = Data(layout="nyuv2", name="nyuv2", fingerprint="", size=BUDGETS["paper"].size)
-    return Column(
+    return SceneColumn(
         paper="nddr",
         table=table,
         profile="paper",
@@ -306,6 +304,7 @@ def printed_scene_column(table: str, backbone: str) -> Column:
         output_stride=8,
         head=scene_head("paper", data.size, 8),
         recipe=scene_recipe("paper", data.size, 20_001, 10, 1e-3),
+        epochs=BUDGETS["paper"].epochs,
         seeds=(0,),
         classes=tuple(map(str, range(40))),
     )
@@ -317,6 +316,8 @@ TABLES = (
         id="4",
         measures=SCENE_MEASURES,
         extras=SCENE_EXTRAS,
+        choices=SceneChoices,
+        columns=SceneColumn,
         column=lambda choices: scene_column("4", "vgg16", choices),
         rows=five_methods,
         protocol=scene_protocol,

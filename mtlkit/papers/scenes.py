@@ -1,18 +1,46 @@
-"""The data sets of the scene tables (segmentation and surface normals), by the names a reader may give."""
+"""What the scene tables (segmentation and surface normals) have in common: choices, columns, data sets by name."""
 
-import os
 from pathlib import Path
 
-from mtlkit.data import LAYOUTS, Data, DataSet
+from mtlkit.data import SCENE_LAYOUTS, Data, DataSet
 from mtlkit.errors import InputError, unknown
-from mtlkit.worlds import rooms
+from mtlkit.heads import HeadSettings
+from mtlkit.papers.declaration import Choices, Column, Count
+from mtlkit.worlds import cache_folder, rooms
 
-NAMES = ("rooms", *LAYOUTS)
+NAMES = ("rooms", *SCENE_LAYOUTS)
 
 
-def cache_folder() -> Path:
-    """Where embedded worlds are drawn to: ``MTLKIT_CACHE``, else ``~/.cache/mtlkit``."""
-    return Path(os.environ.get("MTLKIT_CACHE") or Path.home() / ".cache" / "mtlkit")
+class SceneChoices(Choices):
+    """What a reader may choose for a scene table.
+
+    Attributes:
+        output_stride: image pixels a pixel of the last stage stands for.
+    """
+
+    output_stride: Count | None = None
+
+
+class SceneColumn(Column):
+    """A column of a scene table.
+
+    Attributes:
+        data: one data set.
+        train_images: how many images that is for training.
+        output_stride: of the backbone.
+        head: of every task.
+        classes: of the segmentation.
+    """
+
+    data: Data
+    train_images: int
+    output_stride: int
+    head: HeadSettings
+    classes: tuple[str, ...] = ()
+
+    def options(self) -> dict[str, object]:
+        """The command line's options that give this column."""
+        return super().options() | {"output-stride": self.output_stride}
 
 
 def scenes(
@@ -36,7 +64,7 @@ def scenes(
         if root is not None:
             raise InputError(
                 f"The embedded world rooms needs no data_root; for the folder {root} also set "
-                f"dataset to {', '.join(LAYOUTS)}."
+                f"dataset to {', '.join(SCENE_LAYOUTS)}."
             )
         train, val = images
         folder = cache_folder() / f"rooms-r{rooms.REVISION}-{train}-{val}-{size[0]}x{size[1]}"
@@ -48,7 +76,7 @@ def scenes(
     if root is None:
         raise InputError(f"The layout {name} needs a folder: set data_root.")
     root = root.expanduser()
-    splits = [LAYOUTS[name](root, split, tasks) for split in ("train", "val")]
+    splits = [SCENE_LAYOUTS[name](root, split, tasks) for split in ("train", "val")]
     data = Data(
         layout=name,  # type: ignore[arg-type]  # checked above
         name=root.resolve().name,

@@ -8,7 +8,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from mtlkit.report.side_by_side import MISSING, SideBySide
+from mtlkit.report.side_by_side import MISSING, SCALES, SideBySide
 from mtlkit.report.style import MEASURED, PRINTED
 
 
@@ -21,9 +21,10 @@ def dots(comparison: SideBySide) -> Figure:
         for row in comparison.rows:
             text, _ = comparison.printed_cell(row.id, column.id)
             if text != MISSING:
-                lines.append((panel, row.label, float(text), "printed"))
+                lines.append((panel, row.label, float(text.split()[0]), "printed"))
             for value in comparison.cell(row.id, comparison.table.measures[column.id]).values:
-                lines.append((panel, row.label, value, "measured"))
+                scale, _ = SCALES.get(column.unit, (1, 1))
+                lines.append((panel, row.label, value / scale, "measured"))
     frame = pd.DataFrame(lines, columns=["panel", "method", "value", "source"])
     order = [row.label for row in comparison.rows]
     frame["method"] = pd.Categorical(frame["method"], order)

@@ -11,12 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from mtlkit.ledger import Ledger, Record
+from mtlkit.ledger import Ledger
 from mtlkit.papers.declaration import Column, Row, Table, chosen
 from mtlkit.papers.printed import Measure, PrintedTable
 from mtlkit.runs import trainings
 
 MISSING = "–"
+
+SCALES = {"G": (1e9, 4), "M": (1e6, 3)}
+"""Unit of the print -> what counts are divided by, and the digits behind the point that papers give them."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,17 @@ class Cell:
         """Sample standard deviation over seeds; ``None`` for one seed."""
         return statistics.stdev(self.values) if len(self.values) > 1 else None
 
-    def __str__(self) -> str:
+    def shown(self, unit: str) -> tuple[str, str]:
+        """Mean and spread as text in the unit of the print; the spread is empty for one seed or none."""
+        scale, digits = SCALES.get(unit, (1, 1))
         if not self.values:
-            return MISSING
-        return f"{self.mean:.1f}" + (f" ±{self.spread:.1f}" if self.spread is not None else "")
+            return MISSING, ""
+        spread = "" if self.spread is None else f"±{self.spread / scale:.{digits}f}"
+        return f"{self.mean / scale:.{digits}f}", spread
+
+    def text(self, unit: str) -> str:
+        """Mean and spread on one line."""
+        return " ".join(filter(None, self.shown(unit)))
 
 
 @dataclass(frozen=True)
@@ -112,7 +122,8 @@ class SideBySide:
         found = self.print_of[1].row(row)
         if found is None:
             return MISSING, False
-        return found.cells.get(column) or MISSING, column in found.bold
+        spread = found.spread.get(column)
+        return (found.cells.get(column) or MISSING) + (f" ±{spread}" if spread else ""), column in found.bold
 
     @property
     def header(self) -> list[tuple[str, str, str, str]]:
@@ -134,15 +145,18 @@ class SideBySide:
         for row in self.rows:
             line = [row.label]
             for column in columns:
-                line += [
-                    self.printed_cell(row.id, column.id)[0],
-                    str(self.cell(row.id, self.table.measures[column.id])),
-                ]
+                line += self._pair(row, column)
             measures = [*self.table.measures.values(), *(extra.measure for extra in extras)]
-            line += [str(self.cell(row.id, extra.measure)) for extra in extras]
+            line += [self.cell(row.id, extra.measure).text(extra.unit) for extra in extras]
             line.append(str(max((len(self.cell(row.id, measure).values) for measure in measures), default=0)))
             lines.append(line)
         return lines
+
+    def _pair(self, row: Row, column: Measure) -> list[str]:
+        return [
+            self.printed_cell(row.id, column.id)[0],
+            self.cell(row.id, self.table.measures[column.id]).text(column.unit),
+        ]
 
     def csv(self) -> str:
         """Comma-separated values."""
@@ -162,15 +176,15 @@ class SideBySide:
         for row in self.rows:
             line = [row.label]
             for column in self.print_of[1].columns:
-                line += [
-                    self.printed_cell(row.id, column.id)[0],
-                    str(self.cell(row.id, self.table.measures[column.id])),
-                ]
+                line += self._pair(row, column)
             pairs.append(line)
         blocks = [_aligned(pairs)]
         if self.table.extras:
             more = [["", *(extra.label for extra in self.table.extras)]]
-            more += [[row.label, *(str(self.cell(row.id, x.measure)) for x in self.table.extras)] for row in self.rows]
+            more += [
+                [row.label, *(self.cell(row.id, x.measure).text(x.unit) for x in self.table.extras)]
+                for row in self.rows
+            ]
             blocks.append("\n".join(dict.fromkeys(x.group for x in self.table.extras)) + "\n" + _aligned(more))
         return "\n\n".join([self.caption + " p: printed, m: measured.", *blocks])
 
@@ -191,7 +205,7 @@ class SideBySide:
                 text, bold = self.printed_cell(row.id, column.id)
                 text = f"<b>{html.escape(text)}</b>" if bold else html.escape(text)
                 cells += f"<td class='printed'>{text}</td>"
-                cells += _measured(self.cell(row.id, self.table.measures[column.id]))
+                cells += _measured(self.cell(row.id, self.table.measures[column.id]), column.unit)
             body += f"<tr>{_stub(row)}{cells}</tr>"
         tables = [f"<thead><tr>{first[0]}{head}</tr><tr>{labels}</tr><tr>{sides}</tr></thead><tbody>{body}</tbody>"]
         if self.table.extras:
@@ -201,10 +215,10 @@ class SideBySide:
                 f"<th scope='col'>{html.escape(x.label)} <span class='unit'>{html.escape(x.unit)}</span></th>"
                 for x in self.table.extras
             )
-            body = "".join(
-                f"<tr>{_stub(row)}{''.join(_measured(self.cell(row.id, x.measure)) for x in self.table.extras)}</tr>"
-                for row in self.rows
-            )
+            body = ""
+            for row in self.rows:
+                cells = "".join(_measured(self.cell(row.id, x.measure), x.unit) for x in self.table.extras)
+                body += f"<tr>{_stub(row)}{cells}</tr>"
             corner = "<th scope='col' rowspan='2'>not in the print</th>"
             tables.append(f"<thead><tr>{corner}{head}</tr><tr>{labels}</tr></thead><tbody>{body}</tbody>")
         caption = f"<p class='mtl-caption'>{html.escape(self.caption)}</p>"
@@ -246,11 +260,6 @@ class SideBySide:
         return self.text()
 
 
-def column_of(record: Record) -> Column:
-    """The column that a ``table`` record stores."""
-    return Column.model_validate(record.settings)
-
-
 def _group(column: Measure) -> str:
     return column.group if column.subgroup is None else f"{column.group}, {column.subgroup}"
 
@@ -260,11 +269,9 @@ def _stub(row: Row) -> str:
     return f"<th scope='row'{kind} title='{html.escape(row.what, quote=True)}'>{html.escape(row.label)}</th>"
 
 
-def _measured(cell: Cell) -> str:
-    if not cell.values:
-        return f"<td>{MISSING}</td>"
-    spread = f" <span class='spread'>±{cell.spread:.1f}</span>" if cell.spread is not None else ""
-    return f"<td>{cell.mean:.1f}{spread}</td>"
+def _measured(cell: Cell, unit: str) -> str:
+    mean, spread = cell.shown(unit)
+    return f"<td>{mean}" + (f" <span class='spread'>{spread}</span>" if spread else "") + "</td>"
 
 
 def _runs(names: list[str]) -> list[tuple[str, int]]:

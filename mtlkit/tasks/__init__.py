@@ -4,11 +4,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mtlkit.tasks.base import Metric, Task
+from mtlkit.tasks.base import DenseTask, Metric, Task
+from mtlkit.tasks.classification import Classification
 from mtlkit.tasks.normals import Normals
 from mtlkit.tasks.segmentation import Segmentation
 
-AnyTask = Annotated[Segmentation | Normals, Field(discriminator="kind")]
+AnyTask = Annotated[Segmentation | Normals | Classification, Field(discriminator="kind")]
 """Any task's settings."""
 
-__all__ = ["AnyTask", "Metric", "Normals", "Segmentation", "Task"]
+__all__ = ["AnyTask", "Classification", "DenseTask", "Metric", "Normals", "Segmentation", "Task"]

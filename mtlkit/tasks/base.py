@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 import torch.nn.functional as F
@@ -26,14 +26,11 @@ class Metric(Protocol):
 class Task(Value):
     """A task knows no network and no data set: everything follows from (output, target)."""
 
-    loss_at: Literal["image", "output"] = "image"
-    """``image``: the output is enlarged bilinearly to the target; ``output``: the target is reduced to the output
-    by nearest neighbour, as NDDR-CNN's official code does."""
+    terms: ClassVar[tuple[str, ...]]
+    """The names of its loss terms."""
 
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """The task's name: the key of its targets in a batch and of its output."""
+    name: str
+    """The key of its targets in a batch and of its output."""
 
     @property
     @abstractmethod
@@ -42,7 +39,7 @@ class Task(Value):
 
     @abstractmethod
     def losses(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Named loss terms, unweighted scalars. Without a valid pixel a term is zero, not NaN."""
+        """Its :attr:`terms`, unweighted scalars. Without a valid target a term is zero, not NaN."""
 
     @abstractmethod
     def metric(self) -> Metric:
@@ -54,6 +51,14 @@ class Task(Value):
 
         The constant is the one with the lowest loss on the ``train`` targets.
         """
+
+
+class DenseTask(Task):
+    """A task with a target for every pixel."""
+
+    loss_at: Literal["image", "output"] = "image"
+    """``image``: the output is enlarged bilinearly to the target; ``output``: the target is reduced to the output
+    by nearest neighbour, as NDDR-CNN's official code does."""
 
     @abstractmethod
     def draw(self, prediction_or_target: Tensor) -> np.ndarray:

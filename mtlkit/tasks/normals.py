@@ -1,14 +1,14 @@
 """Surface normals, scored in the two spaces the literature mixes up."""
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mtlkit.tasks.base import Metric, Task, enlarged
+from mtlkit.tasks.base import DenseTask, Metric, enlarged
 
 Space = Literal["decoded", "encoded"]
 SPACES: tuple[Space, ...] = ("decoded", "encoded")
@@ -46,20 +46,18 @@ def angles(a: Tensor, b: Tensor) -> Tensor:
     return torch.rad2deg(2 * torch.atan2((a - b).norm(dim=1), (a + b).norm(dim=1)))
 
 
-class Normals(Task):
+class Normals(DenseTask):
     """One unit vector a pixel. Output ``(N, 3, h, w)`` of any length; target ``(N, 3, H, W)``, zero for no value.
 
     ``space`` is where the network is trained: ``decoded`` compares true directions, ``encoded`` the positive
     vectors of NDDR-CNN's official code (:func:`encode`).
     """
 
-    kind: Literal["normals"] = "normals"
-    space: Space = "decoded"
+    terms: ClassVar = ("cosine",)
 
-    @property
-    def name(self) -> str:
-        """``normals``."""
-        return self.kind
+    kind: Literal["normals"] = "normals"
+    name: str = "normals"
+    space: Space = "decoded"
 
     @property
     def outputs(self) -> int:

@@ -1,7 +1,7 @@
 """Semantic segmentation."""
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mtlkit.data.samples import IGNORE
-from mtlkit.tasks.base import Metric, Task, enlarged
+from mtlkit.tasks.base import DenseTask, Metric, enlarged
 
 # Hues a golden angle apart, three levels of light: neighbours in the class list are told apart at a glance.
 _HUES = (np.arange(256) * 0.61803398875) % 1.0
@@ -24,16 +24,14 @@ def palette(classes: int) -> np.ndarray:
     return colours
 
 
-class Segmentation(Task):
+class Segmentation(DenseTask):
     """One class a pixel. Output ``(N, classes, h, w)`` logits; target ``(N, H, W)`` ids, 255 for void."""
 
-    kind: Literal["segmentation"] = "segmentation"
-    classes: tuple[str, ...]
+    terms: ClassVar = ("cross_entropy",)
 
-    @property
-    def name(self) -> str:
-        """``segmentation``."""
-        return self.kind
+    kind: Literal["segmentation"] = "segmentation"
+    name: str = "segmentation"
+    classes: tuple[str, ...]
 
     @property
     def outputs(self) -> int:

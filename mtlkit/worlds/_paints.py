@@ -1,4 +1,4 @@
-"""Patterns on the surfaces of :mod:`mtlkit.worlds.rooms`: looked up at a point of a face, blurred to the pixel."""
+"""Patterns on the surfaces of the worlds: looked up at a point of a face, blurred to the pixel."""
 
 import math
 from collections.abc import Callable
@@ -83,6 +83,25 @@ def _dots(at: Spots, paint: Paint) -> Array:
     return _blend(paint.first, paint.second, edge * sharp + 0.28 * (1 - sharp))
 
 
+def _bricks(at: Spots, paint: Paint) -> Array:
+    row = np.floor(2 * at.v)
+    across = at.u + 0.5 * (row % 2)
+    joint = np.maximum(_bars(across, 0.1, at.grain), _bars(2 * at.v, 0.2, 2 * at.grain))
+    shade = 1 + 0.3 * (_hash(row * 57 + np.floor(across), paint.phase) - 0.5)
+    return _blend(np.multiply(shade[:, None], paint.first), paint.second, joint)
+
+
+def _zigzag(at: Spots, paint: Paint) -> Array:
+    tooth = np.abs(at.v - np.floor(at.v) - 0.5)
+    return _blend(paint.first, paint.second, _bars(at.u + tooth, 0.5, at.grain))
+
+
+def _panes(at: Spots, paint: Paint) -> Array:
+    pane = _bars(at.u, 0.5, at.grain) * _bars(at.v, 0.55, at.grain)
+    lit = 0.35 + 0.65 * _hash(np.floor(at.u) * 57 + np.floor(at.v), paint.phase)
+    return _blend(paint.first, paint.second, pane * lit)
+
+
 def _spines(at: Spots, paint: Paint) -> Array:
     which = np.floor(at.u)
     hue, light = _hash(which, paint.phase), 0.3 + 0.6 * _hash(which, paint.phase + 1)
@@ -133,6 +152,9 @@ PATTERNS: dict[str, Callable[[Spots, Paint], Array]] = {
     "dots": _dots,
     "stripes": lambda at, paint: _blend(paint.first, paint.second, _bars(at.u, 0.5, at.grain)),
     "folds": lambda at, paint: _blend(paint.first, paint.second, 0.5 + 0.5 * np.sin(2 * np.pi * at.u)),
+    "bricks": _bricks,
+    "zigzag": _zigzag,
+    "panes": _panes,
     "spines": _spines,
     "doors": _doors,
     "canvas": _canvas,

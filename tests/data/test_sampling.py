@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torchvision import tv_tensors
 
 from mtlkit.data.samples import Batch, Sample, unit
-from mtlkit.data.sampling import Augmented, Order, Part, development, eval_loader, loader
+from mtlkit.data.sampling import Augmented, Order, Part, development, eval_loader, loader, stratified
 from mtlkit.data.transforms import Augmentation
 from mtlkit.errors import InputError
 
@@ -56,80 +56,101 @@ def equal(first: Batch, second: Batch) -> bool:
 
 
 @given(
-    length=st.integers(1, 20),
+    lengths=st.lists(st.integers(1, 20), min_size=1, max_size=3),
     batch_size=st.integers(1, 12),
     steps=st.integers(1, 15),
     start=st.integers(0, 15),
     seed=st.integers(0, 99),
 )
-def test_a_resumed_order_is_the_tail_of_the_whole(length, batch_size, steps, start, seed):
-    whole = list(Order(length, batch_size, steps, seed=seed))
-    tail = Order(length, batch_size, steps, start, seed=seed)
+def test_a_resumed_order_is_the_tail_of_the_whole(lengths, batch_size, steps, start, seed):
+    whole = list(Order(lengths, batch_size, steps, seed=seed))
+    tail = Order(lengths, batch_size, steps, start, seed=seed)
     assert list(tail) == whole[start:]
     assert len(tail) == len(whole[start:])
     assert {len(batch) for batch in whole} == {batch_size}
 
 
-@given(length=st.integers(1, 20), batch_size=st.integers(1, 12), seed=st.integers(0, 99))
-def test_every_epoch_holds_every_sample_once(length, batch_size, seed):
-    keys = [key for batch in Order(length, batch_size, 3 * length, seed=seed) for key in batch]
-    counts = Counter(keys)
-    assert set(counts.values()) == {1}
-    for epoch in range(3):
-        assert {index for e, index in keys if e == epoch} == set(range(length))
+@given(
+    lengths=st.lists(st.integers(1, 20), min_size=1, max_size=3),
+    batch_size=st.integers(1, 12),
+    seed=st.integers(0, 99),
+)
+def test_every_epoch_of_every_set_holds_every_sample_once(lengths, batch_size, seed):
+    steps = 3 * max(lengths) * len(lengths)
+    keys = [key for batch in Order(lengths, batch_size, steps, seed=seed) for key in batch]
+    assert set(Counter(keys).values()) == {1}
+    for which, length in enumerate(lengths):
+        for epoch in range(3):
+            assert {index for w, e, index in keys if (w, e) == (which, epoch)} == set(range(length))
+
+
+@given(
+    lengths=st.lists(st.integers(1, 20), min_size=1, max_size=4),
+    batch_size=st.integers(1, 12),
+    seed=st.integers(0, 99),
+)
+def test_batches_hold_the_sets_in_equal_parts_whatever_their_lengths(lengths, batch_size, seed):
+    seen = Counter()
+    for batch in Order(lengths, batch_size, 30, seed=seed):
+        parts = Counter(which for which, _, _ in batch)
+        counts = [parts[which] for which in range(len(lengths))]
+        assert max(counts) - min(counts) <= 1
+        seen += parts
+    assert max(seen.values()) - min(seen[which] for which in range(len(lengths))) <= 1
 
 
 def test_orders_differ_by_epoch_and_seed():
-    first, second = islice(Order(50, 50, 2, seed=0), 2)
-    (other,) = Order(50, 50, 1, seed=1)
-    indices = [[index for _, index in batch] for batch in (first, second, other)]
+    first, second = islice(Order([50], 50, 2, seed=0), 2)
+    (other,) = Order([50], 50, 1, seed=1)
+    indices = [[index for _, _, index in batch] for batch in (first, second, other)]
     assert indices[0] != indices[1] != indices[2] != indices[0]
 
 
 @pytest.mark.parametrize("length", [3, 10])
 def test_workers_change_nothing(length):
     alone, helped = (
-        list(loader(Frames(length), AUGMENTATION, batch_size=4, steps=6, seed=5, workers=workers)) for workers in (0, 2)
+        list(loader([Frames(length)], AUGMENTATION, batch_size=4, steps=6, seed=5, workers=workers))
+        for workers in (0, 2)
     )
     assert len(alone) == len(helped) == 6
     assert all(equal(*pair) for pair in zip(alone, helped, strict=True))
 
 
 def test_a_resumed_run_sees_the_same_bits():
-    whole = list(loader(Frames(10), AUGMENTATION, batch_size=4, steps=7, seed=5))
-    tail = list(loader(Frames(10), AUGMENTATION, batch_size=4, steps=7, start_step=3, seed=5))
+    whole = list(loader([Frames(10)], AUGMENTATION, batch_size=4, steps=7, seed=5))
+    tail = list(loader([Frames(10)], AUGMENTATION, batch_size=4, steps=7, start_step=3, seed=5))
     assert len(tail) == 4
     assert all(equal(*pair) for pair in zip(tail, whole[3:], strict=True))
 
 
 def test_draws_depend_on_epoch_index_and_seed_alone():
-    data = Augmented(Frames(5), AUGMENTATION, seed=1)
-    first = data[(0, 1)]["image"]
-    data[(0, 2)]
+    data = Augmented([Frames(5)], AUGMENTATION, seed=1)
+    first = data[(0, 0, 1)]["image"]
+    data[(0, 0, 2)]
     torch.rand(3)
-    assert torch.equal(data[(0, 1)]["image"], first)
-    assert not torch.equal(data[(1, 1)]["image"], first)
-    assert not torch.equal(Augmented(Frames(5), AUGMENTATION, seed=2)[(0, 1)]["image"], first)
+    assert torch.equal(data[(0, 0, 1)]["image"], first)
+    assert not torch.equal(data[(0, 1, 1)]["image"], first)
+    assert not torch.equal(Augmented([Frames(5)], AUGMENTATION, seed=2)[(0, 0, 1)]["image"], first)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_callers_generator_is_left_alone(workers):
     torch.manual_seed(3)
     state = torch.get_rng_state()
-    list(loader(Frames(5), AUGMENTATION, batch_size=2, steps=3, seed=0, workers=workers))
-    list(eval_loader(Frames(5), workers=workers))
+    list(loader([Frames(5)], AUGMENTATION, batch_size=2, steps=3, seed=0, workers=workers))
+    list(eval_loader([Frames(5)], workers=workers))
     assert torch.equal(torch.get_rng_state(), state)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_readers_error_stays_one_sentence(workers):
     with pytest.raises(InputError) as raised:
-        list(eval_loader(Frames(14), batch_size=2, workers=workers))
+        list(eval_loader([Frames(14)], batch_size=2, workers=workers))
     assert str(raised.value) == "image/13.png cannot be read; copy it again."
 
 
 def test_evaluation_reads_everything_once_in_order_and_again():
-    batches = eval_loader(Frames(7), (6, 8), batch_size=3)
+    batches = eval_loader([Frames(7)], (6, 8), batch_size=3)
     for _ in range(2):
         read = list(batches)
         assert [len(batch.images) for batch in read] == [3, 3, 1]
@@ -140,7 +161,7 @@ def test_evaluation_reads_everything_once_in_order_and_again():
 
 def test_an_empty_set_is_refused():
     with pytest.raises(InputError, match="0 samples in batches of 4"):
-        loader(Frames(0), AUGMENTATION, batch_size=4, steps=1)
+        loader([Frames(0)], AUGMENTATION, batch_size=4, steps=1)
 
 
 @settings(max_examples=40)
@@ -168,3 +189,32 @@ def test_a_part_is_a_data_set():
     assert part.fingerprint() != Part(Frames(9), [2, 4]).fingerprint()
     with pytest.raises(IndexError):
         part[2]
+
+
+@given(
+    counts=st.lists(st.integers(20, 60), min_size=1, max_size=5),
+    fraction=st.sampled_from([0.05, 0.1, 0.2, 0.5, 1.0]),
+    shuffle=st.randoms(),
+)
+def test_a_fraction_keeps_every_classs_proportion(counts, fraction, shuffle):
+    labels = [label for label, count in enumerate(counts) for _ in range(count)]
+    shuffle.shuffle(labels)
+    kept = stratified(labels, fraction, [str(label) for label in range(len(counts))])
+    assert kept == sorted(set(kept))
+    found = Counter(labels[index] for index in kept)
+    for label, count in enumerate(counts):
+        assert abs(found[label] - fraction * count) <= 0.5
+
+
+def test_a_fraction_is_the_same_every_time_and_lies_in_every_larger_one():
+    labels = [index % 3 for index in range(120)]
+    small, middle, large = (stratified(labels, fraction, "abc") for fraction in (0.05, 0.2, 0.5))
+    assert small == stratified(labels, 0.05, "abc")
+    assert set(small) < set(middle) < set(large)
+    assert small != list(range(len(small)))
+
+
+def test_a_fraction_that_empties_a_class_is_refused_by_its_name():
+    with pytest.raises(InputError, match=r"none of the 4 training pictures of the class fox; take at least 0\.125"):
+        stratified([0] * 40 + [1] * 4, 0.1, ["cat", "fox"])
+    assert len(stratified([0] * 40 + [1] * 4, 0.125, ["cat", "fox"])) == 6

@@ -1,0 +1,183 @@
+"""Pictures of one class each, in a folder a class, as torchvision's ``ImageFolder`` reads them.
+
+::
+
+    train/CLASS/*.jpg (or .jpeg, .png, .ppm, .bmp, .pgm, .tif, .tiff, .webp, in any case)
+    val/CLASS/*.jpg   the same classes
+
+Pictures may lie in folders below their class's. Other folders and files are left alone.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
+
+from mtlkit.data.samples import Sample, Split, checked
+from mtlkit.errors import InputError
+
+_OPENED = 512
+_LAYOUT = "pictures lie in train/CLASS/ and val/CLASS/ of the data set's root folder"
+
+
+class Listing(NamedTuple):
+    """What a split consists of.
+
+    Attributes:
+        folder: where names start; every file lies below it.
+        files: the pictures' paths, each ``folder``, a separator and a name.
+        labels: the class id of every file.
+        classes: the classes' names.
+    """
+
+    folder: str
+    files: list[str]
+    labels: list[int]
+    classes: Sequence[str]
+
+
+class ImageFolder:
+    """One split of a data set whose pictures show one class each (see the module).
+
+    A sample is ``image`` (``tv_tensors.Image``, uint8, ``(3, H, W)``) and the class id (int64, ``()``) under the name
+    of the only task, whatever that is: several such sets can feed several tasks of one network. Names are listed
+    here; a picture is opened when its sample is read.
+
+    Subclasses for other formats say in :meth:`_list` what there is.
+
+    Args:
+        root: the folder that holds ``train/`` and ``val/``.
+        split: train or val.
+        tasks: one name.
+
+    Attributes:
+        classes: the class folders' names, sorted; the place of each is its id.
+        tasks: the one name.
+        labels: the class id of every sample.
+
+    Raises:
+        InputError: there is not exactly one task, a folder is missing, a class folder is empty, or train and val have
+            other class folders. Reading a sample: its file is no picture, is cut off, or has neither 8 nor 16 bits.
+    """
+
+    def __init__(self, root: Path, split: Split, tasks: Sequence[str] = ("label",)) -> None:
+        self._root = Path(root)
+        if len(tasks) != 1 or tasks[0] == "image":
+            raise InputError(
+                f"{self._root} has one target a picture, its class, but was asked for {list(tasks)}; give one task, "
+                "of another name than image."
+            )
+        self.tasks = checked(self._root, split, tasks, tasks)
+        folder, files, labels, classes = self._list(split)
+        self._folder = Path(folder)
+        self.labels = labels
+        self.classes = tuple(classes)
+        # Cut, not Path.relative_to: a minute's difference at a million files.
+        self._names = [file[len(folder) + 1 :].replace(os.sep, "/") for file in files]
+
+    def _list(self, split: Split) -> Listing:
+        """The split's files, in the order of their indices.
+
+        Raises:
+            InputError: the files are not as the format says.
+        """
+        classes = shared_classes(self._root)
+        folder = str(self._root / split)
+        numbers = {name: number for number, name in enumerate(classes)}
+        found = make_dataset(folder, numbers, extensions=IMG_EXTENSIONS, allow_empty=True)
+        labels = [label for _, label in found]
+        empty = set(numbers.values()).difference(labels)
+        if empty:
+            raise InputError(
+                f"{self._root / split / classes[min(empty)]} holds no picture; every class folder needs one "
+                f"({', '.join(IMG_EXTENSIONS)})."
+            )
+        return Listing(folder, [file for file, _ in found], labels, classes)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, index: int) -> Sample:
+        image = read_picture(self._folder / self._names[index])
+        return {"image": image, self.tasks[0]: torch.tensor(self.labels[index])}
+
+    def name_of(self, index: int) -> str:
+        """The picture's path below the split's folder, such as ``CLASS/file.jpg``."""
+        return self._names[index]
+
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits over all names with their classes, and at most 512 evenly spaced files.
+
+        Cheap rather than complete: to open the 1.28 million pictures of ImageNet would take hours. A picture changed
+        without a change of name keeps the digits unless it is one of the 512.
+        """
+        sha = hashlib.sha256()
+        folder = self._folder.relative_to(self._root).as_posix()
+        # Sorted: lists and file systems have orders of their own.
+        samples = sorted(zip(self._names, self.labels, strict=True))
+        for name, label in samples:
+            sha.update(f"{folder}/{name}\0{self.classes[label]}\0".encode(errors="surrogateescape"))
+        count = min(len(samples), _OPENED)
+        for number in range(count):
+            path = self._folder / samples[number * len(samples) // count][0]
+            try:
+                sha.update(hashlib.sha256(path.read_bytes()).digest())
+            except OSError as error:
+                raise InputError(f"{path} cannot be read ({error}); copy it again.") from error
+        return sha.hexdigest()[:12]
+
+
+def shared_classes(root: Path) -> list[str]:
+    """The names of the class folders, sorted.
+
+    Raises:
+        InputError: ``root/train`` or ``root/val`` is missing or has no class folders, or one has a class that the
+            other lacks.
+    """
+    classes: dict[str, list[str]] = {}
+    for split in ("train", "val"):
+        if not (root / split).is_dir():
+            raise InputError(f"There is no folder {root / split}; {_LAYOUT}.")
+        try:
+            classes[split] = find_classes(root / split)[0]
+        except FileNotFoundError as error:
+            raise InputError(f"{root / split} holds no class folders; {_LAYOUT}.") from error
+    lone = min(set(classes["train"]).symmetric_difference(classes["val"]), default=None)
+    if lone is not None:
+        has, lacks = ("train", "val") if lone in classes["train"] else ("val", "train")
+        raise InputError(
+            f"The class folder {lone!r} is in {root / has} but not in {root / lacks}; both need the same classes."
+        )
+    return classes["train"]
+
+
+def read_picture(path: Path) -> Tensor:
+    """A picture of any pixel mode as RGB, uint8 ``(3, H, W)``; grey is repeated, transparency ignored.
+
+    Raises:
+        InputError: the file is no picture, is cut off, or has floating-point pixels.
+    """
+    try:
+        with Image.open(path) as picture:
+            mode = picture.mode
+            if mode == "F":
+                raise InputError(f"{path} has floating-point pixels; a picture needs 8 or 16 bits a channel.")
+            if mode.startswith("I"):
+                # Pillow clips 16 bits at 255; the high byte is what it takes of 16-bit colour.
+                pixels = (np.array(picture) >> 8).clip(0, 255).astype(np.uint8)[..., None].repeat(3, axis=2)
+            else:
+                # Via RGBA, or Pillow warns of the transparency that RGB has no place for.
+                opaque = picture.convert("RGBA") if "transparency" in picture.info else picture
+                pixels = np.array(opaque.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what Pillow raises for damage
+        raise InputError(f"{path} cannot be read as a picture ({error}); copy or write it again.") from error
+    image: Tensor = tv_tensors.Image(torch.from_numpy(pixels).permute(2, 0, 1).contiguous())
+    return image

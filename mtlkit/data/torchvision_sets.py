@@ -1,0 +1,190 @@
+"""Published classification sets, in the folders that torchvision's classes of these sets define and read.
+
+Nothing is downloaded or unpacked, except that torchvision writes ImageNet's ``meta.bin`` from its devkit.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from torchvision import datasets
+
+from mtlkit.data.imagefolder import ImageFolder, Listing, shared_classes
+from mtlkit.data.samples import Split
+from mtlkit.errors import InputError
+
+
+class _Published(ImageFolder):
+    """What the sets share: one sentence for whatever is missing."""
+
+    _needs: ClassVar[str]
+
+    def _there(self, *choices: str) -> str:
+        """The first of the relative paths that exists."""
+        for choice in choices:
+            if (self._root / choice).exists():
+                return choice
+        missing = " or ".join(str(self._root / choice) for choice in choices)
+        raise InputError(f"There is no {missing}; {type(self).__name__} needs {self._needs}.")
+
+    def _open(self, kind: Callable[..., Any], **options: Any) -> Any:
+        try:
+            return kind(str(self._root), **options)
+        except Exception as error:  # torchvision parses lists and archives without checks, so any kind may come
+            # The first sentence: the next advises to download by an argument that is not ours.
+            reason = str(error).partition(". ")[0].rstrip(".")
+            raise InputError(
+                f"{self._root} cannot be read as {type(self).__name__} ({type(error).__name__}: {reason}); "
+                f"it needs {self._needs}."
+            ) from error
+
+
+class ImageNet(_Published):
+    """ImageNet 2012 (ILSVRC), see :class:`ImageFolder`: 1,281,167 training and 50,000 validation pictures.
+
+    ::
+
+        train/WNID/*.JPEG, val/WNID/*.JPEG
+        meta.bin          written by torchvision from ILSVRC2012_devkit_t12.tar.gz, which may lie here instead
+
+    The folder of the other split may be absent. Classes are the first of their names; where two classes share it,
+    their WordNet ids follow.
+
+    Raises:
+        InputError: as :class:`ImageFolder`, or ``meta.bin`` is missing, damaged, or does not know a class folder.
+    """
+
+    _needs = (
+        "train/WNID/ and val/WNID/ with unpacked pictures, beside meta.bin or the ILSVRC2012_devkit_t12.tar.gz "
+        "it is made from"
+    )
+
+    def _list(self, split: Split) -> Listing:
+        self._there(split)  # else torchvision would unpack an archive of 138 GB that lies there
+        self._there("meta.bin", "ILSVRC2012_devkit_t12.tar.gz")
+        if (self._root / "train").is_dir() and (self._root / "val").is_dir():
+            shared_classes(self._root)
+        found = self._open(_imagenet, split=split)
+        first = [names[0] for names in found.classes]
+        classes = [
+            name if first.count(name) == 1 else f"{name} ({wnid})"
+            for name, wnid in zip(first, found.wnids, strict=True)
+        ]
+        return Listing(found.split_folder, [file for file, _ in found.samples], found.targets, classes)
+
+
+def _imagenet(root: str, split: str) -> Any:
+    try:
+        return datasets.ImageNet(root, split)
+    except KeyError as error:
+        raise LookupError(f"meta.bin has no class {error}, for which {split} has a folder") from error
+
+
+class Places365(_Published):
+    """Places365-Standard, see :class:`ImageFolder`: 1,803,460 training and 36,500 validation pictures.
+
+    ::
+
+        categories_places365.txt, places365_train_standard.txt, places365_val.txt
+        data_256_standard/, val_256/       pictures of 256 x 256 pixels; without them
+        data_large_standard/, val_large/   the large ones
+
+    Classes are named without the letter folder of the official list: ``airfield`` for ``/a/airfield``.
+
+    Raises:
+        InputError: a list is missing or not the official one, or there is no folder of pictures. A listed picture
+            that is missing is noticed when it is read.
+    """
+
+    _needs = (
+        "the official categories_places365.txt, places365_train_standard.txt and places365_val.txt beside the folders "
+        "data_256_standard and val_256, or data_large_standard and val_large"
+    )
+
+    def _list(self, split: Split) -> Listing:
+        self._there("categories_places365.txt")
+        self._there("places365_train_standard.txt" if split == "train" else "places365_val.txt")
+        small, large = ("data_256_standard", "data_large_standard") if split == "train" else ("val_256", "val_large")
+        found = self._open(
+            datasets.Places365,
+            split="train-standard" if split == "train" else "val",
+            small=self._there(small, large) == small,
+        )
+        classes = [name[3:] for name in sorted(found.class_to_idx, key=found.class_to_idx.get)]
+        return Listing(found.images_dir, [file for file, _ in found.imgs], found.targets, classes)
+
+
+class OxfordPets(_Published):
+    """Oxford-IIIT Pet, see :class:`ImageFolder`: 37 breeds, 3,680 training and 3,669 test pictures (read as val).
+
+    ::
+
+        oxford-iiit-pet/images/*.jpg
+        oxford-iiit-pet/annotations/trainval.txt, test.txt
+
+    Raises:
+        InputError: a folder or list is missing, or a list is damaged or lacks a breed. A listed picture that is
+            missing is noticed when it is read.
+    """
+
+    _needs = (
+        "oxford-iiit-pet/images/ with the pictures, and oxford-iiit-pet/annotations/ with trainval.txt and test.txt"
+    )
+
+    def _list(self, split: Split) -> Listing:
+        self._there("oxford-iiit-pet/images")
+        official = "trainval" if split == "train" else "test"
+        names = self._there(f"oxford-iiit-pet/annotations/{official}.txt")
+        found = self._open(datasets.OxfordIIITPet, split=official)
+        # Private, but the public way to a label opens the picture.
+        files, labels = [str(file) for file in found._images], found._labels
+        if not files or set(labels) != set(range(len(found.classes))):
+            # torchvision numbers the breeds of the list, so the ids after a gap would be another breed's.
+            raise InputError(f"{self._root / names} lacks a breed; take the official list of the data set.")
+        return Listing(str(found._images_folder), files, labels, found.classes)
+
+
+class Caltech101(_Published):
+    """Caltech-101, see :class:`ImageFolder`: 101 classes, 3,030 training and 5,647 test pictures (read as val).
+
+    ::
+
+        caltech101/101_ObjectCategories/CLASS/image_0001.jpg, ...
+
+    There is no official split. As papers do, 30 pictures of every class are for training, the others for testing; here
+    they are drawn by a fixed seed, the same on every machine and in any order of the files: those whose names have
+    the lowest SHA-256 together with the seed. The folder ``BACKGROUND_Google``, which is no class, must be there and is
+    left out.
+
+    Raises:
+        InputError: a folder is missing, or a class has too few pictures to test on.
+    """
+
+    _needs = "the folder caltech101/101_ObjectCategories as it is published, with 101 classes and BACKGROUND_Google"
+    _seed = 0
+    _train = 30
+
+    def _list(self, split: Split) -> Listing:
+        self._there("caltech101/101_ObjectCategories")  # else torchvision would make the folder caltech101
+        self._there("caltech101/101_ObjectCategories/BACKGROUND_Google")
+        found = self._open(datasets.Caltech101)
+        folder = os.path.join(found.root, "101_ObjectCategories")
+        files: list[str] = []
+        labels: list[int] = []
+        for label, name in enumerate(found.categories):
+            numbers = [number for number, of in zip(found.index, found.y, strict=True) if of == label]
+            if len(numbers) <= self._train:
+                raise InputError(
+                    f"{os.path.join(folder, name)} holds {len(numbers)} pictures; Caltech101 needs more than "
+                    f"{self._train} a class, as {self._train} are for training."
+                )
+            drawn = {number for _, number in sorted((self._draw(name, n), n) for n in numbers)[: self._train]}
+            for number in numbers:
+                if (number in drawn) == (split == "train"):
+                    files.append(os.path.join(folder, name, f"image_{number:04d}.jpg"))
+                    labels.append(label)
+        return Listing(folder, files, labels, found.categories)
+
+    def _draw(self, name: str, number: int) -> str:
+        return hashlib.sha256(f"{self._seed}/{name}/image_{number:04d}.jpg".encode()).hexdigest()

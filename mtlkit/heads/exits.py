@@ -1,0 +1,88 @@
+"""Exits of a multi-exit network, and the filter in front of them.
+
+Lee et al., *Multi-Task Learning with Task-Specific Feature Filtering in Low-Data Condition*, Electronics 10(21),
+2691, 2021, https://www.mdpi.com/2079-9292/10/21/2691.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from mtlkit.errors import InputError, unknown
+from mtlkit.values import Value
+
+Gate = Literal["input", "fixed"]
+
+
+class FeatureFilter(nn.Module):
+    """A gate a channel: ``F * sigmoid(alpha * F + beta)``, Eq. 2 of the paper, with `(C,)` each of alpha and beta.
+
+    Figure 4 of the paper shows one gate value a channel, which Eq. 2 does not have: there the gate depends on the
+    feature. ``gate="fixed"`` is that other reading, ``F * sigmoid(alpha + beta)``. Both start at zero, so that every
+    gate starts at 1/2, where a good part of the gates in Figure 4 still are; the paper does not print its start.
+
+    Args:
+        channels: C of the map.
+        gate: ``input`` (Eq. 2) or ``fixed`` (Figure 4).
+
+    Raises:
+        InputError: ``gate`` is neither.
+    """
+
+    def __init__(self, channels: int, gate: Gate = "input"):
+        super().__init__()
+        if gate not in get_args(Gate):
+            raise unknown("gate of a feature filter", gate, get_args(Gate))
+        self.gate = gate
+        self.alpha = nn.Parameter(torch.zeros(channels))
+        self.beta = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`(N, C, H, W)` to the same."""
+        alpha, beta = self.alpha[:, None, None], self.beta[:, None, None]
+        return features * torch.sigmoid(alpha * features + beta if self.gate == "input" else alpha + beta)
+
+
+class Exit(nn.Module):
+    """An exit: average pooling over the map of one stage, then one linear layer, a feature filter before both if asked.
+
+    Attributes:
+        stages: the one stage whose map :meth:`forward` is given.
+        classifier: the last layer.
+    """
+
+    class Settings(Value):
+        """Which stage, counted as in a list; the filter's gate, if any; the width of a hidden layer, if any."""
+
+        kind: Literal["exit"] = "exit"
+        stage: int = -1
+        filter: Gate | None = None
+        width: int | None = None
+
+        def head(self, channels: Sequence[int], outputs: int) -> "Exit":
+            """The exit of a trunk whose stages have ``channels`` channels.
+
+            Raises:
+                InputError: the trunk has no such stage.
+            """
+            if not -len(channels) <= self.stage < len(channels):
+                raise InputError(
+                    f"There is no stage {self.stage} for an exit; the trunk's stages are 0 to {len(channels) - 1}."
+                )
+            return Exit(channels[self.stage], outputs, self)
+
+    def __init__(self, channels: int, outputs: int, settings: "Exit.Settings"):
+        super().__init__()
+        self.stages = (settings.stage,)
+        self.filter = FeatureFilter(channels, settings.filter) if settings.filter else nn.Identity()
+        self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        width = settings.width
+        self.hidden = nn.Sequential(nn.Linear(channels, width), nn.ReLU()) if width else nn.Identity()
+        self.classifier = nn.Linear(width or channels, outputs)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Stage features ``(N, C, h, w)`` to logits ``(N, outputs)``."""
+        output: Tensor = self.classifier(self.hidden(self.pool(self.filter(features))))
+        return output

@@ -1,0 +1,595 @@
+"""Multi-exit networks with feature filtering (Lee et al., Electronics 2021): the declaration of its tables.
+
+Several image-classification sets train one network whose exits sit at different depths, one a set. The paper prints
+neither optimiser nor augmentation; its rate, batch, length and schedule are those of PyTorch's ImageNet example, whose
+other settings fill the blanks (https://github.com/pytorch/examples/blob/main/imagenet/main.py).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from mtlkit.data import IMAGE_LAYOUTS, Data, Mixture
+from mtlkit.data.transforms import ResizedCrop
+from mtlkit.errors import InputError, unknown
+from mtlkit.heads import Exit
+from mtlkit.heads.exits import Gate
+from mtlkit.network import NetworkSettings
+from mtlkit.papers.declaration import Choices, Column, Extra, Profile, Row, Table, numeric
+from mtlkit.papers.weights import weights
+from mtlkit.runs import Constant, Cost, Standard, Training
+from mtlkit.tasks import Classification
+from mtlkit.training import Recipe
+from mtlkit.trunks import Shared, Sharing
+from mtlkit.worlds import cache_folder, objects, places
+
+Fraction = Annotated[float, Field(gt=0, le=1), BeforeValidator(numeric)]
+
+FRACTIONS = (0.05, 0.1, 0.2)
+"""The printed shares of the training pictures."""
+
+PRINTED_CLASSES = {"objects": 1000, "places": 365}
+"""Classes of ImageNet and Places365, which the printed costs are for."""
+
+PRINTED_SIZE = (224, 224)
+"""Pixels that the printed costs are for."""
+
+HIDDEN_VGG = 4096
+"""Width of the layer in front of each classifier of the VGG-16 variant."""
+
+WORLDS: dict[str, tuple[ModuleType, tuple[str, ...]]] = {
+    "objects": (objects, objects.CLASSES[:12]),
+    "other_objects": (objects, objects.CLASSES[12:]),
+    "places": (places, places.CLASSES),
+}
+"""Embedded world -> the module that draws it, and its classes."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a profile stands for here; ``pictures`` are drawn a class for training and for testing."""
+
+    backbone: str | None  # None: the table's own
+    second_backbone: str | None
+    pictures: tuple[int, int]
+    size: tuple[int, int]
+    crop: float
+    area_min: float
+    epochs: float
+    batch_size: int
+    lr: float
+    seeds: tuple[int, ...]
+
+
+BUDGETS: dict[Profile, Budget] = {
+    "smoke": Budget("mobilenetv3_small_050", "vgg11", (80, 12), (64, 64), 1.0, 0.25, 15, 32, 0.05, (0,)),
+    "lite": Budget(None, None, (400, 50), (64, 64), 1.0, 0.25, 90, 64, 0.025, (0, 1, 2)),
+    "paper": Budget(None, None, (0, 0), PRINTED_SIZE, 0.875, 0.08, 90, 256, 0.1, (0, 1, 2)),
+}
+"""At ``lite`` the printed rate of 0.1 for batches of 256 is scaled to the batch; crops are milder, since 8 % of the
+area of a 64-pixel picture are 18 pixels."""
+
+SMOKE_EPOCHS_NAMED = 8
+"""Epochs at ``smoke`` for a backbone that the reader names, which may be far larger than the default."""
+
+
+class ExitChoices(Choices):
+    """What a reader may choose for a multi-exit table.
+
+    Attributes:
+        fractions: shares of the training pictures; Tables 2 to 4 take one.
+    """
+
+    fractions: tuple[Fraction, ...] | None = None
+
+    @field_validator("fractions", mode="before")
+    @classmethod
+    def _one_or_several_fractions(cls, value: object) -> object:
+        return value if value is None or isinstance(value, (list, tuple)) else [value]
+
+
+class ExitColumn(Column):
+    """A column of a multi-exit table.
+
+    Attributes:
+        data: role (objects, places, pets, caltech) -> its data set.
+        images: role -> its training pictures, before any fraction is taken.
+        classes: role -> how many classes it has.
+        fractions: shares of the training pictures.
+        second_backbone: Table 3's other one.
+        recipe: of a joint training on all pictures of the first two sets; rows train as many epochs on theirs.
+    """
+
+    data: Mixture
+    images: dict[str, int]
+    classes: dict[str, int]
+    fractions: tuple[float, ...]
+    second_backbone: str = ""
+
+    def options(self) -> dict[str, object]:
+        """The command line's options that give this column."""
+        found = super().options() | {"fractions": ",".join(f"{fraction:g}" for fraction in self.fractions)}
+        if self.second_backbone:
+            del found["backbone"]  # the table's own two
+        return found
+
+    def part(self, role: str, fraction: float = 1.0) -> Data:
+        """A role's data set with a fraction of its training pictures."""
+        return self.data.sets[role].model_copy(update={"fraction": fraction})
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set of a table: its role, and what stands there offline and in print."""
+
+    role: str
+    world: str
+    printed: str
+
+
+IMAGENET = Source("objects", "objects", "imagenet")
+PLACES = Source("places", "places", "places365")
+PETS = Source("pets", "places", "oxford_pets")
+CALTECH = Source("caltech", "other_objects", "caltech101")
+
+
+def image_set(name: str, root: Path | None, profile: Profile, size: tuple[int, int]) -> tuple[Data, int, int]:
+    """A classification data set by the name a reader may give, its training pictures and its classes.
+
+    Raises:
+        InputError: for an unknown name, a missing folder, or a folder that is not what the layout asks for.
+    """
+    budget = BUDGETS[profile]
+    if name in WORLDS:
+        world, classes = WORLDS[name]
+        train, val = budget.pictures if budget.pictures[0] else BUDGETS["lite"].pictures
+        content = f"{name}-r{world.REVISION}-{train}-{val}"
+        folder = cache_folder() / content
+        world.write(folder, seed=0, train=train, val=val, classes=classes)
+        data = Data(
+            layout="imagefolder", name=name, fingerprint=f"{content}-s0", size=size, crop=budget.crop, root=folder
+        )
+        return data, train * len(classes), len(classes)
+    if name not in IMAGE_LAYOUTS:
+        raise unknown("data set", name, [*WORLDS, *IMAGE_LAYOUTS])
+    if root is None:
+        raise InputError(f"The layout {name} needs a folder: set data_root.")
+    root = root.expanduser()
+    train_set, val_set = (IMAGE_LAYOUTS[name](root, split, ("label",)) for split in ("train", "val"))
+    data = Data(
+        layout=name,  # type: ignore[arg-type]  # checked above
+        name=root.resolve().name,
+        fingerprint=f"{train_set.fingerprint()}-{val_set.fingerprint()}",
+        size=size,
+        crop=budget.crop,
+        root=root,
+    )
+    return data, len(train_set), len(train_set.classes)
+
+
+def named(sources: tuple[Source, ...], choices: ExitChoices) -> list[tuple[str, Path | None]]:
+    """The reader's data sets, one a source: a world or a layout, and the folder of the latter.
+
+    Raises:
+        InputError: when there are more or fewer names or folders than the table has data sets.
+    """
+    names, roots = choices.dataset, list(choices.data_root or ())
+    if names is None:
+        own = [source.printed if choices.profile == "paper" else source.world for source in sources]
+        names = tuple(own) if not roots or choices.profile == "paper" else ("imagefolder",)
+    if len(names) == 1:
+        names = names * len(sources)
+    roles = ", ".join(source.role for source in sources)
+    if len(names) != len(sources):
+        raise InputError(f"This table takes {len(sources)} data sets ({roles}), not {len(names)}.")
+    folders = sum(name not in WORLDS for name in names)
+    if len(roots) != folders and (roots or choices.dataset):
+        raise InputError(
+            f"The data sets {', '.join(names)} ({roles}) take {folders} folders in data_root, in this order, "
+            f"not {len(roots)}."
+        )
+    return [(name, None if name in WORLDS else roots.pop(0) if roots else None) for name in names]
+
+
+def exit_column(
+    table: str,
+    sources: tuple[Source, ...],
+    fractions: tuple[float, ...],
+    backbones: tuple[str, ...],
+    choices: ExitChoices,
+) -> ExitColumn:
+    """Choices and the profile's budget as a column of a multi-exit table."""
+    budget = BUDGETS[choices.profile]
+    if len(backbones) > 1 and choices.backbone:
+        raise InputError(f"Table {table} compares two backbones of its own; choose one for another table.")
+    fractions = choices.fractions or fractions
+    if table != "1" and len(fractions) > 1:
+        raise InputError(f"Table {table} takes one fraction, not {len(fractions)}.")
+    size = choices.image_size or budget.size
+    found = {
+        source.role: image_set(name, root, choices.profile, size)
+        for source, (name, root) in zip(sources, named(sources, choices), strict=True)
+    }
+    images = {role: count for role, (_, count, _) in found.items()}
+    first_look = choices.profile == "smoke" and choices.backbone is not None
+    epochs = choices.epochs or (SMOKE_EPOCHS_NAMED if first_look else budget.epochs)
+    batch_size = choices.batch_size or budget.batch_size
+    return ExitColumn(
+        paper="multi_exit",
+        table=table,
+        profile=choices.profile,
+        data=Mixture(sets={role: data for role, (data, _, _) in found.items()}),
+        images=images,
+        classes={role: classes for role, (_, _, classes) in found.items()},
+        fractions=fractions,
+        backbone=choices.backbone or budget.backbone or backbones[0],
+        second_backbone=(budget.second_backbone or backbones[1]) if len(backbones) > 1 else "",
+        weights=weights(choices.weights or "none"),
+        recipe=exit_recipe(
+            size,
+            budget.area_min,
+            steps(epochs, 2 * max(list(images.values())[:2]), batch_size),
+            batch_size,
+            choices.lr or budget.lr,
+        ),
+        epochs=epochs,
+        seeds=choices.seeds or budget.seeds,
+    )
+
+
+def printed_exit_column(
+    table: str, sources: tuple[Source, ...], fractions: tuple[float, ...], backbones: tuple[str, ...]
+) -> ExitColumn:
+    """The column of a table's printed networks, without data: for counting and for building."""
+    counts = {
+        "imagenet": (1_281_167, 1000),
+        "places365": (1_803_460, 365),
+        "oxford_pets": (3_680, 37),
+        "caltech101": (3_030, 101),
+    }
+    budget = BUDGETS["paper"]
+    images = {source.role: counts[source.printed][0] for source in sources}
+    return ExitColumn(
+        paper="multi_exit",
+        table=table,
+        profile="paper",
+        data=Mixture(
+            sets={
+                source.role: Data(
+                    layout=source.printed,  # type: ignore[arg-type]  # one of the layouts by construction
+                    name=source.printed,
+                    fingerprint="",
+                    size=PRINTED_SIZE,
+                    crop=budget.crop,
+                )
+                for source in sources
+            }
+        ),
+        images=images,
+        classes={source.role: counts[source.printed][1] for source in sources},
+        fractions=fractions,
+        backbone=backbones[0],
+        second_backbone=backbones[1] if len(backbones) > 1 else "",
+        recipe=exit_recipe(
+            PRINTED_SIZE, budget.area_min, steps(90, 2 * max(list(images.values())[:2]), 256), 256, budget.lr
+        ),
+        epochs=90,
+        seeds=(0,),
+    )
+
+
+def steps(epochs: float, images: float, batch_size: int) -> int:
+    """Steps of a training that sees ``epochs`` times as many pictures as ``images``."""
+    return max(1, round(epochs * images / batch_size))
+
+
+def exit_recipe(size: tuple[int, int], area_min: float, steps: int, batch_size: int, lr: float) -> Recipe:
+    """SGD with momentum 0.9, decay 1e-4 on everything, a tenth of the rate after 30 and after 60 of 90 epochs."""
+    return Recipe(
+        steps=steps,
+        batch_size=batch_size,
+        lr=lr,
+        weight_decay=1e-4,
+        decay_all=True,
+        schedule="step",
+        milestones=(1 / 3, 2 / 3),
+        augmentation=ResizedCrop(size=size, area_min=area_min),
+    )
+
+
+def exit_order(classes: Mapping[str, int]) -> dict[str, int]:
+    """Task -> stage of its exit, counted from the end: sets with fewer classes leave earlier (Sect. 3.2).
+
+    Of sets with equally many classes the later one leaves earlier.
+    """
+    tasks = list(classes)
+    order = sorted(tasks, key=lambda task: (classes[task], -tasks.index(task)))
+    return {task: place - len(order) for place, task in enumerate(order)}
+
+
+def exit_network(
+    column: ExitColumn,
+    classes: Mapping[str, int],
+    stages: Mapping[str, int],
+    gate: Gate | None = None,
+    sharing: Sharing | None = None,
+    backbone: str | None = None,
+    size: tuple[int, int] | None = None,
+) -> NetworkSettings:
+    """A network with an exit a task: ``stages`` says where, ``gate`` whether a feature filter stands before each."""
+    backbone = backbone or column.backbone
+    last = Exit.Settings(filter=gate, width=HIDDEN_VGG if backbone.startswith("vgg") else None)
+    return NetworkSettings(
+        backbone=backbone,
+        weights=column.weights,
+        tasks=tuple(Classification(name=name, classes=count) for name, count in classes.items()),
+        sharing=sharing or Shared(),
+        head=last,
+        heads={task: last.model_copy(update={"stage": stage}) for task, stage in stages.items() if stage != -1},
+        image_size=size or column.data.size,
+    )
+
+
+def trained(
+    column: ExitColumn,
+    seed: int,
+    sets: Mapping[str, tuple[str, float]],
+    *,
+    stages: Mapping[str, int] | None = None,
+    gate: Gate | None = None,
+    sharing: Sharing | None = None,
+    backbone: str | None = None,
+    as_long_as: Training | None = None,
+) -> Standard:
+    """A network trained on one or several sets, scored on their test pictures.
+
+    Args:
+        column: of the report.
+        seed: of the start weights and every draw.
+        sets: task -> role and fraction of its training pictures.
+        stages: task -> stage of its exit; by the number of classes where not given.
+        gate: of the feature filters; none where not given.
+        sharing: of the trunk.
+        backbone: where it is not the column's.
+        as_long_as: a training whose number of pictures seen this one has too.
+    """
+    classes = {task: column.classes[role] for task, (role, _) in sets.items()}
+    parts = {task: column.part(role, fraction) for task, (role, fraction) in sets.items()}
+    # An epoch is one pass over the largest set; smaller ones are gone through more often meanwhile.
+    images = len(sets) * max(fraction * column.images[role] for role, fraction in sets.values())
+    count = as_long_as.recipe.steps if as_long_as else steps(column.epochs, images, column.recipe.batch_size)
+    data = next(iter(parts.values())) if len(parts) == 1 else Mixture(sets=parts)
+    training = Training(
+        network=exit_network(column, classes, stages or exit_order(classes), gate, sharing, backbone),
+        data=data,
+        recipe=column.recipe.model_copy(update={"steps": count}),
+        seed=seed,
+    )
+    return Standard(subject=training, data=data)
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:g}"
+
+
+def data_sizes(column: ExitColumn, seed: int) -> list[Row]:
+    """Table 1: alone, together, and together with the filter, for every share of the training pictures."""
+    rows = []
+    for fraction in column.fractions:
+        share, in_print = _percent(fraction), fraction in FRACTIONS
+        both = {"objects": ("objects", fraction), "places": ("places", fraction)}
+        joint, filtered = trained(column, seed, both), trained(column, seed, both, gate="input")
+        alone, longer = (
+            {task: trained(column, seed, {task: both[task]}, as_long_as=like) for task in both}
+            for like in (None, joint.subject)
+        )
+        data = Mixture(sets={task: column.part(role, part) for task, (role, part) in both.items()})
+        tasks = tuple(Classification(name=name, classes=column.classes[name]) for name in both)
+        rows += [
+            Row(
+                f"constant_{share}", f"{share} %: constant", (Constant(tasks=tasks, data=data),),
+                "the commonest class of the training pictures", printed=False,
+            ),
+            Row(f"stl_in_{share}", f"{share} %: objects alone", (alone["objects"],), "one network", in_print),
+            Row(f"stl_pl_{share}", f"{share} %: places alone", (alone["places"],), "one network", in_print),
+            Row(
+                f"longer_{share}", f"{share} %: alone, as many pictures", tuple(longer.values()),
+                "two networks, each trained for as many pictures as the joint one", printed=False,
+            ),
+            Row(f"mtl_{share}", f"{share} %: together", (joint,), "one trunk, an exit a set", in_print),
+            Row(
+                f"mtl_filter_{share}", f"{share} %: together, filter", (filtered,),
+                "a feature filter in front of each exit", in_print,
+            ),
+        ]  # fmt: skip
+    return rows
+
+
+def partners(column: ExitColumn, seed: int) -> list[Row]:
+    """Table 2: a small share of ImageNet with all of another, smaller set."""
+    (fraction,) = column.fractions
+    objects_part = {"objects": ("objects", fraction)}
+    rows = [
+        Row("stl_in_5", f"{_percent(fraction)} % objects alone", (trained(column, seed, objects_part),), "one network")
+    ]
+    for short, role, label in (("op", "pets", "Pets"), ("ca", "caltech", "Caltech")):
+        partner = {"partner": (role, 1.0)}
+        both = objects_part | partner
+        rows += [
+            Row(f"stl_{short}", f"{label} alone", (trained(column, seed, partner),), "one network"),
+            Row(f"mtl_{short}", f"with {label}", (trained(column, seed, both),), "one trunk, an exit a set"),
+            Row(
+                f"mtl_filter_{short}",
+                f"with {label}, filter",
+                (trained(column, seed, both, gate="input"),),
+                "a feature filter in front of each exit",
+            ),
+        ]
+    return rows
+
+
+def backbones(column: ExitColumn, seed: int) -> list[Row]:
+    """Table 3: two other backbones on the smallest share."""
+    (fraction,) = column.fractions
+    both = {"objects": ("objects", fraction), "places": ("places", fraction)}
+    rows = []
+    for short, label, name in (("se", "SE", column.backbone), ("vgg", "VGG", column.second_backbone)):
+        alone = {task: trained(column, seed, {task: part}, backbone=name) for task, part in both.items()}
+        joint = trained(column, seed, both, backbone=name)
+        filtered = trained(column, seed, both, gate="input", backbone=name)
+        rows += [
+            Row(f"{short}_stl_in", f"{label}: objects alone", (alone["objects"],), name),
+            Row(f"{short}_stl_pl", f"{label}: places alone", (alone["places"],), name),
+            Row(f"{short}_mtl", f"{label}: together", (joint,), f"{name}, an exit a set"),
+            Row(f"{short}_mtl_filter", f"{label}: together, filter", (filtered,), "a feature filter before each exit"),
+        ]
+    return rows
+
+
+def placements(column: ExitColumn, seed: int) -> list[Row]:
+    """Table 4: where the second exit goes, with what the printed networks hold and compute."""
+    (fraction,) = column.fractions
+    both = {"objects": ("objects", fraction), "places": ("places", fraction)}
+
+    def row(
+        key: str,
+        label: str,
+        what: str,
+        stages: dict[str, int],
+        gate: Gate | None = None,
+        sharing: Sharing | None = None,
+    ) -> Row:
+        classes = {task: PRINTED_CLASSES[task] for task in stages}
+        network = exit_network(column, classes, stages, gate, sharing, size=PRINTED_SIZE)
+        sets = {task: both[task] for task in stages}
+        scored = trained(column, seed, sets, stages=stages, gate=gate, sharing=sharing)
+        return Row(key, label, (scored, Cost(network=network, size=PRINTED_SIZE)), what)
+
+    return [
+        row("stl_imagenet", "objects alone", "one network", {"objects": -1}),
+        row("stl_places", "places alone", "one network", {"places": -1}),
+        *(
+            row(f"mtl_layer{5 + at}", f"exit after stage {at}", f"places leave after stage {at}, counted from the end",
+                {"objects": -1, "places": at})
+            for at in (-1, -2, -3, -4)
+        ),
+        row("mtl_big_head", "big head", "a last stage of its own for each set", {"objects": -1, "places": -1},
+            sharing=Shared(split_after=-1)),
+        row("mtl_layer3_filter", "exit after stage -2, filter", "a feature filter in front of each exit",
+            {"objects": -1, "places": -2}, gate="input"),
+    ]  # fmt: skip
+
+
+def exit_protocol(column: ExitColumn) -> list[tuple[str, str, str]]:
+    """What differs between the paper's measurement and ours."""
+    recipe, size = column.recipe, column.data.size
+    ours = "; ".join(
+        f"{role}: {data.name} ({data.fingerprint}), {column.images[role]} training pictures, "
+        f"{column.classes[role]} classes"
+        for role, data in column.data.sets.items()
+    )
+    theirs = {"objects": "ImageNet", "places": "Places365", "pets": "Oxford Pets", "caltech": "Caltech-101"}
+    start = {"none": "random", "timm": "ImageNet (timm)", "file": f"ImageNet (file {column.weights.sha256[:12]})"}
+    networks = " and ".join(filter(None, (column.backbone, column.second_backbone)))
+    printed_networks = "SE-ResNet50 and VGG-16" if column.second_backbone else "ResNet-50"
+    seeds = len(column.seeds)
+    return [
+        ("Data", ", ".join(theirs[role] for role in column.data.sets), ours),
+        (
+            "Share of the training pictures",
+            "drawn once, class proportions kept",
+            f"{', '.join(map(_percent, column.fractions))} %, class proportions kept; one fixed draw for all "
+            "methods and seeds",
+        ),
+        ("Resolution", "224", f"{size[0]}x{size[1]}, smaller pictures enlarged bilinearly"),
+        ("Network", printed_networks, f"{networks}, an exit is average pooling and one linear layer"),
+        ("Start", "unstated, from scratch by its numbers", start[column.weights.source]),
+        (
+            "Batch",
+            "256, sets mixed in balance, smaller ones oversampled",
+            f"{recipe.batch_size} in all, equally many of each set",
+        ),
+        (
+            "Loss",
+            "Eq. 1 averages over the sets, the text sums",
+            "sum over the exits of the mean over that set's pictures in the batch",
+        ),
+        (
+            "Budget",
+            "90 epochs, rate 0.1, a tenth after 30 and 60",
+            f"{column.epochs:g} epochs of the largest set, rate {recipe.lr:g}, a tenth after each third",
+        ),
+        (
+            "Optimiser, augmentation",
+            "unstated",
+            "SGD, momentum 0.9, decay 1e-4 on everything; random resized crops and mirrors",
+        ),
+        ("Filter", "start unstated", "alpha = beta = 0, so that every gate starts at 1/2"),
+        ("Accuracy", "top-1, one crop (implied)", "top-1, the middle crop of all test pictures"),
+        ("Checkpoint scored", "unstated", "the last"),
+        ("Runs", "unstated; a spread on some rows", f"{seeds} seed{'s' if seeds > 1 else ''}"),
+    ]
+
+
+def _accuracies(first: str, second: str) -> tuple[Extra, ...]:
+    groups = {first: first.capitalize(), second: second.capitalize()}
+    return tuple(
+        Extra(f"{task}/{measure}", label, group, "%", "higher")
+        for task, group in groups.items()
+        for measure, label in (("top5", "Top-5"), ("class_accuracy", "Class mean"))
+    )
+
+
+def _table(
+    identifier: str,
+    measures: dict[str, str],
+    rows: object,
+    sources: tuple[Source, ...],
+    fractions: tuple[float, ...],
+    names: tuple[str, ...],
+    systems: dict[str, str],
+    extras: tuple[Extra, ...],
+) -> Table:
+    return Table(
+        paper="multi_exit",
+        id=identifier,
+        measures=measures,
+        choices=ExitChoices,
+        columns=ExitColumn,
+        column=lambda choices: exit_column(identifier, sources, fractions, names, choices),
+        rows=rows,  # type: ignore[arg-type]
+        protocol=exit_protocol,
+        meta_column=lambda: printed_exit_column(identifier, sources, fractions, names),
+        extras=extras,
+        systems=systems,
+    )
+
+
+_BOTH = {"imagenet_acc": "objects/accuracy", "places_acc": "places/accuracy"}
+
+TABLES = (
+    _table(
+        "1", _BOTH, data_sizes, (IMAGENET, PLACES), FRACTIONS, ("resnet50",),
+        {"S32": "stl_in_5", "S33": "mtl_5", "S34": "mtl_filter_5", "S35": "mtl_filter_5", "S41": "stl_in_5",
+         "S42": "mtl_5", "S43": "mtl_5"},
+        _accuracies("objects", "places"),
+    ),
+    _table(
+        "2", {"imagenet_acc": "objects/accuracy", "integration_acc": "partner/accuracy"}, partners,
+        (IMAGENET, PETS, CALTECH), (0.05,), ("resnet50",), {"S40": "mtl_op"}, _accuracies("objects", "partner"),
+    ),
+    _table(
+        "3", _BOTH, backbones, (IMAGENET, PLACES), (0.05,), ("seresnet50", "vgg16"),
+        {"S38": "se_mtl_filter", "S39": "vgg_mtl_filter"}, _accuracies("objects", "places"),
+    ),
+    _table(
+        "4", _BOTH | {"macs": "cost/macs_norms_exits", "params": "cost/parameters"}, placements, (IMAGENET, PLACES),
+        (0.1,), ("resnet50",), {"S36": "mtl_layer1", "S37": "mtl_big_head", "S44": "mtl_layer3"},
+        (*_accuracies("objects", "places"),
+         Extra("cost/macs", "MACs, conv. and linear only", "Cost", "G", "lower")),
+    ),
+)  # fmt: skip
