@@ -81,7 +81,8 @@ class ExitChoices(Choices):
     """What a reader may choose for a multi-exit table.
 
     Attributes:
-        fractions: shares of the training pictures; Tables 2 to 4 take one.
+        fractions: shares of the training pictures; Tables 2 to 4 take one. By default the printed ones, at ``smoke``
+            only the first of them.
     """
 
     fractions: tuple[Fraction, ...] | None = None
@@ -206,7 +207,7 @@ def exit_column(
     budget = BUDGETS[choices.profile]
     if len(backbones) > 1 and choices.backbone:
         raise InputError(f"Table {table} compares two backbones of its own; choose one for another table.")
-    fractions = choices.fractions or fractions
+    fractions = choices.fractions or (fractions[:1] if choices.profile == "smoke" else fractions)
     if table != "1" and len(fractions) > 1:
         raise InputError(f"Table {table} takes one fraction, not {len(fractions)}.")
     size = choices.image_size or budget.size

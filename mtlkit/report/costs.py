@@ -16,7 +16,7 @@ CONVENTIONS = {
 """What may be counted as a multiply-accumulate; each line adds to the one before."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Costs:
     """What a table prints of its networks' parameters and operations, against the counts in a comparison.
 
@@ -63,11 +63,11 @@ class Costs:
     def discrepancies(self) -> list[str]:
         """A sentence for every printed figure that is not its count, rounded."""
         return [
-            f"{label}: {printed} printed for {count:,} {what}: {how}."
+            f"{label}: {printed} {unit} printed for {count:,} {what}: {how}."
             for label, parameters, held, how_held, macs, counts, how_macs in self.lines()
-            for printed, count, how, what in (
-                (parameters, held, how_held, "parameters"),
-                (macs, counts[-1], how_macs, "operations"),
+            for printed, unit, count, how, what in (
+                (parameters, "M", held, how_held, "parameters"),
+                (macs, "G", counts[-1], how_macs, "operations"),
             )
             if how != "rounded"
         ]
@@ -81,6 +81,9 @@ class Costs:
             out.append(f"  parameters {parameters:>8} M  {held:>14,}  {how_held}")
             out.append(f"  operations {macs:>8} G  {'  '.join(f'{count:>14,}' for count in counts)}  {how_macs}")
         return "\n".join([*out, "", *self.discrepancies()])
+
+    def __repr__(self) -> str:
+        return self.text()
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th scope='col'>{html.escape(name)}</th>" for name in CONVENTIONS.values())

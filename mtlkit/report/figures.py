@@ -1,6 +1,6 @@
 """Figures of the reports."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,7 +8,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from mtlkit.report.side_by_side import MISSING, SCALES, SideBySide
+from mtlkit.heads import FeatureFilter
+from mtlkit.report.side_by_side import MISSING, SCALES, SideBySide, plain_label
 from mtlkit.report.style import MEASURED, PRINTED
 
 
@@ -17,7 +18,7 @@ def dots(comparison: SideBySide) -> Figure:
     _, printed = comparison.print_of
     lines = []
     for column in printed.columns:
-        panel = f"{column.group.replace(' Prediction', '')}\n{column.label} ({column.unit})"
+        panel = f"{column.group.replace(' Prediction', '')}\n{plain_label(column)} ({column.unit})"
         for row in comparison.rows:
             text, _ = comparison.printed_cell(row.id, column.id)
             if text != MISSING:
@@ -28,14 +29,17 @@ def dots(comparison: SideBySide) -> Figure:
     frame = pd.DataFrame(lines, columns=["panel", "method", "value", "source"])
     order = [row.label for row in comparison.rows]
     frame["method"] = pd.Categorical(frame["method"], order)
-    grid = sns.FacetGrid(frame, col="panel", col_wrap=4, sharex=False, height=2.3, aspect=1.15)
+    height = 0.9 + 0.2 * len(order)
+    grid = sns.FacetGrid(
+        frame, col="panel", col_wrap=min(4, len(printed.columns)), sharex=False, height=height, aspect=2.6 / height
+    )
     colours = {"printed": PRINTED, "measured": MEASURED}
     grid.map_dataframe(
         sns.stripplot, x="value", y="method", hue="source", order=order, palette=colours, hue_order=list(colours),
         size=6, jitter=False, dodge=True,
     )  # fmt: skip
     grid.set_titles("{col_name}").set_axis_labels("", "")
-    grid.add_legend(title="", loc="lower right")
+    grid.add_legend(title="")
     figure: Figure = grid.figure
     return figure
 
@@ -56,4 +60,39 @@ def gallery(columns: Sequence[tuple[str, Sequence[np.ndarray]]], *, width: float
         for down in range(count):
             axes[down, across].axis("off")
             axes[down, across].imshow(pictures[down])
+    return figure
+
+
+def answers(images: Sequence[np.ndarray], truth: Sequence[str], said: Mapping[str, Sequence[str]]) -> Figure:
+    """Pictures `(H, W, 3)` under their true class; below, a line a method with the class it names, bold where right."""
+    figure, axes = plt.subplots(1, len(images), figsize=(1.15 * len(images), 1.3 + 0.2 * len(said)), squeeze=False)
+    figure.subplots_adjust(left=0.2, right=1, top=0.94, bottom=0.2 * len(said) / figure.get_figheight(), wspace=0.06)
+    for axis, image, name in zip(axes[0], images, truth, strict=True):
+        axis.imshow(image)
+        axis.axis("off")
+        axis.set_title(name, fontsize=7, fontweight="bold")
+    for line, (label, names) in enumerate(said.items(), 1):
+        # Inches below the pictures, whatever the figure's height.
+        down = {"xycoords": "axes fraction", "textcoords": "offset points", "fontsize": 7, "va": "top"}
+        axes[0, 0].annotate(label, (0, 0), (-6, -14 * line + 8), ha="right", **down)
+        for axis, name, true in zip(axes[0], names, truth, strict=True):
+            right = {"color": MEASURED, "fontweight": "bold"} if name == true else {"color": PRINTED}
+            axis.annotate(name, (0.5, 0), (0, -14 * line + 8), ha="center", **down, **right)
+    return figure
+
+
+def gates(filters: Mapping[str, FeatureFilter]) -> Figure:
+    """The learnt filters as in Figure 4 of the multi-exit paper: the sigmoid of every channel's scale and offset."""
+    figure, axes = plt.subplots(
+        len(filters), 2, figsize=(7, 1.7 * len(filters)), squeeze=False, sharey=True, layout="constrained"
+    )
+    for row, (name, unit) in zip(axes, filters.items(), strict=True):
+        for axis, parameter in zip(row, ("alpha", "beta"), strict=True):
+            values = getattr(unit, parameter).detach().sigmoid().numpy()
+            axis.plot(values, ".", markersize=2.5, color=MEASURED)
+            axis.axhline(0.5, color=PRINTED, linewidth=0.8)
+            axis.set_title(f"{name}: sigmoid of {parameter}", fontsize=8)
+        row[0].set_ylabel("gate")
+    for axis in axes[-1]:
+        axis.set_xlabel("channel")
     return figure

@@ -129,7 +129,7 @@ class SideBySide:
     def header(self) -> list[tuple[str, str, str, str]]:
         """(group, label, unit, measure) of every column that is printed and measured."""
         return [
-            (_group(column), column.label, column.unit, self.table.measures[column.id])
+            (_group(column), plain_label(column), column.unit, self.table.measures[column.id])
             for column in self.print_of[1].columns
         ]
 
@@ -138,7 +138,7 @@ class SideBySide:
         columns, extras = self.print_of[1].columns, self.table.extras
         head = ["row"]
         for column in columns:
-            name = f"{_group(column)} {column.label}"
+            name = f"{_group(column)} {plain_label(column)}"
             head += [f"{name} printed", f"{name} measured"]
         head += [f"{extra.group} {extra.label} measured" for extra in extras]
         lines = [[*head, "n"]]
@@ -258,6 +258,11 @@ class SideBySide:
 
     def __repr__(self) -> str:
         return self.text()
+
+
+def plain_label(column: Measure) -> str:
+    """A printed column's label without the group and the unit that some papers repeat in it."""
+    return column.label.removeprefix(column.group).removesuffix(f"({column.unit})").strip() or column.label
 
 
 def _group(column: Measure) -> str:
