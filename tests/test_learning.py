@@ -6,14 +6,19 @@ from builders import NORMALS, SEGMENTATION, network, recipe, room_data
 from lightning.fabric import Fabric
 
 from mtlkit import papers
+from mtlkit.data import Data, Mixture
 from mtlkit.data.samples import Batch
 from mtlkit.data.sampling import eval_loader, loader
-from mtlkit.data.transforms import Augmentation
+from mtlkit.data.transforms import Augmentation, ResizedCrop
 from mtlkit.evaluation import constant, standard
-from mtlkit.network import Weights
+from mtlkit.heads import Exit
+from mtlkit.network import NetworkSettings, Weights
+from mtlkit.tasks import Classification
 from mtlkit.training import loss_terms, optimizer, set_rates, train
+from mtlkit.worlds import objects, places
 
 SIZE = (48, 64)
+CPU = Fabric(accelerator="cpu", devices=1)
 
 
 def test_a_short_training_beats_the_constant_predictors_on_rooms_it_never_saw(tmp_path):
@@ -31,22 +36,70 @@ def test_a_short_training_beats_the_constant_predictors_on_rooms_it_never_saw(tm
         loss_weights={"normals/cosine": 4.0},
         augmentation=Augmentation(size=SIZE, scale_min=0.75),
     )
-    fabric = Fabric(accelerator="cpu", devices=1)
     train(
         net,
         lambda first: loader([train_set], how.augmentation, batch_size=8, steps=how.steps, start_step=first),
         how,
         seed=0,
-        fabric=fabric,
+        fabric=CPU,
         checkpoint=tmp_path / "none.pt",
     )
     test = eval_loader([test_set], SIZE, 8)
-    ours = standard(net, test, fabric)
+    ours = standard(net, test, CPU)
     blind = constant((SEGMENTATION, NORMALS), eval_loader([train_set], SIZE, 8), test)
     assert ours["segmentation/pixel_accuracy"] > blind["segmentation/pixel_accuracy"] + 10
     assert ours["segmentation/miou"] > 2 * blind["segmentation/miou"]
     assert ours["normals/decoded/mean"] < blind["normals/decoded/mean"] - 10
     assert ours["normals/encoded/mean"] < blind["normals/encoded/mean"] - 4
+
+
+def image_sets(folder, train, val, classes=8):
+    """Drawn objects and places as one mixture, and the two tasks."""
+    sets = {}
+    for world in (objects, places):
+        name = world.__name__.rpartition(".")[2]
+        world.write(folder / name, seed=0, train=train, val=val, size=32, classes=world.CLASSES[:classes])
+        sets[name] = Data(layout="imagefolder", name=name, fingerprint="test", size=(32, 32), root=folder / name)
+    return Mixture(sets=sets), tuple(Classification(name=name, classes=classes) for name in sets)
+
+
+def two_exits(data, tasks, augmentation, steps, tmp_path):
+    """A network with an exit and a feature filter for each task, trained on all sets of ``data`` together."""
+    torch.manual_seed(0)
+    settings = NetworkSettings(
+        backbone="resnet10t",
+        tasks=tasks,
+        head=Exit.Settings(filter="input"),
+        heads={"places": Exit.Settings(stage=-2, filter="input")},
+    )
+    net, names = settings.network(), tuple(task.name for task in tasks)
+    how = recipe(steps=steps, batch_size=32, optimizer="adam", lr=2e-3, augmentation=augmentation)
+    sets = data.splits("train", names)
+    train(
+        net,
+        lambda first: loader(sets, how.augmentation, batch_size=32, steps=how.steps, start_step=first),
+        how,
+        seed=0,
+        fabric=CPU,
+        checkpoint=tmp_path / "none.pt",
+    )
+    return net
+
+
+def test_both_exits_overfit_eight_pictures_of_each_set(tmp_path):
+    data, tasks = image_sets(tmp_path, train=1, val=1)
+    whole = Augmentation(size=(32, 32), scale_min=1, scale_max=1, flip=0)
+    net = two_exits(data, tasks, whole, 40, tmp_path)
+    found = standard(net, eval_loader(data.splits("train", ("objects", "places")), (32, 32), 8), CPU)
+    assert found["objects/accuracy"] == found["places/accuracy"] == 100
+
+
+def test_a_short_joint_training_names_places_it_never_saw(tmp_path):
+    data, tasks = image_sets(tmp_path, train=24, val=8)
+    net = two_exits(data, tasks, ResizedCrop(size=(32, 32), area_min=0.5), 90, tmp_path)
+    found = standard(net, eval_loader(data.splits("val", ("objects", "places")), (32, 32), 8), CPU)
+    assert found["places/accuracy"] > 3 * 100 / 8
+    assert found["objects/accuracy"] > 100 / 8
 
 
 def random_target(task, count, size):
@@ -76,7 +129,7 @@ def test_every_printed_network_trains(training):
     torch.manual_seed(0)
     settings = training.network.model_copy(update={"weights": Weights()})
     net = settings.network().train()
-    groups = net.parameter_groups(classifier_lr=training.recipe.classifier_lr)
+    groups = net.parameter_groups(classifier_lr=training.recipe.classifier_lr, decay_all=training.recipe.decay_all)
     before = {name: parameter.detach().clone() for name, parameter in net.named_parameters()}
     opt = optimizer(groups, training.recipe)
     set_rates(opt, training.recipe, 0)

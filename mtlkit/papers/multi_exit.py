@@ -142,7 +142,7 @@ def image_set(name: str, root: Path | None, profile: Profile, size: tuple[int, i
     """A classification data set by the name a reader may give, its training pictures and its classes.
 
     Raises:
-        InputError: for an unknown name, a missing folder, or a folder that is not what the layout asks for.
+        InputError: for a missing folder, or one that is not what the layout asks for.
     """
     budget = BUDGETS[profile]
     if name in WORLDS:
@@ -155,8 +155,6 @@ def image_set(name: str, root: Path | None, profile: Profile, size: tuple[int, i
             layout="imagefolder", name=name, fingerprint=f"{content}-s0", size=size, crop=budget.crop, root=folder
         )
         return data, train * len(classes), len(classes)
-    if name not in IMAGE_LAYOUTS:
-        raise unknown("data set", name, [*WORLDS, *IMAGE_LAYOUTS])
     if root is None:
         raise InputError(f"The layout {name} needs a folder: set data_root.")
     root = root.expanduser()
@@ -176,12 +174,15 @@ def named(sources: tuple[Source, ...], choices: ExitChoices) -> list[tuple[str, 
     """The reader's data sets, one a source: a world or a layout, and the folder of the latter.
 
     Raises:
-        InputError: when there are more or fewer names or folders than the table has data sets.
+        InputError: for an unknown name, or when there are more or fewer names or folders than data sets.
     """
     names, roots = choices.dataset, list(choices.data_root or ())
     if names is None:
         own = [source.printed if choices.profile == "paper" else source.world for source in sources]
         names = tuple(own) if not roots or choices.profile == "paper" else ("imagefolder",)
+    for name in names:
+        if name not in WORLDS and name not in IMAGE_LAYOUTS:
+            raise unknown("data set", name, [*WORLDS, *IMAGE_LAYOUTS])
     if len(names) == 1:
         names = names * len(sources)
     roles = ", ".join(source.role for source in sources)
@@ -190,8 +191,8 @@ def named(sources: tuple[Source, ...], choices: ExitChoices) -> list[tuple[str, 
     folders = sum(name not in WORLDS for name in names)
     if len(roots) != folders and (roots or choices.dataset):
         raise InputError(
-            f"The data sets {', '.join(names)} ({roles}) take {folders} folders in data_root, in this order, "
-            f"not {len(roots)}."
+            f"The data sets {', '.join(names)} ({roles}) take {folders} {'folder' if folders == 1 else 'folders'} in "
+            f"data_root, in this order, not {len(roots)}."
         )
     return [(name, None if name in WORLDS else roots.pop(0) if roots else None) for name in names]
 

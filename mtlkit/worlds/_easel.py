@@ -6,9 +6,7 @@ drawn finer than the picture and averaged; textures are blurred to the pixel by 
 """  # fmt: skip
 
 import colorsys
-import json
 import math
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from mtlkit.errors import InputError, unknown
+from mtlkit.errors import unknown
+from mtlkit.worlds import _folder
 from mtlkit.worlds._paints import PATTERNS, Array, Colour, Paint, Spots
 
 SPLITS = ("train", "val")
@@ -313,39 +312,18 @@ def write(
     for name in wanted:
         if name not in there:
             raise unknown("class", name, there)
-    folder, names = Path(folder), sorted(set(wanted))
+    names = sorted(set(wanted))
     world = {"world": identity[0], "revision": identity[1], "seed": seed, "train": counts[0], "val": counts[1],
              "size": size, "classes": names}  # fmt: skip
-    if _holds(folder, world):
-        return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
-        whole = Path(scratch) / folder.name
+
+    def fill(root: Path) -> None:
         for split, count in zip(SPLITS, counts, strict=True):
             for name in names:
-                place = whole / split / name
+                place = root / split / name
                 place.mkdir(parents=True)
                 for index in range(count):
                     picture = draw(name, seed, split, index, size)
                     stored = picture[..., 0] if (picture == picture[..., :1]).all() else picture
                     Image.fromarray(stored).save(place / f"{index:05}.png", compress_level=1)
-        (whole / "world.json").write_text(json.dumps(world, indent=1) + "\n")
-        try:
-            whole.rename(folder)
-        except OSError:  # another process was first, and its folder is as good
-            if not _holds(folder, world):
-                raise
 
-
-def _holds(folder: Path, world: dict[str, Any]) -> bool:
-    """Whether the very world lies in ``folder``; an :class:`InputError` when something else does."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return False
-    try:
-        found = json.loads((folder / "world.json").read_text())
-    except (OSError, ValueError):
-        found = None
-    if found != world:
-        held = "another world" if isinstance(found, dict) else "something that is no world"
-        raise InputError(f"{folder} holds {held}, not {world['world']} with {world}; give another folder or remove it.")
-    return True
+    _folder.write(folder, world, fill)

@@ -10,16 +10,14 @@ objects, a rug is floor, a curtain window, a door wall).
 """
 
 import functools
-import json
 import math
-import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mtlkit.errors import InputError
+from mtlkit.worlds import _folder
 from mtlkit.worlds._furniture import FACES, SHAPES, Carpenter, Piece, Point, Solid, moved, put
 from mtlkit.worlds._paints import GLOW, PATTERNS, Array, Paint, Spots
 
@@ -398,39 +396,17 @@ def write(folder: Path, *, seed: int = 0, train: int = 96, val: int = 32, size: 
     Raises:
         InputError: ``folder`` holds something else.
     """
-    folder = Path(folder)
     world = {"world": "rooms", "revision": REVISION, "seed": seed, "train": train, "val": val,
              "height": size[0], "width": size[1], "axes": AXES}  # fmt: skip
-    if _holds(folder, world):
-        return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
-        whole = Path(scratch) / folder.name
+
+    def fill(root: Path) -> None:
         for split, count in zip(SPLITS, (train, val), strict=True):
             for kind in Frame._fields:
-                (whole / split / kind).mkdir(parents=True)
+                (root / split / kind).mkdir(parents=True)
             for index in range(count):
                 frame = render(seed, index, size, split)
                 stored = frame._replace(depth=frame.depth[..., None], normal=frame.normal.astype(np.float16))
                 for kind in Frame._fields:
-                    np.save(whole / split / kind / f"{index}.npy", getattr(stored, kind))
-        (whole / "world.json").write_text(json.dumps(world, indent=1) + "\n")
-        try:
-            whole.rename(folder)
-        except OSError:  # another process was first, and its folder is as good
-            if not _holds(folder, world):
-                raise
+                    np.save(root / split / kind / f"{index}.npy", getattr(stored, kind))
 
-
-def _holds(folder: Path, world: dict[str, Any]) -> bool:
-    """Whether the very world lies in ``folder``; an :class:`InputError` when something else does."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return False
-    try:
-        found = json.loads((folder / "world.json").read_text())
-    except (OSError, ValueError):
-        found = None
-    if found != world:
-        held = "another world" if isinstance(found, dict) else "something that is no world"
-        raise InputError(f"{folder} holds {held}, not rooms with {world}; give another folder or remove it.")
-    return True
+    _folder.write(folder, world, fill)

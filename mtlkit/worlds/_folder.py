@@ -1,0 +1,52 @@
+"""Writing a world's folder whole or not at all."""
+
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mtlkit.errors import InputError
+
+
+def write(folder: Path, world: dict[str, Any], fill: Callable[[Path], None]) -> None:
+    """Makes ``folder`` with what ``fill`` puts there and ``world.json``, which says what it is.
+
+    Does nothing where the same world already lies; processes that write it at the same time all succeed.
+
+    Args:
+        folder: where to; may be missing or empty.
+        world: its name under ``world``, and everything else its files follow from, as JSON types.
+        fill: writes the files into the folder it is given.
+
+    Raises:
+        InputError: ``folder`` holds something else.
+    """
+    folder = Path(folder)
+    if _holds(folder, world):
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
+        whole = Path(scratch) / folder.name
+        whole.mkdir()
+        fill(whole)
+        (whole / "world.json").write_text(json.dumps(world, indent=1) + "\n")
+        try:
+            whole.rename(folder)
+        except OSError:  # another process was first, and its folder is as good
+            if not _holds(folder, world):
+                raise
+
+
+def _holds(folder: Path, world: dict[str, Any]) -> bool:
+    """Whether the very world lies in ``folder``; an :class:`InputError` when something else does."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return False
+    try:
+        found = json.loads((folder / "world.json").read_text())
+    except (OSError, ValueError):
+        found = None
+    if found != world:
+        held = "another world" if isinstance(found, dict) else "something that is no world"
+        raise InputError(f"{folder} holds {held}, not {world['world']} with {world}; give another folder or remove it.")
+    return True

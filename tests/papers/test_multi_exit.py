@@ -1,0 +1,209 @@
+"""The declaration of the multi-exit paper: its rows, what they share, and what a wrong choice says."""
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mtlkit import papers
+from mtlkit.errors import InputError
+from mtlkit.ledger import Ledger
+from mtlkit.papers.multi_exit import ExitChoices, exit_order
+from mtlkit.papers.printed import printed
+from mtlkit.report.costs import Costs, reading
+from mtlkit.report.coverage import coverage
+from mtlkit.reproduce import costs, reproduce
+from mtlkit.runs import trainings
+
+TABLES = {number: papers.table("multi_exit", number) for number in "1234"}
+
+
+def folder(root, classes, train=20, val=2, size=32):
+    """A data set of plain coloured pictures, told apart by their colour."""
+    for split, count in (("train", train), ("val", val)):
+        for place, name in enumerate(classes):
+            (root / split / name).mkdir(parents=True)
+            for number in range(count):
+                rng = np.random.default_rng([place, number, split == "val"])
+                colour = 255 * np.array([place % 2, place // 2 % 2, place // 4 % 2])
+                noise = rng.integers(-30, 30, (size, size, 3))
+                pixels = np.clip(colour + noise, 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(root / split / name / f"{number}.png")
+    return root
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Choices over two folders, quick to train on."""
+    first = folder(tmp_path / "birds", ["wren", "jay", "rook", "crow"])
+    second = folder(tmp_path / "habitats", ["moor", "fen"], train=40, size=20)
+    return {"data_root": [first, second], "backbone": "resnet10t", "image_size": (32, 32), "batch_size": 8, "epochs": 4}
+
+
+def test_every_printed_row_is_declared_and_builds(tmp_path):
+    for number, table in TABLES.items():
+        declared = {row.id for row in table.rows(table.meta_column(), 0) if row.printed}
+        assert declared == {row.id for row in printed("multi_exit").tables[number].rows}
+    found = coverage(tmp_path)
+    tables = found["papers"]["multi_exit"]["tables"]
+    assert [(line["rows"], line["runnable"]) for line in tables.values()] == [(12, 12), (7, 7), (8, 8), (8, 8)]
+    assert all(found["systems"][f"S{number}"] for number in range(32, 45))
+
+
+# Worked out by hand from ResNet-50's layers in the doubts of the printed table.
+PARAMETERS = {
+    "stl_imagenet": 25_557_032,
+    "stl_places": 24_255_917,
+    "mtl_layer4": 26_304_917,
+    "mtl_layer3": 25_931_157,
+    "mtl_layer2": 25_744_277,
+    "mtl_layer1": 25_650_837,
+    "mtl_big_head": 41_269_653,
+    "mtl_layer3_filter": 25_937_301,
+}
+
+
+def test_the_printed_networks_cost_what_their_layers_add_up_to(tmp_path):
+    counted = Costs(costs(TABLES["4"], tmp_path))
+    assert {row: counted.counted(row, "cost/parameters") for row in PARAMETERS} == PARAMETERS
+    assert counted.counted("stl_imagenet", "cost/macs") == 4_089_184_256
+    assert counted.counted("stl_imagenet", "cost/macs_norms") == 4_111_412_224
+    exits = {"mtl_layer4": 4.11226, "mtl_layer3": 4.11199, "mtl_layer2": 4.11200, "mtl_layer1": 4.11231}
+    assert {row: round(counted.counted(row, "cost/macs_norms_exits") / 1e9, 5) for row in exits} == exits
+    gated = [counted.counted("mtl_layer3_filter", f"cost/gated/{task}") for task in ("objects", "places")]
+    assert sum(gated) == 301_056
+
+
+def test_every_figure_that_is_not_its_count_is_named(tmp_path):
+    counted = Costs(costs(TABLES["4"], tmp_path))
+    assert len(counted.discrepancies()) == 6
+    assert any("24,255,917" in line and "+1.301 M" in line for line in counted.discrepancies())
+    assert any("41,269,653" in line and "truncated" in line for line in counted.discrepancies())
+    assert any("25,937,301" in line and "-0.006 M" in line for line in counted.discrepancies())
+    for form in (counted.text(), counted._repr_html_()):
+        assert all(f"{count:,}" in form for count in PARAMETERS.values())
+
+
+def test_how_a_print_follows_from_a_count():
+    assert reading("25.557", 25_557_032, "M") == "rounded"
+    assert reading("41.269", 41_269_653, "M") == "truncated"
+    assert reading("41.270", 41_269_653, "M") == "rounded"
+    assert reading("25.557", 24_255_917, "M") == "off by +1.301 M"
+
+
+def test_costs_of_a_table_without_any_are_refused(tmp_path):
+    with pytest.raises(InputError, match="prints no parameters"):
+        costs(TABLES["1"], tmp_path)
+
+
+def test_fewer_classes_leave_earlier():
+    assert exit_order({"objects": 1000, "places": 365}) == {"objects": -1, "places": -2}
+    assert exit_order({"objects": 6, "places": 60}) == {"objects": -2, "places": -1}
+    assert exit_order({"objects": 7, "places": 7}) == {"objects": -1, "places": -2}
+    assert exit_order({"a": 3, "b": 9, "c": 5}) == {"a": -3, "c": -2, "b": -1}
+
+
+def subject(table, column, row):
+    (found,) = [r for r in table.rows(column, 0) if r.id == row]
+    return found.evaluations[0].subject
+
+
+def test_the_same_network_is_trained_once_for_all_tables_that_have_it():
+    one, two, four = (TABLES[number].meta_column() for number in "124")
+    assert subject(TABLES["1"], one, "stl_in_5").identity == subject(TABLES["2"], two, "stl_in_5").identity
+    assert subject(TABLES["1"], one, "mtl_10").identity == subject(TABLES["4"], four, "mtl_layer3").identity
+    assert (
+        subject(TABLES["1"], one, "mtl_filter_10").identity == subject(TABLES["4"], four, "mtl_layer3_filter").identity
+    )
+
+
+def test_the_longer_row_sees_as_many_pictures_as_the_joint_one():
+    column = TABLES["1"].meta_column()
+    rows = {row.id: row for row in TABLES["1"].rows(column, 0)}
+    for share in ("5", "10", "20"):
+        joint = rows[f"mtl_{share}"].evaluations[0].subject
+        for value in rows[f"longer_{share}"].evaluations:
+            assert value.subject.images_seen == joint.images_seen
+            assert value.subject.images_seen > rows[f"stl_in_{share}"].evaluations[0].subject.images_seen
+
+
+def test_a_table_runs_on_two_folders_of_ones_own(own, tmp_path):
+    choices = ExitChoices.of(**own, fractions=[0.5])
+    found = reproduce(TABLES["1"], choices, results=tmp_path / "results")
+    assert found.cell("mtl_filter_50", "objects/accuracy").values
+    assert found.cell("mtl_50", "places/accuracy").values[0] > 50  # two colours
+    assert found.cell("constant_50", "objects/accuracy").values == (25.0,)
+    assert all(not row.printed for row in found.rows)
+    ledger = Ledger(tmp_path / "results" / "smoke")
+    parts = {}
+    for training in trainings(value for row in found.rows for value in row.evaluations).values():
+        record = ledger.find("training", training.identity)
+        names = [task.name for task in training.network.tasks]
+        for name, part in zip(names, record.data["parts"], strict=True):
+            parts.setdefault(name, set()).add(part)
+    assert {name: len(several) for name, several in parts.items()} == {"objects": 1, "places": 1}
+
+
+def test_the_command_on_the_card_gives_the_same_column(own):
+    column = TABLES["1"].column(ExitChoices.of(**own, fractions=[0.05, 0.5], seeds=[1, 2]))
+    words = dict(re.findall(r"--([\w-]+) (.*?)(?= --|$)", column.command))
+    assert column.command.count("--data-root FOLDER") == 2
+    again = ExitChoices.of(
+        dataset=["imagefolder"],
+        data_root=own["data_root"],
+        backbone=words["backbone"],
+        fractions=[float(f) for f in words["fractions"].split(",")],
+        image_size=[int(side) for side in words["image-size"].split()],
+        epochs=float(words["epochs"]),
+        batch_size=int(words["batch-size"]),
+        lr=float(words["lr"]),
+        seeds=[int(seed) for seed in words["seeds"].split(",")],
+    )
+    assert TABLES["1"].column(again).identity == column.identity
+
+
+@pytest.mark.parametrize(
+    ("table", "given", "sentence"),
+    [
+        ("1", {"dataset": ["objects", "plaices"]}, "did you mean 'places'"),
+        ("1", {"dataset": ["objects", "places", "places"]}, r"takes 2 data sets \(objects, places\), not 3"),
+        ("1", {"dataset": ["imagefolder"]}, "take 2 folders in data_root, in this order, not 0"),
+        ("1", {"data_root": ["here"]}, "take 2 folders in data_root, in this order, not 1"),
+        ("1", {"data_root": ["/nowhere", "/nowhere"]}, "no folder /nowhere"),
+        ("1", {"fractions": [1.5]}, "fractions must be numbers above 0, at most 1, not 1.5"),
+        ("1", {"fractions": "half"}, "fractions must be numbers above 0"),
+        ("1", {"output_stride": 8}, "There is no parameter 'output_stride'"),
+        ("1", {"profile": "paper"}, "needs a folder: set data_root"),
+        ("2", {"fractions": [0.05, 0.1]}, "takes one fraction, not 2"),
+        ("3", {"backbone": "resnet18"}, "two backbones of its own"),
+    ],
+)
+def test_a_wrong_choice_is_one_sentence(table, given, sentence):
+    with pytest.raises(InputError, match=sentence) as error:
+        TABLES[table].column(ExitChoices.of(**given))
+    assert "\n" not in str(error.value)
+
+
+def test_too_few_pictures_for_the_fraction_name_the_set_and_the_class(own, tmp_path):
+    choices = ExitChoices.of(**own, fractions=[0.01])
+    with pytest.raises(InputError, match=r"birds .*20 training pictures of the class crow; take at least 0\.025"):
+        reproduce(TABLES["1"], choices, results=tmp_path / "results")
+
+
+def test_sets_of_one_name_are_refused(own, tmp_path):
+    own["data_root"][1].rename(tmp_path / "birds2")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "birds2").rename(tmp_path / "other" / "birds")
+    choices = ExitChoices.of(**own | {"data_root": [own["data_root"][0], tmp_path / "other" / "birds"]})
+    with pytest.raises(InputError, match="Two data sets are called birds"):
+        TABLES["1"].column(choices)
+
+
+def test_measured_costs_are_shown_in_the_units_of_the_print(tmp_path):
+    found = costs(TABLES["4"], tmp_path)
+    by_label = {line[0]: dict(zip(found.records()[0], line, strict=True)) for line in found.records()[1:]}
+    line = by_label["big head"]
+    assert (line["Cost Parameters printed"], line["Cost Parameters measured"]) == ("41.269", "41.270")
+    assert (line["Cost MACs printed"], line["Cost MACs measured"]) == ("4.9226", "4.9228")
+    assert by_label["objects alone"]["ImageNet ACC printed"] == "48.242 ±0.585"
