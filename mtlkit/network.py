@@ -37,7 +37,7 @@ class NetworkSettings(Value):
     sharing: Sharing = Shared()
     head: HeadSettings
     heads: dict[str, HeadSettings] = {}
-    """The heads of tasks that have another than :attr:`head`."""
+    """The heads of tasks that have another than ``head``."""
     image_size: tuple[int, int] | None = None
     """Height and width, only for backbones whose parameters depend on them."""
 

@@ -1,8 +1,11 @@
 """From a table and a reader's choices to the comparison: what notebooks and the command line both call."""
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+
+from pydantic import ValidationError
 
 import mtlkit
 from mtlkit.engine import Engine, Where
@@ -82,11 +85,21 @@ def _opened(column: Column, results: Path | None) -> Ledger:
 
 
 def stored(table: Table, results: Path | None = None) -> list[SideBySide]:
-    """Every column of the table that the results folder knows, smoke first."""
+    """Every column of the table that the results folder knows, smoke first.
+
+    A column that another version of mtlkit wrote and this one cannot read is left out with a warning.
+    """
     found = []
     for profile in PROFILES:
         book = ledger(profile, results)
         for record in book.all("table"):
-            if (record.settings.get("paper"), record.settings.get("table")) == (table.paper, table.id):
-                found.append(SideBySide.of(table, table.columns.model_validate(record.settings), book))
+            if (record.settings.get("paper"), record.settings.get("table")) != (table.paper, table.id):
+                continue
+            try:
+                column = table.columns.model_validate(record.settings)
+            except ValidationError:
+                path = book.path("table", record.identity)
+                warnings.warn(f"{path} is a column of another version of mtlkit; it is left out.", stacklevel=2)
+                continue
+            found.append(SideBySide.of(table, column, book))
     return [comparison for comparison in found if comparison.cells]

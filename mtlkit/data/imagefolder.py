@@ -51,7 +51,7 @@ class ImageFolder:
     of the only task, whatever that is: several such sets can feed several tasks of one network. Names are listed
     here; a picture is opened when its sample is read.
 
-    Subclasses for other formats say in :meth:`_list` what there is.
+    Subclasses for other formats say in ``_list`` what there is.
 
     Args:
         root: the folder that holds ``train/`` and ``val/``.

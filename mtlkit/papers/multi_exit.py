@@ -475,13 +475,14 @@ def placements(column: ExitColumn, seed: int) -> list[Row]:
         row("stl_imagenet", "objects alone", "one network", {"objects": -1}),
         row("stl_places", "places alone", "one network", {"places": -1}),
         *(
-            row(f"mtl_layer{5 + at}", f"exit after stage {at}", f"places leave after stage {at}, counted from the end",
-                {"objects": -1, "places": at})
-            for at in (-1, -2, -3, -4)
+            row(f"mtl_layer{4 - early}", label, f"objects leave after the last stage, places {early} earlier",
+                {"objects": -1, "places": -1 - early})
+            for early, label in enumerate(("both at the end", "places 1 stage earlier", "places 2 stages earlier",
+                                           "places 3 stages earlier"))
         ),
         row("mtl_big_head", "big head", "a last stage of its own for each set", {"objects": -1, "places": -1},
             sharing=Shared(split_after=-1)),
-        row("mtl_layer3_filter", "exit after stage -2, filter", "a feature filter in front of each exit",
+        row("mtl_layer3_filter", "1 stage earlier, filter", "a feature filter in front of each exit",
             {"objects": -1, "places": -2}, gate="input"),
     ]  # fmt: skip
 

@@ -9,11 +9,11 @@ from mtlkit.report.side_by_side import MISSING, SCALES, SideBySide
 PARAMETERS = "cost/parameters"
 
 CONVENTIONS = {
-    "cost/macs": "conv. and linear",
-    "cost/macs_norms": "+ 2 a batch-norm value",
-    "cost/macs_norms_exits": "+ 1 a value pooled by further exits",
+    "cost/macs": "conv. + linear",
+    "cost/macs_norms": "+ norms",
+    "cost/macs_norms_exits": "+ exits' pooling",
 }
-"""What may be counted as a multiply-accumulate; each line adds to the one before."""
+"""What may be counted: multiply-accumulates; two a batch-norm value more; one a value that further exits pool."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,8 +74,7 @@ class Costs:
 
     def text(self) -> str:
         """For a terminal."""
-        size = " ".join(f"{'+' if at else ''}{name}" for at, name in enumerate(("conv/linear", "norms", "exits")))
-        out = [f"Operations for one picture: {size}."]
+        out = [f"Operations for one picture: {', '.join(CONVENTIONS.values())}."]
         for label, parameters, held, how_held, macs, counts, how_macs in self.lines():
             out.append(f"{label}")
             out.append(f"  parameters {parameters:>8} M  {held:>14,}  {how_held}")

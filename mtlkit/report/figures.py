@@ -29,9 +29,11 @@ def dots(comparison: SideBySide) -> Figure:
     frame = pd.DataFrame(lines, columns=["panel", "method", "value", "source"])
     order = [row.label for row in comparison.rows]
     frame["method"] = pd.Categorical(frame["method"], order)
-    height = 0.9 + 0.2 * len(order)
+    across = len(printed.columns) if len(printed.columns) < 5 else 4
+    height = max(2.0, 0.6 + 0.22 * len(order))
+    # Room for the methods' names at the left, and for a few ticks in every panel.
     grid = sns.FacetGrid(
-        frame, col="panel", col_wrap=min(4, len(printed.columns)), sharex=False, height=height, aspect=2.6 / height
+        frame, col="panel", col_wrap=across, sharex=False, height=height, aspect=(2.2 + 1.8 / across) / height
     )
     colours = {"printed": PRINTED, "measured": MEASURED}
     grid.map_dataframe(
@@ -39,6 +41,9 @@ def dots(comparison: SideBySide) -> Figure:
         size=6, jitter=False, dodge=True,
     )  # fmt: skip
     grid.set_titles("{col_name}").set_axis_labels("", "")
+    for place, axis in enumerate(grid.axes.flat):
+        axis.tick_params(labelleft=place % across == 0)
+    grid.tight_layout()
     grid.add_legend(title="")
     figure: Figure = grid.figure
     return figure

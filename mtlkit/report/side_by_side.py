@@ -230,12 +230,11 @@ class SideBySide:
 
     def card(self) -> list[tuple[str, str, str]]:
         """The protocol card: (what, the paper's, ours)."""
-        cost = (
-            f"{self.hours:.1f} hours of training" if self.hours >= 0.1 else f"{self.hours * 60:.0f} minutes of training"
-        )
+        minutes = round(60 * self.hours)
+        cost = f"{self.hours:.1f} hours" if self.hours >= 0.1 else f"{minutes} minute{'' if minutes == 1 else 's'}"
         return [
             *self.table.protocol(self.column),
-            ("Cost", "unstated", cost),
+            ("Cost", "unstated", f"{cost} of training"),
             ("Command", "see the authors' repository", self.column.command),
         ]
 

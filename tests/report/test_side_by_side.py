@@ -86,6 +86,14 @@ def test_stored_columns_are_found_again_without_the_data(filled):
     assert all(name not in json.dumps(found.column.model_dump(mode="json")) for name in (str(folder), "/home", "cache"))
 
 
+def test_a_column_of_another_version_is_left_out_with_a_warning(filled):
+    column, book, folder = filled
+    path = book.path("table", column.identity)
+    path.write_text(path.read_text().replace('"scale_crop"', '"scale_and_crop"'))
+    with pytest.warns(UserWarning, match="another version of mtlkit"):
+        assert stored(TABLE, folder) == []
+
+
 def test_coverage_counts_cells_once(filled):
     _, _, folder = filled
     line = coverage(folder)["papers"]["nddr"]["tables"]["4"]
