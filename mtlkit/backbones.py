@@ -8,7 +8,7 @@ import functools
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import huggingface_hub
 import safetensors
@@ -22,9 +22,12 @@ from torch import Tensor, nn
 
 from mtlkit.errors import InputError, unknown
 
-__all__ = ["StagedBackbone", "last_weight", "output_strides", "staged"]
+__all__ = ["StagedBackbone", "has_layers", "last_weight", "output_strides", "staged"]
 
 USABLE = "resnet50, mobilenetv2_100, convnext_tiny, dla34, regnety_004 or vgg16"
+FullyConnected = Literal["none", "plain", "padded"]
+Cut = Literal["pools", "layers"]
+
 ALEXNET = torchvision.models.AlexNet_Weights.IMAGENET1K_V1
 
 
@@ -76,7 +79,8 @@ def staged(
     *,
     weights: str = "none",
     output_stride: int | None = None,
-    fully_connected: bool = False,
+    fully_connected: FullyConnected = "none",
+    cut: Cut = "pools",
     image_size: tuple[int, int] | None = None,
 ) -> StagedBackbone:
     """The network ``name``, cut into stages.
@@ -94,8 +98,11 @@ def staged(
             stage is left out. Drawing the initial weights consumes the same random numbers in all three cases.
         output_stride: Stride of the last stage where that is not the network's own, see :func:`output_strides`.
         fully_connected: VGG and AlexNet only: fc6 and fc7 (activation and dropout with them) become two further
-            stages, ``(N, 4096, H, W)``. AlexNet pools to 6x6 before fc6, so there H = W = 1; VGG's are
-            convolutions, H = W = 1 for a 7x7 input.
+            stages, as convolutions ``(N, 4096, H, W)``. ``plain``: fc6 has no padding, so that H = W = 1 for the 7x7
+            (VGG) or 6x6 (AlexNet) map of a 224-pixel image, and the outputs are the classifier network's; a smaller
+            map is pooled up to that first. ``padded``: fc6 keeps the map's size, as a fully convolutional network
+            wants it.
+        cut: VGG and AlexNet only: ``layers`` ends a stage after every convolution, its activation and pool with it.
         image_size: Height and width, for networks built for one size (Swin); the others take any and ignore it.
 
     Raises:
@@ -103,25 +110,27 @@ def staged(
             fit or cannot be had.
     """
     _known(name)
-    if fully_connected and not (_is_vgg(name) or name == "alexnet"):
-        raise InputError(f"{name} has no fully connected stages; only vgg and alexnet take fully_connected=True.")
-    if fully_connected and output_stride not in (None, 32):
+    if fully_connected != "none" and not has_layers(name):
+        raise InputError(f"{name} has no fully connected stages; only vgg and alexnet take fully_connected.")
+    if cut != "pools" and not has_layers(name):
+        raise InputError(f"{name} is cut where timm cuts it; only vgg and alexnet take cut={cut!r}.")
+    if (fully_connected != "none" or cut != "pools") and output_stride not in (None, 32):
         raise InputError(
-            f"{name} at output_stride={output_stride} has its fc6 and fc7 in the DeepLab-LargeFOV head; "
-            "leave out fully_connected=True."
+            f"{name} at output_stride={output_stride} is the trunk of DeepLab-LargeFOV, cut after its pools, with fc6 "
+            "and fc7 in the head; leave out fully_connected and cut."
         )
     if output_stride is not None and output_stride not in (possible := output_strides(name)):
         listed = " or ".join(map(str, possible)) or "none but its own stride"
         raise InputError(f"{name} cannot be built at output_stride={output_stride}; possible is {listed}.")
     if output_stride == _own_stride(name):
         output_stride = None  # many networks refuse to be told
-    backbone = _build(name, output_stride, fully_connected, image_size)
+    backbone = _build(name, output_stride, fully_connected, cut, image_size)
     if image_size is None and name != "alexnet" and _facts(name).fixed_input_size:
         raise InputError(f"{name} is built for one input size; give image_size=(height, width).")
     if weights == "timm":
         _reach_weights(name)
         with torch.random.fork_rng(devices=[]):  # the run goes on as if no second network had been drawn
-            backbone = _build(name, output_stride, fully_connected, image_size, pretrained=True)
+            backbone = _build(name, output_stride, fully_connected, cut, image_size, pretrained=True)
     elif weights != "none":
         _load(backbone, Path(weights))
     return backbone
@@ -158,6 +167,11 @@ def last_weight(stage: nn.Module, channels: int) -> Tensor:
         if isinstance(layer, nn.Conv2d | nn.Linear) and out == channels and beside.isdisjoint(path.split(".")):
             return layer.weight
     raise InputError(f"No layer of this stage puts out {channels} channels; it has no last weight to penalise.")
+
+
+def has_layers(name: str) -> bool:
+    """Whether ``name`` is a plain chain of layers (VGG, AlexNet), which takes ``fully_connected`` and ``cut``."""
+    return _is_vgg(name) or name == "alexnet"
 
 
 def _known(name: str) -> None:
@@ -212,14 +226,15 @@ def _reason(error: BaseException) -> str:
 def _build(
     name: str,
     output_stride: int | None = None,
-    fully_connected: bool = False,
+    fully_connected: FullyConnected = "none",
+    cut: Cut = "pools",
     image_size: tuple[int, int] | None = None,
     pretrained: bool = False,
 ) -> StagedBackbone:
     if name == "alexnet":
-        return _alexnet(output_stride, fully_connected, pretrained)
+        return _alexnet(output_stride, fully_connected, cut, pretrained)
     if _is_vgg(name):
-        return _vgg(name, output_stride, fully_connected, pretrained)
+        return _vgg(name, output_stride, fully_connected, cut, pretrained)
     return _from_timm(name, output_stride, image_size, pretrained)
 
 
@@ -255,22 +270,26 @@ def _from_timm(
     return StagedBackbone(name, stages, channels=channels, strides=strides, mean=facts.mean, std=facts.std)
 
 
-def _vgg(name: str, output_stride: int | None, fully_connected: bool, pretrained: bool) -> StagedBackbone:
+def _vgg(
+    name: str, output_stride: int | None, fully_connected: FullyConnected, cut: Cut, pretrained: bool
+) -> StagedBackbone:
     if output_stride not in (None, 8, 32):
         raise InputError(f"{name} cannot be built at output_stride={output_stride}.")
-    dropout = 0.5 if fully_connected else 0.0  # timm's default is 0; the papers of VGG and Fast R-CNN have 0.5
+    full = fully_connected != "none"
+    dropout = 0.5 if full else 0.0  # timm's default is 0; the papers of VGG and Fast R-CNN have 0.5
     settings: dict[str, Any] = {"num_classes": 0, "pretrained": pretrained, "drop_rate": dropout}
-    if not (fully_connected or pretrained):
+    if not (full or pretrained):
         settings["mlp_ratio"] = 1 / 4096  # drawing 120 million weights to drop them takes seconds
     net: Any = _create(name, **settings)
-    stages = _features_after_pools(net.features)
-    channels, strides = [info["num_chs"] for info in net.feature_info[:5]], [2, 4, 8, 16, 32]
+    stages = _features(net.features, cut)
+    channels, strides = _sizes(stages)
     if output_stride == 8:
         _largefov(stages)
         strides = [2, 4, 8, 8, 8]
-    if fully_connected:
+    if full:
         head = net.pre_logits
-        fc6 = [("least", _AtLeast(head.input_kernel_size)), ("pre_logits.fc1", head.fc1), ("act1", head.act1)]
+        before = _before_fc6(head.input_kernel_size, fully_connected)
+        fc6 = [("before", before), ("pre_logits.fc1", head.fc1), ("act1", head.act1)]
         fc7 = [("pre_logits.fc2", head.fc2), ("act2", head.act2)]
         drops = [("drop1", head.drop), ("drop2", nn.Dropout(dropout))]
         stages += _cut([*fc6, drops[0], *fc7, drops[1]], ["drop1", "drop2"])
@@ -289,24 +308,26 @@ def _largefov(stages: list[nn.Sequential]) -> None:
             layer.dilation = layer.padding = (2, 2)
 
 
-def _alexnet(output_stride: int | None, fully_connected: bool, pretrained: bool) -> StagedBackbone:
+def _alexnet(output_stride: int | None, fully_connected: FullyConnected, cut: Cut, pretrained: bool) -> StagedBackbone:
     if output_stride not in (None, 32):
         raise InputError(f"alexnet cannot be built at output_stride={output_stride}.")
     net = torchvision.models.alexnet()
     if pretrained:
         net.load_state_dict(ALEXNET.get_state_dict(progress=False))
-    stages = _features_after_pools(net.features)
-    if fully_connected:
-        layers = [(f"classifier.{i}", layer) for i, layer in enumerate(net.classifier)]
-        fc6 = [("avgpool", net.avgpool), ("flatten6", nn.Flatten()), *layers[:3], ("fc6", nn.Unflatten(1, (-1, 1, 1)))]
-        fc7 = [("flatten7", nn.Flatten()), *layers[3:6], ("fc7", nn.Unflatten(1, (-1, 1, 1)))]
-        stages += _cut([*fc6, *fc7], ["fc6", "fc7"])
+    stages = _features(net.features, cut)
+    channels, strides = _sizes(stages)
+    if fully_connected != "none":
+        drop1, linear1, act1, drop2, linear2, act2, _ = net.classifier
+        layers = [drop1, _convolution(linear1, 6), act1, drop2, _convolution(linear2, 1), act2]
+        named = [(f"classifier.{i}", layer) for i, layer in enumerate(layers)]
+        stages += _cut([("before", _before_fc6(6, fully_connected)), *named], ["classifier.2", "classifier.5"])
+        channels, strides = [*channels, 4096, 4096], [*strides, 32, 32]
     transform = ALEXNET.transforms()
     return StagedBackbone(
         "alexnet",
         stages,
-        channels=[64, 192, 256, 4096, 4096][: len(stages)],
-        strides=[8, 16, 32, 32, 32][: len(stages)],
+        channels=channels,
+        strides=strides,
         mean=tuple(transform.mean),
         std=tuple(transform.std),
     )
@@ -326,9 +347,46 @@ class _AtLeast(nn.Module):
         return nn.functional.adaptive_avg_pool2d(x, (max(height, self.size), max(width, self.size)))
 
 
-def _features_after_pools(features: nn.Sequential) -> list[nn.Sequential]:
+def _before_fc6(kernel: int, fully_connected: FullyConnected) -> nn.Module:
+    if fully_connected == "plain":
+        return _AtLeast(kernel)
+    less, more = (kernel - 1) // 2, kernel // 2
+    return nn.ZeroPad2d((less, more, less, more))
+
+
+def _convolution(linear: nn.Linear, kernel: int) -> nn.Conv2d:
+    """A linear layer over a map of ``kernel`` by ``kernel`` pixels, as the convolution that it is."""
+    with _aside():
+        layer = nn.Conv2d(linear.in_features // kernel**2, linear.out_features, kernel)
+    layer.weight = nn.Parameter(linear.weight.detach().view(layer.weight.shape))
+    layer.bias = linear.bias
+    return layer
+
+
+def _features(features: nn.Sequential, cut: Cut) -> list[nn.Sequential]:
+    """The layers of a VGG or AlexNet, cut after its pools or in front of every convolution."""
     parts = [(f"features.{i}", layer) for i, layer in enumerate(features)]
-    return list(_cut(parts, [part for part, layer in parts if isinstance(layer, nn.MaxPool2d)]))
+    following = [layer for _, layer in parts[1:]] + [None]
+    ends = [
+        part
+        for (part, layer), after in zip(parts, following, strict=True)
+        if (isinstance(layer, nn.MaxPool2d) if cut == "pools" else after is None or isinstance(after, nn.Conv2d))
+    ]
+    return list(_cut(parts, ends))
+
+
+def _sizes(stages: Iterable[nn.Sequential]) -> tuple[list[int], list[int]]:
+    """Channels and nominal strides after each stage."""
+    channels, strides, stride = [], [], 1
+    for stage in stages:
+        last = next(layer for layer in reversed(stage) if isinstance(layer, nn.Conv2d))
+        for layer in stage:
+            if isinstance(layer, nn.Conv2d | nn.MaxPool2d):
+                step = layer.stride
+                stride *= step if isinstance(step, int) else step[0]
+        channels.append(last.out_channels)
+        strides.append(stride)
+    return channels, strides
 
 
 def _cut(parts: Iterable[tuple[str, nn.Module]], ends: list[str]) -> Iterator[nn.Sequential]:
@@ -396,6 +454,9 @@ def _load(backbone: StagedBackbone, path: Path) -> None:
         raise InputError(f"The weights file {path} for {name} cannot be read ({_reason(error)}).") from error
     if _is_vgg(name):
         given = _vgg_as_convolutions(given)
+    elif name == "alexnet":
+        shapes = {"classifier.1.weight": (-1, 256, 6, 6), "classifier.4.weight": (-1, 4096, 1, 1)}
+        given = {key: tensor.reshape(shapes.get(key, tensor.shape)) for key, tensor in given.items()}
 
     with _aside():
         whole = torchvision.models.alexnet() if name == "alexnet" else _create(name)

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from mtlkit.backbones import StagedBackbone, staged
+from mtlkit.backbones import Cut, FullyConnected, StagedBackbone, staged
 from mtlkit.errors import InputError
 from mtlkit.fusion import Unit
 from mtlkit.heads import Exit, FeatureFilter, HeadSettings
@@ -33,6 +33,8 @@ class NetworkSettings(Value):
     backbone: str
     weights: Weights = Weights()
     output_stride: int | None = None
+    fully_connected: FullyConnected = "none"
+    cut: Cut = "pools"
     tasks: tuple[AnyTask, ...]
     sharing: Sharing = Shared()
     head: HeadSettings
@@ -83,6 +85,8 @@ class Network(nn.Module):
             self.settings.backbone,
             weights=start if weights else "none",
             output_stride=self.settings.output_stride,
+            fully_connected=self.settings.fully_connected,
+            cut=self.settings.cut,
             image_size=self.settings.image_size,
         )
 

@@ -270,7 +270,7 @@ def test_vgg_stages_end_after_the_pools(name):
 
 def test_vgg_fully_connected_stages_are_timms():
     torch.manual_seed(0)
-    backbone = staged("vgg11", fully_connected=True).eval()
+    backbone = staged("vgg11", fully_connected="plain").eval()
     torch.manual_seed(0)
     source = timm.create_model("vgg11", num_classes=0).eval()
     assert parameters(backbone) == parameters(source)
@@ -287,7 +287,7 @@ def test_vgg_fully_connected_stages_are_timms():
 
 def test_alexnet_stages():
     torch.manual_seed(0)
-    backbone = staged("alexnet", fully_connected=True).eval()
+    backbone = staged("alexnet", fully_connected="plain").eval()
     torch.manual_seed(0)
     source = torchvision.models.alexnet().eval()
     assert parameters(backbone) == parameters(source) - parameters(source.classifier[-1])
@@ -300,9 +300,41 @@ def test_alexnet_stages():
         pools = after_pools(source.features, images)
         full = source.classifier[:-1](source.avgpool(pools[-1]).flatten(1))
     assert all(map(torch.equal, outputs[:3], pools))
-    assert torch.equal(outputs[4], full[:, :, None, None])
+    torch.testing.assert_close(outputs[4], full[:, :, None, None])
     assert outputs[3].shape == (2, 4096, 1, 1)
     assert [output.shape[-1] for output in outputs[:3]] == [27, 13, 6]
+
+
+@pytest.mark.parametrize(("name", "convolutions"), [("alexnet", 5), ("vgg11", 8), ("vgg16_bn", 13)])
+def test_a_cut_after_every_layer_steps_the_same_network(name, convolutions):
+    torch.manual_seed(0)
+    coarse = staged(name).eval()
+    torch.manual_seed(0)
+    fine = staged(name, cut="layers").eval()
+    assert len(fine.stages) == len(fine.channels) == len(fine.strides) == convolutions
+    images = torch.randn(1, 3, 96, 96)
+    with torch.no_grad():
+        outputs, maps = fine(images), coarse(images)
+    assert torch.equal(outputs[-1], maps[-1])
+    assert (fine.channels[-1], fine.strides[-1]) == (coarse.channels[-1], coarse.strides[-1])
+    assert [output.shape[1] for output in outputs] == list(fine.channels)
+    for after_pool in maps:
+        assert any(torch.equal(output, after_pool) for output in outputs)
+
+
+@pytest.mark.parametrize("name", ["alexnet", "vgg11"])
+def test_padded_full_layers_keep_the_maps_size_and_agree_where_nothing_is_padded(name):
+    torch.manual_seed(0)
+    plain = staged(name, fully_connected="plain").eval()
+    torch.manual_seed(0)
+    padded = staged(name, fully_connected="padded").eval()
+    images = torch.randn(1, 3, 320, 352)
+    with torch.no_grad():
+        inside, whole = plain(images)[-1], padded(images)
+    assert whole[-1].shape[2:] == whole[-2].shape[2:] == whole[-3].shape[2:]
+    less = (whole[-1].shape[2] - inside.shape[2]) // 2
+    within = whole[-1][:, :, less : less + inside.shape[2], less : less + inside.shape[3]]
+    torch.testing.assert_close(within, inside, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["vgg16", "vgg16_bn"])
@@ -382,7 +414,7 @@ def test_last_weight(name, path):
 
 def test_last_weight_of_fully_connected_stages():
     with torch.device("meta"):
-        for backbone in (staged("vgg16", fully_connected=True), staged("alexnet", fully_connected=True)):
+        for backbone in (staged("vgg16", fully_connected="plain"), staged("alexnet", fully_connected="plain")):
             for stage, channels in zip(backbone.stages, backbone.channels, strict=True):
                 assert last_weight(stage, channels).shape[0] == channels
 
@@ -438,7 +470,7 @@ def test_real_vgg_weights_fit_the_surgery_and_leave_no_layer_undrawn():
     surgery, plain = staged("vgg16", weights=path, output_stride=8), staged("vgg16", weights=path)
     assert all(map(torch.equal, surgery.parameters(), plain.parameters()))
     with pytest.raises(InputError, match=r"4 tensor\(s\) missing \(pre_logits.fc1.bias, pre_logits.fc1.weight"):
-        staged("vgg16", weights=path, fully_connected=True)
+        staged("vgg16", weights=path, fully_connected="plain")
     for other in ("vgg13", "vgg16_bn", "vgg19", "alexnet", "resnet18"):
         with pytest.raises(InputError, match=rf"does not fit {other}: .*missing .*unexpected"):
             staged(other, weights=path)
@@ -478,7 +510,7 @@ def test_torchvisions_linear_layers_become_convolutions(tmp_path):
     source = torchvision.models.vgg11().eval()
     save_file({key: tensor.half() for key, tensor in source.state_dict().items()}, path)
     source.half().float()  # the rounding of the file
-    backbone = staged("vgg11", weights=str(path), fully_connected=True).eval()
+    backbone = staged("vgg11", weights=str(path), fully_connected="plain").eval()
     images = torch.rand(1, 3, 224, 224)
     with torch.no_grad():
         expected = source.classifier[:-1](source.features(images).flatten(1))
@@ -599,8 +631,9 @@ def test_unknown_names_suggest_the_nearest():
         ("alexnet", {"output_stride": 8}, "alexnet cannot be built at output_stride=8; possible is 32"),
         ("dla34", {"output_stride": 8}, "dla34 cannot be built at output_stride=8; possible is 32"),
         ("densenet121", {"output_stride": 16}, "densenet121 cannot be built at output_stride=16; possible is 32"),
-        ("vgg16", {"output_stride": 8, "fully_connected": True}, "LargeFOV head"),
-        ("resnet18", {"fully_connected": True}, "only vgg and alexnet"),
+        ("vgg16", {"output_stride": 8, "fully_connected": "plain"}, "trunk of DeepLab-LargeFOV"),
+        ("resnet18", {"fully_connected": "plain"}, "only vgg and alexnet"),
+        ("resnet18", {"cut": "layers"}, "cut where timm cuts it"),
         ("swin_tiny_patch4_window7_224", {}, r"give image_size=\(height, width\)"),
         ("vit_tiny_patch16_224", {}, "vit_tiny_patch16_224 cannot be stepped: timm's FeatureGetterNet"),
         ("hrnet_w18_small", {}, "hrnet_w18_small cannot be stepped: timm's HighResolutionNetFeatures"),
