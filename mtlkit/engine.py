@@ -14,7 +14,7 @@ from mtlkit.data.sampling import Batches, Part, eval_loader, loader
 from mtlkit.errors import InputError
 from mtlkit.ledger import Ledger, Record, hardware
 from mtlkit.network import Network, parameter_count
-from mtlkit.runs import Constant, Cost, Evaluation, Standard, Training, trainings
+from mtlkit.runs import Constant, Cost, Ensemble, Evaluation, Standard, Training, trainings
 from mtlkit.tasks import Task
 from mtlkit.training import train
 from mtlkit.trunks import Fused
@@ -186,14 +186,14 @@ class Engine:
         counted: dict[str, int] = {}
         device = torch.device("cpu")
         match value:
-            case Standard():
-                subject = value.subject
-                fabric = self.where.fabric(subject.recipe.precision)
+            case Standard() | Ensemble():
+                first = value.needs[0]
+                fabric = self.where.fabric(first.recipe.precision)
                 device = fabric.device
                 batches, counted = self._batches(
-                    "val", value.data, subject.network.tasks, subject.recipe.batch_size, device
+                    "val", value.data, first.network.tasks, first.recipe.batch_size, device
                 )
-                metrics = evaluation.standard(self.network(subject), batches, fabric)
+                metrics = evaluation.ensemble([self.network(need) for need in value.needs], batches, fabric)
             case Constant():
                 train_batches, _ = self._batches("train", value.data, value.tasks, 8, device)
                 batches, counted = self._batches("val", value.data, value.tasks, 8, device)

@@ -1,6 +1,6 @@
 """The kinds of evaluation: what can be said of networks, data and specifications."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from lightning.fabric import Fabric
@@ -12,18 +12,26 @@ from mtlkit.network import cost as network_cost
 from mtlkit.tasks import Task
 
 
-@torch.inference_mode()
 def standard(network: Network, batches: Iterable[Batch], fabric: Fabric) -> dict[str, float]:
     """Every task's measures of one network over a split, as ``task/measure``; pixels pooled over the whole split."""
-    network.to(fabric.device).eval()
-    metrics = {name: task.metric() for name, task in network.tasks.items()}
+    return ensemble([network], batches, fabric)
+
+
+@torch.inference_mode()
+def ensemble(networks: Sequence[Network], batches: Iterable[Batch], fabric: Fabric) -> dict[str, float]:
+    """The measures of what several networks of the same tasks say together; see each task's ``combined``."""
+    for network in networks:
+        network.to(fabric.device).eval()
+    tasks = networks[0].tasks
+    metrics = {name: task.metric() for name, task in tasks.items()}
     for batch in batches:
         batch = batch.to(fabric.device)
         with fabric.autocast():
-            outputs = network(batch.images)
+            outputs = [network(batch.images) for network in networks]
         for name, metric in metrics.items():
             if name in batch.targets:
-                metric.update(outputs[name][batch.rows[name]], batch.targets[name])
+                several = [output[name][batch.rows[name]] for output in outputs]
+                metric.update(tasks[name].combined(several) if len(several) > 1 else several[0], batch.targets[name])
     return {f"{name}/{key}": value for name, metric in metrics.items() for key, value in metric.compute().items()}
 
 

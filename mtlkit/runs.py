@@ -65,6 +65,24 @@ class Standard(Value):
         return (self.subject,)
 
 
+class Ensemble(Value):
+    """Several trained networks of the same tasks, scored together on a test split."""
+
+    kind: Literal["ensemble"] = "ensemble"
+    subjects: tuple[Training, ...]
+    data: AnyData
+    revision: int = 1
+
+    def canonical(self) -> dict[str, Any]:
+        """As for every value, with the subjects by their identity."""
+        return super().canonical() | {"subjects": [subject.identity for subject in self.subjects]}
+
+    @property
+    def needs(self) -> tuple[Training, ...]:
+        """What must have been trained before."""
+        return self.subjects
+
+
 class Constant(Value):
     """The best prediction that never looks at the image."""
 
@@ -93,7 +111,7 @@ class Cost(Value):
         return ()
 
 
-Evaluation = Standard | Constant | Cost
+Evaluation = Standard | Ensemble | Constant | Cost
 """Every kind of evaluation."""
 
 

@@ -7,13 +7,15 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from builders import NORMALS, SEGMENTATION, fused, network, recipe, room_data, training
 
 from mtlkit import engine as engine_module
+from mtlkit.data.sampling import eval_loader
 from mtlkit.engine import Engine, Where
 from mtlkit.errors import InputError, WeightsMissing
 from mtlkit.ledger import Ledger, Record
-from mtlkit.runs import Constant, Standard
+from mtlkit.runs import Constant, Ensemble, Standard
 
 QUIET = Where(device="cpu", progress=False)
 
@@ -60,6 +62,26 @@ def test_scoring_another_way_trains_nothing(data, tmp_path, trained):
     engine.run(evaluations[:1])
     engine.run([evaluations[0].model_copy(update={"revision": 2})])
     assert len(trained) == 1
+
+
+def test_an_ensemble_of_one_is_its_network_and_of_two_the_mean_of_their_probabilities(data, tmp_path, trained):
+    how = recipe(steps=2)
+    members = tuple(training(data, network=network((SEGMENTATION,)), recipe=how, seed=seed) for seed in (7, 8))
+    engine = Engine(Ledger(tmp_path), Where(device="cpu", progress=True))
+    one, same, two = engine.run(
+        [Standard(subject=members[0], data=data), *(Ensemble(subjects=members[:n], data=data) for n in (1, 2))]
+    ).values()
+    assert one.metrics == same.metrics
+    assert len(trained) == 2
+    nets = [engine.network(member) for member in members]
+    by_hand = SEGMENTATION.metric()
+    (test,) = data.splits("val", ("segmentation",))
+    for batch in eval_loader([test], data.size, 4):
+        with torch.inference_mode():
+            mean = sum(net(batch.images)["segmentation"].softmax(1) for net in nets) / 2
+        by_hand.update(mean.log(), batch.targets["segmentation"])
+    expected = {f"segmentation/{key}": value for key, value in by_hand.compute().items()}
+    assert two.metrics == pytest.approx(expected)
 
 
 def test_a_fused_training_starts_from_exactly_its_prerequisites(data, tmp_path):

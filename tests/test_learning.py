@@ -13,7 +13,7 @@ from mtlkit.data.transforms import Augmentation, ResizedCrop
 from mtlkit.evaluation import constant, standard
 from mtlkit.heads import Exit
 from mtlkit.network import NetworkSettings, Weights
-from mtlkit.tasks import Classification
+from mtlkit.tasks import Classification, Segmentation
 from mtlkit.training import loss_terms, optimizer, set_rates, train
 from mtlkit.worlds import objects, places
 
@@ -103,9 +103,9 @@ def test_a_short_joint_training_names_places_it_never_saw(tmp_path):
 
 
 def random_target(task, count, size):
-    if task.kind == "classification":
+    if isinstance(task, Classification):
         return torch.randint(0, task.classes, (count,))
-    if task.kind == "segmentation":
+    if isinstance(task, Segmentation):
         return torch.randint(0, task.outputs, (count, size, size)).to(torch.uint8)
     return torch.nn.functional.normalize(torch.randn(count, 3, size, size), dim=1)
 

@@ -7,8 +7,11 @@ from pydantic import Field
 from mtlkit.heads.deeplab import LargeFOV
 from mtlkit.heads.exits import Exit, FeatureFilter
 from mtlkit.heads.fcn import FCN32s
+from mtlkit.heads.score import Score
 
-HeadSettings = Annotated[LargeFOV.Settings | FCN32s.Settings | Exit.Settings, Field(discriminator="kind")]
+HeadSettings = Annotated[
+    LargeFOV.Settings | FCN32s.Settings | Score.Settings | Exit.Settings, Field(discriminator="kind")
+]
 """Any head's settings; ``settings.head(channels of every stage, outputs)`` builds it."""
 
-__all__ = ["Exit", "FCN32s", "FeatureFilter", "HeadSettings", "LargeFOV"]
+__all__ = ["Exit", "FCN32s", "FeatureFilter", "HeadSettings", "LargeFOV", "Score"]

@@ -1,11 +1,15 @@
 """The papers: what they print, and the declarations that answer it. One file a declaration."""
 
 from mtlkit.errors import InputError, unknown
-from mtlkit.papers import multi_exit, nddr
+from mtlkit.papers import cross_stitch, multi_exit, nddr
 from mtlkit.papers.declaration import Table
 from mtlkit.papers.printed import SLUGS, printed
 
-DECLARED: dict[str, tuple[Table, ...]] = {"nddr": nddr.TABLES, "multi_exit": multi_exit.TABLES}
+DECLARED: dict[str, tuple[Table, ...]] = {
+    "cross_stitch": cross_stitch.TABLES,
+    "nddr": nddr.TABLES,
+    "multi_exit": multi_exit.TABLES,
+}
 """Paper -> its declared tables; the other papers have printed tables only."""
 
 

@@ -243,6 +243,7 @@ def scene_protocol(column: SceneColumn) -> list[tuple[str, str, str]]:
     """What differs between the paper's measurement and ours."""
     recipe, data = column.recipe, column.data
     head = column.head
+    assert isinstance(head, LargeFOV.Settings)
     return [
         (
             "Data",
@@ -265,7 +266,7 @@ def scene_protocol(column: SceneColumn) -> list[tuple[str, str, str]]:
             "Network",
             "DeepLab VGG-16, stride 8",
             f"{column.backbone}, stride {column.output_stride}, "
-            f"LargeFOV head of {head.width} channels, dilation {getattr(head, 'dilation', '-')}",
+            f"LargeFOV head of {head.width} channels, dilation {head.dilation}",
         ),
         (
             "Start",

@@ -6,10 +6,11 @@ from pydantic import Field
 
 from mtlkit.tasks.base import DenseTask, Metric, Task
 from mtlkit.tasks.classification import Classification
+from mtlkit.tasks.coded_normals import CodedNormals
 from mtlkit.tasks.normals import Normals
 from mtlkit.tasks.segmentation import Segmentation
 
-AnyTask = Annotated[Segmentation | Normals | Classification, Field(discriminator="kind")]
+AnyTask = Annotated[Segmentation | Normals | CodedNormals | Classification, Field(discriminator="kind")]
 """Any task's settings."""
 
-__all__ = ["AnyTask", "Classification", "DenseTask", "Metric", "Normals", "Segmentation", "Task"]
+__all__ = ["AnyTask", "Classification", "CodedNormals", "DenseTask", "Metric", "Normals", "Segmentation", "Task"]

@@ -1,7 +1,7 @@
 """What a task is: losses, metrics and drawing from outputs and targets alone."""
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, Literal, Protocol
 
 import numpy as np
@@ -40,6 +40,10 @@ class Task(Value):
     @abstractmethod
     def losses(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Its :attr:`terms`, unweighted scalars. Without a valid target a term is zero, not NaN."""
+
+    @abstractmethod
+    def combined(self, outputs: Sequence[Tensor]) -> Tensor:
+        """The outputs of several networks for the same images as one output: what an ensemble of them says."""
 
     @abstractmethod
     def metric(self) -> Metric:

@@ -1,6 +1,6 @@
 """One class a picture."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -30,6 +30,10 @@ class Classification(Task):
         """Cross-entropy averaged over the pictures that carry a label of this task."""
         total = F.cross_entropy(output.float(), target, reduction="sum")
         return {"cross_entropy": total / max(len(target), 1)}
+
+    def combined(self, outputs: Sequence[Tensor]) -> Tensor:
+        """The logarithm of the mean probability of every class."""
+        return torch.stack([output.float().softmax(1) for output in outputs]).mean(0).log()
 
     def metric(self) -> Metric:
         """A fresh :class:`Accuracy`."""

@@ -1,6 +1,6 @@
 """Surface normals, scored in the two spaces the literature mixes up."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -75,6 +75,10 @@ class Normals(DenseTask):
         # Not F.cosine_similarity: on the CPU its backward takes several times as long.
         cosine = (F.normalize(output.float(), dim=1) * F.normalize(truth, dim=1)).sum(1)
         return {"cosine": ((1 - cosine) * valid).sum() / valid.sum().clamp(min=1)}
+
+    def combined(self, outputs: Sequence[Tensor]) -> Tensor:
+        """The mean of the unit vectors."""
+        return torch.stack([F.normalize(output.float(), dim=1) for output in outputs]).mean(0)
 
     def metric(self) -> Metric:
         """A fresh :class:`Angles`."""

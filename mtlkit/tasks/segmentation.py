@@ -1,6 +1,6 @@
 """Semantic segmentation."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -43,6 +43,10 @@ class Segmentation(DenseTask):
         output, target = self.matched(output, target)
         total = F.cross_entropy(output.float(), target.long(), ignore_index=IGNORE, reduction="sum")
         return {"cross_entropy": total / (target != IGNORE).sum().clamp(min=1)}
+
+    def combined(self, outputs: Sequence[Tensor]) -> Tensor:
+        """The logarithm of the mean probability of every class."""
+        return torch.stack([output.float().softmax(1) for output in outputs]).mean(0).log()
 
     def metric(self) -> Metric:
         """A fresh :class:`Confusion`."""

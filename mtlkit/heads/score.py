@@ -1,0 +1,42 @@
+"""The last layer of a fully convolutional network whose trunk holds everything before it."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import Tensor, nn
+
+from mtlkit.values import Value
+
+
+class Score(nn.Module):
+    """One 1x1 convolution on the last stage.
+
+    Long, Shelhamer, Darrell, *Fully Convolutional Networks for Semantic Segmentation*, CVPR 2015: the score layer
+    behind fc7. The fixed bilinear enlargement to the image is done by the task, as for every dense head here.
+
+    Attributes:
+        stages: which stage outputs of a trunk :meth:`forward` is given.
+        classifier: the layer.
+    """
+
+    class Settings(Value):
+        """Nothing to set."""
+
+        kind: Literal["score"] = "score"
+
+        def head(self, channels: Sequence[int], outputs: int) -> "Score":
+            """The head on the last stage of a trunk whose stages have ``channels`` channels."""
+            return Score(channels[-1], outputs)
+
+    stages: tuple[int, ...] = (-1,)
+
+    def __init__(self, channels: int, outputs: int):
+        super().__init__()
+        self.classifier = nn.Conv2d(channels, outputs, 1)
+        nn.init.normal_(self.classifier.weight, std=0.01)
+        nn.init.zeros_(self.classifier.bias)  # type: ignore[arg-type]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Stage features ``(N, C, h, w)`` to outputs ``(N, outputs, h, w)``."""
+        output: Tensor = self.classifier(features)
+        return output

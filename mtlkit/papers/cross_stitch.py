@@ -1,0 +1,336 @@
+"""Cross-stitch networks (Misra et al., CVPR 2016): the declaration of Table 5.
+
+The text that could be read lacks the paper's section on data and base networks. What it leaves open follows the
+fully convolutional AlexNet that it names (https://github.com/shelhamer/fcn.berkeleyvision.org, ``voc-fcn-alexnet``)
+and the first author's code for normals (https://github.com/imisra/semantic-segmentation-pytorch).
+"""
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+from mtlkit.backbones import has_layers, output_strides, staged
+from mtlkit.data import Data, DataSet
+from mtlkit.data.transforms import Augmentation, resized
+from mtlkit.errors import InputError
+from mtlkit.fusion import CrossStitchSettings
+from mtlkit.heads import Score
+from mtlkit.network import NetworkSettings, Weights
+from mtlkit.papers.declaration import Profile, Row, Table, one
+from mtlkit.papers.scenes import SceneChoices, SceneColumn, scenes
+from mtlkit.papers.weights import weights
+from mtlkit.runs import Constant, Ensemble, Standard, Training
+from mtlkit.tasks import AnyTask, CodedNormals, Normals, Segmentation
+from mtlkit.tasks.coded_normals import Direction, codebook
+from mtlkit.training import Recipe
+from mtlkit.trunks import Fused, Shared, Sharing
+
+TASKS = ("segmentation", "normals")
+
+LENGTHS = {"segmentation": 25_000, "normals": 15_000, "fused": 10_000}
+"""Printed steps of the one-task networks and of a cross-stitch network that starts from them (Sect. 5)."""
+
+FRAMES_OF_A_CODEBOOK = 64
+"""Training frames, evenly spaced, whose normals make the codebook."""
+
+ENSEMBLE_SEEDS = 10_000
+"""The ensembles' members have seeds from here on, so that no row shares a network with them."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a profile stands for on the scene table."""
+
+    backbone: str | None  # None: the table's own
+    dataset: str
+    images: tuple[int, int]
+    size: tuple[int, int]
+    weights: Literal["none", "timm"]
+    epochs: float
+    batch_size: int
+    lr: float
+    words: int
+    seeds: tuple[int, ...]
+
+
+BUDGETS: dict[Profile, Budget] = {
+    "smoke": Budget("mobilenetv3_small_050", "rooms", (64, 32), (64, 80), "none", 5, 8, 1e-2, 20, (0,)),
+    "lite": Budget(None, "rooms", (800, 200), (120, 160), "timm", 60, 8, 1e-3, 40, (0, 1, 2)),
+    # 25,000 steps of 20 images are 628.9 passes over the 795 training frames.
+    "paper": Budget(None, "nyuv2", (795, 654), (480, 640), "timm", 628.9, 20, 1e-4, 40, (0, 1, 2)),
+}
+
+SMOKE_EPOCHS_NAMED = 2
+"""Epochs at ``smoke`` for a backbone that the reader names, which may be far larger than the default."""
+
+
+class StitchColumn(SceneColumn):
+    """A column of Table 5.
+
+    Attributes:
+        stages: of the backbone.
+        words: the codebook of the normals.
+    """
+
+    stages: int
+    words: tuple[Direction, ...]
+
+
+def stitch_column(choices: SceneChoices) -> StitchColumn:
+    """Choices and the profile's budget as a column of Table 5."""
+    budget = BUDGETS[choices.profile]
+    backbone = choices.backbone or budget.backbone or "alexnet"
+    strides = output_strides(backbone)
+    stride = choices.output_stride or max(strides)
+    if stride not in strides or (has_layers(backbone) and stride != 32):
+        possible = "32" if has_layers(backbone) else ", ".join(map(str, strides))
+        raise InputError(f"{backbone} can be built at output stride {possible} here, not {stride}.")
+    size = choices.image_size or budget.size
+    root = one(choices.data_root, "data set")
+    dataset = one(choices.dataset, "data set") or ("folder" if root and budget.dataset == "rooms" else budget.dataset)
+    data, train = scenes(dataset, root, size, budget.images, TASKS)
+    batch_size = choices.batch_size or budget.batch_size
+    first_look = choices.profile == "smoke" and choices.backbone is not None
+    epochs = choices.epochs or (SMOKE_EPOCHS_NAMED if first_look else budget.epochs)
+    return StitchColumn(
+        paper="cross_stitch",
+        table="5",
+        profile=choices.profile,
+        data=data,
+        train_images=len(train),
+        backbone=backbone,
+        stages=stages(backbone, size),
+        weights=weights(choices.weights or budget.weights),
+        output_stride=stride,
+        head=Score.Settings(),
+        recipe=stitch_recipe(
+            size, max(1, round(epochs * len(train) / batch_size)), batch_size, choices.lr or budget.lr
+        ),
+        epochs=epochs,
+        seeds=choices.seeds or budget.seeds,
+        classes=train.classes,
+        words=words(train, size, budget.words),
+    )
+
+
+def stages(backbone: str, size: tuple[int, int]) -> int:
+    """How many stages the backbone has here."""
+    layers = has_layers(backbone)
+    built = staged(
+        backbone,
+        fully_connected="padded" if layers else "none",
+        cut="layers" if layers else "pools",
+        image_size=size,
+    )
+    return len(built.stages)
+
+
+def words(train: DataSet, size: tuple[int, int], count: int) -> tuple[Direction, ...]:
+    """The codebook of some evenly spaced training frames."""
+    frames = range(0, len(train), max(1, len(train) // FRAMES_OF_A_CODEBOOK))
+    found = (resized(train[index], size).get("normals") for index in islice(frames, FRAMES_OF_A_CODEBOOK))
+    return codebook((normals for normals in found if normals is not None), count)
+
+
+def stitch_recipe(size: tuple[int, int], steps: int, batch_size: int, lr: float) -> Recipe:
+    """SGD with momentum 0.9, decay 5e-4 and a fixed rate, twice as high for the classifiers' biases."""
+    return Recipe(
+        steps=steps,
+        batch_size=batch_size,
+        lr=lr,
+        classifier_lr=(1.0, 2.0),
+        weight_decay=5e-4,
+        schedule="constant",
+        # A mirrored normal is another word: the first author's code has no flips, nor scales.
+        augmentation=Augmentation(size=size, scale_min=1.0, scale_max=1.0, flip=0.0),
+    )
+
+
+def stitch_tasks(column: StitchColumn) -> tuple[Segmentation, CodedNormals]:
+    """Both tasks by classification, as the paper says (Sect. 6)."""
+    return Segmentation(classes=column.classes), CodedNormals(words=column.words)
+
+
+def trained(
+    column: StitchColumn,
+    tasks: tuple[AnyTask, ...],
+    seed: int,
+    sharing: Sharing | None = None,
+    length: str = "segmentation",
+    starts: dict[str, Training] | None = None,
+) -> Training:
+    """A network of Table 5, as long as the print's ratio to the segmentation network's steps says."""
+    layers = has_layers(column.backbone)
+    network = NetworkSettings(
+        backbone=column.backbone,
+        weights=Weights() if starts else column.weights,
+        output_stride=column.output_stride,
+        fully_connected="padded" if layers else "none",
+        cut="layers" if layers else "pools",
+        tasks=tasks,
+        sharing=sharing or Shared(),
+        head=column.head,
+        image_size=column.data.size,
+    )
+    steps = max(1, round(column.recipe.steps * LENGTHS[length] / LENGTHS["segmentation"]))
+    return Training(
+        network=network,
+        data=column.data,
+        recipe=column.recipe.model_copy(update={"steps": steps}),
+        seed=seed,
+        starts=starts or {},
+    )
+
+
+def unit_places(column: StitchColumn) -> tuple[int, ...] | None:
+    """After pool1, pool2, pool5, fc6 and fc7 of AlexNet (Sect. 5); after every stage of any other backbone."""
+    return (0, 1, 4, 5, 6) if column.backbone == "alexnet" else None
+
+
+def stitch_rows(column: StitchColumn, seed: int) -> list[Row]:
+    """Table 5, every split of the trunk, and the two rows an honest reader would miss."""
+    tasks, data = stitch_tasks(column), column.data
+
+    def scored(training: Training) -> Standard:
+        return Standard(subject=training, data=data)
+
+    alone = {task.name: trained(column, (task,), seed, length=task.name) for task in tasks}
+    longer = [trained(column, (task,), seed, length="fused", starts={task.name: alone[task.name]}) for task in tasks]
+    members = [ENSEMBLE_SEEDS + 2 * seed, ENSEMBLE_SEEDS + 2 * seed + 1]
+    ensembles = tuple(
+        Ensemble(subjects=tuple(trained(column, (task,), m, length=task.name) for m in members), data=data)
+        for task in tasks
+    )
+    # Three of AlexNet's seven stages lie before its conv4.
+    printed_split = round(column.stages * 3 / 7)
+    splits = [
+        Row(
+            "split_conv4" if after == printed_split else f"split_{after}",
+            f"Split after stage {after} of {column.stages}",
+            (scored(trained(column, tasks, seed, Shared(split_after=after))),),
+            "the first stages shared, the others one for each task",
+            printed=after == printed_split,
+        )
+        for after in range(1, column.stages)
+    ]
+    unit = CrossStitchSettings(per="channel", alpha=0.9, beta=0.1, lr_scale=1000)
+    stitched = trained(column, tasks, seed, Fused(unit=unit, after=unit_places(column)), length="fused", starts=alone)
+    blind = Constant(tasks=(tasks[0], Normals()), data=data)
+    return [
+        Row("constant", "Constant", (blind,), "never looks at the image", printed=False),
+        Row("one_task", "One-task", tuple(map(scored, alone.values())), "one network a task"),
+        Row(
+            "one_task_longer",
+            "One-task, trained on",
+            tuple(map(scored, longer)),
+            "as many images seen as the cross-stitch row",
+            printed=False,
+        ),
+        Row("ensemble", "Ensemble", ensembles, "two networks a task, of other seeds, their probabilities averaged"),
+        *splits,
+        Row("mtl_shared", "MTL-shared", (scored(trained(column, tasks, seed)),), "one trunk, two classifiers"),
+        Row("cross_stitch", "Cross-stitch", (scored(stitched),), "a tower a task, a 2x2 matrix for every channel"),
+    ]
+
+
+MEASURES = {
+    "normals_mean": "normals/decoded/mean",
+    "normals_median": "normals/decoded/median",
+    "normals_11": "normals/decoded/11.25",
+    "normals_22": "normals/decoded/22.5",
+    "normals_30": "normals/decoded/30",
+    "seg_pacc": "segmentation/pixel_accuracy",
+    "seg_miou": "segmentation/miou",
+    "seg_fwiou": "segmentation/fwiou",
+}
+
+
+def stitch_protocol(column: StitchColumn) -> list[tuple[str, str, str]]:
+    """What differs between the paper's measurement and ours."""
+    recipe, data = column.recipe, column.data
+    height, width = data.size
+    places = unit_places(column)
+    return [
+        ("Data", "NYU v2", f"{data.name} ({data.fingerprint}), {column.train_images} training images"),
+        (
+            "Classes",
+            "not in the text read",
+            f"{len(column.classes)}, averaged over those that occur in the test truth",
+        ),
+        ("Resolution", "not in the text read", f"{height}x{width} throughout"),
+        (
+            "Network",
+            "AlexNet, fully convolutional (FCN-32s)",
+            f"{column.backbone}, stride {column.output_stride}, one 1x1 layer a task",
+        ),
+        (
+            "Units",
+            "after pool1, pool2, pool5, fc6, fc7, one a channel",
+            f"after {'pool1, pool2, pool5, fc6, fc7' if places else 'every stage'}, one a channel",
+        ),
+        (
+            "Normals",
+            "classification; how is not in the text read",
+            f"classification over {len(column.words)} words, answered by their mean weighted by probability",
+        ),
+        (
+            "MTL-shared",
+            "two networks trained jointly; what they share is not spelled out",
+            "one trunk, a classifier a task",
+        ),
+        ("Ensemble", "two networks a task", "two networks a task, of seeds of their own, probabilities averaged"),
+        (
+            "Budget",
+            "25,000 steps of 20 (normals 15,000; cross-stitch 10,000 more)",
+            f"{recipe.steps} steps of {recipe.batch_size}, the others in the same ratio",
+        ),
+        ("Learning rate", "not in the text read", f"{recipe.lr:g}, fixed; 1000 times that for the units"),
+        ("Checkpoint scored", "unstated", "the last"),
+        ("Runs", "unstated", f"{len(column.seeds)} seed{'s' if len(column.seeds) > 1 else ''}"),
+    ]
+
+
+def printed_stitch_column() -> StitchColumn:
+    """The column of the printed networks, without data: for counting and for building."""
+    budget = BUDGETS["paper"]
+    data = Data(layout="nyuv2", name="nyuv2", fingerprint="", size=budget.size)
+    return StitchColumn(
+        paper="cross_stitch",
+        table="5",
+        profile="paper",
+        data=data,
+        train_images=795,
+        backbone="alexnet",
+        stages=7,
+        output_stride=32,
+        head=Score.Settings(),
+        recipe=stitch_recipe(budget.size, LENGTHS["segmentation"], budget.batch_size, budget.lr),
+        epochs=budget.epochs,
+        seeds=(0,),
+        classes=tuple(map(str, range(40))),
+        words=tuple((0.0, 0.0, 1.0) for _ in range(budget.words)),
+    )
+
+
+TABLES = (
+    Table(
+        paper="cross_stitch",
+        id="5",
+        measures=MEASURES,
+        choices=SceneChoices,
+        columns=StitchColumn,
+        column=stitch_column,
+        rows=stitch_rows,
+        protocol=stitch_protocol,
+        meta_column=printed_stitch_column,
+        systems={
+            "S61": "cross_stitch",
+            "S63": "cross_stitch",
+            "S69": "one_task",
+            "S70": "ensemble",
+            "S71": "split_conv4",
+            "S72": "mtl_shared",
+            "S73": "one_task",
+        },
+    ),
+)

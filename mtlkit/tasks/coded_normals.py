@@ -1,0 +1,103 @@
+"""Surface normals by classification over a codebook of directions."""
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.cluster.vq import kmeans2
+from torch import Tensor
+
+from mtlkit.errors import InputError
+from mtlkit.tasks.base import DenseTask, Metric
+from mtlkit.tasks.normals import Angles, Normals
+
+Direction = tuple[float, float, float]
+
+
+def codebook(normals: Iterable[Tensor], words: int = 40) -> tuple[Direction, ...]:
+    """Unit vectors that stand for the training normals: k-means, every mean brought back to unit length.
+
+    A function of the normals alone.
+
+    Args:
+        normals: maps ``(3, H, W)``, zero where unknown.
+        words: how many; 40 as in the normals code of the cross-stitch paper's first author
+            (https://github.com/imisra/semantic-segmentation-pytorch).
+
+    Raises:
+        InputError: there are fewer normals than words.
+    """
+    every = torch.cat([found.flatten(1).T[(found != 0).any(0).flatten()] for found in normals]).double()
+    if len(every) < words:
+        raise InputError(f"{len(every)} pixels with a normal cannot make a codebook of {words} words; give more.")
+    means, _ = kmeans2(every.numpy(), words, minit="++", rng=0)
+    return tuple((round(x, 4), round(y, 4), round(z, 4)) for x, y, z in F.normalize(torch.tensor(means)).tolist())
+
+
+class CodedNormals(DenseTask):
+    """One word of a codebook a pixel. Output ``(N, words, h, w)`` logits; target ``(N, 3, H, W)``, zero for no value.
+
+    Trained by cross-entropy on the word nearest to the true normal; the answer is the mean of the words, weighted by
+    their probabilities.
+    """
+
+    terms: ClassVar = ("cross_entropy",)
+
+    kind: Literal["coded_normals"] = "coded_normals"
+    name: str = "normals"
+    words: tuple[Direction, ...]
+
+    @property
+    def outputs(self) -> int:
+        """One logit a word."""
+        return len(self.words)
+
+    def losses(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Cross-entropy averaged over pixels that have a normal."""
+        output, target = self.matched(output, target)
+        valid = (target != 0).any(1)
+        word = torch.einsum("nchw,kc->nkhw", target, self._book(target)).argmax(1)
+        loss = F.cross_entropy(output.float(), word, reduction="none")
+        return {"cross_entropy": (loss * valid).sum() / valid.sum().clamp(min=1)}
+
+    def decoded(self, output: Tensor) -> Tensor:
+        """Logits ``(N, words, h, w)`` as directions ``(N, 3, h, w)``."""
+        return torch.einsum("nkhw,kc->nchw", output.float().softmax(1), self._book(output))
+
+    def combined(self, outputs: Sequence[Tensor]) -> Tensor:
+        """The logarithm of the mean probability of every word."""
+        return torch.stack([output.float().softmax(1) for output in outputs]).mean(0).log()
+
+    def metric(self) -> Metric:
+        """A fresh :class:`mtlkit.tasks.normals.Angles` of the decoded directions."""
+        return _Decoded(self)
+
+    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> dict[str, float]:
+        """As for normals: the best constant vector."""
+        return Normals().constant(train, test)
+
+    def draw(self, prediction_or_target: Tensor) -> np.ndarray:
+        """As for normals."""
+        if len(prediction_or_target) == self.outputs:
+            prediction_or_target = self.decoded(prediction_or_target[None])[0]
+        return Normals().draw(prediction_or_target)
+
+    def _book(self, like: Tensor) -> Tensor:
+        return torch.tensor(self.words, device=like.device)
+
+
+class _Decoded:
+    """Angles of a codebook's answers: decoded at the output's size, then enlarged, as any other normals."""
+
+    def __init__(self, task: CodedNormals):
+        self.task, self.angles = task, Angles()
+
+    def update(self, output: Tensor, target: Tensor) -> None:
+        """Takes logits ``(N, words, h, w)`` and normals ``(N, 3, H, W)``."""
+        self.angles.update(self.task.decoded(output), target)
+
+    def compute(self) -> dict[str, float]:
+        """The measures of :class:`Angles`."""
+        return self.angles.compute()

@@ -1,0 +1,78 @@
+"""The declaration of the cross-stitch paper's Table 5."""
+
+import pytest
+import torch
+
+from mtlkit import papers
+from mtlkit.backbones import staged
+from mtlkit.errors import InputError
+from mtlkit.papers.printed import printed
+from mtlkit.papers.scenes import SceneChoices
+from mtlkit.report.coverage import coverage
+from mtlkit.runs import Ensemble, trainings
+
+TABLE = papers.table("cross_stitch", "5")
+COLUMN = TABLE.meta_column()
+ROWS = {row.id: row for row in TABLE.rows(COLUMN, 3)}
+
+
+def test_every_printed_row_is_declared_and_builds(tmp_path):
+    assert {row.id for row in ROWS.values() if row.printed} == {r.id for r in printed("cross_stitch").tables["5"].rows}
+    line = coverage(tmp_path)["papers"]["cross_stitch"]["tables"]["5"]
+    assert (line["rows"], line["runnable"]) == (5, 5)
+
+
+def test_the_stages_are_alexnets_layers():
+    with torch.device("meta"):
+        built = staged("alexnet", fully_connected="padded", cut="layers")
+    assert COLUMN.stages == len(built.stages) == 7
+    assert built.channels == (64, 192, 384, 256, 256, 4096, 4096)
+    after = ROWS["cross_stitch"].evaluations[0].subject.network.sharing.after
+    assert [built.channels[stage] for stage in after] == [64, 192, 256, 4096, 4096]  # pool1, pool2, pool5, fc6, fc7
+
+
+def test_every_split_is_tried_and_the_printed_one_lies_before_conv4():
+    splits = [row for row in ROWS.values() if row.id.startswith("split")]
+    assert [row.evaluations[0].subject.network.sharing.split_after for row in splits] == [1, 2, 3, 4, 5, 6]
+    assert [row.id for row in splits if row.printed] == ["split_conv4"]
+    net = ROWS["split_conv4"].evaluations[0].subject.network
+    with torch.device("meta"):
+        shared = net.network(weights=False).trunk.shared
+    assert [name for name, _ in shared.named_parameters() if name.endswith("weight")] == [
+        "0.features_0.weight",
+        "1.features_3.weight",
+        "2.features_6.weight",
+    ]
+
+
+def test_the_ensembles_share_no_network_with_any_row():
+    members = {training.identity for value in ROWS["ensemble"].evaluations for training in value.subjects}
+    assert len(members) == 4
+    assert all(isinstance(value, Ensemble) for value in ROWS["ensemble"].evaluations)
+    for seed in range(5):
+        others = [row for row in TABLE.rows(COLUMN, seed) if row.id != "ensemble"]
+        assert members.isdisjoint(trainings(value for row in others for value in row.evaluations))
+    next_seed = {row.id: row for row in TABLE.rows(COLUMN, 4)}["ensemble"]
+    assert members.isdisjoint(training.identity for value in next_seed.evaluations for training in value.subjects)
+
+
+def test_steps_keep_the_prints_ratio():
+    steps = {row.id: [value.subject.recipe.steps for value in row.evaluations] for row in ROWS.values()
+             if row.id in ("one_task", "mtl_shared", "cross_stitch", "one_task_longer")}  # fmt: skip
+    assert steps == {
+        "one_task": [25_000, 15_000], "one_task_longer": [10_000, 10_000], "mtl_shared": [25_000],
+        "cross_stitch": [10_000],
+    }  # fmt: skip
+
+
+def test_a_column_carries_its_codebook_and_is_the_same_again():
+    choices = SceneChoices.of(image_size=(32, 40), epochs=1)
+    column = TABLE.column(choices)
+    assert len(column.words) == 20
+    assert column.identity == TABLE.column(choices).identity
+    assert TABLE.columns.model_validate(column.model_dump(mode="json")).identity == column.identity
+
+
+def test_an_impossible_stride_is_one_sentence():
+    with pytest.raises(InputError, match="alexnet can be built at output stride 32 here, not 8"):
+        TABLE.column(SceneChoices.of(backbone="alexnet", output_stride=8, image_size=(32, 40)))
