@@ -156,6 +156,12 @@ class Easel:
 
     # Painting -------------------------------------------------------------------------------------------------
 
+    def cut(self, rows: slice, columns: slice) -> None:
+        """Keep a part of the picture only, before anything is painted; outlines can no longer be drawn by it."""
+        self.x, self.y, self.light = (plane[rows, columns] for plane in (self.x, self.y, self.light))
+        self.fine, self.coarse = self.fine[rows, columns], self.coarse[rows, columns]
+        self.colour = self.colour[:, rows, columns]
+
     def cover(self, outlines: Iterable[Outline], holes: Iterable[Outline] = ()) -> Patch:
         """Where polygons lie, less the ``holes``."""
         return self.covers([*(("body", o) for o in outlines), *(("hole", o) for o in holes)])[0]
@@ -241,21 +247,24 @@ class Easel:
 
     # The camera -----------------------------------------------------------------------------------------------
 
-    def develop(self, grey: bool = False) -> NDArray[np.uint8]:
-        """The picture, uint8 ``(size, size, 3)``: uneven light, white balance, exposure, a soft shoulder, noise."""
+    def develop(self, grey: bool = False, vivid: float = 0.45) -> NDArray[np.uint8]:
+        """The picture, uint8 ``(size, size, 3)``: uneven light, white balance, exposure, a soft shoulder, noise.
+
+        ``vivid`` is the least share of its saturation that a colour keeps.
+        """
         slope, pool = self.within(0, 0.45), self.within(0, 0.5)
         at_x, at_y = self.within(-0.7, 0.7), self.within(-0.7, 0.7)
         light = self.light * (1 + np.float32(slope) * (self.x * self.sun[0] + self.y * self.sun[1]))
         light *= 1 - np.float32(pool / 3) * ((self.x - at_x) ** 2 + (self.y - at_y) ** 2)
         linear = np.square(np.clip(self.colour, 0, 1)) * np.maximum(light, np.float32(0.08))
         mean = (linear[0] + linear[1] + linear[2]) * np.float32(1 / 3)
-        linear = mean + (linear - mean) * np.float32(0 if grey else self.within(0.45, 1.15))
+        linear = mean + (linear - mean) * np.float32(0 if grey else self.within(vivid, 1.15))
         balance = np.ones(3) if grey else self.rng.uniform(0.85, 1.15, 3)
         # A camera that lifts a dark scene most of the way, so that day and night do not part the classes.
         gain = self.within(0.17, 0.3) * (0.3 / max(float(np.median(mean)), 0.02)) ** 0.8 / 0.3 * balance
         linear = np.maximum(linear, 0) * gain.astype(np.float32)[:, None, None]
         shown = np.sqrt(linear / (1 + np.maximum(linear - np.float32(0.4), 0) * np.float32(0.6)))
-        noise = self.rng.standard_normal((1 if grey else 3, self.size, self.size), np.float32)
+        noise = self.rng.standard_normal((1 if grey else 3, *self.light.shape), np.float32)
         shown += noise * np.float32(self.within(0.006, 0.028))
         developed = (np.clip(shown, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
         return np.ascontiguousarray(developed.transpose(1, 2, 0))

@@ -1,0 +1,273 @@
+"""aPascal: objects of PASCAL VOC 2008 with a class, a box and 64 attributes each (Farhadi et al., CVPR 2009).
+
+::
+
+    JPEGImages/NAME.jpg
+    attribute_data/apascal_train.txt, apascal_test.txt   a row an object, see below; val is the test list
+    attribute_data/attribute_names.txt                   one name a line, in the order of the columns
+    attribute_data/class_names.txt                       one name a line; the first 20 are the classes
+
+A row is the image's file name, a class, ``xmin ymin xmax ymax`` in pixels counted from 1, the last ones included, and
+a zero or one for every attribute, with spaces between. Other files are left alone.
+"""
+
+import hashlib
+import math
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torchvision import tv_tensors
+
+from mtlkit.data.imagefolder import read_picture
+from mtlkit.data.samples import Sample, Split, checked, digest
+from mtlkit.errors import InputError, suggestion, unknown
+
+_IMAGES, _CLASSES, _ATTRIBUTES = "JPEGImages", "attribute_data/class_names.txt", "attribute_data/attribute_names.txt"
+_LISTS = {"train": "attribute_data/apascal_train.txt", "val": "attribute_data/apascal_test.txt"}
+_CLASS_COUNT = 20  # class_names.txt goes on with the classes of aYahoo, another data set
+_TASKS = ("detection", "attributes")
+
+
+class Objects(NamedTuple):
+    """What a split holds.
+
+    Attributes:
+        classes: class -> objects.
+        attributes: attribute -> objects that have it.
+    """
+
+    classes: dict[str, int]
+    attributes: dict[str, int]
+
+
+class _Row(NamedTuple):
+    image: str
+    box: tuple[float, float, float, float]
+    label: int
+    attributes: NDArray[np.uint8]
+
+
+class _Fault(Exception):
+    """What is wrong with a row: the kind, and the rest of a sentence that begins with the file and the line."""
+
+    def __init__(self, reason: str, says: str):
+        super().__init__(says)
+        self.reason = reason
+
+
+class APascal:
+    """One split of aPascal (see the module): a sample an image, in the order in which the list first names them.
+
+    A sample is ``image`` (``tv_tensors.Image``, uint8, ``(3, H, W)``), ``boxes`` (``tv_tensors.BoundingBoxes``,
+    float32, ``(R, 4)``, XYXY: the edges of the R objects, from 0 at the picture's upper left corner to its width and
+    height), and by task ``detection`` (class ids, int64, ``(R,)``) and ``attributes`` (uint8, ``(R, A)``, 0 or 1).
+
+    Every row is checked here, against the sizes in its image's header too; a picture is decoded when its sample is
+    read. A picture that is damaged is refused whatever ``faulty`` says.
+
+    Args:
+        root: the folder that holds ``JPEGImages/`` and ``attribute_data/``.
+        split: train, or val for the test list.
+        tasks: the targets to read; boxes are always read.
+        faulty: refuse the list for its first bad row, or skip such rows; an image none of whose rows is left is no
+            sample.
+
+    Attributes:
+        classes: the classes' names; the place of each is its id.
+        attributes: the attributes' names, in the order of the columns.
+        tasks: as given.
+        skipped: reason -> rows that were left out for it.
+
+    Raises:
+        InputError: a file or folder is missing, empty or no text, a name occurs twice, a picture's header cannot be
+            read, or no good row is left. Unless bad rows are skipped: a row has too few or too many fields, an unknown
+            class, a coordinate that is no number, an attribute that is neither 0 nor 1, an empty box, one that
+            reaches out of its image, or an image that is not there. Reading a sample: its picture is cut off.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        split: Split,
+        tasks: Sequence[str] = _TASKS,
+        faulty: Literal["refuse", "skip"] = "refuse",
+    ) -> None:
+        self._root = Path(root)
+        self.tasks = checked(self._root, split, tasks, _TASKS)
+        if faulty not in ("refuse", "skip"):
+            raise unknown("way with faulty rows", faulty, ("refuse", "skip"))
+        self.classes = _names(self._root / _CLASSES)[:_CLASS_COUNT]
+        self.attributes = _names(self._root / _ATTRIBUTES)
+        if not (self._root / _IMAGES).is_dir():
+            raise InputError(f"There is no folder {self._root / _IMAGES}; it should hold the images.")
+        self._list = _LISTS[split]
+        self.skipped: dict[str, int] = {}
+        self._images: list[str] = []
+        self._rows: list[list[_Row]] = []
+        self._read(faulty)
+
+    def _read(self, faulty: str) -> None:
+        path, ids = self._root / self._list, {name: number for number, name in enumerate(self.classes)}
+        # One listing instead of a look-up a row: thousands of look-ups are slow on network drives.
+        there, sizes = set(os.listdir(self._root / _IMAGES)), dict[str, tuple[int, int]]()
+        rows: dict[str, list[_Row]] = {}
+        skipped: Counter[str] = Counter()
+        for number, line in _lines(path, "a row for every object"):
+            try:
+                row = self._row(line, ids)
+                self._place(row, there, sizes)
+            except _Fault as fault:
+                if faulty == "refuse":
+                    raise InputError(f"{path}, line {number}, {fault}") from None
+                skipped[fault.reason] += 1
+            else:
+                rows.setdefault(row.image, []).append(row)
+        if not rows:
+            found = f"only bad rows ({dict(skipped)})" if skipped else "no row"
+            raise InputError(f"{path} holds {found}; it needs a row for every object.")
+        self.skipped = dict(skipped)
+        self._images, self._rows = list(rows), list(rows.values())
+
+    def _row(self, line: str, ids: dict[str, int]) -> _Row:
+        """A row as it stands, its image not looked for.
+
+        Raises:
+            _Fault: it is no row.
+        """
+        fields, count = line.split(), len(self.attributes)
+        if len(fields) != 6 + count:
+            raise _Fault(
+                "number of fields",
+                f"has {len(fields)} fields; a row has {6 + count}: an image, a class, four coordinates and {count} "
+                "zeros or ones.",
+            )
+        image, name, box, flags = fields[0], fields[1], fields[2:6], fields[6:]
+        if name not in ids:
+            raise _Fault(
+                "unknown class",
+                f"has the class {name!r}, which is not among the first {_CLASS_COUNT} of {_CLASSES}; "
+                f"{suggestion(name, ids)}",
+            )
+        left, top, right, bottom = (_number(text) for text in box)
+        if not (left <= right and top <= bottom):
+            raise _Fault(
+                "empty box",
+                f"has the empty box {' '.join(box)}; xmin must not be above xmax, nor ymin above ymax.",
+            )
+        wrong = next((column for column, flag in enumerate(flags) if flag not in ("0", "1")), None)
+        if wrong is not None:
+            raise _Fault(
+                "attribute neither 0 nor 1",
+                f"has {flags[wrong]!r} for the attribute {self.attributes[wrong]!r}; it should be 0 or 1.",
+            )
+        values = np.frombuffer("".join(flags).encode(), np.uint8) - ord("0")
+        return _Row(image, (left - 1, top - 1, right, bottom), ids[name], values)
+
+    def _place(self, row: _Row, there: set[str], sizes: dict[str, tuple[int, int]]) -> None:
+        """Looks for the row's image among the files ``there`` and adds its width and height to ``sizes``.
+
+        Raises:
+            _Fault: the image is missing, or too small for the box.
+            InputError: it is damaged.
+        """
+        if row.image not in there:
+            raise _Fault(
+                "missing image",
+                f"names the image {row.image!r}, but there is no {_IMAGES}/{row.image}; add it or remove the row.",
+            )
+        if row.image not in sizes:
+            sizes[row.image] = _size(self._root / _IMAGES / row.image)
+        (left, top, right, bottom), (width, height) = row.box, sizes[row.image]
+        if left < 0 or top < 0 or right > width or bottom > height:
+            raise _Fault(
+                "box outside its image",
+                f"has the box {left + 1:g} {top + 1:g} {right:g} {bottom:g}, but {_IMAGES}/{row.image} is "
+                f"{width} x {height}; x must lie in 1 to {width} and y in 1 to {height}.",
+            )
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> Sample:
+        image, rows = read_picture(self._root / _IMAGES / self._images[index]), self._rows[index]
+        boxes = tv_tensors.BoundingBoxes(
+            torch.tensor([row.box for row in rows]), format="XYXY", canvas_size=tuple(image.shape[-2:])
+        )
+        sample: Sample = {"image": image, "boxes": boxes}
+        if "detection" in self.tasks:
+            sample["detection"] = torch.tensor([row.label for row in rows])
+        if "attributes" in self.tasks:
+            sample["attributes"] = torch.from_numpy(np.stack([row.attributes for row in rows]))
+        return sample
+
+    def name_of(self, index: int) -> str:
+        """The image's file name without its ending."""
+        return Path(self._images[index]).stem
+
+    def objects(self) -> Objects:
+        """How many objects the whole split has of each class, and how many have each attribute; opens no picture."""
+        rows = [row for each in self._rows for row in each]
+        labels = np.bincount([row.label for row in rows], minlength=len(self.classes))
+        positives = np.stack([row.attributes for row in rows]).sum(axis=0, dtype=np.int64)
+        return Objects(
+            dict(zip(self.classes, labels.tolist(), strict=True)),
+            dict(zip(self.attributes, positives.tolist(), strict=True)),
+        )
+
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits over the split's list, the names of classes and attributes, and its images."""
+        sha = hashlib.sha256()
+        for name in (self._list, _CLASSES, _ATTRIBUTES):
+            # Whole: rows are of one length, so a changed attribute would hide between the blocks of a digest.
+            sha.update(name.encode() + hashlib.sha256((self._root / name).read_bytes()).digest())
+        sha.update(digest(self._root, [f"{_IMAGES}/{image}" for image in self._images]).encode())
+        return sha.hexdigest()[:12]
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise _Fault("coordinate that is no number", f"has the coordinate {text!r}; it should be a number of pixels.")
+    return value
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """Width and height in a picture's header."""
+    try:
+        with Image.open(path) as picture:
+            return picture.size
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what Pillow raises for damage
+        raise InputError(f"{path} cannot be read as a picture ({error}); copy or write it again.") from error
+
+
+def _names(path: Path) -> tuple[str, ...]:
+    """The names in a file, one a line."""
+    names: list[str] = []
+    for number, name in _lines(path, "one name a line"):
+        if name in names:
+            raise InputError(f"{path}, line {number}, repeats the name {name!r}; every line needs another one.")
+        names.append(name)
+    if not names:
+        raise InputError(f"{path} is empty; it needs one name a line.")
+    return tuple(names)
+
+
+def _lines(path: Path, holds: str) -> list[tuple[int, str]]:
+    """The lines that are not blank, with their numbers from 1."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise InputError(f"There is no {path}; it should hold {holds}.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as text ({error}); it should hold {holds}.") from error
+    return [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]

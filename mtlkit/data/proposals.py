@@ -1,0 +1,220 @@
+"""Object proposals: boxes that may hold an object of any class, by selective search and kept on disk.
+
+Uijlings et al., *Selective Search for Object Recognition*, IJCV 2013, in OpenCV's implementation.
+"""
+
+import hashlib
+import uuid
+from collections.abc import Iterable, Iterator, Sized
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+from tqdm import tqdm
+
+from mtlkit.data.samples import DataSet, Sample
+from mtlkit.errors import InputError
+from mtlkit.values import Value
+
+Picture = NDArray[np.uint8] | Tensor | Sample
+"""RGB, uint8: an array ``(H, W, 3)``, a tensor ``(3, H, W)`` or a sample that holds such a tensor as ``image``."""
+
+
+class SelectiveSearch(Value):
+    """How the boxes are found.
+
+    Attributes:
+        mode: the strategies that are combined; ``quality`` takes about four times as long as ``fast`` and finds
+            about three times as many boxes.
+        most: boxes kept a picture. Fast R-CNN trains on about 2000 (Girshick, ICCV 2015).
+        least_side: boxes with a side shorter than this many pixels of the picture are dropped.
+        longest: pixels to which a picture's longer side is reduced before the search; smaller pictures stay as they
+            are. R-CNN searches at a width of 500 (Girshick et al., CVPR 2014).
+    """
+
+    mode: Literal["fast", "quality"] = "fast"
+    most: int = Field(default=2000, ge=1)
+    least_side: int = Field(default=16, ge=1)
+    longest: int = Field(default=500, ge=1)
+
+    def boxes(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Boxes ``(P, 4)`` of a picture, uint8 ``(H, W, 3)``, RGB: left, top, right, bottom, from 0 to W and H.
+
+        Pixels are unit squares, so a box around the first pixel is ``(0, 0, 1, 1)``. No box comes twice. Their order
+        is like the paper's, random with large ones earlier, and always the same. A picture with a side below
+        ``least_side`` has none.
+
+        Raises:
+            InputError: OpenCV or its contributed modules are missing, or ``image`` is no such picture.
+        """
+        cv2 = _opencv()
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            raise InputError(
+                f"Selective search takes pictures (height, width, 3) of uint8, not {image.shape} of {image.dtype}."
+            )
+        height, width = image.shape[:2]
+        reduction = min(self.longest / max(height, width), 1.0)
+        size = (max(round(width * reduction), 1), max(round(height * reduction), 1))
+        if size != (width, height):
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
+        search.setBaseImage(np.ascontiguousarray(image[..., ::-1]))  # OpenCV's channels are BGR
+        if self.mode == "fast":
+            search.switchToSelectiveSearchFast()
+        else:
+            search.switchToSelectiveSearchQuality()
+        left, top, across, down = np.asarray(search.process(), np.float64).reshape(-1, 4).T
+        edge = np.array([width, height, width, height], np.float64)
+        boxes = np.stack((left, top, left + across, top + down), axis=1) * edge / (size + size)
+        boxes = np.minimum(boxes, edge)
+        sides = boxes[:, 2:] - boxes[:, :2]
+        kept = sides.min(axis=1) >= self.least_side
+        chosen: NDArray[np.float32] = _ordered(boxes[kept], sides[kept].prod(axis=1))[: self.most].astype(np.float32)
+        return chosen
+
+
+def _ordered(boxes: NDArray[np.float64], areas: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Boxes by a random number times their place among all by area, the largest first; always the same way.
+
+    OpenCV finds the same boxes each time, but orders them by C's ``rand()``, which ``cv2.setRNGSeed`` does not seed:
+    which boxes ``most`` leaves out would change with every call. (It also has the small ones earlier, unlike the
+    paper, whose place is that in the hierarchy of regions, the whole picture first.)
+    """
+    boxes = boxes[np.lexsort((*boxes.T, -areas))]
+    places = np.random.default_rng(0).random(len(boxes)) * np.arange(1, len(boxes) + 1)
+    return boxes[np.argsort(places, kind="stable")]
+
+
+class Proposals:
+    """The boxes of pictures, searched once: one file a picture, found by its pixels and the settings' identity.
+
+    A picture is known by its pixels, so boxes are asked for before it is cropped, mirrored or resized.
+
+    Args:
+        settings: how boxes are found.
+        folder: where the files lie; made when the first is written. Other settings may share it.
+    """
+
+    def __init__(self, settings: SelectiveSearch, folder: Path) -> None:
+        self.settings = settings
+        self.folder = Path(folder) / settings.identity
+
+    def boxes(self, image: Picture) -> NDArray[np.float32]:
+        """As :meth:`SelectiveSearch.boxes`, from the file where there is one, else searched and written.
+
+        Raises:
+            InputError: OpenCV or its contributed modules are missing, or ``image`` is no picture.
+        """
+        pixels = _pixels(image)
+        path = self._path(pixels)
+        try:
+            boxes: NDArray[np.float32] = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError):  # not there, or spoilt by something else
+            boxes = self.settings.boxes(pixels)
+            _write(path, boxes)
+        return boxes
+
+    def prepare(self, images: Iterable[Picture] | DataSet, processes: int = 1, progress: bool = False) -> int:
+        """Searches the pictures that have no file yet; returns their number.
+
+        The processes are spawned, so a script that asks for more than one keeps its own work under
+        ``if __name__ == "__main__":``.
+
+        Args:
+            images: pictures, or a data set; read one by one in this process.
+            processes: how many search side by side; 1: this process alone.
+            progress: whether a bar counts the pictures.
+
+        Raises:
+            InputError: OpenCV or its contributed modules are missing, or an image is no picture.
+        """
+        total = len(images) if isinstance(images, Sized) else None
+        every = tqdm(map(_pixels, _each(images)), "proposals", total, unit="picture", disable=not progress)
+        missing = (pixels for pixels in every if not self._path(pixels).is_file())
+        searched = 0
+        if processes <= 1:
+            for pixels in missing:
+                self.boxes(pixels)
+                searched += 1
+            return searched
+        with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+            running: set[Future[None]] = set()
+            for pixels in missing:
+                running.add(pool.submit(_search, self, pixels))
+                searched += 1
+                if len(running) >= 2 * processes:  # no more pictures in memory than keep the processes busy
+                    running = _settled(running, FIRST_COMPLETED)
+            _settled(running)
+        return searched
+
+    def _path(self, pixels: NDArray[np.uint8]) -> Path:
+        sha = hashlib.sha256(f"{pixels.shape}\0".encode())
+        sha.update(pixels.tobytes())
+        return self.folder / f"{sha.hexdigest()[:32]}.npy"
+
+
+def _search(proposals: Proposals, pixels: NDArray[np.uint8]) -> None:
+    """Runs in a process of its own."""
+    _opencv().setNumThreads(1)  # there are as many processes as the user wants to be busy
+    proposals.boxes(pixels)
+
+
+def _settled(running: set[Future[None]], when: str = "ALL_COMPLETED") -> set[Future[None]]:
+    """Those still running; an error of the others is raised here."""
+    done, running = wait(running, return_when=when)
+    for future in done:
+        future.result()
+    return running
+
+
+def _each(images: Iterable[Picture] | DataSet) -> Iterator[Picture]:
+    if isinstance(images, Iterable):
+        yield from images
+    else:
+        for index in range(len(images)):
+            yield images[index]
+
+
+def _pixels(image: Picture) -> NDArray[np.uint8]:
+    """Any picture as an array ``(H, W, 3)``."""
+    if isinstance(image, dict):
+        image = image["image"]
+    if isinstance(image, Tensor):
+        pixels: NDArray[np.uint8] = image.as_subclass(Tensor).movedim(0, -1).cpu().numpy()
+        return pixels
+    return image
+
+
+def _write(path: Path, boxes: NDArray[np.float32]) -> None:
+    """Whole or not at all: other processes may read and write the same file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{uuid.uuid4().hex}.part")
+    try:
+        with part.open("wb") as file:
+            np.save(file, boxes)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _opencv() -> Any:
+    """OpenCV, imported when it is needed: nothing else here stands on it.
+
+    Raises:
+        InputError: it is missing, or holds no selective search.
+    """
+    try:
+        import cv2
+
+        _ = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            f"Selective search needs OpenCV with its contributed modules ({error}); uninstall every other opencv "
+            "package, then run pip install opencv-contrib-python-headless."
+        ) from error
+    return cv2
