@@ -5,7 +5,7 @@ neither optimiser nor augmentation; its rate, batch, length and schedule are tho
 other settings fill the blanks (https://github.com/pytorch/examples/blob/main/imagenet/main.py).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -550,7 +550,7 @@ def _accuracies(first: str, second: str) -> tuple[Extra, ...]:
 def _table(
     identifier: str,
     measures: dict[str, str],
-    rows: object,
+    rows: Callable[[ExitColumn, int], list[Row]],
     sources: tuple[Source, ...],
     fractions: tuple[float, ...],
     names: tuple[str, ...],
@@ -564,7 +564,7 @@ def _table(
         choices=ExitChoices,
         columns=ExitColumn,
         column=lambda choices: exit_column(identifier, sources, fractions, names, choices),
-        rows=rows,  # type: ignore[arg-type]
+        rows=rows,
         protocol=exit_protocol,
         meta_column=lambda: printed_exit_column(identifier, sources, fractions, names),
         extras=extras,
