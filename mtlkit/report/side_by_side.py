@@ -172,7 +172,9 @@ class SideBySide:
 
     def text(self) -> str:
         """Two blocks of aligned columns that fit a terminal: what the paper prints too, then what it does not."""
-        pairs = [["", *(f"{label} p" if side == 0 else "m" for _, label, _, _ in self.header for side in (0, 1))]]
+        labels = [label for _, label, _, _ in self.header]
+        names = [label if labels.count(label) == 1 else f"{group} {label}" for group, label, _, _ in self.header]
+        pairs = [["", *(f"{name} p" if side == 0 else "m" for name in names for side in (0, 1))]]
         for row in self.rows:
             line = [row.label]
             for column in self.print_of[1].columns:
