@@ -148,6 +148,11 @@ class Column(Value):
     epochs: float
     seeds: tuple[int, ...]
 
+    @property
+    def networks(self) -> str:
+        """The backbone's name, or the names where a table compares several."""
+        return self.backbone
+
     def options(self) -> dict[str, object]:
         """The command line's options that give this column, every decision spelled out."""
         recipe, (height, width) = self.recipe, self.data.size

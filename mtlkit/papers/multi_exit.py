@@ -111,6 +111,11 @@ class ExitColumn(Column):
     fractions: tuple[float, ...]
     second_backbone: str = ""
 
+    @property
+    def networks(self) -> str:
+        """The backbone's name; both of Table 3's."""
+        return " and ".join(filter(None, (self.backbone, self.second_backbone)))
+
     def options(self) -> dict[str, object]:
         """The command line's options that give this column."""
         found = super().options() | {"fractions": ",".join(f"{fraction:g}" for fraction in self.fractions)}
@@ -497,7 +502,6 @@ def exit_protocol(column: ExitColumn) -> list[tuple[str, str, str]]:
     )
     theirs = {"objects": "ImageNet", "places": "Places365", "pets": "Oxford Pets", "caltech": "Caltech-101"}
     start = {"none": "random", "timm": "ImageNet (timm)", "file": f"ImageNet (file {column.weights.sha256[:12]})"}
-    networks = " and ".join(filter(None, (column.backbone, column.second_backbone)))
     printed_networks = "SE-ResNet50 and VGG-16" if column.second_backbone else "ResNet-50"
     seeds = len(column.seeds)
     return [
@@ -509,7 +513,7 @@ def exit_protocol(column: ExitColumn) -> list[tuple[str, str, str]]:
             "methods and seeds",
         ),
         ("Resolution", "224", f"{size[0]}x{size[1]}, smaller pictures enlarged bilinearly"),
-        ("Network", printed_networks, f"{networks}, an exit is average pooling and one linear layer"),
+        ("Network", printed_networks, f"{column.networks}, an exit is average pooling and one linear layer"),
         ("Start", "unstated, from scratch by its numbers", start[column.weights.source]),
         (
             "Batch",

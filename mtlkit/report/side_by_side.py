@@ -106,10 +106,10 @@ class SideBySide:
         seeds = len(self.column.seeds)
         runs = f"{seeds} seeds, mean ± standard deviation" if seeds > 1 else "one seed, so no spread"
         text = (
-            f"Printed: Table {number}, {printed.backbone} on {printed.dataset}. "
-            f"Measured: {self.column.backbone} on {self.column.data.name}, profile {self.column.profile}, {runs}."
+            f"Printed: Table {number}, {f'{printed.backbone} on ' if printed.backbone else ''}{printed.dataset}. "
+            f"Measured: {self.column.networks} on {self.column.data.name}, profile {self.column.profile}, {runs}."
         )
-        if printed.backbone != self.column.backbone.removesuffix("_bn"):
+        if printed.backbone and printed.backbone != self.column.backbone.removesuffix("_bn"):
             text += f" The paper prints nothing for {self.column.backbone}."
         return text
 

@@ -13,6 +13,7 @@ from mtlkit.papers.multi_exit import ExitChoices, exit_order
 from mtlkit.papers.printed import printed
 from mtlkit.report.costs import Costs, reading
 from mtlkit.report.coverage import coverage
+from mtlkit.report.side_by_side import SideBySide
 from mtlkit.reproduce import costs, reproduce
 from mtlkit.runs import trainings
 
@@ -198,6 +199,13 @@ def test_sets_of_one_name_are_refused(own, tmp_path):
     choices = ExitChoices.of(**own | {"data_root": [own["data_root"][0], tmp_path / "other" / "birds"]})
     with pytest.raises(InputError, match="Two data sets are called birds"):
         TABLES["1"].column(choices)
+
+
+def test_a_table_of_two_backbones_names_both(tmp_path):
+    column = TABLES["3"].meta_column()
+    caption = SideBySide.of(TABLES["3"], column, Ledger(tmp_path)).caption
+    assert caption.startswith("Printed: Table 3, imagenet_places365. Measured: seresnet50 and vgg16 on")
+    assert "--backbone" not in column.command
 
 
 def test_measured_costs_are_shown_in_the_units_of_the_print(tmp_path):
