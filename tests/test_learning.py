@@ -21,6 +21,7 @@ SIZE = (48, 64)
 CPU = Fabric(accelerator="cpu", devices=1)
 
 
+@pytest.mark.slow
 def test_a_short_training_beats_the_constant_predictors_on_rooms_it_never_saw(tmp_path):
     data = room_data(tmp_path / "rooms", train=96, val=24, size=SIZE)
     tasks = ("segmentation", "normals")
@@ -94,6 +95,7 @@ def test_both_exits_overfit_eight_pictures_of_each_set(tmp_path):
     assert found["objects/accuracy"] == found["places/accuracy"] == 100
 
 
+@pytest.mark.slow
 def test_a_short_joint_training_names_places_it_never_saw(tmp_path):
     data, tasks = image_sets(tmp_path, train=24, val=8)
     net = two_exits(data, tasks, ResizedCrop(size=(32, 32), area_min=0.5), 90, tmp_path)

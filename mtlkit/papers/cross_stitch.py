@@ -16,7 +16,7 @@ from mtlkit.errors import InputError
 from mtlkit.fusion import CrossStitchSettings
 from mtlkit.heads import Score
 from mtlkit.network import NetworkSettings, Weights
-from mtlkit.papers.declaration import Profile, Row, Table, one
+from mtlkit.papers.declaration import Profile, Row, Table
 from mtlkit.papers.scenes import SceneChoices, SceneColumn, scenes
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Constant, Ensemble, Standard, Training
@@ -24,8 +24,6 @@ from mtlkit.tasks import AnyTask, CodedNormals, Normals, Segmentation
 from mtlkit.tasks.coded_normals import Direction, codebook
 from mtlkit.training import Recipe
 from mtlkit.trunks import Fused, Shared, Sharing
-
-TASKS = ("segmentation", "normals")
 
 LENGTHS = {"segmentation": 25_000, "normals": 15_000, "fused": 10_000}
 """Printed steps of the one-task networks and of a cross-stitch network that starts from them (Sect. 5)."""
@@ -90,9 +88,7 @@ def stitch_column(choices: SceneChoices) -> StitchColumn:
         possible = "32" if has_layers(backbone) else ", ".join(map(str, strides))
         raise InputError(f"{backbone} can be built at output stride {possible} here, not {stride}.")
     size = choices.image_size or budget.size
-    root = one(choices.data_root, "data set")
-    dataset = one(choices.dataset, "data set") or ("folder" if root and budget.dataset == "rooms" else budget.dataset)
-    data, train = scenes(dataset, root, size, budget.images, TASKS)
+    data, train = scenes(choices, budget.dataset, size, budget.images)
     batch_size = choices.batch_size or budget.batch_size
     first_look = choices.profile == "smoke" and choices.backbone is not None
     epochs = choices.epochs or (SMOKE_EPOCHS_NAMED if first_look else budget.epochs)

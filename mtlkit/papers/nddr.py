@@ -14,15 +14,13 @@ from mtlkit.errors import InputError
 from mtlkit.fusion import CrossStitchSettings, NDDRSettings, SluiceSettings
 from mtlkit.heads import LargeFOV
 from mtlkit.network import NetworkSettings, Weights
-from mtlkit.papers.declaration import Extra, Profile, Row, Table, one
+from mtlkit.papers.declaration import Extra, Profile, Row, Table
 from mtlkit.papers.scenes import SceneChoices, SceneColumn, scenes
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Constant, Standard, Training
 from mtlkit.tasks import AnyTask, Normals, Segmentation
 from mtlkit.training import Recipe
 from mtlkit.trunks import Fused, Shared, Sharing
-
-TASKS = ("segmentation", "normals")
 
 DECAY_SINGLE, DECAY_JOINT = 5e-4, 2.5e-4
 """Weight decay of networks with one task and with two (``train_single_task.py``, ``train_multiple_tasks.py``)."""
@@ -93,9 +91,7 @@ def scene_column(table: str, own_backbone: str, choices: SceneChoices) -> SceneC
     if stride != 8 and 8 in strides and own_backbone.startswith("vgg") and backbone.startswith("vgg"):
         stride = choices.output_stride or 8  # the printed network is DeepLab-LargeFOV, at stride 8
     size = choices.image_size or budget.size
-    root = one(choices.data_root, "data set")
-    dataset = one(choices.dataset, "data set") or ("folder" if root and budget.dataset == "rooms" else budget.dataset)
-    data, train = scenes(dataset, root, size, budget.images, TASKS)
+    data, train = scenes(choices, budget.dataset, size, budget.images)
     batch_size = choices.batch_size or budget.batch_size
     named = choices.profile == "smoke" and choices.backbone is not None
     epochs = choices.epochs or (SMOKE_EPOCHS_NAMED if named else budget.epochs)

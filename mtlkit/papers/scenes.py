@@ -1,13 +1,12 @@
 """What the scene tables (segmentation and surface normals) have in common: choices, columns, data sets by name."""
 
-from pathlib import Path
-
 from mtlkit.data import SCENE_LAYOUTS, Data, DataSet
 from mtlkit.errors import InputError, unknown
 from mtlkit.heads import HeadSettings
-from mtlkit.papers.declaration import Choices, Column, Count
+from mtlkit.papers.declaration import Choices, Column, Count, one
 from mtlkit.worlds import cache_folder, rooms
 
+TASKS = ("segmentation", "normals")
 NAMES = ("rooms", *SCENE_LAYOUTS)
 
 
@@ -43,21 +42,20 @@ class SceneColumn(Column):
         return super().options() | {"output-stride": self.output_stride}
 
 
-def scenes(
-    name: str, root: Path | None, size: tuple[int, int], images: tuple[int, int], tasks: tuple[str, ...]
-) -> tuple[Data, DataSet]:
-    """A data set for scene tables and its training split.
+def scenes(choices: SceneChoices, default: str, size: tuple[int, int], images: tuple[int, int]) -> tuple[Data, DataSet]:
+    """The reader's data set for a scene table, and its training split.
 
     Args:
-        name: ``rooms``, or the layout of the folder ``root``.
-        root: the reader's folder; only for layouts.
+        choices: the reader's.
+        default: the profile's data set, ``rooms`` or a layout; a reader's folder alone means the plain layout.
         size: height and width the network sees; the size at which rooms are drawn.
         images: training and test images, for rooms.
-        tasks: the targets wanted.
 
     Raises:
         InputError: for an unknown name, a missing folder, or a folder that is not what the layout asks for.
     """
+    root = one(choices.data_root, "data set")
+    name = one(choices.dataset, "data set") or ("folder" if root and default == "rooms" else default)
     if name not in NAMES:
         raise unknown("data set", name, NAMES)
     if name == "rooms":
@@ -72,11 +70,11 @@ def scenes(
         data = Data(
             layout="npy", name="rooms", fingerprint=f"rooms-r{rooms.REVISION}-s0-{train}-{val}", size=size, root=folder
         )
-        return data, data.split("train", tasks)
+        return data, data.split("train", TASKS)
     if root is None:
         raise InputError(f"The layout {name} needs a folder: set data_root.")
     root = root.expanduser()
-    splits = [SCENE_LAYOUTS[name](root, split, tasks) for split in ("train", "val")]
+    splits = [SCENE_LAYOUTS[name](root, split, TASKS) for split in ("train", "val")]
     data = Data(
         layout=name,  # type: ignore[arg-type]  # checked above
         name=root.resolve().name,

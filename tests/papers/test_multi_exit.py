@@ -130,7 +130,7 @@ def test_the_longer_row_sees_as_many_pictures_as_the_joint_one():
 
 
 def test_a_table_runs_on_two_folders_of_ones_own(own, tmp_path):
-    choices = ExitChoices.of(**own, fractions=[0.5])
+    choices = ExitChoices.of(**own | {"epochs": 3}, fractions=[0.5])
     found = reproduce(TABLES["1"], choices, results=tmp_path / "results")
     assert found.cell("mtl_filter_50", "objects/accuracy").values
     assert found.cell("mtl_50", "places/accuracy").values[0] > 50  # two colours
