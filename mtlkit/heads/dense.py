@@ -13,6 +13,14 @@ def convolution(channels: int, width: int, kernel: int, *, dilation: int = 1, ba
     return nn.Sequential(conv, *norm, nn.ReLU())
 
 
+def score(channels: int, outputs: int) -> nn.Conv2d:
+    """The last layer of a dense head: a 1x1 convolution that starts near zero."""
+    layer = nn.Conv2d(channels, outputs, 1)
+    nn.init.normal_(layer.weight, std=0.01)
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    return layer
+
+
 class DenseHead(nn.Module):
     """Two hidden layers with dropout and a 1x1 classifier over the stages it takes.
 
@@ -27,9 +35,7 @@ class DenseHead(nn.Module):
         super().__init__()
         self.fc6, self.fc7 = fc6, fc7
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Conv2d(width, outputs, 1)
-        nn.init.normal_(self.classifier.weight, std=0.01)
-        nn.init.zeros_(self.classifier.bias)  # type: ignore[arg-type]
+        self.classifier = score(width, outputs)
 
     def forward(self, features: Tensor) -> Tensor:
         """Stage features ``(N, C, h, w)`` to outputs ``(N, outputs, h, w)``: size is the features'."""

@@ -5,6 +5,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from mtlkit.heads.dense import score
 from mtlkit.values import Value
 
 
@@ -32,9 +33,7 @@ class Score(nn.Module):
 
     def __init__(self, channels: int, outputs: int):
         super().__init__()
-        self.classifier = nn.Conv2d(channels, outputs, 1)
-        nn.init.normal_(self.classifier.weight, std=0.01)
-        nn.init.zeros_(self.classifier.bias)  # type: ignore[arg-type]
+        self.classifier = score(channels, outputs)
 
     def forward(self, features: Tensor) -> Tensor:
         """Stage features ``(N, C, h, w)`` to outputs ``(N, outputs, h, w)``."""

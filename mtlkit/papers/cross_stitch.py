@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
+import torch
+
 from mtlkit.backbones import has_layers, output_strides, staged
 from mtlkit.data import Data, DataSet
 from mtlkit.data.transforms import Augmentation, resized
@@ -114,14 +116,15 @@ def stitch_column(choices: SceneChoices) -> StitchColumn:
 
 
 def stages(backbone: str, size: tuple[int, int]) -> int:
-    """How many stages the backbone has here."""
+    """How many stages the backbone has here; counted without drawing AlexNet's sixty million weights."""
     layers = has_layers(backbone)
-    built = staged(
-        backbone,
-        fully_connected="padded" if layers else "none",
-        cut="layers" if layers else "pools",
-        image_size=size,
-    )
+    with torch.device("meta"):
+        built = staged(
+            backbone,
+            fully_connected="padded" if layers else "none",
+            cut="layers" if layers else "pools",
+            image_size=size,
+        )
     return len(built.stages)
 
 
