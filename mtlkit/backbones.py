@@ -8,7 +8,7 @@ import functools
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, cast
 
 import huggingface_hub
 import safetensors
@@ -22,13 +22,27 @@ from torch import Tensor, nn
 
 from mtlkit.errors import InputError, unknown
 
-__all__ = ["StagedBackbone", "has_layers", "last_weight", "output_strides", "staged"]
+__all__ = ["RegionPooling", "StagedBackbone", "has_layers", "last_weight", "output_strides", "staged"]
 
 USABLE = "resnet50, mobilenetv2_100, convnext_tiny, dla34, regnety_004 or vgg16"
 FullyConnected = Literal["none", "plain", "padded"]
 Cut = Literal["pools", "layers"]
 
 ALEXNET = torchvision.models.AlexNet_Weights.IMAGENET1K_V1
+
+
+class RegionPooling(NamedTuple):
+    """Where a backbone goes over from the map of a picture to maps of regions of it.
+
+    Attributes:
+        after: the stage whose map is pooled.
+        side: rows and columns of every region's map.
+        stride: picture pixels to one step of the pooled map.
+    """
+
+    after: int
+    side: int
+    stride: int
 
 
 class StagedBackbone(nn.Module):
@@ -47,7 +61,10 @@ class StagedBackbone(nn.Module):
             loses some border. Fully connected stages repeat the last stride.
         mean: What the pretrained weights subtract from RGB in [0, 1], and
         std: what they then divide by.
+        regions: where regions are pooled, for a network that looks at regions; the stages behind take region maps.
     """
+
+    regions: RegionPooling | None = None
 
     def __init__(
         self,
@@ -82,6 +99,7 @@ def staged(
     fully_connected: FullyConnected = "none",
     cut: Cut = "pools",
     image_size: tuple[int, int] | None = None,
+    regions: bool = False,
 ) -> StagedBackbone:
     """The network ``name``, cut into stages.
 
@@ -104,6 +122,10 @@ def staged(
             wants it.
         cut: VGG and AlexNet only: ``layers`` ends a stage after every convolution, its activation and pool with it.
         image_size: Height and width, for networks built for one size (Swin); the others take any and ignore it.
+        regions: The last part of the network looks at regions (Fast R-CNN, https://arxiv.org/abs/1504.08083). The
+            pooling of regions takes the place of the last pool of VGG and AlexNet, whose fully connected stages it
+            needs; of any other network the last stage looks at regions of 14x14, as in a ResNet
+            (https://arxiv.org/abs/1512.03385, appendix A). Whoever steps the stages does the pooling.
 
     Raises:
         InputError: The name is unknown, the network cannot be stepped or not built this way, or the weights do not
@@ -119,6 +141,8 @@ def staged(
             f"{name} at output_stride={output_stride} is the trunk of DeepLab-LargeFOV, cut after its pools, with fc6 "
             "and fc7 in the head; leave out fully_connected and cut."
         )
+    if regions and has_layers(name) and fully_connected != "plain":
+        raise InputError(f"Regions of {name} go through its fully connected layers; set fully_connected='plain'.")
     if output_stride is not None and output_stride not in (possible := output_strides(name)):
         listed = " or ".join(map(str, possible)) or "none but its own stride"
         raise InputError(f"{name} cannot be built at output_stride={output_stride}; possible is {listed}.")
@@ -133,7 +157,7 @@ def staged(
             backbone = _build(name, output_stride, fully_connected, cut, image_size, pretrained=True)
     elif weights != "none":
         _load(backbone, Path(weights))
-    return backbone
+    return _for_regions(backbone) if regions else backbone
 
 
 @functools.cache
@@ -167,6 +191,22 @@ def last_weight(stage: nn.Module, channels: int) -> Tensor:
         if isinstance(layer, nn.Conv2d | nn.Linear) and out == channels and beside.isdisjoint(path.split(".")):
             return layer.weight
     raise InputError(f"No layer of this stage puts out {channels} channels; it has no last weight to penalise.")
+
+
+def _for_regions(backbone: StagedBackbone) -> StagedBackbone:
+    """The backbone with a place for the pooling of regions, and without the pool that it stands for."""
+    strides, after = list(backbone.strides), len(backbone.stages) - 2
+    if not has_layers(backbone.name):
+        backbone.regions = RegionPooling(after, 7, strides[after])
+        return backbone
+    after -= 1
+    convolutions, fc6 = (cast(nn.Sequential, stage) for stage in backbone.stages[after : after + 2])
+    backbone.stages[after] = convolutions[:-1]
+    strides[after:] = [strides[after] // 2] * 3
+    backbone.strides = tuple(strides)
+    side = next(layer.kernel_size[0] for layer in fc6 if isinstance(layer, nn.Conv2d))
+    backbone.regions = RegionPooling(after, side, strides[after])
+    return backbone
 
 
 def has_layers(name: str) -> bool:

@@ -83,10 +83,13 @@ def run(
     backbone: Annotated[str | None, typer.Option(help="A timm network, or alexnet.")] = None,
     weights: Annotated[str | None, typer.Option(help="none, timm or a safetensors file.")] = None,
     output_stride: Annotated[
-        int | None, typer.Option(help="nddr: pixels a pixel of the last stage stands for.")
+        int | None, typer.Option(help="Scene tables: pixels a pixel of the last stage stands for.")
     ] = None,
     fractions: Annotated[
         str | None, typer.Option(help="multi_exit: shares of the training pictures, such as 0.05,0.5.")
+    ] = None,
+    faulty: Annotated[
+        str | None, typer.Option(help="cross_stitch 6: refuse a list for its first faulty row, or skip such rows.")
     ] = None,
     image_size: Annotated[tuple[int, int] | None, typer.Option(help="Height and width.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the training images.")] = None,
@@ -116,6 +119,7 @@ def run(
         "weights": weights,
         "output_stride": output_stride,
         "fractions": _numbers(fractions),
+        "faulty": faulty,
         "image_size": image_size,
         "epochs": epochs,
         "batch_size": batch_size,
@@ -217,6 +221,7 @@ def data_list(as_json: Json = False) -> None:
         "rooms": "embedded world: drawn rooms with classes, depth and surface normals; no download",
         "objects": "embedded world: drawn objects, a class a picture; no download",
         "places": "embedded world: drawn scenes, a class a picture; no download",
+        "parts": "embedded world: drawn scenes whose objects have boxes and attributes; no download",
         "folder": "image/ label/ normal/ splits/*.txt: your own data",
         "npy": "{train,val}/{image,label,depth,normal}/0.npy, ...: the layout multi-task repositories share",
         "nyuv2": "nyu_depth_v2_labeled.mat with splits.mat and classMapping40.mat: the official files",
@@ -225,6 +230,7 @@ def data_list(as_json: Json = False) -> None:
         "places365": "torchvision's folders for Places365-Standard",
         "oxford_pets": "torchvision's folders for Oxford-IIIT Pet",
         "caltech101": "torchvision's folders for Caltech-101, 30 training pictures a class",
+        "apascal": "JPEGImages/ and attribute_data/: objects of PASCAL VOC 2008 with boxes and attributes",
     }
     if as_json:
         typer.echo(json.dumps(kinds, indent=1))
@@ -235,25 +241,28 @@ def data_list(as_json: Json = False) -> None:
 
 @data_app.command("make")
 def data_make(
-    world: Annotated[str, typer.Argument(help="An embedded world: rooms, objects or places.")],
+    world: Annotated[str, typer.Argument(help="An embedded world: see 'mtlkit data list'.")],
     folder: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
     train: Annotated[int, typer.Option(min=1, help="Training pictures; of objects and places: a class.")] = 64,
     val: Annotated[int, typer.Option(min=1, help="Test pictures; of objects and places: a class.")] = 32,
-    size: Annotated[tuple[int, int], typer.Option(help="Height and width; objects and places are square.")] = (64, 80),
+    size: Annotated[
+        tuple[int, int] | None,
+        typer.Option(help="Height and width, the world's own by default; objects and places are square."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Draw an embedded world into a folder."""
     from mtlkit.errors import unknown
-    from mtlkit.worlds import objects, places, rooms
+    from mtlkit.worlds import objects, parts, places, rooms
 
-    drawn = {"objects": objects, "places": places}
-    if world == "rooms":
-        rooms.write(folder, seed=seed, train=train, val=val, size=size)
-    elif world in drawn:
-        drawn[world].write(folder, seed=seed, train=train, val=val, size=min(size))
-    else:
-        raise unknown("embedded world", world, ["rooms", *drawn])
-    layout = "npy" if world == "rooms" else "imagefolder"
+    worlds = {"rooms": (rooms, "npy"), "objects": (objects, "imagefolder"), "places": (places, "imagefolder")}
+    worlds |= {"parts": (parts, "apascal")}
+    if world not in worlds:
+        raise unknown("embedded world", world, worlds)
+    module, layout = worlds[world]
+    square = layout == "imagefolder"
+    given: dict[str, Any] = {} if size is None else {"size": min(size) if square else size}
+    module.write(folder, seed=seed, train=train, val=val, **given)
     typer.echo(f"The world {world} lies in {folder}; read it with --dataset {layout} --data-root {folder}")
 
 

@@ -14,7 +14,7 @@ from mtlkit.data.sampling import Batches, Part, eval_loader, loader
 from mtlkit.errors import InputError
 from mtlkit.ledger import Ledger, Record, hardware
 from mtlkit.network import Network, parameter_count
-from mtlkit.runs import Constant, Cost, Ensemble, Evaluation, Standard, Training, trainings
+from mtlkit.runs import Chosen, Constant, Cost, Ensemble, Evaluation, Standard, Training, trainings
 from mtlkit.tasks import Task
 from mtlkit.training import train
 from mtlkit.trunks import Fused
@@ -178,7 +178,7 @@ class Engine:
     ) -> tuple[Batches, dict[str, int]]:
         """A split's samples once, as a network is to see them, and what there is to count."""
         sets = data.splits(split, tuple(task.name for task in tasks))
-        batches = eval_loader(sets, data.size, batch_size, self.where.readers(device), crop=data.crop)
+        batches = eval_loader(sets, data.view, batch_size, self.where.readers(device))
         return batches, {"test_images": sum(map(len, sets)), "classes": sum(len(found.classes) for found in sets)}
 
     def _evaluate(self, value: Evaluation) -> Record:
@@ -194,6 +194,15 @@ class Engine:
                     "val", value.data, first.network.tasks, first.recipe.batch_size, device
                 )
                 metrics = evaluation.ensemble([self.network(need) for need in value.needs], batches, fabric)
+            case Chosen():
+                found = self.run(value.candidates)
+                scores = [
+                    sum(found[one.identity].metrics[name] or 0.0 for name in value.measures) for one in value.candidates
+                ]
+                best = scores.index(max(scores))
+                record = self.run([value.subjects[best]])[value.subjects[best].identity]
+                metrics = {name: score for name, score in record.metrics.items() if score is not None}
+                counted = record.data | {"chosen": best}
             case Constant():
                 train_batches, _ = self._batches("train", value.data, value.tasks, 8, device)
                 batches, counted = self._batches("val", value.data, value.tasks, 8, device)

@@ -4,9 +4,8 @@ from collections.abc import Iterable, Sequence
 
 import torch
 from lightning.fabric import Fabric
-from torch import Tensor
 
-from mtlkit.data.samples import Batch
+from mtlkit.data.samples import Batch, Target
 from mtlkit.network import Network, NetworkSettings
 from mtlkit.network import cost as network_cost
 from mtlkit.tasks import Task
@@ -27,7 +26,7 @@ def ensemble(networks: Sequence[Network], batches: Iterable[Batch], fabric: Fabr
     for batch in batches:
         batch = batch.to(fabric.device)
         with fabric.autocast():
-            outputs = [network(batch.images) for network in networks]
+            outputs = [network(batch.images, batch.regions) for network in networks]
         for name, metric in metrics.items():
             if name in batch.targets:
                 several = [output[name][batch.rows[name]] for output in outputs]
@@ -60,5 +59,5 @@ def cost(settings: NetworkSettings, size: tuple[int, int]) -> dict[str, float]:
     return {f"cost/{name}": float(count) for name, count in counts.items()}
 
 
-def _targets(task: Task, batches: Iterable[Batch]) -> Iterable[Tensor]:
+def _targets(task: Task, batches: Iterable[Batch]) -> Iterable[Target]:
     return (batch.targets[task.name] for batch in batches if task.name in batch.targets)

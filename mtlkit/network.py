@@ -40,6 +40,8 @@ class NetworkSettings(Value):
     head: HeadSettings
     heads: dict[str, HeadSettings] = {}
     """The heads of tasks that have another than ``head``."""
+    regions: bool = False
+    """Whether the last part of the network looks at regions of the pictures, each with an output of its own."""
     image_size: tuple[int, int] | None = None
     """Height and width, only for backbones whose parameters depend on them."""
 
@@ -88,11 +90,18 @@ class Network(nn.Module):
             fully_connected=self.settings.fully_connected,
             cut=self.settings.cut,
             image_size=self.settings.image_size,
+            regions=self.settings.regions,
         )
 
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """``images``: ``(N, 3, H, W)`` float in ``[0, 1]``; every task's output at its head's resolution."""
-        features = self.trunk(images)
+    def forward(self, images: Tensor, regions: Tensor | None = None) -> dict[str, Tensor]:
+        """Every task's output at its head's resolution.
+
+        Args:
+            images: ``(N, 3, H, W)`` float in ``[0, 1]``.
+            regions: for a network that looks at regions: ``(M, 5)``, a row of ``images``, then left, top, right,
+                bottom in pixels. Its outputs are the regions', ``(M, ...)``.
+        """
+        features = self.trunk(images, regions)
         return {
             task: head(*(features[task][stage] for stage in head.stages))  # type: ignore[union-attr]
             for task, head in self.heads.items()

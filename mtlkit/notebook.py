@@ -19,15 +19,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from mtlkit import papers
 from mtlkit.data.samples import collate
 from mtlkit.data.sampling import Part, eval_loader
-from mtlkit.data.transforms import resized
 from mtlkit.engine import Device, Engine, Where
 from mtlkit.errors import InputError, suggestion, unknown
+from mtlkit.ledger import Record
 from mtlkit.network import Network
 from mtlkit.papers.declaration import Index, chosen, explained
 from mtlkit.report.side_by_side import SideBySide
 from mtlkit.report.style import use_style
 from mtlkit.reproduce import costs, ledger, reproduce, stored
-from mtlkit.runs import Training
+from mtlkit.runs import Evaluation, Training
 from mtlkit.tasks import DenseTask
 from mtlkit.tasks.base import enlarged
 
@@ -159,7 +159,7 @@ class Reproduction:
             task.name: task for _, training in trained for task in training.network.tasks if isinstance(task, DenseTask)
         }
         (test,) = column.data.splits("val", tuple(tasks))
-        batch = collate([resized(test[index], column.data.size) for index in range(min(count, len(test)))])
+        batch = collate([column.data.view(test[index]) for index in range(min(count, len(test)))])
         images = [(image.permute(1, 2, 0) * 255).byte().numpy() for image in batch.images]
         columns = {
             name: [("image", images), (f"{name}: truth", [task.draw(target) for target in batch.targets[name]])]
@@ -181,8 +181,7 @@ class Reproduction:
             names = tuple(task.name for task in training.network.tasks)
             for name, test in zip(names, training.data.splits("val", names), strict=True):
                 indices = [round((place + 0.5) * len(test) / count - 0.5) for place in range(count)]
-                data = training.data
-                (batch,) = eval_loader([Part(test, indices)], data.size, len(indices), crop=data.crop)
+                (batch,) = eval_loader([Part(test, indices)], training.data.view, len(indices))
                 with torch.inference_mode():
                     said = network(batch.images)[name].argmax(1)
                 if name not in found:
@@ -190,6 +189,10 @@ class Reproduction:
                     found[name] = Answers(images, [test.classes[index] for index in batch.targets[name]], {})
                 found[name].said[label] = [test.classes[index] for index in said]
         return found
+
+    def record(self, comparison: SideBySide, evaluation: Evaluation) -> Record | None:
+        """The record behind a comparison's evaluation, with what was counted beside the measures."""
+        return ledger(comparison.column.profile, self.running.results_dir).find("evaluation", evaluation.identity)
 
     def network(self, comparison: SideBySide, training: Training) -> Network:
         """A trained network behind a comparison, in evaluation mode on the CPU."""

@@ -83,6 +83,34 @@ class Ensemble(Value):
         return self.subjects
 
 
+class Chosen(Value):
+    """Of several networks the one that scores best where it may be chosen, and its score where it may not.
+
+    Attributes:
+        candidates: scored on data that nothing else is scored on, a development part say.
+        subjects: what each candidate stands for, in the same order.
+        measures: the highest mean of these, all of them shares in per cent, is the best.
+    """
+
+    kind: Literal["chosen"] = "chosen"
+    candidates: tuple[Standard, ...]
+    subjects: tuple[Standard, ...]
+    measures: tuple[str, ...]
+    revision: int = 1
+
+    def canonical(self) -> dict[str, Any]:
+        """As for every value, with candidates and subjects by their identity."""
+        return super().canonical() | {
+            "candidates": [candidate.identity for candidate in self.candidates],
+            "subjects": [subject.identity for subject in self.subjects],
+        }
+
+    @property
+    def needs(self) -> tuple[Training, ...]:
+        """What must have been trained before."""
+        return tuple(value.subject for value in (*self.candidates, *self.subjects))
+
+
 class Constant(Value):
     """The best prediction that never looks at the image."""
 
@@ -111,7 +139,7 @@ class Cost(Value):
         return ()
 
 
-Evaluation = Standard | Ensemble | Constant | Cost
+Evaluation = Standard | Ensemble | Chosen | Constant | Cost
 """Every kind of evaluation."""
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mtlkit.data.samples import Batch
-from mtlkit.data.transforms import AnyAugmentation
+from mtlkit.data.sampling import AnyAugmentation
 from mtlkit.errors import TrainingDiverged
 from mtlkit.network import Network, ParameterGroup
 from mtlkit.values import Value
@@ -189,7 +189,7 @@ def train(
             batch = next(stream)
             timing.waiting_for_data += time.perf_counter() - asked
             batch = batch.to(fabric.device)
-            outputs = model(batch.images.to(memory_format=layout))
+            outputs = model(batch.images.to(memory_format=layout), batch.regions)
             terms = loss_terms(network, outputs, batch)
             weighted = [recipe.loss_weights.get(name, 1.0) * loss for name, loss in terms.items()]
             fabric.backward(torch.stack(weighted).sum() / recipe.accumulate)

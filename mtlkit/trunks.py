@@ -11,8 +11,9 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torchvision.ops import roi_pool
 
-from mtlkit.backbones import StagedBackbone, last_weight
+from mtlkit.backbones import RegionPooling, StagedBackbone, last_weight
 from mtlkit.errors import InputError
 from mtlkit.fusion import Fusion, LayerMixing, SluiceSettings
 from mtlkit.values import Value
@@ -58,15 +59,18 @@ class Trunk(nn.Module):
         tasks: the tasks' names, in order.
         channels: channels of every stage.
         strides: image pixels a feature pixel stands for, of every stage.
+        regions: where the trunk goes over from pictures to regions of them; ``None``: nowhere.
     """
 
     tasks: tuple[str, ...]
     channels: tuple[int, ...]
     strides: tuple[int, ...]
+    regions: RegionPooling | None
 
     def __init__(self, tasks: Sequence[str], backbone: StagedBackbone):
         super().__init__()
         self.tasks, self.channels, self.strides = tuple(tasks), backbone.channels, backbone.strides
+        self.regions = backbone.regions
         # The colours a backbone expects are a fact about its weights, so they travel with it.
         self.register_buffer("mean", torch.tensor(backbone.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(backbone.std).view(3, 1, 1), persistent=False)
@@ -76,6 +80,16 @@ class Trunk(nn.Module):
     def normalised(self, images: Tensor) -> Tensor:
         """Images in ``[0, 1]`` as the backbone's weights expect them."""
         return (images - self.mean) / self.std
+
+    def step(self, index: int, stage: nn.Module, x: Tensor, regions: Tensor | None) -> Tensor:
+        """A stage's map, of the regions from where they are pooled on."""
+        x = stage(x)
+        if self.regions is None or index != self.regions.after:
+            return x
+        if regions is None:
+            raise InputError("This network looks at regions of its pictures; the batch has none.")
+        pooled: Tensor = roi_pool(x, regions.to(x.dtype), self.regions.side, 1 / self.regions.stride)
+        return pooled
 
     def penalty(self) -> Tensor | None:
         """What the sharing adds to the loss, weighted; ``None`` where it adds nothing."""
@@ -98,17 +112,22 @@ class SharedTrunk(Trunk):
             {task: nn.ModuleList(backbone().stages[split:]) for task in tasks} if split < count else {}
         )
 
-    def forward(self, images: Tensor) -> dict[str, StageFeatures]:
-        """``images``: ``(N, 3, H, W)`` in ``[0, 1]``; task -> one map ``(N, C, h, w)`` a stage."""
+    def forward(self, images: Tensor, regions: Tensor | None = None) -> dict[str, StageFeatures]:
+        """Task -> one map a stage: ``(N, C, h, w)``, and ``(M, C, h, w)`` from the pooling of regions on.
+
+        Args:
+            images: ``(N, 3, H, W)`` in ``[0, 1]``.
+            regions: ``(M, 5)``: a row of ``images``, then left, top, right, bottom in pixels.
+        """
         features, x = [], self.normalised(images)
-        for stage in self.shared:
-            features.append(x := stage(x))
+        for index, stage in enumerate(self.shared):
+            features.append(x := self.step(index, stage, x, regions))
         by_task = {}
         for task in self.tasks:
             own, y = list(features), x
             branch: Iterable[nn.Module] = self.branches[task] if self.branches else ()  # type: ignore[assignment]
-            for stage in branch:
-                own.append(y := stage(y))
+            for index, stage in enumerate(branch, len(features)):
+                own.append(y := self.step(index, stage, y, regions))
             by_task[task] = own
         return by_task
 
@@ -131,14 +150,19 @@ class FusedTrunk(Trunk):
         if isinstance(sharing.unit, SluiceSettings):
             self.penalty_weight = sharing.unit.penalty
             if sharing.unit.layer_mixing:
+                if self.regions:
+                    raise InputError("Layers of pictures and of regions cannot be mixed; set layer_mixing to false.")
                 self.mixing = nn.ModuleDict({task: LayerMixing(self.channels) for task in tasks})
 
-    def forward(self, images: Tensor) -> dict[str, StageFeatures]:
-        """``images``: ``(N, 3, H, W)`` in ``[0, 1]``; task -> one map ``(N, C, h, w)`` a stage."""
+    def forward(self, images: Tensor, regions: Tensor | None = None) -> dict[str, StageFeatures]:
+        """As :meth:`SharedTrunk.forward`; a unit after the stage whose regions are pooled mixes the regions' maps."""
         maps = [self.normalised(images)] * len(self.tasks)
         by_task: dict[str, StageFeatures] = {task: [] for task in self.tasks}
         for index in range(len(self.channels)):
-            maps = [self.towers[task][index](x) for task, x in zip(self.tasks, maps, strict=True)]  # type: ignore[index]
+            maps = [
+                self.step(index, self.towers[task][index], x, regions)  # type: ignore[index]
+                for task, x in zip(self.tasks, maps, strict=True)
+            ]
             if str(index) in self.units:
                 maps = self.units[str(index)](maps)
             for task, x in zip(self.tasks, maps, strict=True):

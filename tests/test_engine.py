@@ -76,7 +76,7 @@ def test_an_ensemble_of_one_is_its_network_and_of_two_the_mean_of_their_probabil
     nets = [engine.network(member) for member in members]
     by_hand = SEGMENTATION.metric()
     (test,) = data.splits("val", ("segmentation",))
-    for batch in eval_loader([test], data.size, 4):
+    for batch in eval_loader([test], data.view, 4):
         with torch.inference_mode():
             mean = sum(net(batch.images)["segmentation"].softmax(1) for net in nets) / 2
         by_hand.update(mean.log(), batch.targets["segmentation"])

@@ -1,5 +1,7 @@
 """Learning is shown, not assumed."""
 
+from functools import partial
+
 import pytest
 import torch
 from builders import NORMALS, SEGMENTATION, network, recipe, room_data
@@ -9,7 +11,7 @@ from mtlkit import papers
 from mtlkit.data import Data, Mixture
 from mtlkit.data.samples import Batch
 from mtlkit.data.sampling import eval_loader, loader
-from mtlkit.data.transforms import Augmentation, ResizedCrop
+from mtlkit.data.transforms import Augmentation, ResizedCrop, resized
 from mtlkit.evaluation import constant, standard
 from mtlkit.heads import Exit
 from mtlkit.network import NetworkSettings, Weights
@@ -18,6 +20,7 @@ from mtlkit.training import loss_terms, optimizer, set_rates, train
 from mtlkit.worlds import objects, places
 
 SIZE = (48, 64)
+at_size = partial(resized, size=SIZE)
 CPU = Fabric(accelerator="cpu", devices=1)
 
 
@@ -45,9 +48,9 @@ def test_a_short_training_beats_the_constant_predictors_on_rooms_it_never_saw(tm
         fabric=CPU,
         checkpoint=tmp_path / "none.pt",
     )
-    test = eval_loader([test_set], SIZE, 8)
+    test = eval_loader([test_set], at_size, 8)
     ours = standard(net, test, CPU)
-    blind = constant((SEGMENTATION, NORMALS), eval_loader([train_set], SIZE, 8), test)
+    blind = constant((SEGMENTATION, NORMALS), eval_loader([train_set], at_size, 8), test)
     assert ours["segmentation/pixel_accuracy"] > blind["segmentation/pixel_accuracy"] + 10
     assert ours["segmentation/miou"] > 2 * blind["segmentation/miou"]
     assert ours["normals/decoded/mean"] < blind["normals/decoded/mean"] - 10
@@ -91,7 +94,7 @@ def test_both_exits_overfit_eight_pictures_of_each_set(tmp_path):
     data, tasks = image_sets(tmp_path, train=1, val=1)
     whole = Augmentation(size=(32, 32), scale_min=1, scale_max=1, flip=0)
     net = two_exits(data, tasks, whole, 40, tmp_path)
-    found = standard(net, eval_loader(data.splits("train", ("objects", "places")), (32, 32), 8), CPU)
+    found = standard(net, eval_loader(data.splits("train", ("objects", "places")), data.view, 8), CPU)
     assert found["objects/accuracy"] == found["places/accuracy"] == 100
 
 
@@ -99,7 +102,7 @@ def test_both_exits_overfit_eight_pictures_of_each_set(tmp_path):
 def test_a_short_joint_training_names_places_it_never_saw(tmp_path):
     data, tasks = image_sets(tmp_path, train=24, val=8)
     net = two_exits(data, tasks, ResizedCrop(size=(32, 32), area_min=0.5), 90, tmp_path)
-    found = standard(net, eval_loader(data.splits("val", ("objects", "places")), (32, 32), 8), CPU)
+    found = standard(net, eval_loader(data.splits("val", ("objects", "places")), data.view, 8), CPU)
     assert found["places/accuracy"] > 3 * 100 / 8
     assert found["objects/accuracy"] > 100 / 8
 

@@ -1,4 +1,5 @@
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -8,10 +9,12 @@ from lightning.fabric import Fabric
 from mtlkit import training
 from mtlkit.data.samples import IGNORE, Batch
 from mtlkit.data.sampling import eval_loader, loader
-from mtlkit.data.transforms import Augmentation
+from mtlkit.data.transforms import Augmentation, resized
 from mtlkit.errors import TrainingDiverged
 from mtlkit.evaluation import standard
 from mtlkit.training import Recipe, loss_terms, optimizer, set_rates, train
+
+at_size = partial(resized, size=SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -151,10 +154,10 @@ def test_each_task_overfits_eight_pictures(dataset, tmp_path, task, measure, mar
     net = settings.network()
     whole = Augmentation(size=SIZE, scale_min=1, scale_max=1, flip=0)
     run(dataset, recipe(steps=150, batch_size=8, optimizer="adam", lr=3e-3, augmentation=whole), tmp_path, net=net)
-    scored = standard(net, eval_loader([dataset], SIZE, 8), Fabric(accelerator="cpu", devices=1))
+    scored = standard(net, eval_loader([dataset], at_size, 8), Fabric(accelerator="cpu", devices=1))
 
     perfect = task.metric()  # the truth itself, reduced to the output's size
-    for batch in eval_loader([dataset], SIZE, 8):
+    for batch in eval_loader([dataset], at_size, 8):
         target = batch.targets[task.name]
         coarse = torch.empty(len(target), 1, SIZE[0] // 8, SIZE[1] // 8)
         _, reduced = task.model_copy(update={"loss_at": "output"}).matched(coarse, target)

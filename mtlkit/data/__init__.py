@@ -5,13 +5,17 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from mtlkit.data.apascal import APascal
 from mtlkit.data.folder import Folder
 from mtlkit.data.imagefolder import ImageFolder
 from mtlkit.data.npy import Npy
 from mtlkit.data.nyuv2 import NYUv2
-from mtlkit.data.samples import DataSet
-from mtlkit.data.sampling import Part, stratified
+from mtlkit.data.proposals import Proposals, Proposed, SelectiveSearch
+from mtlkit.data.regions import every_region
+from mtlkit.data.samples import DataSet, Sample, Split
+from mtlkit.data.sampling import Part, development, stratified
 from mtlkit.data.torchvision_sets import Caltech101, ImageNet, OxfordPets, Places365
+from mtlkit.data.transforms import centred, fitted, resized
 from mtlkit.errors import InputError
 from mtlkit.values import Value
 
@@ -27,7 +31,10 @@ IMAGE_LAYOUTS: dict[str, type[ImageFolder]] = {
 }
 """The formats of data sets with a class a picture, by the name that users give."""
 
-LAYOUTS = SCENE_LAYOUTS | IMAGE_LAYOUTS
+OBJECT_LAYOUTS: dict[str, type[APascal]] = {"apascal": APascal}
+"""The formats of data sets with boxes, by the name that users give; these can skip faulty rows."""
+
+LAYOUTS = SCENE_LAYOUTS | IMAGE_LAYOUTS | OBJECT_LAYOUTS
 """The formats a data set on disk can have, by the name that users give."""
 
 
@@ -43,18 +50,29 @@ class Data(Value):
             whole picture, its proportions changed where they must.
         fraction: share of the training pictures that is used, every class's proportion kept. The pictures are the
             same for every method, seed and epoch.
+        part: ``development``: of the training pictures alone, some blocks to score on and the others to train on
+            (:func:`mtlkit.data.sampling.development`), for what must be chosen without the test pictures.
+        faulty: whether a faulty row of a list is refused or skipped, where the layout has lists.
+        proposals: for a network that looks at regions, how they are found; pictures are then fitted into ``size``.
+        proposals_folder: where they are kept on this machine; not part of the identity.
         root: where it lies on this machine; not part of the identity.
     """
 
-    layout: Literal["folder", "npy", "nyuv2", "imagefolder", "imagenet", "places365", "oxford_pets", "caltech101"]
+    layout: Literal[
+        "folder", "npy", "nyuv2", "imagefolder", "imagenet", "places365", "oxford_pets", "caltech101", "apascal"
+    ]
     name: str
     fingerprint: str
     size: tuple[int, int]
     crop: float | None = Field(default=None, gt=0, le=1)
     fraction: float = Field(default=1.0, gt=0, le=1)
+    part: Literal["all", "development"] = "all"
+    faulty: Literal["refuse", "skip"] = "refuse"
+    proposals: SelectiveSearch | None = None
+    proposals_folder: Path | None = Field(default=None, exclude=True)
     root: Path | None = Field(default=None, exclude=True)
 
-    def split(self, split: Literal["train", "val"], tasks: tuple[str, ...]) -> DataSet:
+    def split(self, split: Split, tasks: tuple[str, ...]) -> DataSet:
         """One split, with the targets of ``tasks``.
 
         Raises:
@@ -62,9 +80,21 @@ class Data(Value):
         """
         if self.root is None:
             raise InputError(f"The data set {self.name} is not at hand; name its folder with data_root.")
-        dataset = LAYOUTS[self.layout](self.root, split, tasks)
-        if split == "val" or self.fraction == 1:
+        held = self.part == "development"
+        read: Split = "train" if held else split
+        if self.layout in OBJECT_LAYOUTS:
+            dataset: DataSet = OBJECT_LAYOUTS[self.layout](self.root, read, tasks, self.faulty)
+        else:
+            dataset = LAYOUTS[self.layout](self.root, read, tasks)
+        if split == "train" and self.fraction < 1:
+            dataset = self._fraction(dataset)
+        if held:
+            dataset = Part(dataset, development(len(dataset))[split == "val"])
+        if self.proposals is None:
             return dataset
+        return Proposed(dataset, self.kept_proposals)
+
+    def _fraction(self, dataset: DataSet) -> DataSet:
         if not isinstance(dataset, ImageFolder):
             raise InputError(f"{self.name} has no class a picture, so no fraction of it keeps their proportions.")
         try:
@@ -72,7 +102,24 @@ class Data(Value):
         except InputError as error:
             raise InputError(f"{self.name} ({self.root}): {error}") from error
 
-    def splits(self, split: Literal["train", "val"], tasks: tuple[str, ...]) -> list[DataSet]:
+    @property
+    def kept_proposals(self) -> Proposals:
+        """The proposals of its pictures, found once.
+
+        Raises:
+            InputError: when it has none, or no folder for them.
+        """
+        if self.proposals is None or self.proposals_folder is None:
+            raise InputError(f"There is no folder for the proposals of {self.name}.")
+        return Proposals(self.proposals, self.proposals_folder)
+
+    def view(self, sample: Sample) -> Sample:
+        """A sample as a network is scored on it: at :attr:`size`, with every region where it looks at regions."""
+        if self.proposals is not None:
+            return every_region(fitted(sample, self.size))
+        return resized(sample, self.size) if self.crop is None else centred(sample, self.size, self.crop)
+
+    def splits(self, split: Split, tasks: tuple[str, ...]) -> list[DataSet]:
         """The same as a list of one, as a :class:`Mixture` has several."""
         return [self.split(split, tasks)]
 
@@ -120,7 +167,11 @@ class Mixture(Value):
         """As of every set."""
         return next(iter(self.sets.values())).crop
 
-    def splits(self, split: Literal["train", "val"], tasks: tuple[str, ...]) -> list[DataSet]:
+    def view(self, sample: Sample) -> Sample:
+        """As of every set."""
+        return next(iter(self.sets.values())).view(sample)
+
+    def splits(self, split: Split, tasks: tuple[str, ...]) -> list[DataSet]:
         """One split of every set that carries one of ``tasks``, in the order of ``tasks``.
 
         Raises:
@@ -135,7 +186,9 @@ AnyData = Data | Mixture
 __all__ = [
     "IMAGE_LAYOUTS",
     "LAYOUTS",
+    "OBJECT_LAYOUTS",
     "SCENE_LAYOUTS",
+    "APascal",
     "AnyData",
     "Caltech101",
     "Data",

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
+from torchvision import tv_tensors
 from tqdm import tqdm
 
 from mtlkit.data.samples import DataSet, Sample
@@ -156,6 +158,30 @@ class Proposals:
         sha = hashlib.sha256(f"{pixels.shape}\0".encode())
         sha.update(pixels.tobytes())
         return self.folder / f"{sha.hexdigest()[:32]}.npy"
+
+
+class Proposed:
+    """A data set whose samples also have ``proposals`` (``tv_tensors.BoundingBoxes``, XYXY, ``(P, 4)``)."""
+
+    def __init__(self, dataset: DataSet, proposals: Proposals) -> None:
+        self._dataset, self._proposals = dataset, proposals
+        self.classes, self.tasks = dataset.classes, dataset.tasks
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = self._dataset[index]
+        boxes, size = torch.from_numpy(self._proposals.boxes(sample)), tuple(sample["image"].shape[-2:])
+        return sample | {"proposals": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=size)}
+
+    def name_of(self, index: int) -> str:
+        """The name in the data set."""
+        return self._dataset.name_of(index)
+
+    def fingerprint(self) -> str:
+        """The data set's; what is proposed follows from its pictures and the settings of the search."""
+        return self._dataset.fingerprint()
 
 
 def _search(proposals: Proposals, pixels: NDArray[np.uint8]) -> None:

@@ -6,10 +6,10 @@ set's own encoding is undone when it is read. The zero vector means "no value".
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -27,7 +27,10 @@ IGNORE = 255
 Sample = dict[str, Tensor]
 """``image`` (a ``tv_tensors.Image``, uint8, ``(3, H, W)``) and, for every task it is labelled for, the target
 under the task's name: ``segmentation`` (``tv_tensors.Mask``, uint8, ``(H, W)``, :data:`IGNORE` for void) or
-``normals`` (:class:`Normals`); for a class of the whole picture an int64 tensor ``()`` under the task's name."""
+``normals`` (:class:`Normals`); for a class of the whole picture an int64 tensor ``()`` under the task's name. Where
+single objects are labelled, ``boxes`` (``tv_tensors.BoundingBoxes``, XYXY, ``(R, 4)``) and one row an object in every
+target: ``detection`` (class ids, int64) and ``attributes`` (0 or 1, uint8, ``(R, A)``); then ``regions`` are the boxes
+that a network looks at, and ``matched`` says which object each stands for, -1 for none (:mod:`mtlkit.data.regions`)."""
 
 
 class Normals(tv_tensors.TVTensor):  # type: ignore[misc]
@@ -127,43 +130,73 @@ def digest(root: Path, files: Iterable[str], blocks: int = 1, block: int = 1 << 
     return sha.hexdigest()[:12]
 
 
+class RegionTruth(NamedTuple):
+    """What is true of the regions of a batch; boxes are left, top, right, bottom in pixels of the network's pictures.
+
+    Attributes:
+        regions: float32 ``(M, 5)``: the row of the picture, then the region's box.
+        matched: int64 ``(M,)``: which of the objects a region stands for, -1 for none.
+        boxes: float32 ``(R, 5)``: the row of the picture, then the object's box.
+        labels: int64 ``(R,)``: the objects' classes.
+    """
+
+    regions: Tensor
+    matched: Tensor
+    boxes: Tensor
+    labels: Tensor
+
+
+Target = Any
+"""What a task learns from: a tensor, or a named tuple of several."""
+
+
+def mapped(target: Target, change: Callable[[Tensor], Tensor]) -> Target:
+    """The target with ``change`` done to its tensors."""
+    return change(target) if isinstance(target, Tensor) else type(target)(*map(change, target))
+
+
 @dataclass
 class Batch:
-    """Images and, for every task, its targets and the rows of the batch that carry them.
+    """Images and, for every task, its targets and the rows of the network's output that they belong to.
 
     A sample without a task's label adds nothing to that task: partly labelled data and several data sets in one
-    batch are the same mechanism.
+    batch are the same mechanism, and so are regions that an object's attributes are known for.
 
     Attributes:
         images: float32 ``(N, 3, H, W)`` in ``[0, 1]``, RGB.
-        targets: task -> targets of the labelled samples, stacked, ``(n, ...)`` with ``n <= N``.
-        rows: task -> int64 ``(n,)``, the row of ``images`` each target belongs to.
+        targets: task -> targets of the labelled samples or regions, ``n`` of them.
+        rows: task -> int64 ``(n,)``, which row of the output each target belongs to: a picture's, or a region's.
+        regions: where the network looks at regions, float32 ``(M, 5)``: the row of the picture, then left, top,
+            right, bottom in pixels.
     """
 
     images: Tensor
-    targets: dict[str, Tensor]
+    targets: dict[str, Target]
     rows: dict[str, Tensor]
+    regions: Tensor | None = None
 
     def to(self, device: torch.device | str) -> "Batch":
         """This batch on ``device``; the copies do not wait for each other."""
-        return Batch(
-            self.images.to(device, non_blocking=True),
-            {task: target.to(device, non_blocking=True) for task, target in self.targets.items()},
-            {task: rows.to(device, non_blocking=True) for task, rows in self.rows.items()},
-        )
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> "Batch":
         """Called by torch's data loader when asked to pin."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         return Batch(
-            self.images.pin_memory(),
-            {task: target.pin_memory() for task, target in self.targets.items()},
-            {task: rows.pin_memory() for task, rows in self.rows.items()},
+            change(self.images),
+            {task: mapped(target, change) for task, target in self.targets.items()},
+            {task: change(rows) for task, rows in self.rows.items()},
+            None if self.regions is None else change(self.regions),
         )
 
 
 def collate(samples: list[Sample]) -> Batch:
     """Samples of equal size as one :class:`Batch`; images become float in ``[0, 1]``."""
     images = torch.stack([sample["image"].as_subclass(Tensor) for sample in samples]).float().div_(255)
+    if "regions" in samples[0]:
+        return _of_regions(images, samples)
     tasks = sorted({name for sample in samples for name in sample if name != "image"})
     rows = {task: [row for row, sample in enumerate(samples) if task in sample] for task in tasks}
     return Batch(
@@ -171,3 +204,31 @@ def collate(samples: list[Sample]) -> Batch:
         {task: torch.stack([samples[row][task].as_subclass(Tensor) for row in rows[task]]) for task in tasks},
         {task: torch.tensor(rows[task]) for task in tasks},
     )
+
+
+def _of_regions(images: Tensor, samples: list[Sample]) -> Batch:
+    """Detection has a target for every region, every other task for those that stand for an object."""
+    regions, boxes = (_with_rows([sample[name] for sample in samples]) for name in ("regions", "boxes"))
+    first = torch.tensor([0, *(len(sample["boxes"]) for sample in samples[:-1])]).cumsum(0)
+    matched = torch.cat(
+        [
+            torch.where(sample["matched"] < 0, -1, sample["matched"] + at)
+            for sample, at in zip(samples, first, strict=True)
+        ]
+    )
+    (objects,) = (matched >= 0).nonzero(as_tuple=True)
+    targets: dict[str, Target] = {}
+    rows = {}
+    for task in samples[0].keys() - {"image", "boxes", "regions", "matched"}:
+        labels = torch.cat([sample[task] for sample in samples])
+        if task == "detection":
+            targets[task], rows[task] = RegionTruth(regions, matched, boxes, labels), torch.arange(len(regions))
+        else:
+            targets[task], rows[task] = labels[matched[objects]], objects
+    return Batch(images, targets, rows, regions)
+
+
+def _with_rows(boxes: list[Tensor]) -> Tensor:
+    """Boxes ``(R, 4)`` of several pictures as one ``(R, 5)`` with the picture's row in front."""
+    rows = torch.cat([torch.full((len(some), 1), float(row)) for row, some in enumerate(boxes)])
+    return torch.cat([rows, torch.cat([some.as_subclass(Tensor) for some in boxes])], dim=1)

@@ -10,15 +10,21 @@ set is gone through more often.
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from mtlkit.data.regions import RegionSampling
 from mtlkit.data.samples import Batch, DataSet, Sample, collate
-from mtlkit.data.transforms import AnyAugmentation, centred, resized
+from mtlkit.data.transforms import Augmentation, ResizedCrop
 from mtlkit.errors import InputError
+
+AnyAugmentation = Annotated[Augmentation | ResizedCrop | RegionSampling, Field(discriminator="kind")]
+"""What is done to training samples."""
 
 Key = tuple[int, int, int]
 """Which of the data sets, which pass over it, and which of its samples."""
@@ -76,18 +82,16 @@ class Augmented(Dataset[Sample]):
             return self._augmentation(sample)
 
 
-class _Resized(Dataset[Sample]):
-    def __init__(self, dataset: DataSet, size: tuple[int, int] | None, crop: float | None) -> None:
-        self._dataset, self._size, self._crop = dataset, size, crop
+class _Viewed(Dataset[Sample]):
+    def __init__(self, dataset: DataSet, view: Callable[[Sample], Sample] | None) -> None:
+        self._dataset, self._view = dataset, view
 
     def __len__(self) -> int:
         return len(self._dataset)
 
     def __getitem__(self, index: int) -> Sample:
         sample = self._dataset[index]
-        if self._size is None:
-            return sample
-        return resized(sample, self._size) if self._crop is None else centred(sample, self._size, self._crop)
+        return sample if self._view is None else self._view(sample)
 
 
 class Part:
@@ -170,27 +174,25 @@ def loader(
 
 def eval_loader(
     datasets: Sequence[DataSet],
-    size: tuple[int, int] | None = None,
+    view: Callable[[Sample], Sample] | None = None,
     batch_size: int = 1,
     workers: int = 0,
     pin: bool = False,
-    crop: float | None = None,
 ) -> Batches:
     """Every sample once, set after set, in order; the last batch of a set may be smaller.
 
     Args:
         datasets: the samples.
-        size: height and width to which images and targets are resized; None keeps each picture's own, which must
-            then agree within a batch.
+        view: what is done to every sample, :meth:`mtlkit.data.Data.view` say; None keeps each picture's own size,
+            which must then agree within a batch.
         batch_size: images in a batch.
         workers: processes that read samples.
         pin: whether batches are put into page-locked memory, for GPUs.
-        crop: where given, proportions are kept and the middle of ``size`` takes up this share of the tighter side.
     """
     return Batches(
         *(
             DataLoader(
-                _Resized(dataset, size, crop),
+                _Viewed(dataset, view),
                 batch_size=batch_size,
                 num_workers=workers,
                 pin_memory=pin,

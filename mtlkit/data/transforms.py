@@ -5,7 +5,7 @@ grid; a normal keeps its direction when a picture is scaled and cropped (what ch
 """
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -17,6 +17,9 @@ from torchvision.transforms.v2 import functional as F
 from mtlkit.data.samples import IGNORE, Sample
 from mtlkit.errors import InputError
 from mtlkit.values import Value
+
+MEAN_COLOUR = (124, 116, 104)
+"""ImageNet's mean, the grey that is nothing once a network has subtracted it."""
 
 
 class Augmentation(Value):
@@ -40,7 +43,7 @@ class Augmentation(Value):
     scale_max: float = 1.5
     flip: float = Field(default=0.5, ge=0, le=1)
     jitter: float = Field(default=0.0, ge=0, lt=1)
-    fill: tuple[int, int, int] = (124, 116, 104)
+    fill: tuple[int, int, int] = MEAN_COLOUR
 
     @model_validator(mode="after")
     def _possible(self) -> "Augmentation":
@@ -62,19 +65,19 @@ class Augmentation(Value):
         top = int(down * (max(0, height - self.size[0]) + 1))
         left = int(right * (max(0, width - self.size[1]) + 1))
         crop = min(height, self.size[0]), min(width, self.size[1])
-        sample = _each(sample, lambda value: F.crop(value, top, left, *crop))
+        sample = each_placed(sample, lambda value: F.crop(value, top, left, *crop))
         if crop != self.size:
             padding = [0, 0, self.size[1] - crop[1], self.size[0] - crop[0]]
-            sample = _each(sample, lambda value: F.pad(value, padding, fill=self._fill(value)))
+            sample = each_placed(sample, lambda value: F.pad(value, padding, fill=self._fill(value)))
         if mirror < self.flip:
-            sample = _each(sample, F.horizontal_flip)
+            sample = each_placed(sample, F.horizontal_flip)
         if self.jitter:
             colours = v2.ColorJitter(brightness=self.jitter, contrast=self.jitter, saturation=self.jitter)
             sample["image"] = colours(sample["image"])
         return sample
 
     def _fill(self, value: Tensor) -> list[int] | int:
-        return list(self.fill) if isinstance(value, tv_tensors.Image) else IGNORE
+        return list(self.fill) if _is_picture(value) else IGNORE
 
 
 class ResizedCrop(Value):
@@ -101,10 +104,6 @@ class ResizedCrop(Value):
         return augmented
 
 
-AnyAugmentation = Annotated[Augmentation | ResizedCrop, Field(discriminator="kind")]
-"""What is done to training samples."""
-
-
 def resized(sample: Sample, size: tuple[int, int]) -> Sample:
     """The sample at ``size`` (height, width): for evaluation at another size than the pictures have.
 
@@ -113,7 +112,7 @@ def resized(sample: Sample, size: tuple[int, int]) -> Sample:
     """
     if tuple(sample["image"].shape[-2:]) == tuple(size):
         return dict(sample)
-    return _each(sample, lambda value: _resized(value, size))
+    return each_placed(sample, lambda value: _resized(value, size))
 
 
 def centred(sample: Sample, size: tuple[int, int], share: float) -> Sample:
@@ -125,7 +124,24 @@ def centred(sample: Sample, size: tuple[int, int], share: float) -> Sample:
     height, width = sample["image"].shape[-2:]
     scale = max(size[0] / height, size[1] / width) / share
     whole = max(size[0], round(height * scale)), max(size[1], round(width * scale))
-    return _each(resized(sample, whole), lambda value: F.center_crop(value, list(size)))
+    return each_placed(resized(sample, whole), lambda value: F.center_crop(value, list(size)))
+
+
+def fitted(sample: Sample, size: tuple[int, int]) -> Sample:
+    """The whole sample at ``size`` (height, width), its proportions kept: grey or void below or right of it."""
+    height, width = sample["image"].shape[-2:]
+    scale = min(size[0] / height, size[1] / width)
+    inside = min(size[0], max(1, round(height * scale))), min(size[1], max(1, round(width * scale)))
+    sample, padding = resized(sample, inside), [0, 0, size[1] - inside[1], size[0] - inside[0]]
+    if not any(padding):
+        return sample
+    return each_placed(
+        sample, lambda value: F.pad(value, padding, fill=list(MEAN_COLOUR) if _is_picture(value) else IGNORE)
+    )
+
+
+def _is_picture(value: Tensor) -> bool:
+    return isinstance(value, tv_tensors.Image)
 
 
 def _resized(value: Tensor, size: tuple[int, int]) -> Tensor:
@@ -139,7 +155,7 @@ def _resized(value: Tensor, size: tuple[int, int]) -> Tensor:
     return resized
 
 
-def _each(sample: Sample, transform: Callable[[Tensor], Tensor]) -> Sample:
+def each_placed(sample: Sample, transform: Callable[[Tensor], Tensor]) -> Sample:
     """The transform of everything with a place in the picture; a label of the whole picture has none."""
     return {
         name: transform(value) if isinstance(value, tv_tensors.TVTensor) else value for name, value in sample.items()

@@ -1,13 +1,12 @@
 """What the scene tables (segmentation and surface normals) have in common: choices, columns, data sets by name."""
 
 from mtlkit.data import SCENE_LAYOUTS, Data, DataSet
-from mtlkit.errors import InputError, unknown
 from mtlkit.heads import HeadSettings
-from mtlkit.papers.declaration import Choices, Column, Count, one
-from mtlkit.worlds import cache_folder, rooms
+from mtlkit.papers.declaration import Choices, Column, Count
+from mtlkit.papers.sources import source
+from mtlkit.worlds import rooms
 
 TASKS = ("segmentation", "normals")
-NAMES = ("rooms", *SCENE_LAYOUTS)
 
 
 class SceneChoices(Choices):
@@ -54,32 +53,9 @@ def scenes(choices: SceneChoices, default: str, size: tuple[int, int], images: t
     Raises:
         InputError: for an unknown name, a missing folder, or a folder that is not what the layout asks for.
     """
-    root = one(choices.data_root, "data set")
-    name = one(choices.dataset, "data set") or ("folder" if root and default == "rooms" else default)
-    if name not in NAMES:
-        raise unknown("data set", name, NAMES)
-    if name == "rooms":
-        if root is not None:
-            raise InputError(
-                f"The embedded world rooms needs no data_root; for the folder {root} also set "
-                f"dataset to {', '.join(SCENE_LAYOUTS)}."
-            )
-        train, val = images
-        folder = cache_folder() / f"rooms-r{rooms.REVISION}-{train}-{val}-{size[0]}x{size[1]}"
-        rooms.write(folder, seed=0, train=train, val=val, size=size)
-        data = Data(
-            layout="npy", name="rooms", fingerprint=f"rooms-r{rooms.REVISION}-s0-{train}-{val}", size=size, root=folder
-        )
-        return data, data.split("train", TASKS)
-    if root is None:
-        raise InputError(f"The layout {name} needs a folder: set data_root.")
-    root = root.expanduser()
-    splits = [SCENE_LAYOUTS[name](root, split, TASKS) for split in ("train", "val")]
-    data = Data(
-        layout=name,  # type: ignore[arg-type]  # checked above
-        name=root.resolve().name,
-        fingerprint="-".join(split.fingerprint() for split in splits),
-        size=size,
-        root=root,
-    )
-    return data, splits[0]
+    found = source(choices, rooms, "npy", SCENE_LAYOUTS, default=default, images=images, size=size)
+    if found.fingerprint is None:
+        splits = [SCENE_LAYOUTS[found.layout](found.root, split, TASKS) for split in ("train", "val")]
+        found = found._replace(fingerprint="-".join(split.fingerprint() for split in splits))
+    data = Data(**found._asdict(), size=size)
+    return data, data.split("train", TASKS)

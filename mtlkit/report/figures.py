@@ -6,7 +6,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from mtlkit.heads import FeatureFilter
@@ -66,6 +69,36 @@ def gallery(columns: Sequence[tuple[str, Sequence[np.ndarray]]], *, width: float
         for down in range(count):
             axes[down, across].axis("off")
             axes[down, across].imshow(pictures[down])
+    return figure
+
+
+def boxed(
+    images: Sequence[np.ndarray], boxes: Mapping[str, Sequence[tuple[np.ndarray, Sequence[str]]]], *, across: int = 4
+) -> Figure:
+    """Pictures `(H, W, 3)` with boxes over them.
+
+    Args:
+        images: the pictures.
+        boxes: kind of box -> for every picture, boxes `(R, 4)` (left, top, right, bottom) and a word for each. The
+            first kind is drawn in the colour of what is printed, the second in that of what is measured.
+        across: pictures in a line.
+    """
+    down = -(-len(images) // across)
+    height, width = images[0].shape[:2]
+    figure, axes = plt.subplots(
+        down, across, figsize=(1.9 * across, 1.9 * height / width * down + 0.4), squeeze=False, layout="constrained"
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, image, *kinds in zip(axes.flat, images, *boxes.values(), strict=False):
+        axis.imshow(image)
+        for colour, (found, words) in zip((PRINTED, MEASURED), kinds, strict=False):
+            for (left, top, right, bottom), word in zip(found, words, strict=True):
+                frame = (left - 0.5, top - 0.5), right - left, bottom - top
+                axis.add_patch(Rectangle(*frame, fill=False, color=colour, linewidth=1.2))
+                axis.text(left, top - 1, word, fontsize=6, color="white", backgroundcolor=(*to_rgb(colour), 0.7))
+    patches = [Line2D([], [], color=colour) for colour, _ in zip((PRINTED, MEASURED), boxes, strict=False)]
+    figure.legend(patches, list(boxes), loc="outside lower center", ncol=len(boxes), fontsize=7)
     return figure
 
 

@@ -4,13 +4,28 @@ from typing import Annotated
 
 from pydantic import Field
 
+from mtlkit.tasks.attributes import Attributes
 from mtlkit.tasks.base import DenseTask, Metric, Task
 from mtlkit.tasks.classification import Classification
 from mtlkit.tasks.coded_normals import CodedNormals
 from mtlkit.tasks.normals import Normals
+from mtlkit.tasks.region_detection import RegionDetection
 from mtlkit.tasks.segmentation import Segmentation
 
-AnyTask = Annotated[Segmentation | Normals | CodedNormals | Classification, Field(discriminator="kind")]
+AnyTask = Annotated[
+    Segmentation | Normals | CodedNormals | Classification | RegionDetection | Attributes, Field(discriminator="kind")
+]
 """Any task's settings."""
 
-__all__ = ["AnyTask", "Classification", "CodedNormals", "DenseTask", "Metric", "Normals", "Segmentation", "Task"]
+__all__ = [
+    "AnyTask",
+    "Attributes",
+    "Classification",
+    "CodedNormals",
+    "DenseTask",
+    "Metric",
+    "Normals",
+    "RegionDetection",
+    "Segmentation",
+    "Task",
+]

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from mtlkit.values import Value
 class Metric(Protocol):
     """Accumulates over batches on the device, without waiting for it; :meth:`compute` looks at the whole set."""
 
-    def update(self, output: Tensor, target: Tensor) -> None:
+    def update(self, output: Tensor, target: Any) -> None:
         """Takes the network's output and the target of some samples."""
         ...
 
@@ -24,7 +24,10 @@ class Metric(Protocol):
 
 
 class Task(Value):
-    """A task knows no network and no data set: everything follows from (output, target)."""
+    """A task knows no network and no data set: everything follows from (output, target).
+
+    A target is what a batch holds under the task's name: a tensor, or a named tuple of several.
+    """
 
     terms: ClassVar[tuple[str, ...]]
     """The names of its loss terms."""
@@ -38,7 +41,7 @@ class Task(Value):
         """Channels of the head's output."""
 
     @abstractmethod
-    def losses(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def losses(self, output: Tensor, target: Any) -> dict[str, Tensor]:
         """Its :attr:`terms`, unweighted scalars. Without a valid target a term is zero, not NaN."""
 
     @abstractmethod
@@ -50,7 +53,7 @@ class Task(Value):
         """A fresh accumulator."""
 
     @abstractmethod
-    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> dict[str, float]:
+    def constant(self, train: Iterable[Any], test: Iterable[Any]) -> dict[str, float]:
         """The measures on ``test`` targets of the best prediction that never looks at the image.
 
         The constant is the one with the lowest loss on the ``train`` targets.

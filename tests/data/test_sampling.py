@@ -1,4 +1,5 @@
 from collections import Counter
+from functools import partial
 from itertools import islice
 
 import pytest
@@ -9,7 +10,7 @@ from torchvision import tv_tensors
 
 from mtlkit.data.samples import Batch, Sample, unit
 from mtlkit.data.sampling import Augmented, Order, Part, development, eval_loader, loader, stratified
-from mtlkit.data.transforms import Augmentation
+from mtlkit.data.transforms import Augmentation, resized
 from mtlkit.errors import InputError
 
 AUGMENTATION = Augmentation(size=(12, 16), jitter=0.3)
@@ -150,7 +151,7 @@ def test_a_readers_error_stays_one_sentence(workers):
 
 
 def test_evaluation_reads_everything_once_in_order_and_again():
-    batches = eval_loader([Frames(7)], (6, 8), batch_size=3)
+    batches = eval_loader([Frames(7)], partial(resized, size=(6, 8)), batch_size=3)
     for _ in range(2):
         read = list(batches)
         assert [len(batch.images) for batch in read] == [3, 3, 1]

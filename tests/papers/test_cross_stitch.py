@@ -7,7 +7,7 @@ from mtlkit import papers
 from mtlkit.backbones import staged
 from mtlkit.errors import InputError
 from mtlkit.papers.printed import printed
-from mtlkit.papers.scenes import SceneChoices
+from mtlkit.papers.cross_stitch.scenes import StitchChoices
 from mtlkit.report.coverage import coverage
 from mtlkit.runs import Ensemble, trainings
 
@@ -66,7 +66,7 @@ def test_steps_keep_the_prints_ratio():
 
 
 def test_a_column_carries_its_codebook_and_is_the_same_again():
-    choices = SceneChoices.of(image_size=(32, 40), epochs=1)
+    choices = StitchChoices.of(image_size=(32, 40), epochs=1)
     column = TABLE.column(choices)
     assert len(column.words) == 20
     assert column.identity == TABLE.column(choices).identity
@@ -75,4 +75,4 @@ def test_a_column_carries_its_codebook_and_is_the_same_again():
 
 def test_an_impossible_stride_is_one_sentence():
     with pytest.raises(InputError, match="alexnet can be built at output stride 32 here, not 8"):
-        TABLE.column(SceneChoices.of(backbone="alexnet", output_stride=8, image_size=(32, 40)))
+        TABLE.column(StitchChoices.of(backbone="alexnet", output_stride=8, image_size=(32, 40)))

@@ -1,4 +1,4 @@
-"""Cross-stitch networks (Misra et al., CVPR 2016): the declaration of Table 5.
+"""Table 5: segmentation and surface normals.
 
 The text that could be read lacks the paper's section on data and base networks. What it leaves open follows the
 fully convolutional AlexNet that it names (https://github.com/shelhamer/fcn.berkeleyvision.org, ``voc-fcn-alexnet``)
@@ -6,35 +6,35 @@ and the first author's code for normals (https://github.com/imisra/semantic-segm
 """
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Literal
 
 import torch
 
 from mtlkit.backbones import has_layers, output_strides, staged
-from mtlkit.data import Data, DataSet
+from mtlkit.data import AnyData, Data, DataSet
 from mtlkit.data.transforms import Augmentation, resized
 from mtlkit.errors import InputError
 from mtlkit.fusion import CrossStitchSettings
 from mtlkit.heads import Score
 from mtlkit.network import NetworkSettings, Weights
+from mtlkit.papers.cross_stitch.methods import Stitch, compared, splits
 from mtlkit.papers.declaration import Profile, Row, Table
 from mtlkit.papers.scenes import SceneChoices, SceneColumn, scenes
 from mtlkit.papers.weights import weights
-from mtlkit.runs import Constant, Ensemble, Standard, Training
+from mtlkit.runs import Constant, Training
 from mtlkit.tasks import AnyTask, CodedNormals, Normals, Segmentation
 from mtlkit.tasks.coded_normals import Direction, codebook
 from mtlkit.training import Recipe
-from mtlkit.trunks import Fused, Shared, Sharing
+from mtlkit.trunks import Fused, Sharing
 
-LENGTHS = {"segmentation": 25_000, "normals": 15_000, "fused": 10_000}
-"""Printed steps of the one-task networks and of a cross-stitch network that starts from them (Sect. 5)."""
+LENGTHS = {"segmentation": 25_000, "normals": 15_000, "joint": 25_000, "fused": 10_000}
+"""Printed steps of the one-task networks and of a cross-stitch network that starts from them (Sect. 5); for splits and
+the shared network nothing is printed, so they get as many as segmentation."""
 
 FRAMES_OF_A_CODEBOOK = 64
 """Training frames, evenly spaced, whose normals make the codebook."""
-
-ENSEMBLE_SEEDS = 10_000
-"""The ensembles' members have seeds from here on, so that no row shares a network with them."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Budget:
 
 
 BUDGETS: dict[Profile, Budget] = {
-    "smoke": Budget("mobilenetv3_small_050", "rooms", (64, 32), (64, 80), "none", 5, 8, 1e-2, 100, 20, (0,)),
+    "smoke": Budget("mobilenetv3_small_050", "rooms", (64, 32), (64, 80), "none", 3, 8, 1e-2, 100, 20, (0,)),
     "lite": Budget(None, "rooms", (800, 200), (120, 160), "timm", 60, 8, 1e-3, 100, 40, (0, 1, 2)),
     # 25,000 steps of 20 images are 628.9 passes over the 795 training frames.
     "paper": Budget(None, "nyuv2", (795, 654), (480, 640), "timm", 628.9, 20, 1e-4, 1000, 40, (0, 1, 2)),
@@ -66,6 +66,16 @@ thousand times would throw them far off."""
 
 SMOKE_EPOCHS_NAMED = 2
 """Epochs at ``smoke`` for a backbone that the reader names, which may be far larger than the default."""
+
+
+class StitchChoices(SceneChoices):
+    """What a reader may choose for a table of this paper.
+
+    Attributes:
+        faulty: whether a faulty row of Table 6's lists is refused or skipped.
+    """
+
+    faulty: Literal["refuse", "skip"] = "refuse"
 
 
 class StitchColumn(SceneColumn):
@@ -80,7 +90,7 @@ class StitchColumn(SceneColumn):
     words: tuple[Direction, ...]
 
 
-def stitch_column(choices: SceneChoices) -> StitchColumn:
+def stitch_column(choices: StitchChoices) -> StitchColumn:
     """Choices and the profile's budget as a column of Table 5."""
     budget = BUDGETS[choices.profile]
     backbone = choices.backbone or budget.backbone or "alexnet"
@@ -158,9 +168,10 @@ def trained(
     column: StitchColumn,
     tasks: tuple[AnyTask, ...],
     seed: int,
-    sharing: Sharing | None = None,
-    length: str = "segmentation",
-    starts: dict[str, Training] | None = None,
+    data: AnyData,
+    sharing: Sharing,
+    length: str,
+    starts: dict[str, Training],
 ) -> Training:
     """A network of Table 5, as long as the print's ratio to the segmentation network's steps says."""
     layers = has_layers(column.backbone)
@@ -171,17 +182,17 @@ def trained(
         fully_connected="padded" if layers else "none",
         cut="layers" if layers else "pools",
         tasks=tasks,
-        sharing=sharing or Shared(),
+        sharing=sharing,
         head=column.head,
         image_size=column.data.size,
     )
     steps = max(1, round(column.recipe.steps * LENGTHS[length] / LENGTHS["segmentation"]))
     return Training(
         network=network,
-        data=column.data,
+        data=data,
         recipe=column.recipe.model_copy(update={"steps": steps}),
         seed=seed,
-        starts=starts or {},
+        starts=starts,
     )
 
 
@@ -191,49 +202,27 @@ def unit_places(column: StitchColumn) -> tuple[int, ...] | None:
 
 
 def stitch_rows(column: StitchColumn, seed: int) -> list[Row]:
-    """Table 5, every split of the trunk, and the two rows an honest reader would miss."""
-    tasks, data = stitch_tasks(column), column.data
-
-    def scored(training: Training) -> Standard:
-        return Standard(subject=training, data=data)
-
-    alone = {task.name: trained(column, (task,), seed, length=task.name) for task in tasks}
-    longer = [trained(column, (task,), seed, length="fused", starts={task.name: alone[task.name]}) for task in tasks]
-    members = [ENSEMBLE_SEEDS + 2 * seed, ENSEMBLE_SEEDS + 2 * seed + 1]
-    ensembles = tuple(
-        Ensemble(subjects=tuple(trained(column, (task,), m, length=task.name) for m in members), data=data)
-        for task in tasks
-    )
-    # Three of AlexNet's seven stages lie before its conv4.
-    printed_split = round(column.stages * 3 / 7)
-    splits = [
-        Row(
-            "split_conv4" if after == printed_split else f"split_{after}",
-            f"Split after stage {after} of {column.stages}",
-            (scored(trained(column, tasks, seed, Shared(split_after=after))),),
-            "the first stages shared, the others one for each task",
-            printed=after == printed_split,
-        )
-        for after in range(1, column.stages)
-    ]
+    """Table 5 and every split of the trunk."""
+    tasks = stitch_tasks(column)
     unit = CrossStitchSettings(per="channel", alpha=0.9, beta=0.1, lr_scale=BUDGETS[column.profile].unit_scale)
-    stitched = trained(column, tasks, seed, Fused(unit=unit, after=unit_places(column)), length="fused", starts=alone)
-    blind = Constant(tasks=(tasks[0], Normals()), data=data)
-    return [
-        Row("constant", "Constant", (blind,), "never looks at the image", printed=False),
-        Row("one_task", "One-task", tuple(map(scored, alone.values())), "one network a task"),
-        Row(
-            "one_task_longer",
-            "One-task, trained on",
-            tuple(map(scored, longer)),
-            "as many images seen as the cross-stitch row",
-            printed=False,
+    return compared(
+        tasks,
+        column.data,
+        seed,
+        train=partial(trained, column),
+        lengths={task.name: task.name for task in tasks},
+        blind=Constant(tasks=(tasks[0], Normals()), data=column.data),
+        # Three of AlexNet's seven stages lie before its conv4.
+        splits=splits(column.stages, {"split_conv4": 3 / 7}),
+        stitches=(
+            Stitch(
+                "cross_stitch",
+                "Cross-stitch",
+                "a tower a task, a 2x2 matrix for every channel",
+                Fused(unit=unit, after=unit_places(column)),
+            ),
         ),
-        Row("ensemble", "Ensemble", ensembles, "two networks a task, of other seeds, their probabilities averaged"),
-        *splits,
-        Row("mtl_shared", "MTL-shared", (scored(trained(column, tasks, seed)),), "one trunk, two classifiers"),
-        Row("cross_stitch", "Cross-stitch", (scored(stitched),), "a tower a task, a 2x2 matrix for every channel"),
-    ]
+    )
 
 
 MEASURES = {
@@ -319,25 +308,23 @@ def printed_stitch_column() -> StitchColumn:
     )
 
 
-TABLES = (
-    Table(
-        paper="cross_stitch",
-        id="5",
-        measures=MEASURES,
-        choices=SceneChoices,
-        columns=StitchColumn,
-        column=stitch_column,
-        rows=stitch_rows,
-        protocol=stitch_protocol,
-        meta_column=printed_stitch_column,
-        systems={
-            "S61": "cross_stitch",
-            "S63": "cross_stitch",
-            "S69": "one_task",
-            "S70": "ensemble",
-            "S71": "split_conv4",
-            "S72": "mtl_shared",
-            "S73": "one_task",
-        },
-    ),
+TABLE5 = Table(
+    paper="cross_stitch",
+    id="5",
+    measures=MEASURES,
+    choices=StitchChoices,
+    columns=StitchColumn,
+    column=stitch_column,
+    rows=stitch_rows,
+    protocol=stitch_protocol,
+    meta_column=printed_stitch_column,
+    systems={
+        "S61": "cross_stitch",
+        "S63": "cross_stitch",
+        "S69": "one_task",
+        "S70": "ensemble",
+        "S71": "split_conv4",
+        "S72": "mtl_shared",
+        "S73": "one_task",
+    },
 )

@@ -1,0 +1,331 @@
+"""Pictures with calories and a category each, described by one CSV table.
+
+::
+
+    manifest.csv    a header, then a row a picture: image, kcal, category, group, split
+    images/*.jpg    wherever the column image says, relative to the table's folder
+
+Columns may stand in any order and have other names (:class:`Columns`); others are left alone. A **group** is the
+pictures of one portion: it lies in one split as a whole, and groups rather than pictures are the sample. Where the
+table has no column for the split, one is drawn by :func:`mtlkit.data.groups.held_out`.
+"""
+
+import csv
+import hashlib
+import math
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mtlkit.data.groups import held_out
+from mtlkit.data.imagefolder import read_picture
+from mtlkit.data.samples import Sample, Split, checked, digest
+from mtlkit.errors import InputError, suggestion, unknown
+from mtlkit.values import Value
+
+_TASKS = {"calories": "kcal", "category": "category"}
+_SPLITS = ("train", "val")
+_OPENED = 512
+
+
+class Columns(Value):
+    """What a table calls its columns; ``None``: not to be read.
+
+    A table may lack the columns that no task asks for, unless they were named here.
+
+    Attributes:
+        image: the picture's path, relative to the table's folder, with ``/`` between folders.
+        kcal: its energy.
+        category: the name of its category.
+        group: the portion it shows; without this column every picture is a group of its own.
+        split: ``train`` or ``val``.
+    """
+
+    image: str = "image"
+    kcal: str | None = "kcal"
+    category: str | None = "category"
+    group: str | None = "group"
+    split: str | None = "split"
+
+
+class _Row(NamedTuple):
+    """A row of the table, ``number`` as a spreadsheet counts it; ``None`` where the table has no such column."""
+
+    number: int
+    image: str
+    kcal: float | None
+    category: str | None
+    group: str
+    split: str | None
+
+
+class _Fault(Exception):
+    """What is wrong with a row: the kind, and the rest of a sentence that begins with the file and the row."""
+
+    def __init__(self, reason: str, says: str):
+        super().__init__(says)
+        self.reason = reason
+
+
+class Manifest:
+    """One split of a data set that a CSV table describes (see the module): a sample a row, in the table's order.
+
+    A sample is ``image`` (``tv_tensors.Image``, uint8, ``(3, H, W)``) and by task ``calories`` (kcal, float32, ``()``)
+    and ``category`` (its id, int64, ``()``).
+
+    Every row of the table is checked here, in all columns that are read and whichever split and tasks are asked for,
+    so that each task and split sees the same rows; a picture is decoded when its sample is read.
+
+    Args:
+        root: the folder that holds the table.
+        split: train or val.
+        tasks: the targets to read.
+        columns: what the table calls its columns.
+        file: the table's name.
+        val_share: share of the groups, of each category where there are some, that validates where the table has no
+            split.
+        seed: of that split.
+        faulty: refuse the table for its first bad row, or skip such rows.
+
+    Attributes:
+        classes: the categories' names, sorted, of both splits; the place of each is its id. Empty without a column.
+        tasks: as given.
+        groups: the group of every sample.
+        labels: the category id of every sample; empty without a column.
+        values: the kcal of every sample, float32 ``(N,)``; empty without a column.
+        drawn: whether the split was drawn, for want of a column.
+        skipped: reason -> rows of the whole table that were left out for it.
+
+    Raises:
+        InputError: a file, folder or column is missing, the table is no CSV or empty, or a split has no good row.
+            Unless bad rows are skipped: a row has too few or too many fields, no or a missing or a repeated image,
+            kcal that are empty, no number, negative or infinite, no category, no group, an unknown split, a group of
+            the other split, or a category that training lacks. Reading a sample: its picture is damaged.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        split: Split,
+        tasks: Sequence[str] = ("calories", "category"),
+        columns: Columns | None = None,
+        *,
+        file: str = "manifest.csv",
+        val_share: float = 0.3,
+        seed: int = 0,
+        faulty: Literal["refuse", "skip"] = "refuse",
+    ) -> None:
+        self._root, self._path = Path(root), Path(root) / file
+        self.tasks = checked(self._root, split, tasks, _TASKS)
+        if faulty not in ("refuse", "skip"):
+            raise unknown("way with faulty rows", faulty, ("refuse", "skip"))
+        self._columns, self._refuse, self._skipped = columns or Columns(), faulty == "refuse", Counter[str]()
+        rows = self._whole()
+        self.drawn = rows[0].split is None
+        if self.drawn:
+            rows = self._draw(rows, val_share, seed)
+        rows = self._trained(rows)
+        self._rows = [row for row in rows if row.split == split]
+        for name in _SPLITS:
+            if not any(row.split == name for row in rows):
+                raise InputError(f"{self._path} holds no {'good ' * bool(self._skipped)}row of the split {name}.")
+        self.skipped = dict(self._skipped)
+        self.classes = tuple(sorted({row.category for row in rows if row.category is not None}))
+        self.groups = [row.group for row in self._rows]
+        ids = {name: number for number, name in enumerate(self.classes)}
+        self.labels = [ids[row.category] for row in self._rows if row.category is not None]
+        self.values: NDArray[np.float32] = np.array([r.kcal for r in self._rows if r.kcal is not None], np.float32)
+
+    # The table ------------------------------------------------------------------------------------------------
+
+    def _whole(self) -> list[_Row]:
+        """The good rows of both splits."""
+        rows: list[_Row] = []
+        images: dict[str, int] = {}
+        splits: dict[str, tuple[int, str | None]] = {}
+        folders: dict[str, set[str]] = {}
+        table = _records(self._path)
+        first, header = next(table, (1, []))
+        places = self._places(first, header)
+        for number, record in table:
+            try:
+                if len(record) != len(header):
+                    raise _Fault("number of fields", f"has {len(record)} fields; the header has {len(header)}.")
+                row = self._row(number, {name: record[place] for name, place in places.items()}, folders)
+                if row.image in images:
+                    raise _Fault(
+                        "repeated image",
+                        f"names the image {row.image!r}, as row {images[row.image]} does; each needs one row.",
+                    )
+                earlier, other = splits.setdefault(row.group, (number, row.split))
+                if row.split != other:
+                    raise _Fault(
+                        "group in both splits",
+                        f"puts the group {row.group!r} into {row.split}, but row {earlier} has it in {other}; "
+                        "a group must lie in one split.",
+                    )
+                images[row.image] = number
+                rows.append(row)
+            except _Fault as fault:
+                self._count(number, fault)
+        if not rows:
+            found = f"only bad rows ({dict(self._skipped)})" if self._skipped else "no row"
+            raise InputError(f"{self._path} holds {found}; it needs a row for every picture.")
+        return rows
+
+    def _places(self, number: int, header: list[str]) -> dict[str, int]:
+        """The fields to read and their places in a row.
+
+        Raises:
+            InputError: a column that is needed is missing, or there are two of one name.
+        """
+        asked = {"image", *(_TASKS[task] for task in self.tasks)}
+        places: dict[str, int] = {}
+        for field in Columns.model_fields:
+            name = getattr(self._columns, field)
+            if name is not None and header.count(name) > 1:
+                raise InputError(
+                    f"{self._path}, row {number}, has {header.count(name)} columns {name!r}; it needs one."
+                )
+            if name in header:
+                places[field] = header.index(name)
+            elif field in asked or (name is not None and field in self._columns.model_fields_set):
+                raise InputError(
+                    f"{self._path}, row {number}, has no column {name or field!r}, which should hold the {field}; "
+                    f"{suggestion(name or field, filter(None, header)) if any(header) else 'it is empty.'}"
+                )
+        return places
+
+    def _row(self, number: int, cells: dict[str, str], folders: dict[str, set[str]]) -> _Row:
+        """A row as it stands; ``folders`` remembers what the folders of images hold.
+
+        Raises:
+            _Fault: it is no row.
+        """
+        for field in ("image", "category", "group"):
+            if cells.get(field) == "":
+                raise _Fault(f"empty {field}", f"has no {field} in the column {getattr(self._columns, field)!r}.")
+        image, split = str(PurePosixPath(cells["image"])), cells.get("split")  # ./a.jpg is a.jpg
+        folder, name = os.path.split(image)
+        if folder not in folders:
+            folders[folder] = self._files(folder)
+        if name not in folders[folder]:
+            raise _Fault(
+                "missing image",
+                f"names the image {image!r}, but there is no such file in {self._root}; add it or remove the row.",
+            )
+        if split is not None and split not in _SPLITS:
+            raise _Fault("unknown split", f"has the split {split!r}; it should be train or val.")
+        kcal = _kcal(cells["kcal"]) if "kcal" in cells else None
+        return _Row(number, image, kcal, cells.get("category"), cells.get("group", image), split)
+
+    def _files(self, folder: str) -> set[str]:
+        """The names in a folder; none if it is not there or lies outside the data set's."""
+        if PurePosixPath(folder).is_absolute() or ".." in PurePosixPath(folder).parts:
+            return set()
+        try:
+            # One listing instead of a look-up a row: thousands of look-ups are slow on network drives.
+            return set(os.listdir(self._root / folder))
+        except (OSError, ValueError):  # a name with a null character is a ValueError
+            return set()
+
+    def _draw(self, rows: list[_Row], share: float, seed: int) -> list[_Row]:
+        """The rows with a split each."""
+        strata = None if rows[0].category is None else [str(row.category) for row in rows]
+        try:
+            held = held_out([row.group for row in rows], share, strata, seed=seed)
+        except InputError as error:
+            raise InputError(f"{self._path} has no column for the split, and none can be drawn: {error}") from error
+        return [row._replace(split=_SPLITS[out]) for row, out in zip(rows, held.tolist(), strict=True)]
+
+    def _trained(self, rows: list[_Row]) -> list[_Row]:
+        """The rows whose category occurs in training."""
+        known, good = {row.category for row in rows if row.split == "train"}, []
+        for row in rows:
+            if row.category in known:
+                good.append(row)
+                continue
+            self._count(
+                row.number,
+                _Fault(
+                    "category absent from training",
+                    f"has the category {row.category!r}, of which no row is in train; move or remove it.",
+                ),
+            )
+        return good
+
+    def _count(self, number: int, fault: _Fault) -> None:
+        """Refuses the table for a bad row, or counts it."""
+        if self._refuse:
+            raise InputError(f"{self._path}, row {number}, {fault}") from None
+        self._skipped[fault.reason] += 1
+
+    # The data set ---------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample: Sample = {"image": read_picture(self._root / self._rows[index].image)}
+        if "calories" in self.tasks:
+            sample["calories"] = torch.tensor(self.values[index])
+        if "category" in self.tasks:
+            sample["category"] = torch.tensor(self.labels[index])
+        return sample
+
+    def name_of(self, index: int) -> str:
+        """The image as the table names it."""
+        return self._rows[index].image
+
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits over all rows of the split and at most 512 evenly spaced pictures.
+
+        Over what the table says, not how: a spreadsheet that quotes its cells anew or sorts them changes nothing. A
+        picture changed under the same name keeps the digits unless it is one of the 512.
+        """
+        sha = hashlib.sha256()
+        rows = sorted(row._replace(number=0) for row in self._rows)
+        for row in rows:
+            sha.update(repr(tuple(row)).encode())
+        sha.update(repr(self.classes).encode())
+        count = min(len(rows), _OPENED)
+        sha.update(digest(self._root, [rows[n * len(rows) // count].image for n in range(count)]).encode())
+        return sha.hexdigest()[:12]
+
+
+def _kcal(text: str) -> float:
+    if not text:
+        raise _Fault("empty kcal", "has no kcal; give the picture's energy, or remove the row.")
+    try:
+        value = float(text if text.isascii() and "_" not in text else "")  # Python alone reads 1_000
+    except ValueError:
+        value = math.nan
+    if math.isnan(value):
+        raise _Fault("kcal that are no number", f"has {text!r} for its kcal; it should be a number such as 421.5.")
+    if value < 0:
+        raise _Fault("negative kcal", f"has {text} kcal; energy cannot be negative.")
+    if value > float(np.finfo(np.float32).max):
+        raise _Fault("infinite kcal", f"has {text} kcal; energy must be finite.")
+    return value
+
+
+def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The rows that are not blank, their cells without spaces around, numbered as a spreadsheet does: from 1, blank
+    ones counted, and a cell of several lines in one row."""
+    try:
+        # Spreadsheets begin such a file with a byte order mark.
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            for number, record in enumerate(csv.reader(file, strict=True), 1):
+                cells = [cell.strip() for cell in record]
+                if any(cells):
+                    yield number, cells
+    except FileNotFoundError as error:
+        raise InputError(f"There is no {path}; it should hold a row for every picture.") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as a CSV table ({error}); save it as UTF-8 CSV again.") from error

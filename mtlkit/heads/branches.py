@@ -1,0 +1,70 @@
+"""A branch for every map that a task predicts."""
+
+from collections.abc import Collection, Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from mtlkit.heads.dense import convolution, score
+from mtlkit.values import Value
+
+HEAT_MAP_BIAS = -2.19
+"""The logit at which a heat map starts: a probability of 0.1, or the many empty places would rule the first steps."""
+
+
+class Branches(nn.Module):
+    """For each of several maps a 3x3 convolution, ReLU and a 1x1 convolution; the maps one behind the other.
+
+    Zhou et al., *Objects as Points*, 2019, https://arxiv.org/abs/1904.07850; 256 channels on DLA and 64 on
+    ResNet in its official code (https://github.com/xingyizhou/CenterNet). A heat map's bias starts at -2.19, as there.
+
+    The 3x3 convolutions of all branches are one layer: they read the same map, so that to stack their filters changes
+    nothing but the number of calls.
+
+    Attributes:
+        stages: which stage outputs of a trunk :meth:`forward` is given.
+        classifier: the last layers, one a branch.
+    """
+
+    class Settings(Value):
+        """Channels inside every branch; how many times the maps are enlarged, bilinearly, at the end."""
+
+        kind: Literal["branches"] = "branches"
+        width: int = Field(64, ge=1)
+        upsample: int = Field(1, ge=1)
+
+        def head(
+            self, channels: Sequence[int], outputs: Sequence[int] | int, heat_maps: Collection[int] = ()
+        ) -> "Branches":
+            """The head on the last stage of a trunk whose stages have ``channels`` channels.
+
+            Args:
+                channels: channels of every stage.
+                outputs: channels of every branch's map; a number means one branch.
+                heat_maps: which branches, counted from 0, give logits of heat maps: a task's knowledge of its outputs.
+            """
+            widths = (outputs,) if isinstance(outputs, int) else tuple(outputs)
+            return Branches(channels[-1], widths, heat_maps, self)
+
+    stages: tuple[int, ...] = (-1,)
+
+    def __init__(
+        self, channels: int, outputs: Sequence[int], heat_maps: Collection[int], settings: "Branches.Settings"
+    ):
+        super().__init__()
+        self.upsample = settings.upsample
+        self.hidden = convolution(channels, len(outputs) * settings.width, 3)
+        self.classifier = nn.ModuleList(score(settings.width, width) for width in outputs)
+        for branch in heat_maps:
+            nn.init.constant_(self.classifier[branch].bias, HEAT_MAP_BIAS)  # type: ignore[arg-type]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features ``(N, C, h, w)`` to the maps of all branches, ``(N, sum of outputs, upsample h, upsample w)``."""
+        hidden = self.hidden(features).chunk(len(self.classifier), 1)
+        maps = torch.cat([layer(x) for layer, x in zip(self.classifier, hidden, strict=True)], 1)
+        if self.upsample == 1:
+            return maps
+        return F.interpolate(maps, scale_factor=self.upsample, mode="bilinear")

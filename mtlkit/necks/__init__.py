@@ -1,0 +1,16 @@
+"""Necks: what turns the maps of all stages of a backbone into one map at stride 4. One file a kind."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from mtlkit.necks.base import Neck
+from mtlkit.necks.deconvolution import Deconvolution
+from mtlkit.necks.dla_up import DLAUp
+from mtlkit.necks.layers import DeformableConvolution
+from mtlkit.necks.upsampling import Upsampling
+
+NeckSettings = Annotated[Deconvolution.Settings | DLAUp.Settings | Upsampling.Settings, Field(discriminator="kind")]
+"""Any neck's settings; ``settings.neck(channels of every stage, strides of every stage)`` builds it."""
+
+__all__ = ["DLAUp", "Deconvolution", "DeformableConvolution", "Neck", "NeckSettings", "Upsampling"]

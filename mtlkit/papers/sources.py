@@ -1,0 +1,72 @@
+"""A table's data set by the name that a reader gives: its embedded world, or a folder of the reader's own."""
+
+from collections.abc import Collection
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from mtlkit.errors import InputError, unknown
+from mtlkit.papers.declaration import Choices, one
+from mtlkit.worlds import cache_folder
+
+
+class Source(NamedTuple):
+    """Where a data set lies and how it is written.
+
+    Attributes:
+        layout: a key of :data:`mtlkit.data.LAYOUTS`.
+        name: how reports call it.
+        root: its folder.
+        fingerprint: of a world, the name and revision that it follows from; ``None``: to be taken from the files.
+    """
+
+    layout: str
+    name: str
+    root: Path
+    fingerprint: str | None
+
+
+def source(
+    choices: Choices,
+    world: ModuleType,
+    written_as: str,
+    layouts: Collection[str],
+    *,
+    default: str,
+    images: tuple[int, int],
+    **drawn: Any,
+) -> Source:
+    """The data set that the reader chose, drawn now where it is the world.
+
+    Args:
+        choices: the reader's; a folder alone means the layout that the world is written in.
+        world: the module that draws it, with ``REVISION`` and ``write``.
+        written_as: the layout in which it is written.
+        layouts: what the reader's folder may be.
+        default: the profile's data set, the world's name or a layout.
+        images: training and test pictures of the world.
+        drawn: what else ``write`` is told.
+
+    Raises:
+        InputError: for an unknown name, a missing folder, or a folder for the world.
+    """
+    drawing = world.__name__.rpartition(".")[2]
+    root = one(choices.data_root, "data set")
+    name = one(choices.dataset, "data set") or (written_as if root and default == drawing else default)
+    if name not in (drawing, *layouts):
+        raise unknown("data set", name, (drawing, *layouts))
+    if name != drawing:
+        if root is None:
+            raise InputError(f"The layout {name} needs a folder: set data_root.")
+        root = root.expanduser()
+        return Source(name, root.resolve().name, root, None)
+    if root is not None:
+        raise InputError(
+            f"The embedded world {drawing} needs no data_root; for the folder {root} also set dataset to "
+            f"{', '.join(layouts)}."
+        )
+    train, val = images
+    size = "".join(f"-{side[0]}x{side[1]}" for side in drawn.values())
+    folder = cache_folder() / f"{drawing}-r{world.REVISION}-{train}-{val}{size}"
+    world.write(folder, seed=0, train=train, val=val, **drawn)
+    return Source(written_as, drawing, folder, f"{drawing}-r{world.REVISION}-s0-{train}-{val}")

@@ -1,0 +1,47 @@
+"""Attributes: labels of which an object may have any number."""
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mtlkit.tasks.average_precision import LabelAP
+from mtlkit.tasks.base import Metric, Task
+
+
+class Attributes(Task):
+    """Yes or no for each of A attributes. Output ``(n, A)`` logits; target ``(n, A)``, 1 or 0."""
+
+    terms: ClassVar = ("binary_cross_entropy",)
+
+    kind: Literal["attributes"] = "attributes"
+    name: str = "attributes"
+    attributes: tuple[str, ...]
+
+    @property
+    def outputs(self) -> int:
+        """One logit an attribute."""
+        return len(self.attributes)
+
+    def losses(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Binary cross-entropy, averaged over objects and over attributes: with 64 of these, a sum scaled by 1/64."""
+        total = F.binary_cross_entropy_with_logits(output.float(), target.float(), reduction="sum")
+        return {"binary_cross_entropy": total / max(target.numel(), 1)}
+
+    def combined(self, outputs: Sequence[Tensor]) -> Tensor:
+        """The logits of the mean probabilities."""
+        return torch.stack([output.double().sigmoid() for output in outputs]).mean(0).logit()
+
+    def metric(self) -> Metric:
+        """A fresh :class:`mtlkit.tasks.average_precision.LabelAP`."""
+        return LabelAP()
+
+    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> dict[str, float]:
+        """Scores of the training objects' shares: every object is ranked alike, in the order it comes."""
+        shares = torch.cat(list(train)).double().mean(0)
+        metric = LabelAP()
+        for target in test:
+            metric.update(shares.expand(len(target), -1), target)
+        return metric.compute()

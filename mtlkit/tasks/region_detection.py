@@ -1,0 +1,141 @@
+"""Detection by looking at regions one by one: each is an object of a class or background, and is moved to fit.
+
+Girshick, *Fast R-CNN*, ICCV 2015, https://arxiv.org/abs/1504.08083; numbers that it leaves to its code are those of
+https://github.com/rbgirshick/fast-rcnn.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.ops import batched_nms, box_convert
+
+from mtlkit.data.samples import RegionTruth
+from mtlkit.tasks.average_precision import DetectionAP
+from mtlkit.tasks.base import Metric, Task
+
+SPREAD = (0.1, 0.1, 0.2, 0.2)
+"""What a move's four numbers are divided by, so that they vary about as much as a class's logit. The code measures
+it class by class on its training set; these are the rounded values of its successor py-faster-rcnn."""
+
+LARGEST_GROWTH = 62.5
+"""No region is answered with a box more than this many times as wide or as high: untrained networks overflow."""
+
+OVERLAP = 0.3
+"""Of two boxes of a class that overlap more than this, the surer one stays."""
+
+MOST = 100
+"""Boxes of a class a picture."""
+
+LEAST_SCORE = 1e-3
+"""Boxes less sure than this come so late in the ranking that they change no average precision."""
+
+
+def moves(regions: Tensor, boxes: Tensor) -> Tensor:
+    """How to get from regions ``(M, 4)`` to boxes ``(M, 4)``: the targets t of Sect. 2.3, over :data:`SPREAD`."""
+    from_, to = (box_convert(each, "xyxy", "cxcywh") for each in (regions, boxes))
+    sides = from_[:, 2:]
+    move = torch.cat([(to[:, :2] - from_[:, :2]) / sides, (to[:, 2:] / sides).log()], dim=1)
+    return move / move.new_tensor(SPREAD)
+
+
+def moved(regions: Tensor, by: Tensor) -> Tensor:
+    """Regions ``(M, 4)`` after moves ``(M, C, 4)``: boxes ``(M, C, 4)``; undoes :func:`moves`."""
+    from_ = box_convert(regions, "xyxy", "cxcywh")[:, None]
+    by = by * by.new_tensor(SPREAD)
+    sides = from_[..., 2:] * by[..., 2:].exp().clamp(max=LARGEST_GROWTH)
+    centres = from_[..., :2] + by[..., :2] * from_[..., 2:]
+    return torch.cat([centres - sides / 2, centres + sides / 2], dim=-1)
+
+
+class RegionDetection(Task):
+    """A class, or none, for every region, and for every class how to move the region onto its object.
+
+    Output ``(M, 1 + C + 4 C)``: the logits of background and of the classes, then the moves; the target is a
+    :class:`mtlkit.data.samples.RegionTruth`.
+    """
+
+    terms: ClassVar = ("cross_entropy", "boxes")
+
+    kind: Literal["region_detection"] = "region_detection"
+    name: str = "detection"
+    classes: tuple[str, ...]
+
+    @property
+    def outputs(self) -> int:
+        """A logit more than there are classes, and four numbers a class."""
+        return 1 + 5 * len(self.classes)
+
+    def _split(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        output, count = output.float(), 1 + len(self.classes)
+        return output[:, :count], output[:, count:].view(len(output), -1, 4)
+
+    def losses(self, output: Tensor, target: RegionTruth) -> dict[str, Tensor]:
+        """Eq. 1: cross-entropy; the true class's move by a smooth L1. Both averaged over all regions."""
+        logits, by = self._split(output)
+        (objects,) = (target.matched >= 0).nonzero(as_tuple=True)
+        which = target.matched[objects]
+        classes = torch.zeros_like(target.matched)
+        classes[objects] = target.labels[which] + 1
+        wanted = moves(target.regions[objects, 1:], target.boxes[which, 1:])
+        found = by[objects, target.labels[which]]
+        count = max(len(logits), 1)
+        return {
+            "cross_entropy": F.cross_entropy(logits, classes, reduction="sum") / count,
+            "boxes": F.smooth_l1_loss(found, wanted, reduction="sum") / count,
+        }
+
+    def combined(self, outputs: Sequence[Tensor]) -> Tensor:
+        """The logarithm of the mean probabilities, and the mean moves."""
+        logits, by = zip(*map(self._split, outputs), strict=True)
+        probability = torch.stack([each.softmax(1) for each in logits]).mean(0)
+        return torch.cat([probability.log(), torch.stack(by).mean(0).flatten(1)], dim=1)
+
+    def found(self, output: Tensor, regions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The boxes ``(D, 4)`` in one picture, their scores ``(D,)`` and classes ``(D,)``, from regions ``(M, 4)``."""
+        logits, by = self._split(output)
+        scores = logits.softmax(1)[:, 1:]
+        region, label = (scores > LEAST_SCORE).nonzero(as_tuple=True)
+        score, box = scores[region, label], moved(regions, by)[region, label]
+        kept = batched_nms(box, score, label, OVERLAP)  # the surest first
+        rank = F.one_hot(label[kept], len(self.classes)).cumsum(0).gather(1, label[kept, None])[:, 0]
+        kept = kept[rank <= MOST]
+        return box[kept], score[kept], label[kept]
+
+    def metric(self) -> Metric:
+        """A fresh :class:`FoundAP`."""
+        return FoundAP(self)
+
+    def constant(self, train: Iterable[RegionTruth], test: Iterable[RegionTruth]) -> dict[str, float]:
+        """Scores of taking every region, unmoved, for each class as surely as it is common among training objects."""
+        counts = sum(
+            (torch.bincount(target.labels, minlength=len(self.classes)) for target in train),
+            torch.zeros(len(self.classes), dtype=torch.int64),
+        )
+        logits = torch.cat([counts.sum()[None], counts]).double().log()
+        answer = torch.cat([logits, logits.new_zeros(4 * len(self.classes))])
+        metric = FoundAP(self)
+        for target in test:
+            metric.update(answer.expand(len(target.regions), -1), target)
+        return metric.compute()
+
+
+class FoundAP:
+    """:class:`mtlkit.tasks.average_precision.DetectionAP` of the boxes found in regions that stand for no object."""
+
+    def __init__(self, task: RegionDetection):
+        self.task, self.scores = task, DetectionAP(task.classes)
+
+    def update(self, output: Tensor, target: RegionTruth) -> None:
+        """Takes the output of a batch; waits for the device."""
+        proposed = target.matched < 0
+        for picture in set(target.regions[:, 0].tolist()) | set(target.boxes[:, 0].tolist()):
+            here, there = proposed & (target.regions[:, 0] == picture), target.boxes[:, 0] == picture
+            found = self.task.found(output[here], target.regions[here, 1:])
+            self.scores.add(*found, target.boxes[there, 1:], target.labels[there])
+
+    def compute(self) -> dict[str, float]:
+        """As :meth:`mtlkit.tasks.average_precision.DetectionAP.compute`."""
+        return self.scores.compute()
