@@ -19,6 +19,7 @@ from timm.layers.format import Format
 from timm.models import EfficientNetFeatures, FeatureListNet, MobileNetV3Features
 from timm.models.selecsls import SelecSlsBlock
 from torch import Tensor, nn
+from torchvision.ops import roi_pool
 
 from mtlkit.errors import InputError, unknown
 
@@ -38,11 +39,29 @@ class RegionPooling(NamedTuple):
         after: the stage whose map is pooled.
         side: rows and columns of every region's map.
         stride: picture pixels to one step of the pooled map.
+        offset: the picture pixel around which the map's first cell looks: 0 where every layer pads by half its
+            kernel; AlexNet's map lacks a border of 15 pixels.
     """
 
     after: int
     side: int
     stride: int
+    offset: float = 0.0
+
+    def pooled(self, x: Tensor, regions: Tensor) -> Tensor:
+        """The largest values of a map ``(N, C, h, w)`` in the bins of regions: ``(M, C, side, side)``.
+
+        Args:
+            x: the map of the stage that regions are pooled after.
+            regions: ``(M, 5)``: a row of ``x``, then left, top, right, bottom in picture pixels.
+        """
+        height, width = x.shape[-2:]
+        # A region at the far edge may round to a cell behind the last, where there is nothing to pool.
+        last = regions.new_tensor([width - 1, height - 1, width - 1, height - 1]) * self.stride
+        places = (regions[:, 1:] - self.offset).clamp(min=0).minimum(last)
+        # In full precision: half of it knows pixels above 256 only by twos and fours.
+        found: Tensor = roi_pool(x.float(), torch.cat([regions[:, :1], places], 1), self.side, 1 / self.stride)
+        return found.to(x.dtype)
 
 
 class StagedBackbone(nn.Module):
@@ -124,7 +143,7 @@ def staged(
         image_size: Height and width, for networks built for one size (Swin); the others take any and ignore it.
         regions: The last part of the network looks at regions (Fast R-CNN, https://arxiv.org/abs/1504.08083). The
             pooling of regions takes the place of the last pool of VGG and AlexNet, whose fully connected stages it
-            needs; of any other network the last stage looks at regions of 14x14, as in a ResNet
+            needs; of any other network the last stage looks at regions of 7x7, much as in a ResNet
             (https://arxiv.org/abs/1512.03385, appendix A). Whoever steps the stages does the pooling.
 
     Raises:
@@ -205,7 +224,7 @@ def _for_regions(backbone: StagedBackbone) -> StagedBackbone:
     strides[after:] = [strides[after] // 2] * 3
     backbone.strides = tuple(strides)
     side = next(layer.kernel_size[0] for layer in fc6 if isinstance(layer, nn.Conv2d))
-    backbone.regions = RegionPooling(after, side, strides[after])
+    backbone.regions = RegionPooling(after, side, strides[after], _first_centre(backbone.stages[: after + 1]))
     return backbone
 
 
@@ -427,6 +446,20 @@ def _sizes(stages: Iterable[nn.Sequential]) -> tuple[list[int], list[int]]:
         channels.append(last.out_channels)
         strides.append(stride)
     return channels, strides
+
+
+def _first_centre(stages: Iterable[nn.Module]) -> float:
+    """The pixel, from 0, in the middle of what the first cell after a chain of layers looks at."""
+    place, stride = 0.0, 1
+    for layer in (layer for stage in stages for layer in stage.children()):
+        if isinstance(layer, nn.Conv2d | nn.MaxPool2d):
+            kernel, pad, step = (
+                each if isinstance(each, int) else int(each[0])
+                for each in (layer.kernel_size, layer.padding, layer.stride)
+            )
+            place += ((kernel - 1) / 2 - pad) * stride
+            stride *= step
+    return place
 
 
 def _cut(parts: Iterable[tuple[str, nn.Module]], ends: list[str]) -> Iterator[nn.Sequential]:

@@ -88,8 +88,15 @@ def run(
     fractions: Annotated[
         str | None, typer.Option(help="multi_exit: shares of the training pictures, such as 0.05,0.5.")
     ] = None,
+    keep: Annotated[str | None, typer.Option(help="mcn: the classes that count, such as dog,cat.")] = None,
+    neck: Annotated[
+        str | None, typer.Option(help="mcn: deconvolution, deformable_deconvolution, dla_up or upsampling.")
+    ] = None,
+    as_official: Annotated[
+        bool | None, typer.Option(help="mcn: CenterNet's code where it differs from its paper.")
+    ] = None,
     faulty: Annotated[
-        str | None, typer.Option(help="cross_stitch 6: refuse a list for its first faulty row, or skip such rows.")
+        str | None, typer.Option(help="cross_stitch 6, mcn: refuse a list for its first faulty entry, or skip such.")
     ] = None,
     image_size: Annotated[tuple[int, int] | None, typer.Option(help="Height and width.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the training images.")] = None,
@@ -119,6 +126,9 @@ def run(
         "weights": weights,
         "output_stride": output_stride,
         "fractions": _numbers(fractions),
+        "keep": keep.split(",") if keep else None,
+        "neck": neck,
+        "as_official": as_official,
         "faulty": faulty,
         "image_size": image_size,
         "epochs": epochs,
@@ -222,6 +232,7 @@ def data_list(as_json: Json = False) -> None:
         "objects": "embedded world: drawn objects, a class a picture; no download",
         "places": "embedded world: drawn scenes, a class a picture; no download",
         "parts": "embedded world: drawn scenes whose objects have boxes and attributes; no download",
+        "people": "embedded world: drawn people and things with boxes, masks and joints; no download",
         "folder": "image/ label/ normal/ splits/*.txt: your own data",
         "npy": "{train,val}/{image,label,depth,normal}/0.npy, ...: the layout multi-task repositories share",
         "nyuv2": "nyu_depth_v2_labeled.mat with splits.mat and classMapping40.mat: the official files",
@@ -231,6 +242,7 @@ def data_list(as_json: Json = False) -> None:
         "oxford_pets": "torchvision's folders for Oxford-IIIT Pet",
         "caltech101": "torchvision's folders for Caltech-101, 30 training pictures a class",
         "apascal": "JPEGImages/ and attribute_data/: objects of PASCAL VOC 2008 with boxes and attributes",
+        "coco": "annotations/*.json and images/: boxes, masks and joints in COCO's format",
     }
     if as_json:
         typer.echo(json.dumps(kinds, indent=1))
@@ -253,10 +265,10 @@ def data_make(
 ) -> None:
     """Draw an embedded world into a folder."""
     from mtlkit.errors import unknown
-    from mtlkit.worlds import objects, parts, places, rooms
+    from mtlkit.worlds import objects, parts, people, places, rooms
 
     worlds = {"rooms": (rooms, "npy"), "objects": (objects, "imagefolder"), "places": (places, "imagefolder")}
-    worlds |= {"parts": (parts, "apascal")}
+    worlds |= {"parts": (parts, "apascal"), "people": (people, "coco")}
     if world not in worlds:
         raise unknown("embedded world", world, worlds)
     module, layout = worlds[world]

@@ -14,7 +14,7 @@ from mtlkit.data.sampling import Batches, Part, eval_loader, loader
 from mtlkit.errors import InputError
 from mtlkit.ledger import Ledger, Record, hardware
 from mtlkit.network import Network, parameter_count
-from mtlkit.runs import Chosen, Constant, Cost, Ensemble, Evaluation, Standard, Training, trainings
+from mtlkit.runs import Chosen, Constant, Cost, Ensemble, Evaluation, Speed, Standard, Training, trainings
 from mtlkit.tasks import Task
 from mtlkit.training import train
 from mtlkit.trunks import Fused
@@ -67,6 +67,11 @@ def title(training: Training) -> str:
     sharing = training.network.sharing
     how = sharing.unit.kind if isinstance(sharing, Fused) else "shared" if "+" in tasks else "single"
     return f"{training.network.backbone} {how} {tasks} seed {training.seed}"
+
+
+def reads(tasks: Sequence[Task]) -> tuple[str, ...]:
+    """What data sets are asked for, for these tasks."""
+    return tuple(dict.fromkeys(name for task in tasks for name in task.reads))
 
 
 class Engine:
@@ -129,7 +134,7 @@ class Engine:
     def _train(self, training: Training) -> Record:
         recipe, data = training.recipe, training.data
         fabric = self.where.fabric(recipe.precision)
-        datasets = data.splits("train", tuple(task.name for task in training.network.tasks))
+        datasets = data.splits("train", reads(training.network.tasks))
         # Which pictures a fraction of a set holds: the same for every method, to be seen in the records.
         parts = [dataset.fingerprint() for dataset in datasets if isinstance(dataset, Part)]
         network = self._start(training)
@@ -177,7 +182,7 @@ class Engine:
         self, split: Split, data: AnyData, tasks: Sequence[Task], batch_size: int, device: torch.device
     ) -> tuple[Batches, dict[str, int]]:
         """A split's samples once, as a network is to see them, and what there is to count."""
-        sets = data.splits(split, tuple(task.name for task in tasks))
+        sets = data.splits(split, reads(tasks))
         batches = eval_loader(sets, data.view, batch_size, self.where.readers(device))
         return batches, {"test_images": sum(map(len, sets)), "classes": sum(len(found.classes) for found in sets)}
 
@@ -209,6 +214,10 @@ class Engine:
                 metrics = evaluation.constant(value.tasks, train_batches, batches)
             case Cost():
                 metrics = evaluation.cost(value.network, value.size)
+            case Speed():
+                fabric = self.where.fabric()
+                device = fabric.device
+                metrics = evaluation.speed(value.networks, value.reference, value.size, value.rounds, fabric)
         return self.ledger.write(
             Record(
                 kind="evaluation",

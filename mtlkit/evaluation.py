@@ -1,12 +1,13 @@
 """The kinds of evaluation: what can be said of networks, data and specifications."""
 
+import time
 from collections.abc import Iterable, Sequence
 
 import torch
 from lightning.fabric import Fabric
 
 from mtlkit.data.samples import Batch, Target
-from mtlkit.network import Network, NetworkSettings
+from mtlkit.network import Network, NetworkSettings, parameter_count
 from mtlkit.network import cost as network_cost
 from mtlkit.tasks import Task
 
@@ -57,6 +58,60 @@ def cost(settings: NetworkSettings, size: tuple[int, int]) -> dict[str, float]:
     pooled = sum(n for name, n in counts.items() if name.startswith("pooled/") and name != f"pooled/{first}")
     counts |= {"macs_norms": norms, "macs_norms_exits": norms + pooled}
     return {f"cost/{name}": float(count) for name, count in counts.items()}
+
+
+@torch.inference_mode()
+def speed(
+    networks: Sequence[NetworkSettings],
+    reference: Sequence[NetworkSettings],
+    size: tuple[int, int],
+    rounds: int,
+    fabric: Fabric,
+) -> dict[str, float]:
+    """Median times of one image (batch 1), the networks run one after the other.
+
+    Every round times the networks and then the reference, with and without decoding; the device is waited for before
+    the clock is read. A tenth of the rounds, at least three, go before as a warm-up.
+
+    Returns:
+        ``speed/ms`` and ``speed/fps`` of the networks alone, ``speed/decoded_ms`` with what they find decoded,
+        ``speed/parameters``; ``speed/ratio``, the median over rounds of the time over the reference's.
+    """
+    image = torch.rand(1, 3, *size, device=fabric.device)
+    systems = [[one.network(weights=False).to(fabric.device).eval() for one in some] for some in (networks, reference)]
+
+    def once(system: list[Network], decode: bool) -> float:
+        _wait(fabric.device)
+        began = time.perf_counter()
+        for network in system:
+            outputs = network(image)
+            if decode:
+                for name, task in network.tasks.items():
+                    task.decoded(outputs[name])
+        _wait(fabric.device)
+        return 1000 * (time.perf_counter() - began)
+
+    times = []
+    for round_ in range(max(3, rounds // 10) + rounds):
+        each = [once(systems[0], False), once(systems[0], True), once(systems[1], False)]
+        if round_ >= max(3, rounds // 10):
+            times.append(each)
+    alone, decoded, beside = torch.tensor(times, dtype=torch.float64).unbind(1)
+    return {
+        "speed/ms": float(alone.median()),
+        "speed/fps": 1000 / float(alone.median()),
+        "speed/decoded_ms": float(decoded.median()),
+        "speed/ratio": float((alone / beside).median()),
+        "speed/parameters": float(sum(map(parameter_count, systems[0]))),
+    }
+
+
+def _wait(device: torch.device) -> None:
+    """Until the device has done what it was given; a CPU has."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 def _targets(task: Task, batches: Iterable[Batch]) -> Iterable[Target]:

@@ -14,6 +14,7 @@ from mtlkit.backbones import Cut, FullyConnected, StagedBackbone, staged
 from mtlkit.errors import InputError
 from mtlkit.fusion import Unit
 from mtlkit.heads import Exit, FeatureFilter, HeadSettings
+from mtlkit.necks import NeckSettings
 from mtlkit.tasks import AnyTask
 from mtlkit.trunks import FusedTrunk, Shared, SharedTrunk, Sharing
 from mtlkit.values import Value
@@ -37,6 +38,8 @@ class NetworkSettings(Value):
     cut: Cut = "pools"
     tasks: tuple[AnyTask, ...]
     sharing: Sharing = Shared()
+    neck: NeckSettings | None = None
+    """Adds a last map, made of all stages' maps, for the heads; one for all tasks where they share all stages."""
     head: HeadSettings
     heads: dict[str, HeadSettings] = {}
     """The heads of tasks that have another than ``head``."""
@@ -68,9 +71,15 @@ class Network(nn.Module):
         self.settings = settings
         self.tasks = {task.name: task for task in settings.tasks}
         self.trunk = settings.sharing.trunk(lambda: self._backbone(weights), list(self.tasks))
+        channels, shared = self.trunk.channels, settings.sharing == Shared()
+        self.necks = nn.ModuleDict()
+        if settings.neck is not None:
+            for name in ["all"] if shared else self.tasks:
+                self.necks[name] = settings.neck.neck(self.trunk.channels, self.trunk.strides)
+                channels = (*self.trunk.channels, self.necks[name].channels)  # type: ignore[arg-type]
         self.heads = nn.ModuleDict(
             {
-                name: settings.heads.get(name, settings.head).head(self.trunk.channels, task.outputs)
+                name: settings.heads.get(name, settings.head).head(channels, task.outputs)
                 for name, task in self.tasks.items()
             }
         )
@@ -102,6 +111,11 @@ class Network(nn.Module):
                 bottom in pixels. Its outputs are the regions', ``(M, ...)``.
         """
         features = self.trunk(images, regions)
+        if "all" in self.necks:
+            last = self.necks["all"](next(iter(features.values())))
+            features = {task: [*maps, last] for task, maps in features.items()}
+        elif self.necks:
+            features = {task: [*maps, self.necks[task](maps)] for task, maps in features.items()}
         return {
             task: head(*(features[task][stage] for stage in head.stages))  # type: ignore[union-attr]
             for task, head in self.heads.items()

@@ -169,6 +169,8 @@ class Reproduction:
             with torch.inference_mode():
                 outputs = self.network(comparison, training)(batch.images)
             for name, output in outputs.items():
+                if name not in tasks:
+                    continue
                 answers = enlarged(output, batch.targets[name])
                 columns[name].append((label, [tasks[name].draw(answer) for answer in answers]))
         return columns

@@ -107,8 +107,8 @@ class Chosen(Value):
 
     @property
     def needs(self) -> tuple[Training, ...]:
-        """What must have been trained before."""
-        return tuple(value.subject for value in (*self.candidates, *self.subjects))
+        """What must have been trained before; the subject that is chosen comes later."""
+        return tuple(candidate.subject for candidate in self.candidates)
 
 
 class Constant(Value):
@@ -139,7 +139,30 @@ class Cost(Value):
         return ()
 
 
-Evaluation = Standard | Ensemble | Chosen | Constant | Cost
+class Speed(Value):
+    """How long untrained networks take for one image, one after the other, beside what stands for the same work.
+
+    Attributes:
+        networks: timed one after the other, as a user who runs them all would wait.
+        reference: timed in turns with them, so that a machine that changes its pace changes it for both.
+        size: height and width of the image.
+        rounds: timings of both, after a warm-up.
+    """
+
+    kind: Literal["speed"] = "speed"
+    networks: tuple[NetworkSettings, ...]
+    reference: tuple[NetworkSettings, ...]
+    size: tuple[int, int]
+    rounds: int = 100
+    revision: int = 1
+
+    @property
+    def needs(self) -> tuple[Training, ...]:
+        """Nothing is trained."""
+        return ()
+
+
+Evaluation = Standard | Ensemble | Chosen | Constant | Cost | Speed
 """Every kind of evaluation."""
 
 

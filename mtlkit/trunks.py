@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torchvision.ops import roi_pool
 
 from mtlkit.backbones import RegionPooling, StagedBackbone, last_weight
 from mtlkit.errors import InputError
@@ -88,8 +87,7 @@ class Trunk(nn.Module):
             return x
         if regions is None:
             raise InputError("This network looks at regions of its pictures; the batch has none.")
-        pooled: Tensor = roi_pool(x, regions.to(x.dtype), self.regions.side, 1 / self.regions.stride)
-        return pooled
+        return self.regions.pooled(x, regions)
 
     def penalty(self) -> Tensor | None:
         """What the sharing adds to the loss, weighted; ``None`` where it adds nothing."""

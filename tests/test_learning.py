@@ -9,13 +9,13 @@ from lightning.fabric import Fabric
 
 from mtlkit import papers
 from mtlkit.data import Data, Mixture
-from mtlkit.data.samples import Batch
+from mtlkit.data.samples import Batch, Objects, RegionTruth
 from mtlkit.data.sampling import eval_loader, loader
 from mtlkit.data.transforms import Augmentation, ResizedCrop, resized
 from mtlkit.evaluation import constant, standard
 from mtlkit.heads import Exit
 from mtlkit.network import NetworkSettings, Weights
-from mtlkit.tasks import Classification, Segmentation
+from mtlkit.tasks import Attributes, CenterDetection, Classification, RegionDetection, Segmentation
 from mtlkit.training import loss_terms, optimizer, set_rates, train
 from mtlkit.worlds import objects, places
 
@@ -107,20 +107,47 @@ def test_a_short_joint_training_names_places_it_never_saw(tmp_path):
     assert found["objects/accuracy"] > 100 / 8
 
 
-def random_target(task, count, size):
-    if isinstance(task, Classification):
-        return torch.randint(0, task.classes, (count,))
-    if isinstance(task, Segmentation):
-        return torch.randint(0, task.outputs, (count, size, size)).to(torch.uint8)
-    return torch.nn.functional.normalize(torch.randn(count, 3, size, size), dim=1)
+def random_batch(network, pictures=2, side=64):
+    """Noise with a target for every task of the network."""
+    places = torch.tensor([[4.0, 8.0, 40.0, 60.0], [20.0, 10.0, 50.0, 30.0], [0.0, 0.0, 63.0, 63.0]]).repeat(
+        pictures, 1
+    )
+    rows = torch.arange(pictures).repeat_interleave(3)
+    boxes, targets, of = torch.cat([rows[:, None], places], 1), {}, {}
+    regions = boxes if network.trunk.regions else None
+    for name, task in network.tasks.items():
+        of[name] = torch.arange(pictures)
+        match task:
+            case Classification():
+                targets[name] = torch.randint(0, task.classes, (pictures,))
+            case Segmentation():
+                targets[name] = torch.randint(0, task.outputs, (pictures, side, side)).to(torch.uint8)
+            case RegionDetection():
+                objects = boxes[rows.diff(prepend=torch.tensor([-1])) > 0]
+                matched = torch.where(rows.diff(prepend=torch.tensor([-1])) > 0, rows, -1)
+                targets[name] = RegionTruth(boxes, matched, objects, torch.zeros(pictures, dtype=torch.int64))
+                of[name] = torch.arange(len(boxes))
+            case Attributes():
+                targets[name], of[name] = torch.randint(0, 2, (pictures, task.outputs)), torch.arange(pictures) * 3
+            case CenterDetection():
+                joints = torch.cat(
+                    [torch.rand(len(rows), len(task.joints), 2) * side, torch.ones(len(rows), len(task.joints), 1)], 2
+                )
+                free = torch.zeros(len(rows), dtype=torch.bool)
+                areas = torch.ones(len(rows))
+                targets[name] = Objects(places, free.long(), rows, free, areas, joints, torch.tensor(pictures))
+            case _:
+                normals = torch.randn(pictures, 3, side, side)
+                targets[name] = torch.nn.functional.normalize(normals, dim=1)
+    return Batch(torch.rand(pictures, 3, side, side), targets, of, regions)
 
 
 def printed_networks():
-    """Every distinct network behind a declared row, as printed."""
+    """Every distinct network behind a printed row."""
     found = {}
     for tables in papers.DECLARED.values():
         for table in tables:
-            for row in table.rows(table.meta_column(), 0):
+            for row in filter(lambda row: row.printed, table.rows(table.meta_column(), 0)):
                 for evaluation in row.evaluations:
                     for need in evaluation.needs:
                         found.setdefault(need.network.identity, (f"{table.paper}-{table.id}-{row.id}", need))
@@ -138,12 +165,10 @@ def test_every_printed_network_trains(training):
     before = {name: parameter.detach().clone() for name, parameter in net.named_parameters()}
     opt = optimizer(groups, training.recipe)
     set_rates(opt, training.recipe, 0)
-    images = torch.rand(2, 3, 65, 65)
-    targets = {name: random_target(task, 2, 65) for name, task in net.tasks.items()}
-    batch = Batch(images, targets, dict.fromkeys(targets, torch.arange(2)))
+    batch = random_batch(net)
     for _ in range(2):  # residual branches that start at zero stand still in the first step
         opt.zero_grad()
-        terms = loss_terms(net, net(images), batch)
+        terms = loss_terms(net, net(batch.images, batch.regions), batch)
         assert all(torch.isfinite(loss) for loss in terms.values())
         sum(training.recipe.loss_weights.get(name, 1.0) * loss for name, loss in terms.items()).backward()
         opt.step()

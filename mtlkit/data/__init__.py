@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from mtlkit.data.apascal import APascal
+from mtlkit.data.coco import Coco
 from mtlkit.data.folder import Folder
 from mtlkit.data.imagefolder import ImageFolder
 from mtlkit.data.npy import Npy
@@ -31,8 +32,8 @@ IMAGE_LAYOUTS: dict[str, type[ImageFolder]] = {
 }
 """The formats of data sets with a class a picture, by the name that users give."""
 
-OBJECT_LAYOUTS: dict[str, type[APascal]] = {"apascal": APascal}
-"""The formats of data sets with boxes, by the name that users give; these can skip faulty rows."""
+OBJECT_LAYOUTS: dict[str, type[APascal] | type[Coco]] = {"apascal": APascal, "coco": Coco}
+"""The formats of data sets with boxes, by the name that users give; these can skip faulty entries."""
 
 LAYOUTS = SCENE_LAYOUTS | IMAGE_LAYOUTS | OBJECT_LAYOUTS
 """The formats a data set on disk can have, by the name that users give."""
@@ -45,21 +46,22 @@ class Data(Value):
         layout: a key of :data:`LAYOUTS`.
         name: how reports call it.
         fingerprint: of its content, or the name and revision of the world that draws it.
-        size: height and width the network sees.
+        size: height and width the network sees; pictures with boxes are fitted in, with their proportions.
         crop: for scoring, the share of a picture's tighter side that the middle of ``size`` takes up; ``None``: the
             whole picture, its proportions changed where they must.
         fraction: share of the training pictures that is used, every class's proportion kept. The pictures are the
             same for every method, seed and epoch.
         part: ``development``: of the training pictures alone, some blocks to score on and the others to train on
             (:func:`mtlkit.data.sampling.development`), for what must be chosen without the test pictures.
-        faulty: whether a faulty row of a list is refused or skipped, where the layout has lists.
-        proposals: for a network that looks at regions, how they are found; pictures are then fitted into ``size``.
+        keep: of a layout with boxes, the classes that count; ``None``: all.
+        faulty: whether a faulty entry of a layout with boxes is refused or skipped.
+        proposals: for a network that looks at regions, how they are found.
         proposals_folder: where they are kept on this machine; not part of the identity.
         root: where it lies on this machine; not part of the identity.
     """
 
     layout: Literal[
-        "folder", "npy", "nyuv2", "imagefolder", "imagenet", "places365", "oxford_pets", "caltech101", "apascal"
+        "folder", "npy", "nyuv2", "imagefolder", "imagenet", "places365", "oxford_pets", "caltech101", "apascal", "coco"
     ]
     name: str
     fingerprint: str
@@ -67,6 +69,7 @@ class Data(Value):
     crop: float | None = Field(default=None, gt=0, le=1)
     fraction: float = Field(default=1.0, gt=0, le=1)
     part: Literal["all", "development"] = "all"
+    keep: tuple[str, ...] | None = None
     faulty: Literal["refuse", "skip"] = "refuse"
     proposals: SelectiveSearch | None = None
     proposals_folder: Path | None = Field(default=None, exclude=True)
@@ -83,16 +86,19 @@ class Data(Value):
         held = self.part == "development"
         read: Split = "train" if held else split
         if self.layout in OBJECT_LAYOUTS:
-            dataset: DataSet = OBJECT_LAYOUTS[self.layout](self.root, read, tasks, self.faulty)
+            kept = {} if self.keep is None else {"classes": self.keep}
+            dataset: DataSet = OBJECT_LAYOUTS[self.layout](self.root, read, tasks, faulty=self.faulty, **kept)
         else:
             dataset = LAYOUTS[self.layout](self.root, read, tasks)
         if split == "train" and self.fraction < 1:
             dataset = self._fraction(dataset)
+        if self.proposals is not None:
+            dataset = Proposed(dataset, self.kept_proposals)
         if held:
-            dataset = Part(dataset, development(len(dataset))[split == "val"])
-        if self.proposals is None:
-            return dataset
-        return Proposed(dataset, self.kept_proposals)
+            # Photographs with boxes are no film: neighbours in the list have nothing to do with each other.
+            gap = 0 if self.layout in OBJECT_LAYOUTS else 1
+            dataset = Part(dataset, development(len(dataset), gap=gap)[split == "val"])
+        return dataset
 
     def _fraction(self, dataset: DataSet) -> DataSet:
         if not isinstance(dataset, ImageFolder):
@@ -115,8 +121,9 @@ class Data(Value):
 
     def view(self, sample: Sample) -> Sample:
         """A sample as a network is scored on it: at :attr:`size`, with every region where it looks at regions."""
-        if self.proposals is not None:
-            return every_region(fitted(sample, self.size))
+        if self.layout in OBJECT_LAYOUTS:
+            sample = fitted(sample, self.size)
+            return sample if self.proposals is None else every_region(sample)
         return resized(sample, self.size) if self.crop is None else centred(sample, self.size, self.crop)
 
     def splits(self, split: Split, tasks: tuple[str, ...]) -> list[DataSet]:
@@ -191,6 +198,7 @@ __all__ = [
     "APascal",
     "AnyData",
     "Caltech101",
+    "Coco",
     "Data",
     "DataSet",
     "Folder",

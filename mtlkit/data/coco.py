@@ -126,7 +126,7 @@ class Coco:
         self,
         root: Path,
         split: Split,
-        tasks: Sequence[str],
+        tasks: Sequence[str] = ("detection",),
         classes: Sequence[str] | None = None,
         faulty: Literal["refuse", "skip"] = "refuse",
     ) -> None:
@@ -146,6 +146,7 @@ class Coco:
         self.skipped: dict[str, int] = {}
 
         content = _load(self._path)
+        self._masks = any(one.get("segmentation") for one in content["annotations"])
         names = _categories(self._path, content)
         self.classes = tuple(names.values()) if classes is None else tuple(classes)
         for name in self.classes:
@@ -163,6 +164,13 @@ class Coco:
         self.sigmas: tuple[float, ...] = ()
         poses = self._poses(content, twin) if "pose" in tasks else {}
         self._fill(content, names, poses)
+
+    def offers(self, task: str) -> bool:
+        """Whether the files hold what a task needs: joints of a class that is kept, or masks."""
+        if task == "pose":
+            listed = _load(self._files[-1])["categories"]
+            return any(one.get("keypoints") and one.get("name") in self.classes for one in listed)
+        return self._masks if task == "segmentation" else task in _TASKS
 
     # --- reading the JSON ---
 

@@ -28,7 +28,7 @@ class RegionSampling(Value):
     Attributes:
         size: height and width that the picture is fitted into, in pixels.
         count: regions a picture.
-        foreground: the largest share of them that stand for an object.
+        foreground: the largest share of them, rounded, that stand for an object.
         overlap: intersection over union from which on a region stands for the object that it overlaps most.
         background: the least overlap of a region that stands for none. Those that overlap nothing at all teach less:
             it is a plain form of mining for hard ones.
@@ -49,7 +49,9 @@ class RegionSampling(Value):
         if torch.rand(()) < self.flip:
             sample = each_placed(sample, F.horizontal_flip)
         candidates = torch.cat([_plain(sample["boxes"]), _plain(sample.pop("proposals"))])
-        best, which = box_iou(candidates, _plain(sample["boxes"])).max(dim=1)
+        overlaps = box_iou(candidates, _plain(sample["boxes"]))
+        # One more column, without any overlap, so that a picture without an object is all background.
+        best, which = torch.cat([overlaps, overlaps.new_zeros(len(overlaps), 1)], 1).max(dim=1)
         objects = _some(best >= self.overlap, round(self.count * self.foreground))
         others = _some((best >= self.background) & (best < self.overlap), self.count - len(objects))
         return sample | _regions(
@@ -58,9 +60,13 @@ class RegionSampling(Value):
 
 
 def every_region(sample: Sample) -> Sample:
-    """The sample with all its proposals, which stand for nothing, and then its objects' own boxes as ``regions``."""
+    """The sample with all its proposals, which stand for nothing, and then its objects' own boxes as ``regions``.
+
+    Where nothing is to be detected nobody looks at the proposals, so the objects' boxes are all.
+    """
     sample = dict(sample)
     boxes, proposals = _plain(sample["boxes"]), _plain(sample.pop("proposals"))
+    proposals = proposals if "detection" in sample else proposals[:0]
     matched = torch.cat([torch.full((len(proposals),), -1), torch.arange(len(boxes))])
     return sample | _regions(sample, torch.cat([proposals, boxes]), matched)
 

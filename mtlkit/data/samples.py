@@ -28,8 +28,9 @@ Sample = dict[str, Tensor]
 """``image`` (a ``tv_tensors.Image``, uint8, ``(3, H, W)``) and, for every task it is labelled for, the target
 under the task's name: ``segmentation`` (``tv_tensors.Mask``, uint8, ``(H, W)``, :data:`IGNORE` for void) or
 ``normals`` (:class:`Normals`); for a class of the whole picture an int64 tensor ``()`` under the task's name. Where
-single objects are labelled, ``boxes`` (``tv_tensors.BoundingBoxes``, XYXY, ``(R, 4)``) and one row an object in every
-target: ``detection`` (class ids, int64) and ``attributes`` (0 or 1, uint8, ``(R, A)``); then ``regions`` are the boxes
+single objects are labelled, ``boxes`` (``tv_tensors.BoundingBoxes``, XYXY, ``(R, 4)``) and one row an object of
+everything in :data:`OF_OBJECTS` that there is: ``detection`` (class ids, int64), ``attributes`` (0 or 1, uint8,
+``(R, A)``), ``pose`` (:class:`mtlkit.data.joints.Joints`); then ``regions`` are the boxes
 that a network looks at, and ``matched`` says which object each stands for, -1 for none (:mod:`mtlkit.data.regions`)."""
 
 
@@ -146,6 +147,31 @@ class RegionTruth(NamedTuple):
     labels: Tensor
 
 
+class Objects(NamedTuple):
+    """The objects of a batch's pictures, all in one list; places are in pixels of the network's pictures.
+
+    Attributes:
+        boxes: float32 ``(R, 4)``: left, top, right, bottom.
+        labels: int64 ``(R,)``: their classes.
+        picture: int64 ``(R,)``: the row of the batch each belongs to.
+        crowd: bool ``(R,)``: one box around many objects that nobody told apart.
+        areas: float32 ``(R,)``: of their masks, in pixels.
+        joints: float32 ``(R, J, 3)``: x, y and a visibility, 0 where not labelled; J is 0 where no joints are read.
+        pictures: int64 ``()``: how many pictures there are, with objects or without.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    picture: Tensor
+    crowd: Tensor
+    areas: Tensor
+    joints: Tensor
+    pictures: Tensor
+
+
+OF_OBJECTS = ("boxes", "crowd", "cover", "detection", "attributes", "pose")
+"""What a sample has a row of for every object, where it has them."""
+
 Target = Any
 """What a task learns from: a tensor, or a named tuple of several."""
 
@@ -197,12 +223,32 @@ def collate(samples: list[Sample]) -> Batch:
     images = torch.stack([sample["image"].as_subclass(Tensor) for sample in samples]).float().div_(255)
     if "regions" in samples[0]:
         return _of_regions(images, samples)
-    tasks = sorted({name for sample in samples for name in sample if name != "image"})
+    tasks = sorted({name for sample in samples for name in sample if name not in ("image", *OF_OBJECTS)})
     rows = {task: [row for row, sample in enumerate(samples) if task in sample] for task in tasks}
-    return Batch(
+    batch = Batch(
         images,
         {task: torch.stack([samples[row][task].as_subclass(Tensor) for row in rows[task]]) for task in tasks},
         {task: torch.tensor(rows[task]) for task in tasks},
+    )
+    if "detection" in samples[0]:
+        batch.targets["detection"], batch.rows["detection"] = _objects(samples), torch.arange(len(samples))
+    return batch
+
+
+def _objects(samples: list[Sample]) -> Objects:
+    def joined(name: str) -> Tensor:
+        return torch.cat([sample[name].as_subclass(Tensor) for sample in samples])
+
+    boxes = joined("boxes")
+    counts = torch.tensor([len(sample["boxes"]) for sample in samples])
+    return Objects(
+        boxes,
+        joined("detection"),
+        torch.arange(len(samples)).repeat_interleave(counts),
+        joined("crowd"),
+        joined("cover") * (boxes[:, 2:] - boxes[:, :2]).prod(1),
+        joined("pose") if "pose" in samples[0] else boxes.new_zeros(len(boxes), 0, 3),
+        torch.tensor(len(samples)),
     )
 
 
@@ -219,7 +265,7 @@ def _of_regions(images: Tensor, samples: list[Sample]) -> Batch:
     (objects,) = (matched >= 0).nonzero(as_tuple=True)
     targets: dict[str, Target] = {}
     rows = {}
-    for task in samples[0].keys() - {"image", "boxes", "regions", "matched"}:
+    for task in sorted(samples[0].keys() - {"image", "boxes", "regions", "matched"}):
         labels = torch.cat([sample[task] for sample in samples])
         if task == "detection":
             targets[task], rows[task] = RegionTruth(regions, matched, boxes, labels), torch.arange(len(regions))

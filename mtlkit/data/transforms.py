@@ -14,7 +14,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from mtlkit.data.samples import IGNORE, Sample
+from mtlkit.data.samples import IGNORE, OF_OBJECTS, Sample
 from mtlkit.errors import InputError
 from mtlkit.values import Value
 
@@ -31,6 +31,8 @@ class Augmentation(Value):
     Attributes:
         size: height and width of the crop, in pixels.
         scale_min, scale_max: the picture is scaled by a factor drawn uniformly between them.
+        scale_of: what a factor of 1 means: the picture as it is, or fitted into the frame of ``size``, for sets of
+            pictures of many sizes.
         flip: probability of a mirror, which also turns the x of normals round.
         jitter: brightness, contrast and saturation are multiplied by factors drawn from ``1 - jitter .. 1 + jitter``.
         fill: colour of padded pixels, 8-bit RGB; the mean of ImageNet, so that it is about 0 once normalised.
@@ -41,6 +43,7 @@ class Augmentation(Value):
     size: tuple[int, int]
     scale_min: float = 0.5
     scale_max: float = 1.5
+    scale_of: Literal["picture", "frame"] = "picture"
     flip: float = Field(default=0.5, ge=0, le=1)
     jitter: float = Field(default=0.0, ge=0, lt=1)
     fill: tuple[int, int, int] = MEAN_COLOUR
@@ -60,6 +63,8 @@ class Augmentation(Value):
         """A new sample of :attr:`size`; four draws, and more where colours change."""
         scale, down, right, mirror = torch.rand(4).tolist()
         scale = self.scale_min + (self.scale_max - self.scale_min) * scale
+        if self.scale_of == "frame":
+            scale *= _fitting(sample, self.size)
         height, width = (max(1, round(side * scale)) for side in sample["image"].shape[-2:])
         sample = resized(sample, (height, width))
         top = int(down * (max(0, height - self.size[0]) + 1))
@@ -74,7 +79,7 @@ class Augmentation(Value):
         if self.jitter:
             colours = v2.ColorJitter(brightness=self.jitter, contrast=self.jitter, saturation=self.jitter)
             sample["image"] = colours(sample["image"])
-        return sample
+        return _seen(sample)
 
     def _fill(self, value: Tensor) -> list[int] | int:
         return list(self.fill) if _is_picture(value) else IGNORE
@@ -130,7 +135,7 @@ def centred(sample: Sample, size: tuple[int, int], share: float) -> Sample:
 def fitted(sample: Sample, size: tuple[int, int]) -> Sample:
     """The whole sample at ``size`` (height, width), its proportions kept: grey or void below or right of it."""
     height, width = sample["image"].shape[-2:]
-    scale = min(size[0] / height, size[1] / width)
+    scale = _fitting(sample, size)
     inside = min(size[0], max(1, round(height * scale))), min(size[1], max(1, round(width * scale)))
     sample, padding = resized(sample, inside), [0, 0, size[1] - inside[1], size[0] - inside[0]]
     if not any(padding):
@@ -138,6 +143,24 @@ def fitted(sample: Sample, size: tuple[int, int]) -> Sample:
     return each_placed(
         sample, lambda value: F.pad(value, padding, fill=list(MEAN_COLOUR) if _is_picture(value) else IGNORE)
     )
+
+
+def _fitting(sample: Sample, size: tuple[int, int]) -> float:
+    """The factor at which the whole sample just fits into ``size``."""
+    height, width = sample["image"].shape[-2:]
+    return min(size[0] / height, size[1] / width)
+
+
+def _seen(sample: Sample) -> Sample:
+    """The sample without the objects that a crop left outside: less than a pixel of their box is there."""
+    if "boxes" not in sample:
+        return sample
+    boxes = sample["boxes"].as_subclass(Tensor)
+    there = (boxes[:, 2:] - boxes[:, :2]).amin(1) >= 1
+    if there.all():
+        return sample
+    kept = {name: sample[name].as_subclass(Tensor)[there] for name in OF_OBJECTS if name in sample}
+    return sample | kept | {"boxes": tv_tensors.wrap(kept["boxes"], like=sample["boxes"])}
 
 
 def _is_picture(value: Tensor) -> bool:

@@ -4,14 +4,16 @@ from typing import Annotated
 
 from pydantic import Field
 
+from mtlkit.heads.branches import Branches
 from mtlkit.heads.deeplab import LargeFOV
 from mtlkit.heads.exits import Exit, FeatureFilter
 from mtlkit.heads.fcn import FCN32s
 from mtlkit.heads.score import Score
 
 HeadSettings = Annotated[
-    LargeFOV.Settings | FCN32s.Settings | Score.Settings | Exit.Settings, Field(discriminator="kind")
+    LargeFOV.Settings | FCN32s.Settings | Score.Settings | Exit.Settings | Branches.Settings,
+    Field(discriminator="kind"),
 ]
 """Any head's settings; ``settings.head(channels of every stage, outputs)`` builds it."""
 
-__all__ = ["Exit", "FCN32s", "FeatureFilter", "HeadSettings", "LargeFOV", "Score"]
+__all__ = ["Branches", "Exit", "FCN32s", "FeatureFilter", "HeadSettings", "LargeFOV", "Score"]

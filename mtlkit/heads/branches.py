@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from mtlkit.errors import InputError
 from mtlkit.heads.dense import convolution, score
 from mtlkit.values import Value
 
@@ -30,24 +31,31 @@ class Branches(nn.Module):
     """
 
     class Settings(Value):
-        """Channels inside every branch; how many times the maps are enlarged, bilinearly, at the end."""
+        """What the branches are like.
+
+        Attributes:
+            width: channels inside every branch.
+            upsample: how many times the maps are enlarged, bilinearly, at the end.
+            maps: channels of every branch's map; nothing: one branch for all outputs.
+            heat_maps: which of the branches, counted from 0, give logits of heat maps.
+        """
 
         kind: Literal["branches"] = "branches"
-        width: int = Field(64, ge=1)
-        upsample: int = Field(1, ge=1)
+        width: int = Field(default=64, ge=1)
+        upsample: int = Field(default=1, ge=1)
+        maps: tuple[int, ...] = ()
+        heat_maps: tuple[int, ...] = ()
 
-        def head(
-            self, channels: Sequence[int], outputs: Sequence[int] | int, heat_maps: Collection[int] = ()
-        ) -> "Branches":
+        def head(self, channels: Sequence[int], outputs: int) -> "Branches":
             """The head on the last stage of a trunk whose stages have ``channels`` channels.
 
-            Args:
-                channels: channels of every stage.
-                outputs: channels of every branch's map; a number means one branch.
-                heat_maps: which branches, counted from 0, give logits of heat maps: a task's knowledge of its outputs.
+            Raises:
+                InputError: the branches' maps are not as many as the outputs.
             """
-            widths = (outputs,) if isinstance(outputs, int) else tuple(outputs)
-            return Branches(channels[-1], widths, heat_maps, self)
+            maps = self.maps or (outputs,)
+            if sum(maps) != outputs:
+                raise InputError(f"Branches of {maps} channels are {sum(maps)} outputs; the task has {outputs}.")
+            return Branches(channels[-1], maps, self.heat_maps, self)
 
     stages: tuple[int, ...] = (-1,)
 

@@ -30,7 +30,7 @@ class Deconvolution(Neck):
         """Channels after every transposed convolution; whether a deformable convolution stands in front of each."""
 
         kind: Literal["deconvolution"] = "deconvolution"
-        widths: tuple[int, ...] = Field((256, 256, 256), min_length=1)
+        widths: tuple[int, ...] = Field(default=(256, 256, 256), min_length=1)
         deformable: bool = False
 
         def neck(self, channels: Sequence[int], strides: Sequence[int]) -> "Deconvolution":

@@ -1,7 +1,7 @@
 """The papers: what they print, and the declarations that answer it. One file a declaration."""
 
 from mtlkit.errors import InputError, unknown
-from mtlkit.papers import cross_stitch, multi_exit, nddr
+from mtlkit.papers import cross_stitch, mcn, multi_exit, nddr
 from mtlkit.papers.declaration import Table
 from mtlkit.papers.printed import SLUGS, printed
 
@@ -9,6 +9,7 @@ DECLARED: dict[str, tuple[Table, ...]] = {
     "cross_stitch": cross_stitch.TABLES,
     "nddr": nddr.TABLES,
     "multi_exit": multi_exit.TABLES,
+    "mcn": mcn.TABLES,
 }
 """Paper -> its declared tables; the other papers have printed tables only."""
 

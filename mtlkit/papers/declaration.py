@@ -133,8 +133,6 @@ class Column(Value):
         data: what is trained and tested on.
         backbone: its name.
         weights: what single-task and shared backbones start from.
-        recipe: of every training, before what a row says of its own.
-        epochs: passes over the training images that the recipe's steps come from.
         seeds: one run of every row each.
     """
 
@@ -144,9 +142,7 @@ class Column(Value):
     data: AnyData
     backbone: str
     weights: Weights = Weights()
-    recipe: Recipe
-    epochs: float
-    seeds: tuple[int, ...]
+    seeds: tuple[int, ...] = (0,)
 
     @property
     def networks(self) -> str:
@@ -155,18 +151,8 @@ class Column(Value):
 
     def options(self) -> dict[str, object]:
         """The command line's options that give this column, every decision spelled out."""
-        recipe, (height, width) = self.recipe, self.data.size
-        return {
-            "profile": self.profile,
-            **_where(self.data),
-            "backbone": self.backbone,
-            "weights": {"none": "none", "timm": "timm", "file": "FILE.safetensors"}[self.weights.source],
-            "image-size": f"{height} {width}",
-            "epochs": f"{self.epochs:.6g}",
-            "batch-size": recipe.batch_size,
-            "lr": f"{recipe.lr:g}",
-            "seeds": ",".join(map(str, self.seeds)),
-        }
+        height, width = self.data.size
+        return {"profile": self.profile, "backbone": self.backbone, "image-size": f"{height} {width}"}
 
     @property
     def command(self) -> str:
@@ -177,6 +163,34 @@ class Column(Value):
             for value in (given if isinstance(given, list) else [given])
         )
         return f"mtlkit run {self.paper} {self.table} {spelled}"
+
+
+class TrainedColumn(Column):
+    """A column of a table whose networks are trained.
+
+    Attributes:
+        recipe: of every training, before what a row says of its own.
+        epochs: passes over the training images that the recipe's steps come from.
+    """
+
+    recipe: Recipe
+    epochs: float
+    seeds: tuple[int, ...]
+
+    def options(self) -> dict[str, object]:
+        """The command line's options that give this column, every decision spelled out."""
+        found = super().options()
+        return {
+            "profile": found.pop("profile"),
+            **_where(self.data),
+            "backbone": found.pop("backbone"),
+            "weights": {"none": "none", "timm": "timm", "file": "FILE.safetensors"}[self.weights.source],
+            **found,
+            "epochs": f"{self.epochs:.6g}",
+            "batch-size": self.recipe.batch_size,
+            "lr": f"{self.recipe.lr:g}",
+            "seeds": ",".join(map(str, self.seeds)),
+        }
 
 
 def _where(data: AnyData) -> dict[str, object]:

@@ -19,7 +19,7 @@ from mtlkit.errors import InputError, unknown
 from mtlkit.heads import Exit
 from mtlkit.heads.exits import Gate
 from mtlkit.network import NetworkSettings
-from mtlkit.papers.declaration import Choices, Column, Extra, Profile, Row, Table, numeric
+from mtlkit.papers.declaration import Choices, Extra, Profile, Row, Table, TrainedColumn, numeric
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Constant, Cost, Standard, Training
 from mtlkit.tasks import Classification
@@ -93,7 +93,7 @@ class ExitChoices(Choices):
         return value if value is None or isinstance(value, (list, tuple)) else [value]
 
 
-class ExitColumn(Column):
+class ExitColumn(TrainedColumn):
     """A column of a multi-exit table.
 
     Attributes:

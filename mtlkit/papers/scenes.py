@@ -2,7 +2,7 @@
 
 from mtlkit.data import SCENE_LAYOUTS, Data, DataSet
 from mtlkit.heads import HeadSettings
-from mtlkit.papers.declaration import Choices, Column, Count
+from mtlkit.papers.declaration import Choices, Count, TrainedColumn
 from mtlkit.papers.sources import source
 from mtlkit.worlds import rooms
 
@@ -19,7 +19,7 @@ class SceneChoices(Choices):
     output_stride: Count | None = None
 
 
-class SceneColumn(Column):
+class SceneColumn(TrainedColumn):
     """A column of a scene table.
 
     Attributes:
@@ -53,7 +53,7 @@ def scenes(choices: SceneChoices, default: str, size: tuple[int, int], images: t
     Raises:
         InputError: for an unknown name, a missing folder, or a folder that is not what the layout asks for.
     """
-    found = source(choices, rooms, "npy", SCENE_LAYOUTS, default=default, images=images, size=size)
+    found = source(choices, rooms, "npy", SCENE_LAYOUTS, default=default, images=images, alone="folder", size=size)
     if found.fingerprint is None:
         splits = [SCENE_LAYOUTS[found.layout](found.root, split, TASKS) for split in ("train", "val")]
         found = found._replace(fingerprint="-".join(split.fingerprint() for split in splits))

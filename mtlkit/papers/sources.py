@@ -34,17 +34,19 @@ def source(
     *,
     default: str,
     images: tuple[int, int],
+    alone: str | None = None,
     **drawn: Any,
 ) -> Source:
     """The data set that the reader chose, drawn now where it is the world.
 
     Args:
-        choices: the reader's; a folder alone means the layout that the world is written in.
+        choices: the reader's.
         world: the module that draws it, with ``REVISION`` and ``write``.
         written_as: the layout in which it is written.
         layouts: what the reader's folder may be.
         default: the profile's data set, the world's name or a layout.
         images: training and test pictures of the world.
+        alone: what a folder without a name means where the default is the world; ``None``: the world's layout.
         drawn: what else ``write`` is told.
 
     Raises:
@@ -52,7 +54,7 @@ def source(
     """
     drawing = world.__name__.rpartition(".")[2]
     root = one(choices.data_root, "data set")
-    name = one(choices.dataset, "data set") or (written_as if root and default == drawing else default)
+    name = one(choices.dataset, "data set") or ((alone or written_as) if root and default == drawing else default)
     if name not in (drawing, *layouts):
         raise unknown("data set", name, (drawing, *layouts))
     if name != drawing:

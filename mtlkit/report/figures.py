@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -83,22 +84,45 @@ def boxed(
             first kind is drawn in the colour of what is printed, the second in that of what is measured.
         across: pictures in a line.
     """
-    down = -(-len(images) // across)
-    height, width = images[0].shape[:2]
-    figure, axes = plt.subplots(
-        down, across, figsize=(1.9 * across, 1.9 * height / width * down + 0.4), squeeze=False, layout="constrained"
-    )
-    for axis in axes.flat:
-        axis.axis("off")
-    for axis, image, *kinds in zip(axes.flat, images, *boxes.values(), strict=False):
+    figure, axes = _sheet(images, across)
+    for axis, image, *kinds in zip(axes, images, *boxes.values(), strict=False):
         axis.imshow(image)
         for colour, (found, words) in zip((PRINTED, MEASURED), kinds, strict=False):
             for (left, top, right, bottom), word in zip(found, words, strict=True):
                 frame = (left - 0.5, top - 0.5), right - left, bottom - top
                 axis.add_patch(Rectangle(*frame, fill=False, color=colour, linewidth=1.2))
                 axis.text(left, top - 1, word, fontsize=6, color="white", backgroundcolor=(*to_rgb(colour), 0.7))
-    patches = [Line2D([], [], color=colour) for colour, _ in zip((PRINTED, MEASURED), boxes, strict=False)]
-    figure.legend(patches, list(boxes), loc="outside lower center", ncol=len(boxes), fontsize=7)
+    _legend(figure, list(boxes))
+    return figure
+
+
+def posed(
+    images: Sequence[np.ndarray],
+    poses: Mapping[str, Sequence[np.ndarray]],
+    skeleton: Sequence[tuple[int, int]],
+    *,
+    across: int = 4,
+) -> Figure:
+    """Pictures `(H, W, 3)` with joints over them.
+
+    Args:
+        images: the pictures.
+        poses: kind of pose -> for every picture, joints `(R, J, 3)`: x, y and 0 where there is none. The first kind is
+            drawn in the colour of what is printed, the second in that of what is measured.
+        skeleton: pairs of joints that a line connects.
+        across: pictures in a line.
+    """
+    figure, axes = _sheet(images, across)
+    for axis, image, *kinds in zip(axes, images, *poses.values(), strict=False):
+        axis.imshow(image)
+        for colour, found in zip((PRINTED, MEASURED), kinds, strict=False):
+            for joints in found:
+                for one, other in skeleton:
+                    if joints[one, 2] and joints[other, 2]:
+                        axis.plot(*joints[[one, other], :2].T, color=colour, linewidth=1.5)
+                axis.plot(*joints[joints[:, 2] > 0, :2].T, ".", color=colour, markersize=3)
+        axis.set(xlim=(0, image.shape[1]), ylim=(image.shape[0], 0))
+    _legend(figure, list(poses))
     return figure
 
 
@@ -156,3 +180,20 @@ def mixing(units: Mapping[str, Tensor], tasks: Sequence[str]) -> Figure:
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncol=len(tasks), fontsize=7)
     return figure
+
+
+def _sheet(images: Sequence[np.ndarray], across: int) -> tuple[Figure, list[Axes]]:
+    """A figure with an empty place for every picture."""
+    down = -(-len(images) // across)
+    height, width = images[0].shape[:2]
+    figure, axes = plt.subplots(
+        down, across, figsize=(1.9 * across, 1.9 * height / width * down + 0.4), squeeze=False, layout="constrained"
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    return figure, list(axes.flat)
+
+
+def _legend(figure: Figure, kinds: Sequence[str]) -> None:
+    lines = [Line2D([], [], color=colour) for colour, _ in zip((PRINTED, MEASURED), kinds, strict=False)]
+    figure.legend(lines, kinds, loc="outside lower center", ncol=len(kinds), fontsize=7)

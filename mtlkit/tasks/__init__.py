@@ -6,6 +6,7 @@ from pydantic import Field
 
 from mtlkit.tasks.attributes import Attributes
 from mtlkit.tasks.base import DenseTask, Metric, Task
+from mtlkit.tasks.center_detection import CenterDetection
 from mtlkit.tasks.classification import Classification
 from mtlkit.tasks.coded_normals import CodedNormals
 from mtlkit.tasks.normals import Normals
@@ -13,13 +14,15 @@ from mtlkit.tasks.region_detection import RegionDetection
 from mtlkit.tasks.segmentation import Segmentation
 
 AnyTask = Annotated[
-    Segmentation | Normals | CodedNormals | Classification | RegionDetection | Attributes, Field(discriminator="kind")
+    Segmentation | Normals | CodedNormals | Classification | RegionDetection | Attributes | CenterDetection,
+    Field(discriminator="kind"),
 ]
 """Any task's settings."""
 
 __all__ = [
     "AnyTask",
     "Attributes",
+    "CenterDetection",
     "Classification",
     "CodedNormals",
     "DenseTask",

@@ -32,7 +32,9 @@ class Attributes(Task):
 
     def combined(self, outputs: Sequence[Tensor]) -> Tensor:
         """The logits of the mean probabilities."""
-        return torch.stack([output.double().sigmoid() for output in outputs]).mean(0).logit()
+        logits = torch.stack([output.double() for output in outputs])
+        # As logarithms: a sure answer's probability is 1 to the last digit, and sure answers would tie.
+        return F.logsigmoid(logits).logsumexp(0) - F.logsigmoid(-logits).logsumexp(0)
 
     def metric(self) -> Metric:
         """A fresh :class:`mtlkit.tasks.average_precision.LabelAP`."""

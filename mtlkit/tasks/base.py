@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch.nn.functional as F
@@ -29,11 +29,18 @@ class Task(Value):
     A target is what a batch holds under the task's name: a tensor, or a named tuple of several.
     """
 
-    terms: ClassVar[tuple[str, ...]]
-    """The names of its loss terms."""
-
     name: str
     """The key of its targets in a batch and of its output."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """What a data set is asked for."""
+        return (self.name,)
+
+    @property
+    @abstractmethod
+    def terms(self) -> tuple[str, ...]:
+        """The names of its loss terms."""
 
     @property
     @abstractmethod
@@ -43,6 +50,10 @@ class Task(Value):
     @abstractmethod
     def losses(self, output: Tensor, target: Any) -> dict[str, Tensor]:
         """Its :attr:`terms`, unweighted scalars. Without a valid target a term is zero, not NaN."""
+
+    def decoded(self, output: Tensor) -> Any:
+        """What a user of the network gets from an output, without a look at any truth; timed with the network."""
+        return output
 
     @abstractmethod
     def combined(self, outputs: Sequence[Tensor]) -> Tensor:

@@ -30,7 +30,7 @@ MOST = 100
 """Boxes of a class a picture."""
 
 LEAST_SCORE = 1e-3
-"""Boxes less sure than this come so late in the ranking that they change no average precision."""
+"""Boxes less sure than this come so late in the ranking that they hardly change an average precision."""
 
 
 def moves(regions: Tensor, boxes: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ class RegionDetection(Task):
 
     def _split(self, output: Tensor) -> tuple[Tensor, Tensor]:
         output, count = output.float(), 1 + len(self.classes)
-        return output[:, :count], output[:, count:].view(len(output), -1, 4)
+        return output[:, :count], output[:, count:].unflatten(1, (-1, 4))  # type: ignore[no-untyped-call]
 
     def losses(self, output: Tensor, target: RegionTruth) -> dict[str, Tensor]:
         """Eq. 1: cross-entropy; the true class's move by a smooth L1. Both averaged over all regions."""
@@ -123,7 +123,11 @@ class RegionDetection(Task):
 
 
 class FoundAP:
-    """:class:`mtlkit.tasks.average_precision.DetectionAP` of the boxes found in regions that stand for no object."""
+    """:class:`mtlkit.tasks.average_precision.DetectionAP` of the boxes found in regions that stand for no object.
+
+    Boxes are cut off at the edges of the picture, which are those of its outermost regions: selective search proposes
+    the whole picture too.
+    """
 
     def __init__(self, task: RegionDetection):
         self.task, self.scores = task, DetectionAP(task.classes)
@@ -133,8 +137,12 @@ class FoundAP:
         proposed = target.matched < 0
         for picture in set(target.regions[:, 0].tolist()) | set(target.boxes[:, 0].tolist()):
             here, there = proposed & (target.regions[:, 0] == picture), target.boxes[:, 0] == picture
-            found = self.task.found(output[here], target.regions[here, 1:])
-            self.scores.add(*found, target.boxes[there, 1:], target.labels[there])
+            regions = target.regions[here, 1:]
+            boxes, scores, labels = self.task.found(output[here], regions)
+            if len(boxes):
+                low, high = regions[:, :2].amin(0), regions[:, 2:].amax(0)
+                boxes = boxes.maximum(low.repeat(2)).minimum(high.repeat(2))
+            self.scores.add(boxes, scores, labels, target.boxes[there, 1:], target.labels[there])
 
     def compute(self) -> dict[str, float]:
         """As :meth:`mtlkit.tasks.average_precision.DetectionAP.compute`."""

@@ -50,7 +50,7 @@ class Segmentation(DenseTask):
 
     def metric(self) -> Metric:
         """A fresh :class:`Confusion`."""
-        return Confusion(len(self.classes))
+        return Confusion(self.classes)
 
     def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> dict[str, float]:
         """Scores of predicting the commonest training class everywhere."""
@@ -59,10 +59,14 @@ class Segmentation(DenseTask):
             torch.zeros(self.outputs, dtype=torch.int64),
         )
         commonest = int(counts.argmax())
-        metric = Confusion(self.outputs)
+        metric = Confusion(self.classes)
         for target in test:
             metric.add(torch.full_like(target, commonest), target)
         return metric.compute()
+
+    def decoded(self, output: Tensor) -> Tensor:
+        """The class of every pixel of the output, ``(N, h, w)``."""
+        return output.argmax(1)
 
     def draw(self, prediction_or_target: Tensor) -> np.ndarray:
         """Class colours; void is light grey."""
@@ -78,11 +82,12 @@ class Confusion:
 
     The measures are those of Long et al., *Fully Convolutional Networks*, CVPR 2015, in per cent: ``miou`` is
     averaged over the classes that occur in the truth (``classes_averaged`` says how many), ``fwiou`` weights
-    classes by their pixels, ``pixel_accuracy`` is the share of labelled pixels that are right.
+    classes by their pixels, ``pixel_accuracy`` is the share of labelled pixels that are right. ``iou/CLASS`` is a
+    class's own, NaN where it does not occur in the truth.
     """
 
-    def __init__(self, classes: int):
-        self.classes = classes
+    def __init__(self, classes: Sequence[str]):
+        self.names, self.classes = tuple(classes), len(classes)
         self.counts: Tensor | None = None
 
     def update(self, output: Tensor, target: Tensor) -> None:
@@ -99,17 +104,19 @@ class Confusion:
         self.counts.scatter_add_(0, pairs, torch.ones_like(pairs))
 
     def compute(self) -> dict[str, float]:
-        """``miou``, ``fwiou``, ``pixel_accuracy`` in per cent, ``classes_averaged``; NaN when nothing was labelled."""
+        """``miou``, ``fwiou``, ``pixel_accuracy``, ``iou/CLASS``: per cent or NaN; ``classes_averaged``."""
         if self.counts is None:
-            return dict.fromkeys(("miou", "fwiou", "pixel_accuracy"), float("nan")) | {"classes_averaged": 0}
+            names = ("miou", "fwiou", "pixel_accuracy", *(f"iou/{name}" for name in self.names))
+            return dict.fromkeys(names, float("nan")) | {"classes_averaged": 0}
         counts = self.counts[:-1].view(self.classes, self.classes).cpu().double()
         hits, true, predicted = counts.diagonal(), counts.sum(1), counts.sum(0)
         occurs = true > 0
-        iou = hits[occurs] / (true + predicted - hits)[occurs]
+        iou = torch.where(occurs, hits / (true + predicted - hits), torch.nan)
         share = true[occurs] / true.sum()
         return {
-            "miou": 100 * float(iou.mean()),
-            "fwiou": 100 * float((share * iou).sum()),
+            "miou": 100 * float(iou[occurs].mean()),
+            "fwiou": 100 * float((share * iou[occurs]).sum()),
             "pixel_accuracy": 100 * float(hits.sum() / true.sum()),
             "classes_averaged": int(occurs.sum()),
+            **{f"iou/{name}": 100 * value for name, value in zip(self.names, iou.tolist(), strict=True)},
         }

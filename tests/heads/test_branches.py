@@ -12,7 +12,7 @@ OUTPUTS = (3, 2, 5)
 @pytest.fixture
 def head():
     torch.manual_seed(0)
-    return Branches.Settings(width=6).head((9, 4), OUTPUTS, heat_maps=(0, 2))
+    return Branches.Settings(width=6, maps=OUTPUTS, heat_maps=(0, 2)).head((9, 4), sum(OUTPUTS))
 
 
 def naive(head, x):
@@ -62,7 +62,7 @@ def test_gradients_reach_every_parameter(head):
 
 
 def test_the_map_is_enlarged_where_asked(head):
-    large = Branches.Settings(width=6, upsample=4).head((9, 4), OUTPUTS)
+    large = Branches.Settings(width=6, upsample=4, maps=OUTPUTS).head((9, 4), sum(OUTPUTS))
     large.load_state_dict(head.state_dict())
     x = torch.randn(2, 4, 7, 9)
     torch.testing.assert_close(large(x), F.interpolate(head(x), scale_factor=4, mode="bilinear"))

@@ -6,8 +6,8 @@ import torch
 from mtlkit import papers
 from mtlkit.backbones import staged
 from mtlkit.errors import InputError
-from mtlkit.papers.printed import printed
 from mtlkit.papers.cross_stitch.scenes import StitchChoices
+from mtlkit.papers.printed import printed
 from mtlkit.report.coverage import coverage
 from mtlkit.runs import Ensemble, trainings
 

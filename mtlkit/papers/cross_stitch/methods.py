@@ -41,9 +41,18 @@ class Stitch:
     printed: bool = True
 
 
-def splits(stages: int, printed: Mapping[str, float]) -> dict[str, int]:
-    """Row -> how many stages are shared, for every split; ``printed`` ones by their share of the stages."""
-    named = {round(stages * share): name for name, share in printed.items()}
+def splits(stages: int, printed: Mapping[str, int]) -> dict[str, int]:
+    """Row -> how many stages are shared, for every split.
+
+    Args:
+        stages: of the backbone.
+        printed: row -> how many of AlexNet's seven stages its split shares; of another backbone, about the same share,
+            but at least the first and at most all but the last.
+    """
+    named = {
+        min(max(1, round(stages * shared / 7)), stages - 1) if shared < 6 else stages - 1: name
+        for name, shared in printed.items()
+    }
     return {named.get(after, f"split_{after}"): after for after in range(1, stages)}
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 
 from mtlkit.backbones import has_layers, staged
-from mtlkit.data import OBJECT_LAYOUTS, AnyData, Data
+from mtlkit.data import AnyData, APascal, Data
 from mtlkit.data.proposals import SelectiveSearch
 from mtlkit.data.regions import RegionSampling
 from mtlkit.errors import InputError
@@ -22,7 +22,7 @@ from mtlkit.heads import Exit
 from mtlkit.network import NetworkSettings, Weights
 from mtlkit.papers.cross_stitch.methods import Stitch, compared, split_trainings, splits
 from mtlkit.papers.cross_stitch.scenes import StitchChoices
-from mtlkit.papers.declaration import Column, Extra, Profile, Row, Table
+from mtlkit.papers.declaration import Extra, Profile, Row, Table, TrainedColumn
 from mtlkit.papers.sources import source
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Chosen, Constant, Training
@@ -76,7 +76,17 @@ BUDGETS: dict[Profile, Budget] = {
         (0,),
     ),
     "lite": Budget(
-        "alexnet", "parts", (800, 200), (288, 384), 64, SelectiveSearch(least_side=8), "timm", 30, 2, 1e-3, (0, 1, 2)
+        "alexnet",
+        "parts",
+        (800, 200),
+        (288, 384),
+        64,
+        SelectiveSearch(least_side=8, most=500),
+        "timm",
+        30,
+        2,
+        1e-3,
+        (0, 1, 2),
     ),
     # 40,000 steps of 2 pictures are 37.9 passes over the 2,113 training pictures.
     "paper": Budget(
@@ -95,7 +105,7 @@ BUDGETS: dict[Profile, Budget] = {
 }
 
 
-class ObjectColumn(Column):
+class ObjectColumn(TrainedColumn):
     """A column of Table 6.
 
     Attributes:
@@ -127,14 +137,15 @@ def object_column(choices: StitchChoices) -> ObjectColumn:
         raise InputError("Table 6 looks at regions and takes no output_stride; leave it out, or choose table 5.")
     budget = BUDGETS[choices.profile]
     backbone = choices.backbone or budget.backbone
-    stages, pooled_after = regions_of(backbone)
-    found = source(choices, parts, "apascal", OBJECT_LAYOUTS, default=budget.dataset, images=budget.images)
-    splits = [OBJECT_LAYOUTS[found.layout](found.root, split, TASKS, choices.faulty) for split in ("train", "val")]
+    size = choices.image_size or budget.size
+    stages, pooled_after = regions_of(backbone, size)
+    found = source(choices, parts, "apascal", ("apascal",), default=budget.dataset, images=budget.images)
+    splits = [APascal(found.root, split, TASKS, choices.faulty) for split in ("train", "val")]
     if found.fingerprint is None:
         found = found._replace(fingerprint="-".join(split.fingerprint() for split in splits))
     data = Data(
         **found._asdict(),
-        size=choices.image_size or budget.size,
+        size=size,
         faulty=choices.faulty,
         proposals=budget.proposals,
         proposals_folder=cache_folder() / "proposals",
@@ -170,10 +181,10 @@ def object_column(choices: StitchChoices) -> ObjectColumn:
     )
 
 
-def regions_of(backbone: str) -> tuple[int, int]:
+def regions_of(backbone: str, size: tuple[int, int]) -> tuple[int, int]:
     """How many stages the backbone has here, and after which of them regions are pooled."""
     with torch.device("meta"):
-        built = staged(backbone, **built_as(backbone), regions=True)
+        built = staged(backbone, **built_as(backbone), image_size=size, regions=True)
     assert built.regions is not None
     return len(built.stages), built.regions.after
 
@@ -233,7 +244,7 @@ def object_rows(column: ObjectColumn, seed: int) -> list[Row]:
     tasks = (RegionDetection(classes=column.classes), Attributes(attributes=column.attributes))
     train, data = partial(trained, column), column.data
     # AlexNet's conv2 is the second and fc7 the last of its seven stages; a split's name is the first layer not shared.
-    every = splits(column.stages, {"split_conv2": 1 / 7, "split_fc7": 6 / 7})
+    every = splits(column.stages, {"split_conv2": 1, "split_fc7": 6})
     held = data.model_copy(update={"part": "development"})
     best = Chosen(
         candidates=tuple(split_trainings(tasks, held, seed, train, every).values()),
@@ -347,7 +358,7 @@ def object_protocol(column: ObjectColumn) -> list[tuple[str, str, str]]:
 def printed_object_column() -> ObjectColumn:
     """The column of the printed networks, without data: for counting and for building."""
     budget = BUDGETS["paper"]
-    stages, pooled_after = regions_of("alexnet")
+    stages, pooled_after = regions_of("alexnet", budget.size)
     return ObjectColumn(
         paper="cross_stitch",
         table="6",

@@ -213,7 +213,7 @@ def stitch_rows(column: StitchColumn, seed: int) -> list[Row]:
         lengths={task.name: task.name for task in tasks},
         blind=Constant(tasks=(tasks[0], Normals()), data=column.data),
         # Three of AlexNet's seven stages lie before its conv4.
-        splits=splits(column.stages, {"split_conv4": 3 / 7}),
+        splits=splits(column.stages, {"split_conv4": 3}),
         stitches=(
             Stitch(
                 "cross_stitch",

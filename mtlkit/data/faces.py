@@ -1,0 +1,133 @@
+"""Faces with an age and a gender each: what the readers of UTKFace and IMDB-WIKI share.
+
+**Canon.** In memory a gender is its place in :data:`GENDERS`: 0 male, 1 female, as in UTKFace; IMDB-WIKI's files have
+it the other way round, which is undone when they are read. An age is in whole years, 0 to 99, so that it is its own
+class.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from mtlkit.data.imagefolder import read_picture
+from mtlkit.data.samples import Sample, checked
+from mtlkit.errors import InputError, unknown
+
+AGES = 100
+"""Ages are 0 to 99; faces of others are left out."""
+
+GENDERS = ("male", "female")
+"""The genders; the place of each is its id, whatever the files have."""
+
+TASKS = ("age", "gender")
+_OPENED, _NAMED = 512, 3
+
+
+class Faces:
+    """One split of a data set of faces; a picture is opened when its sample is read.
+
+    A sample is ``image`` (``tv_tensors.Image``, uint8, ``(3, H, W)``) and by task ``age`` (years, 0 to 99, int64,
+    ``()``) and ``gender`` (its place in :data:`GENDERS`, int64, ``()``).
+
+    Subclasses find out what there is and call :meth:`_hold`.
+
+    Attributes:
+        classes: the genders.
+        tasks: as asked for.
+        ages: int64 ``(N,)``, of every sample.
+        genders: int64 ``(N,)``, likewise.
+        skipped: reason -> pictures that were left out for it.
+        faults: reason -> file names of those left out because something is wrong with them.
+    """
+
+    classes: tuple[str, ...] = GENDERS
+
+    def __init__(self, root: Path, split: str, tasks: Sequence[str], faulty: str) -> None:
+        self._root = Path(root)
+        self.tasks = checked(self._root, split, tasks, TASKS)
+        if faulty not in ("refuse", "skip"):
+            raise unknown("way with faulty pictures", faulty, ("refuse", "skip"))
+        self._skips = faulty == "skip"
+        self.skipped: dict[str, int] = {}
+        self.faults: dict[str, tuple[str, ...]] = {}
+
+    def _hold(self, folder: Path, names: list[str], ages: NDArray[np.int64], genders: NDArray[np.int64]) -> None:
+        """Takes the samples: file names below ``folder`` and their labels.
+
+        Raises:
+            InputError: there is none.
+        """
+        if not names:
+            why = (
+                f" ({', '.join(f'{count} {reason}' for reason, count in self.skipped.items())})" if self.skipped else ""
+            )
+            raise InputError(f"No face is left in {folder}{why}; a split needs at least one.")
+        self._folder, self._names, self.ages, self.genders = folder, names, ages, genders
+
+    def _leave_out(self, folder: Path, faults: dict[str, list[str]], of: int) -> None:
+        """Counts pictures that something is wrong with, by reason.
+
+        Raises:
+            InputError: there are some, unless they are to be skipped.
+        """
+        if faults and not self._skips:
+            listed = (f"{_some(names)}: {reason}" for reason, names in faults.items())
+            count = sum(map(len, faults.values()))
+            raise InputError(
+                f"{count} of {of} pictures in {folder} cannot be used ({'; '.join(listed)}); put them right, or leave "
+                "them out with faulty='skip'."
+            )
+        self.faults = {reason: tuple(names) for reason, names in faults.items()}
+        self.skipped |= {reason: len(names) for reason, names in faults.items()}
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample: Sample = {"image": read_picture(self._folder / self._names[index])}
+        for task, labels in zip(TASKS, (self.ages, self.genders), strict=True):
+            if task in self.tasks:
+                sample[task] = torch.tensor(int(labels[index]))
+        return sample
+
+    def name_of(self, index: int) -> str:
+        """The picture's file name, with its folder where there are several."""
+        return self._names[index]
+
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits over all names with their labels, and at most 512 evenly spaced files."""
+        sha = hashlib.sha256()
+        rows = sorted(zip(self._names, self.ages.tolist(), self.genders.tolist(), strict=True))
+        for name, age, gender in rows:
+            sha.update(f"{name}\0{age}\0{GENDERS[gender]}\0".encode(errors="surrogateescape"))
+        count = min(len(rows), _OPENED)
+        for number in range(count):
+            path = self._folder / rows[number * len(rows) // count][0]
+            try:
+                sha.update(hashlib.sha256(path.read_bytes()).digest())
+            except OSError as error:
+                raise InputError(f"{path} cannot be read ({error}); copy it again.") from error
+        return sha.hexdigest()[:12]
+
+
+def readable(path: Path, whole: bool) -> bool:
+    """Whether a file begins as a picture, or can be decoded as one to its end."""
+    try:
+        with Image.open(path) as picture:
+            if whole:
+                picture.draft("L", (8, 8))  # a JPEG at an eighth of its size: several times faster, as strict
+                picture.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # what Pillow raises for damage
+        return False
+    return True
+
+
+def _some(names: list[str]) -> str:
+    """The first names of many."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

@@ -1,0 +1,507 @@
+"""MultiTask-CenterNet (Heuer et al., ICCV Workshops 2021): the declaration of Tables 2 and 4 and of Figure 7.
+
+No code of the paper is public. Where its text says "as CenterNet" or nothing, the settings are those of
+https://github.com/xingyizhou/CenterNet.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, get_args
+
+from mtlkit.data import Coco, Data
+from mtlkit.data.coco import COCO_JOINTS, COCO_SIGMAS
+from mtlkit.data.transforms import Augmentation
+from mtlkit.errors import unknown
+from mtlkit.heads import Branches, HeadSettings
+from mtlkit.necks import Deconvolution, DLAUp, NeckSettings, Upsampling
+from mtlkit.network import NetworkSettings
+from mtlkit.papers.declaration import Choices, Column, Extra, Profile, Row, Table, TrainedColumn
+from mtlkit.papers.sources import source
+from mtlkit.papers.weights import weights
+from mtlkit.runs import Constant, Speed, Standard, Training
+from mtlkit.tasks import AnyTask, CenterDetection, Segmentation
+from mtlkit.training import Recipe
+from mtlkit.worlds import people
+
+NeckName = Literal["deconvolution", "deformable_deconvolution", "dla_up", "upsampling"]
+
+LOSS_WEIGHTS = {"detection/size": 0.1, "segmentation/cross_entropy": 5.0}
+"""As printed: all other terms weigh 1."""
+
+ROWS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "only_seg": ("Only Seg", ("segmentation",)),
+    "only_det": ("Only Det", ("detection",)),
+    "seg_det": ("Seg + Det", ("segmentation", "detection")),
+    "det_pose": ("Det + Pose", ("detection", "pose")),
+    "seg_det_pose": ("Seg + Det + Pose", ("segmentation", "detection", "pose")),
+}
+"""Row of Table 2 -> its label, and what its network predicts."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a profile stands for here."""
+
+    backbone: str
+    dataset: str
+    images: tuple[int, int]
+    size: tuple[int, int]
+    head_width: int | None  # None: the official code's for the backbone
+    weights: Literal["none", "timm"]
+    epochs: float
+    batch_size: int
+    lr: float
+    seeds: tuple[int, ...]
+
+
+BUDGETS: dict[Profile, Budget] = {
+    "smoke": Budget("mobilenetv3_small_050", "people", (64, 24), (128, 128), 32, "none", 4, 8, 5e-3, (0,)),
+    "lite": Budget("resnet18", "people", (2000, 300), (128, 128), None, "timm", 30, 16, 5e-4, (0, 1, 2)),
+    "paper": Budget("dla34", "coco", (2000, 300), (512, 512), None, "timm", 140, 128, 5e-4, (0, 1, 2)),
+}
+
+
+class CenterChoices(Choices):
+    """What a reader may choose for this paper's tables.
+
+    Attributes:
+        keep: classes that count; by default persons, or all where there are none.
+        neck: what brings the backbone's maps together at stride 4; by default ``dla_up`` for DLA,
+            ``deformable_deconvolution`` for ResNets, ``upsampling`` for any other backbone.
+        as_official: the official code's larger radius and half weight of distances instead of what its paper prints.
+        faulty: whether a faulty entry of the annotations is refused or skipped.
+    """
+
+    keep: tuple[str, ...] | None = None
+    neck: NeckName | None = None
+    as_official: bool = False
+    faulty: Literal["refuse", "skip"] = "refuse"
+
+
+class CenterColumn(TrainedColumn):
+    """A column of Table 2.
+
+    Attributes:
+        data: one data set.
+        train_images: how many pictures that is for training.
+        skipped: what is wrong with an entry of the annotations -> entries left out for it.
+        neck: between backbone and heads.
+        head_width: channels inside every branch of the heads.
+        classes: of the objects.
+        joints: their names, none where the data has none.
+        sigmas: of the joints.
+        masks: whether the data has masks.
+        as_official: see :class:`CenterChoices`.
+    """
+
+    data: Data
+    train_images: int
+    skipped: dict[str, int] = {}
+    neck: NeckSettings
+    head_width: int
+    classes: tuple[str, ...]
+    joints: tuple[str, ...]
+    sigmas: tuple[float, ...]
+    masks: bool
+    as_official: bool = False
+
+    def options(self) -> dict[str, object]:
+        """The command line's options that give this column."""
+        return super().options() | {
+            "keep": ",".join(self.classes),
+            "neck": neck_name(self.neck),
+            "faulty": self.data.faulty,
+            **({"as-official": "true"} if self.as_official else {}),
+        }
+
+
+class SpeedColumn(Column):
+    """A column of Table 4 or Figure 7: no data is read, nothing is trained.
+
+    Attributes:
+        neck: between backbone and heads.
+        head_width: channels inside every branch of the heads.
+        enlarged: how many times the segmentation's map is enlarged by the network.
+    """
+
+    neck: NeckSettings
+    head_width: int
+    enlarged: int
+
+
+def neck_of(backbone: str, name: NeckName | None) -> NeckSettings:
+    """A neck by its name, or the one that goes with the backbone."""
+    default = "dla_up" if "dla" in backbone else "deformable_deconvolution" if "resnet" in backbone else "upsampling"
+    match name or default:
+        case "dla_up":
+            return DLAUp.Settings()
+        case "deconvolution":
+            return Deconvolution.Settings()
+        case "deformable_deconvolution":
+            return Deconvolution.Settings(widths=(256, 128, 64), deformable=True)
+        case "upsampling":
+            return Upsampling.Settings()
+    raise unknown("neck", name or "", get_args(NeckName))
+
+
+def neck_name(neck: NeckSettings) -> NeckName:
+    """The name by which :func:`neck_of` gives such a neck."""
+    match neck:
+        case DLAUp.Settings():
+            return "dla_up"
+        case Deconvolution.Settings():
+            return "deformable_deconvolution" if neck.deformable else "deconvolution"
+        case _:
+            return "upsampling"
+
+
+def head_width(backbone: str) -> int:
+    """Channels of CenterNet's heads: 256 on DLA, 64 on ResNets, and on the small ones that are not in its code."""
+    return 256 if "dla" in backbone else 64
+
+
+def center_column(choices: CenterChoices) -> CenterColumn:
+    """Choices and the profile's budget as a column of Table 2."""
+    budget = BUDGETS[choices.profile]
+    backbone = choices.backbone or budget.backbone
+    found = source(choices, people, "coco", ("coco",), default=budget.dataset, images=budget.images)
+    read = partial(Coco, found.root, faulty=choices.faulty)
+    every = read("train")
+    keep = choices.keep or (("person",) if "person" in every.classes else every.classes)
+    wanted = ("detection", *(task for task in ("pose", "segmentation") if every.offers(task)))
+    train, val = (read(split, wanted, keep) for split in ("train", "val"))
+    if found.fingerprint is None:
+        found = found._replace(fingerprint=f"{train.fingerprint()}-{val.fingerprint()}")
+    data = Data(**found._asdict(), size=choices.image_size or budget.size, keep=keep, faulty=choices.faulty)
+    epochs, batch_size = choices.epochs or budget.epochs, choices.batch_size or budget.batch_size
+    return CenterColumn(
+        paper="mcn",
+        table="2",
+        profile=choices.profile,
+        data=data,
+        train_images=len(train),
+        skipped=Counter(train.skipped) + Counter(val.skipped),
+        backbone=backbone,
+        weights=weights(choices.weights or budget.weights),
+        neck=neck_of(backbone, choices.neck),
+        head_width=budget.head_width or head_width(backbone),
+        recipe=center_recipe(
+            data.size, max(1, round(epochs * len(train) / batch_size)), batch_size, choices.lr or budget.lr
+        ),
+        epochs=epochs,
+        seeds=choices.seeds or budget.seeds,
+        classes=keep,
+        joints=train.joints,
+        sigmas=train.sigmas,
+        masks="segmentation" in wanted,
+        as_official=choices.as_official,
+    )
+
+
+def center_recipe(size: tuple[int, int], steps: int, batch_size: int, lr: float) -> Recipe:
+    """Adam without decay, a tenth of the rate after 90 and 120 of 140 epochs; random scales, mirrors and colours."""
+    return Recipe(
+        steps=steps,
+        batch_size=batch_size,
+        optimizer="adam",
+        lr=lr,
+        schedule="step",
+        milestones=(90 / 140, 120 / 140),
+        loss_weights=LOSS_WEIGHTS,
+        augmentation=Augmentation(size=size, scale_min=0.6, scale_max=1.3, scale_of="frame", jitter=0.4),
+    )
+
+
+def center_tasks(column: CenterColumn, predicted: tuple[str, ...]) -> tuple[AnyTask, ...]:
+    """The tasks of a row's network; a pose comes with the boxes."""
+    tasks: list[AnyTask] = []
+    if "detection" in predicted:
+        posed = "pose" in predicted
+        tasks.append(
+            CenterDetection(
+                classes=column.classes,
+                joints=column.joints if posed else (),
+                sigmas=column.sigmas if posed else (),
+                as_official=column.as_official,
+            )
+        )
+    if "segmentation" in predicted:
+        tasks.append(Segmentation(classes=("background", *column.classes)))
+    return tuple(tasks)
+
+
+def center_network(
+    column: CenterColumn | SpeedColumn, tasks: tuple[AnyTask, ...], size: tuple[int, int], enlarged: int = 1
+) -> NetworkSettings:
+    """One backbone, one neck, a branch for every map; the segmentation's map ``enlarged`` times by the network."""
+    plain = Branches.Settings(width=column.head_width)
+    heads: dict[str, HeadSettings] = {
+        task.name: plain.model_copy(update={"maps": task.maps, "heat_maps": task.heat_maps})
+        for task in tasks
+        if isinstance(task, CenterDetection)
+    }
+    return NetworkSettings(
+        backbone=column.backbone,
+        weights=column.weights,
+        tasks=tasks,
+        neck=column.neck,
+        head=plain.model_copy(update={"upsample": enlarged}),
+        heads=heads,
+        image_size=size,
+    )
+
+
+def center_rows(column: CenterColumn, seed: int) -> list[Row]:
+    """Table 2, as far as the data has masks and joints, and the constant predictor."""
+    there = {"detection"} | ({"segmentation"} if column.masks else set()) | ({"pose"} if column.joints else set())
+    rows = [
+        Row(
+            "constant",
+            "Constant",
+            tuple(Constant(tasks=(task,), data=column.data) for task in center_tasks(column, tuple(sorted(there)))),
+            "each class's mean object in every picture; background everywhere",
+            printed=False,
+        )
+    ]
+    for name, (label, predicted) in ROWS.items():
+        if there.issuperset(predicted):
+            network = center_network(column, center_tasks(column, predicted), column.data.size)
+            training = Training(network=network, data=column.data, recipe=column.recipe, seed=seed)
+            what = f"one backbone, heads for {', '.join(predicted)}"
+            rows.append(Row(name, label, (Standard(subject=training, data=column.data),), what))
+    return rows
+
+
+MEASURES = {"seg_iou": "segmentation/iou/person", "det_ap": "detection/ap", "pose_map": "detection/pose_ap"}
+
+EXTRAS = (
+    Extra("segmentation/miou", "mean IoU", "Segmentation", "%", "higher"),
+    Extra("detection/ap50", "AP at 0.5", "Detection", "%", "higher"),
+    Extra("detection/pose_ap50", "AP at 0.5", "Pose", "%", "higher"),
+)
+
+
+def center_protocol(column: CenterColumn) -> list[tuple[str, str, str]]:
+    """What differs between the paper's measurement and ours."""
+    recipe, data = column.recipe, column.data
+    height, width = data.size
+    skipped = ", ".join(f"{count} ({reason})" for reason, count in column.skipped.items()) or "none"
+    lacking = [name for name, there in (("masks", column.masks), ("joints", column.joints)) if not there]
+    return [
+        (
+            "Data",
+            "MS COCO, 118k training images; which are scored is unstated",
+            f"{data.name} ({data.fingerprint}), {column.train_images} training images",
+        ),
+        ("Classes", "person", ", ".join(column.classes)),
+        ("Not in the data", "–", f"{' and '.join(lacking)}: the rows that need them are left out" if lacking else "–"),
+        ("Entries left out", "unstated", skipped),
+        ("Resolution", "unstated; maps of 512x512 with DLA-34", f"fitted into {height}x{width}"),
+        ("Network", "DLA-34; deformable or not is unstated", f"{column.backbone}, {neck_name(column.neck)}"),
+        ("Heads", "unstated", f"a 3x3 convolution of {column.head_width} and a 1x1 a map, as CenterNet"),
+        (
+            "Loss",
+            "centres + 0.1 sizes + offsets + joints + joint offsets + 5 segmentation",
+            "the same, and the joints' displacements from the centre, which CenterNet has and the print lacks"
+            + ("; with the official code's radius and half weights" if column.as_official else ""),
+        ),
+        (
+            "Budget",
+            "unstated",
+            f"{recipe.steps} steps of {recipe.batch_size}, Adam at {recipe.lr:g}, a tenth after 64 % and 86 %",
+        ),
+        ("Test-time augmentation", "unstated", "none"),
+        ("Checkpoint scored", "unstated", "the last"),
+        ("Runs", "unstated", f"{len(column.seeds)} seed{'s' if len(column.seeds) > 1 else ''}"),
+    ]
+
+
+def printed_center_column() -> CenterColumn:
+    """The column of the printed networks, without data: for counting and for building."""
+    budget = BUDGETS["paper"]
+    return CenterColumn(
+        paper="mcn",
+        table="2",
+        profile="paper",
+        data=Data(layout="coco", name="coco", fingerprint="", size=budget.size, keep=("person",)),
+        train_images=118_287,
+        backbone="dla34",
+        neck=neck_of("dla34", None),
+        head_width=head_width("dla34"),
+        recipe=center_recipe(budget.size, round(140 * 118_287 / budget.batch_size), budget.batch_size, budget.lr),
+        epochs=budget.epochs,
+        seeds=(0,),
+        classes=("person",),
+        joints=COCO_JOINTS,
+        sigmas=COCO_SIGMAS,
+        masks=True,
+    )
+
+
+@dataclass(frozen=True)
+class SpeedBudget:
+    """What a profile stands for on the tables of speed."""
+
+    backbone: str | None  # None: the table's own
+    size: tuple[int, int]
+    head_width: int | None
+    rounds: int
+
+
+SPEED_BUDGETS: dict[Profile, SpeedBudget] = {
+    "smoke": SpeedBudget("mobilenetv3_small_050", (256, 256), 32, 15),
+    "lite": SpeedBudget(None, (512, 512), None, 30),
+    "paper": SpeedBudget(None, (512, 512), None, 200),
+}
+
+
+def speed_column(table: str, backbone: str, enlarged: int, choices: CenterChoices) -> SpeedColumn:
+    """Choices and the profile's budget as a column of a table of speed; data, budget and seeds mean nothing here."""
+    budget = SPEED_BUDGETS[choices.profile]
+    backbone = choices.backbone or budget.backbone or backbone
+    size = choices.image_size or budget.size
+    return SpeedColumn(
+        paper="mcn",
+        table=table,
+        profile=choices.profile,
+        data=Data(layout="coco", name="one picture of noise", fingerprint="", size=size),
+        backbone=backbone,
+        neck=neck_of(backbone, choices.neck),
+        head_width=budget.head_width or head_width(backbone),
+        enlarged=enlarged,
+    )
+
+
+def speed_rows(column: SpeedColumn, composites: dict[str, tuple[str, ...]], labels: dict[str, str]) -> list[Row]:
+    """Rows of networks that are timed one after the other, each beside the network of all three tasks."""
+    person = ("person",)
+    detection = CenterDetection(classes=person)
+    pose = CenterDetection(classes=person, joints=COCO_JOINTS, sigmas=COCO_SIGMAS)
+    segmentation = Segmentation(classes=("background", *person))
+    tasks: dict[str, tuple[AnyTask, ...]] = {
+        "only_seg": (segmentation,),
+        "only_det": (detection,),
+        "det_pose": (pose,),
+        "seg_det": (segmentation, detection),
+        "seg_det_pose": (segmentation, pose),
+    }
+    built = {name: center_network(column, some, column.data.size, column.enlarged) for name, some in tasks.items()}
+    rounds = SPEED_BUDGETS[column.profile].rounds
+    return [
+        Row(
+            name,
+            labels[name],
+            (
+                Speed(
+                    networks=tuple(built[each] for each in parts),
+                    reference=(built["seg_det_pose"],),
+                    size=column.data.size,
+                    rounds=rounds,
+                ),
+            ),
+            "one after the other: " + ", ".join(parts) if len(parts) > 1 else "one network",
+        )
+        for name, parts in composites.items()
+    ]
+
+
+def table4_rows(column: SpeedColumn, seed: int) -> list[Row]:
+    """Table 4; of the third network of three the print has no row, and a pose never runs without boxes (Sect. 4)."""
+    composites: dict[str, tuple[str, ...]] = {
+        name: (name,) for name in ("only_seg", "only_det", "det_pose", "seg_det", "seg_det_pose")
+    }
+    composites |= {"stn_two": ("only_seg", "only_det"), "stn_three": ("only_seg", "only_det", "det_pose")}
+    labels = {name: label for name, (label, _) in ROWS.items()}
+    labels |= {"stn_two": "Two networks: Seg, Det", "stn_three": "Three networks: Seg, Det, Det + Pose"}
+    return speed_rows(column, composites, labels)
+
+
+def figure7_rows(column: SpeedColumn, seed: int) -> list[Row]:
+    """Figure 7: the composite of three networks and the network of three tasks."""
+    composites: dict[str, tuple[str, ...]] = {
+        "composite_stn": ("only_seg", "only_det", "det_pose"),
+        "triple_mcn": ("seg_det_pose",),
+    }
+    return speed_rows(column, composites, {"composite_stn": "Three networks", "triple_mcn": "One network"})
+
+
+SPEED_MEASURES = {"ms": "speed/ms", "fps": "speed/fps", "params": "speed/parameters"}
+
+SPEED_EXTRAS = (
+    Extra("speed/decoded_ms", "with decoding, ms", "Inference", "ms", "lower"),
+    Extra("speed/ratio", "times the network of three tasks", "Inference", "x", "lower"),
+)
+
+
+def speed_protocol(column: SpeedColumn) -> list[tuple[str, str, str]]:
+    """What differs between the paper's measurement and ours."""
+    rounds, (height, width) = SPEED_BUDGETS[column.profile].rounds, column.data.size
+    gpu = "NVIDIA Tesla P100" if column.table == "4" else "NVIDIA Tesla V100"
+    maps = 512 if column.table == "4" else 128
+    return [
+        ("Machine", gpu, "that of the records"),
+        ("Picture", f"unstated; segmentation maps of {maps}x{maps}", f"{height}x{width}, one at a time"),
+        (
+            "Network",
+            f"{'DLA-34' if column.table == '4' else 'ResNet18'}; heads are not described",
+            f"{column.backbone}, {neck_name(column.neck)}, branches of {column.head_width}",
+        ),
+        (
+            "Timed",
+            "one forward pass; whether it is decoded is unstated",
+            f"the median of {rounds} forward passes after a warm-up, device waited for; with decoding beside it",
+        ),
+        (
+            "Pose alone",
+            "the sums imply a network of 18 ms and 20.04 M that is printed nowhere",
+            "boxes and joints, as the text says a pose is always run",
+        ),
+        ("Ratio", "by division of two rows", "median over rounds in which both were timed in turns"),
+    ]
+
+
+def printed_speed_column(table: str, backbone: str, enlarged: int) -> SpeedColumn:
+    """The column of the printed networks."""
+    return speed_column(table, backbone, enlarged, CenterChoices(profile="paper"))
+
+
+TABLES = (
+    Table(
+        paper="mcn",
+        id="2",
+        measures=MEASURES,
+        choices=CenterChoices,
+        columns=CenterColumn,
+        column=center_column,
+        rows=center_rows,
+        protocol=center_protocol,
+        meta_column=printed_center_column,
+        extras=EXTRAS,
+        systems={},
+    ),
+    Table(
+        paper="mcn",
+        id="4",
+        measures=SPEED_MEASURES,
+        choices=CenterChoices,
+        columns=SpeedColumn,
+        column=partial(speed_column, "4", "dla34", 4),
+        rows=table4_rows,
+        protocol=speed_protocol,
+        meta_column=partial(printed_speed_column, "4", "dla34", 4),
+        extras=SPEED_EXTRAS,
+    ),
+    Table(
+        paper="mcn",
+        id="F7",
+        measures=SPEED_MEASURES,
+        choices=CenterChoices,
+        columns=SpeedColumn,
+        column=partial(speed_column, "F7", "resnet18", 1),
+        rows=figure7_rows,
+        protocol=speed_protocol,
+        meta_column=partial(printed_speed_column, "F7", "resnet18", 1),
+        extras=SPEED_EXTRAS,
+    ),
+)

@@ -1,0 +1,145 @@
+"""The energy of the food on a picture: one number, learned by its relative and its absolute error.
+
+Ege and Yanai's comparison of regression and retrieval (``papers/printed/calorie.yaml``), here "the paper"; its source
+is damaged, and what is inferred is said so.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from mtlkit.errors import InputError, unknown
+from mtlkit.tasks.base import Metric, Task
+from mtlkit.tasks.calorie_measures import FLOOR, measures, weighted_median
+
+
+class Calories(Task):
+    """Kilocalories of a picture. Output ``(N, 1)``, see :meth:`estimates`; target ``(N,)`` kcal.
+
+    Attributes:
+        unit: kcal of an output of 0, and what an output of 1 adds. With the training mean a new network starts at a
+            fair guess and needs numbers of size 1 only. The terms stay in kcal and shares, so that an absolute one
+            weighted 1 pulls at the output about ``unit`` times as hard as a relative one.
+        floor: kcal; no relative error is taken of less (:data:`mtlkit.tasks.calorie_measures.FLOOR`).
+    """
+
+    terms: ClassVar = ("relative", "absolute")
+
+    kind: Literal["calories"] = "calories"
+    name: str = "calories"
+    unit: float = Field(300.0, gt=0, allow_inf_nan=False)
+    floor: float = Field(FLOOR, gt=0, allow_inf_nan=False)
+
+    @property
+    def outputs(self) -> int:
+        """One number."""
+        return 1
+
+    def estimates(self, output: Tensor) -> Tensor:
+        """Outputs ``(N, 1)`` as kcal ``(N,)``: ``unit (1 + output)``. Below 0 nothing is cut, as in the paper."""
+        return self.unit * (1 + output.float()[:, 0])
+
+    def losses(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Eqs. 2 and 3, averaged over the pictures: ``|y - g| / max(g, floor)``, a share, and ``|y - g|``, kcal.
+
+        The paper divides by g alone. The weights of Eq. 1 stand in the recipe; :func:`inverse_means` finds them. In a
+        first run with weights of 1, SGD needs ``1 / unit`` of the usual rate, or the absolute term that weight.
+        """
+        error = (self.estimates(output) - target.float()).abs()
+        count = max(len(target), 1)
+        return {
+            "relative": (error / target.float().clamp(min=self.floor)).sum() / count,
+            "absolute": error.sum() / count,
+        }
+
+    def combined(self, outputs: Sequence[Tensor]) -> Tensor:
+        """The mean of the estimates, as the paper takes it of its last ten snapshots (Sect. 4)."""
+        return torch.stack([output.float() for output in outputs]).mean(0)
+
+    def metric(self) -> Metric:
+        """A fresh :class:`CalorieErrors`."""
+        return CalorieErrors(self)
+
+    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> dict[str, float]:
+        """Scores of the constant with the lowest loss: a median, where light dishes weigh more.
+
+        The absolute term is taken in ``unit`` kcal, which with the training mean for a unit is about the weight that
+        the paper's first run would give it.
+        """
+        known = np.concatenate([np.zeros(0), *(_numbers(target) for target in train)])
+        answer = weighted_median(known, 1 / np.maximum(known, self.floor) + 1 / self.unit)
+        metric = CalorieErrors(self)
+        for target in test:
+            metric.add(torch.full_like(target, answer), target)
+        return metric.compute()
+
+
+class CalorieErrors:
+    """:func:`mtlkit.tasks.calorie_measures.measures` over the whole set; eight bytes a picture stay on the device."""
+
+    def __init__(self, task: Calories):
+        self.task = task
+        self.estimates: list[Tensor] = []
+        self.truths: list[Tensor] = []
+
+    def update(self, output: Tensor, target: Tensor) -> None:
+        """Takes outputs ``(N, 1)`` and kcal ``(N,)``."""
+        self.add(self.task.estimates(output.detach()), target)
+
+    def add(self, estimates: Tensor, truths: Tensor) -> None:
+        """Takes kcal ``(N,)``, estimated and true."""
+        self.estimates.append(estimates)
+        self.truths.append(truths)
+
+    def pairs(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Estimates and truths ``(n,)`` in the order they came: what a plot or an interval is made of."""
+        estimates, truths = (
+            np.concatenate([np.zeros(0), *map(_numbers, kept)]) for kept in (self.estimates, self.truths)
+        )
+        return estimates, truths
+
+    def compute(self) -> dict[str, float]:
+        """The measures by name; NaN without a picture."""
+        return {name: float(value) for name, value in measures(*self.pairs(), self.task.floor).items()}
+
+
+def inverse_means(
+    losses: Mapping[str, Sequence[float]], one: str | None = None, last: int | None = None
+) -> dict[str, float]:
+    """Loss weights from the losses of a first run with all weights 1: the inverse of each term's mean (Sect. 2.1).
+
+    The aim, weighted terms of similar size, is legible in the paper; the formula is inferred, and so is that
+    ``calories/relative`` is the term whose weight is 1. A common factor of all weights acts like a learning rate.
+
+    Args:
+        losses: ``task/term`` -> its values over the run, as :class:`mtlkit.training.History` holds them.
+        one: the term whose weight is to be exactly 1; ``None``: the weights are the inverse means themselves.
+        last: how many values count, from the end: the other reading of the paper, the size at the end of the run;
+            ``None``: all.
+
+    Raises:
+        InputError: there is no term ``one``, or no values, or the mean of a term has no positive inverse.
+    """
+    if one is not None and one not in losses:
+        raise unknown("loss term", one, losses)
+    if last is not None and last < 1:
+        raise InputError(f"Loss weights from the last {last} values of a run mean nothing; give 1 or more.")
+    means = {}
+    for name, values in losses.items():
+        used = values if last is None else values[-last:]
+        mean = math.fsum(used) / len(used) if used else math.nan
+        if not 0 < mean < math.inf:
+            raise InputError(f"The loss {name} of the first run has the mean {mean:g}; its inverse is no loss weight.")
+        means[name] = mean
+    scale = 1.0 if one is None else means[one]
+    return {name: scale / mean for name, mean in means.items()}
+
+
+def _numbers(tensor: Tensor) -> NDArray[Any]:
+    return tensor.detach().cpu().double().numpy()

@@ -1,0 +1,200 @@
+"""Detection, and pose with it, of objects as points: their centres are peaks of heat maps.
+
+Zhou, Wang, Krähenbühl, *Objects as Points*, 2019, https://arxiv.org/abs/1904.07850; the arithmetic is in
+:mod:`mtlkit.tasks.centers`.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, pairwise
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from mtlkit.data.samples import Objects
+from mtlkit.tasks import centers
+from mtlkit.tasks.base import Metric, Task
+from mtlkit.tasks.coco_ap import CocoAP
+
+STRIDE = 4
+"""Picture pixels in a pixel of the maps."""
+
+MOST = 100
+"""Objects that are looked for in a picture."""
+
+
+class Found(NamedTuple):
+    """What is found in a batch, the surest first.
+
+    Attributes:
+        boxes: ``(N, K, 4)``: left, top, right, bottom in picture pixels.
+        scores: ``(N, K)``.
+        labels: ``(N, K)``: classes.
+        joints: ``(N, K, J, 3)``: x, y and a score; ``None`` without joints.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+    joints: Tensor | None
+
+
+class CenterDetection(Task):
+    """A heat map of centres a class, and at each centre the object's size and its place inside the map's cell.
+
+    With joints also a heat map a joint, the places of joints inside their cells, and where an object's joints lie as
+    seen from its centre. Output ``(N, channels, H/4, W/4)``, the channels in the order of :attr:`maps`; the target is
+    :class:`mtlkit.data.samples.Objects`. Crowds are nobody's objects: they teach nothing, and when scoring what is
+    found in them counts neither way.
+
+    Attributes:
+        classes: of the objects.
+        joints: their names; none: boxes only.
+        sigmas: of the joints, for object keypoint similarity.
+        as_official: the official code's larger radius of the Gaussians, and its half weight of every distance, both
+            unlike its paper.
+    """
+
+    kind: Literal["center_detection"] = "center_detection"
+    name: str = "detection"
+    classes: tuple[str, ...]
+    joints: tuple[str, ...] = ()
+    sigmas: tuple[float, ...] = ()
+    as_official: bool = False
+
+    TERMS: ClassVar = ("heat_map", "size", "offset", "joint_heat_map", "joint_offset", "joint_shift")
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Boxes with classes, and joints if asked for."""
+        return ("detection", "pose") if self.joints else ("detection",)
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """One for every map."""
+        return self.TERMS[: len(self.maps)]
+
+    @property
+    def maps(self) -> tuple[int, ...]:
+        """Channels: centres, sizes, their offsets; joints, their offsets, their displacements from the centre."""
+        count = len(self.joints)
+        return (len(self.classes), 2, 2, *((count, 2, 2 * count) if count else ()))
+
+    @property
+    def heat_maps(self) -> tuple[int, ...]:
+        """Which of :attr:`maps` are logits of heat maps."""
+        return (0, 3) if self.joints else (0,)
+
+    @property
+    def outputs(self) -> int:
+        """Channels of all maps."""
+        return sum(self.maps)
+
+    def _split(self, output: Tensor) -> list[Tensor]:
+        return [output[:, first:end] for first, end in pairwise(accumulate(self.maps, initial=0))]
+
+    def losses(self, output: Tensor, target: Objects) -> dict[str, Tensor]:
+        """Focal losses of the heat maps, L1 of everything else; unweighted."""
+        heat, size, offset, *of_joints = self._split(output)
+        shape = (len(output), *output.shape[-2:])
+        boxes = target.boxes.masked_fill(target.crowd[:, None], 0.0)
+        there = centers.detection_targets(
+            boxes, target.labels, target.picture, shape, len(self.classes), STRIDE, official_radius=self.as_official
+        )
+        at = there.picture, there.y, there.x
+        values = [
+            centers.focal_loss(heat, there.heat),
+            centers.masked_l1(centers.gather(size, *at), there.size, there.valid, self.as_official),
+            centers.masked_l1(centers.gather(offset, *at), there.offset, there.valid, self.as_official),
+        ]
+        if self.joints:
+            joint_heat, joint_offset, shift = of_joints
+            pose = centers.pose_targets(
+                target.joints, boxes, target.picture, shape, STRIDE, official_radius=self.as_official
+            )
+            shifts = centers.gather(shift, *at).view(-1, len(self.joints), 2)
+            offsets = centers.gather(joint_offset, pose.picture[:, None], pose.joint_y, pose.joint_x)
+            values += [
+                centers.focal_loss(joint_heat, pose.heat),
+                centers.masked_l1(offsets, pose.offset, pose.valid, self.as_official),
+                centers.masked_l1(shifts, pose.shift, pose.valid, self.as_official),
+            ]
+        return dict(zip(self.terms, values, strict=True))
+
+    def decoded(self, output: Tensor) -> Found:
+        """The :data:`MOST` surest objects of every picture."""
+        heat, size, offset, *of_joints = self._split(output)
+        found = centers.peaks(heat.float().sigmoid(), MOST)
+        boxes = centers.boxes_at(found, size, offset, STRIDE)
+        joints = None
+        if self.joints:
+            joint_heat, joint_offset, shift = of_joints
+            joints = centers.joints_at(found, boxes, shift, joint_heat.float().sigmoid(), joint_offset, STRIDE)
+        return Found(boxes, found.scores, found.labels, joints)
+
+    def combined(self, outputs: Sequence[Tensor]) -> Tensor:
+        """The mean of every map, of heat maps the mean probability."""
+        maps = [torch.stack(several) for several in zip(*map(self._split, outputs), strict=True)]
+        means = [
+            each.double().sigmoid().mean(0).logit() if place in self.heat_maps else each.mean(0)
+            for place, each in enumerate(maps)
+        ]
+        return torch.cat([mean.to(outputs[0].dtype) for mean in means], dim=1)
+
+    def metric(self) -> Metric:
+        """A fresh :class:`FoundObjects`."""
+        return FoundObjects(self)
+
+    def constant(self, train: Iterable[Objects], test: Iterable[Objects]) -> dict[str, float]:
+        """Scores of answering every picture with each class's mean training object, the commonest class surest."""
+        boxes, labels, joints = (
+            torch.cat(parts) for parts in zip(*((each.boxes, each.labels, each.joints) for each in train), strict=True)
+        )
+        members = [labels == label for label in range(len(self.classes))]
+        there = [label for label, some in enumerate(members) if some.any()]
+        seen = joints[..., 2:] > 0
+        found = Found(
+            torch.stack([boxes[members[label]].mean(0) for label in there]),
+            torch.tensor([members[label].float().mean().item() for label in there]),
+            torch.tensor(there),
+            torch.stack([_mean_pose(joints[members[label]], seen[members[label]]) for label in there]),
+        )
+        metric = FoundObjects(self)
+        for target in test:
+            for picture in range(int(target.pictures)):
+                metric.add(found, target, picture)
+        return metric.compute()
+
+
+def _mean_pose(joints: Tensor, seen: Tensor) -> Tensor:
+    return (joints * seen).sum(0) / seen.sum(0).clamp(min=1)
+
+
+class FoundObjects:
+    """COCO's average precision of what is found: ``ap`` and the rest of :class:`mtlkit.tasks.coco_ap.CocoAP` for
+    boxes, the same with ``pose_`` in front for poses."""
+
+    def __init__(self, task: CenterDetection):
+        self.task, self.boxes = task, CocoAP(task.classes)
+        self.poses = CocoAP(task.classes, "keypoints", task.sigmas) if task.joints else None
+
+    def update(self, output: Tensor, target: Objects) -> None:
+        """Takes the output of a batch; waits for the device."""
+        decoded = self.task.decoded(output)
+        for picture in range(len(output)):
+            self.add(Found(*(None if each is None else each[picture] for each in decoded)), target, picture)  # type: ignore[arg-type]
+
+    def add(self, found: Found, target: Objects, picture: int) -> None:
+        """Takes what was found in one picture, every field without the dimension of the batch."""
+        here = target.picture == picture
+        truth = (target.boxes[here], target.labels[here], target.crowd[here], target.areas[here])
+        self.boxes.add(found.boxes, found.scores, found.labels, *truth)
+        if self.poses is not None and found.joints is not None:
+            self.poses.add(found.joints, found.scores, found.labels, *truth, target.joints[here])
+
+    def compute(self) -> dict[str, float]:
+        """The measures of both."""
+        measures = self.boxes.compute()
+        if self.poses is not None:
+            measures |= {f"pose_{name}": value for name, value in self.poses.compute().items()}
+        return measures

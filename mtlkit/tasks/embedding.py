@@ -1,0 +1,95 @@
+"""Features in which pictures of one category lie together: joint ranking and classification.
+
+Eqs. 6 and 7 of Ege and Yanai's comparison of regression and retrieval (``papers/printed/calorie.yaml``), after
+Simo-Serra and Ishikawa, *Fashion Style in 128 Floats*, CVPR 2016. The margin's value is lost in its damaged source.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mtlkit.errors import InputError
+
+
+def agreement(labels: Tensor) -> Tensor:
+    """How alike pictures are by their categories alone: 1 for the same and 0 for another, ``(N,)`` to ``(N, N)``."""
+    return (labels[:, None] == labels).float()
+
+
+def triplets(alike: Tensor, above: float = 0.5, below: float = 0.5) -> Tensor:
+    """Which triplets of a batch teach: true at (i, p, n) where p is similar to the reference i, and n is not.
+
+    Similar is ``alike[i, p] > above``, dissimilar ``alike[i, n] < below``; nothing is in a triplet twice. How alike
+    two pictures are is lost in the paper; with :func:`agreement` any thresholds between 0 and 1 mean the same category
+    and another one. ``triplets(alike).nonzero()`` gives the rows, ``(T, 3)``.
+
+    Args:
+        alike: ``(N, N)``.
+        above: the threshold T+.
+        below: the threshold T-, at most T+.
+
+    Returns:
+        bool ``(N, N, N)``.
+
+    Raises:
+        InputError: T- is above T+, so that a picture could be both.
+    """
+    if below > above:
+        raise InputError(
+            f"Similar above {above:g} and dissimilar below {below:g} leaves pictures that are both; "
+            "the second threshold should be at most the first."
+        )
+    other = ~torch.eye(len(alike), dtype=torch.bool, device=alike.device)
+    similar, dissimilar = (alike > above) & other, (alike < below) & other
+    return similar[:, :, None] & dissimilar[:, None, :]
+
+
+def ranking(
+    features: Tensor, chosen: Tensor, *, margin: float = 1.0, normalised: bool = False, squared: bool = False
+) -> Tensor:
+    """Eq. 6, ``max(0, margin + |f+ - f| - |f- - f|)``, averaged over the chosen triplets; 0 without any.
+
+    The paper draws its triplets; the mean over all of a batch is what that has for an expectation, and varies less.
+
+    Args:
+        features: ``(N, D)``.
+        chosen: ``(N, N, N)``, of :func:`triplets`.
+        margin: how much farther the dissimilar picture should lie, in units of the distance.
+        normalised: features are first brought to length 1, so that distances lie in 0..2.
+        squared: squared distances, the paper's other reading.
+    """
+    features = features.float()
+    if normalised:
+        features = F.normalize(features, dim=1)
+    # By differences: from products equal features would come out apart, with a gradient of any size.
+    distance = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
+    if squared:
+        distance = distance.square()
+    hinge = (margin + distance[:, :, None] - distance[:, None, :]).clamp(min=0)
+    return (hinge * chosen).sum() / chosen.sum().clamp(min=1)
+
+
+def joint(
+    features: Tensor,
+    logits: Tensor,
+    labels: Tensor,
+    *,
+    margin: float = 1.0,
+    normalised: bool = False,
+    squared: bool = False,
+) -> dict[str, Tensor]:
+    """The terms of Eq. 7, whose sum, both weighted 1, the paper minimises: ``ranking`` and ``cross_entropy``.
+
+    Args:
+        features: ``(N, D)``.
+        logits: of the categories, ``(N, C)``, computed from the features.
+        labels: category ids ``(N,)``.
+        margin: of :func:`ranking`, as the other two.
+        normalised: see there.
+        squared: see there.
+    """
+    chosen = triplets(agreement(labels))
+    return {
+        "ranking": ranking(features, chosen, margin=margin, normalised=normalised, squared=squared),
+        "cross_entropy": F.cross_entropy(logits.float(), labels, reduction="sum") / max(len(labels), 1),
+    }

@@ -1,0 +1,140 @@
+"""The declaration of MultiTask-CenterNet's tables."""
+
+import json
+
+import pytest
+import torch
+
+from mtlkit import papers
+from mtlkit.engine import Engine, Where
+from mtlkit.errors import InputError
+from mtlkit.ledger import Ledger
+from mtlkit.necks import Deconvolution, DLAUp, Upsampling
+from mtlkit.papers.mcn import LOSS_WEIGHTS, ROWS, CenterChoices, neck_name, neck_of
+from mtlkit.papers.printed import printed
+from mtlkit.report.coverage import coverage
+from mtlkit.runs import Speed, Standard
+from mtlkit.worlds import people
+
+TABLE2, TABLE4, FIGURE7 = (papers.table("mcn", number) for number in ("2", "4", "F7"))
+
+
+def test_every_printed_row_is_declared_and_builds(tmp_path):
+    lines = coverage(tmp_path)["papers"]["mcn"]["tables"]
+    assert {name: (lines[name]["rows"], lines[name]["runnable"]) for name in ("2", "4", "F7")} == {
+        "2": (5, 5), "4": (7, 7), "F7": (2, 2),
+    }  # fmt: skip
+
+
+def test_each_row_has_the_heads_of_its_name():
+    rows = {row.id: row for row in TABLE2.rows(TABLE2.meta_column(), 0)}
+    for name, (_, predicted) in ROWS.items():
+        network = rows[name].evaluations[0].subject.network
+        found = {read for task in network.tasks for read in task.reads}
+        assert found == set(predicted)
+        assert network.neck == DLAUp.Settings()
+        assert all(head.width == 256 for head in (network.head, *network.heads.values()))
+
+
+def test_the_loss_is_weighted_as_printed():
+    recipe = TABLE2.meta_column().recipe
+    assert recipe.loss_weights == LOSS_WEIGHTS == {"detection/size": 0.1, "segmentation/cross_entropy": 5.0}
+
+
+@pytest.mark.parametrize(
+    ("backbone", "name", "neck"),
+    [
+        ("dla34", "dla_up", DLAUp.Settings()),
+        ("resnet18", "deformable_deconvolution", Deconvolution.Settings(widths=(256, 128, 64), deformable=True)),
+        ("mobilenetv2_100", "upsampling", Upsampling.Settings()),
+    ],
+)
+def test_a_neck_goes_with_the_backbone_and_can_be_named(backbone, name, neck):
+    assert neck_of(backbone, None) == neck_of("anything", name) == neck
+    assert neck_name(neck) == name
+
+
+def test_sums_of_networks_are_sums():
+    rows = {row.id: row.evaluations[0] for row in TABLE4.rows(TABLE4.meta_column(), 0)}
+    assert all(isinstance(value, Speed) for value in rows.values())
+    single = {name: rows[name].networks for name in ("only_seg", "only_det", "det_pose")}
+    assert rows["stn_two"].networks == single["only_seg"] + single["only_det"]
+    assert rows["stn_three"].networks == single["only_seg"] + single["only_det"] + single["det_pose"]
+    assert all(value.reference == rows["seg_det_pose"].networks for value in rows.values())
+    assert len(rows["seg_det_pose"].networks) == 1
+
+
+def test_the_segmentation_of_table_4_leaves_the_network_at_512():
+    networks = {row.id: row.evaluations[0].networks[0] for table in (TABLE4, FIGURE7)
+                for row in table.rows(table.meta_column(), 0)}  # fmt: skip
+    for name, side in (("only_seg", 512), ("triple_mcn", 128)):
+        with torch.device("meta"):
+            network = networks[name].network(weights=False).eval()
+            assert network(torch.empty(1, 3, 512, 512))["segmentation"].shape == (1, 2, side, side)
+
+
+def test_a_column_is_the_same_again_and_spells_its_command():
+    choices = CenterChoices.of(image_size=(64, 64), epochs=1, neck="upsampling", as_official=True)
+    column = TABLE2.column(choices)
+    assert column.identity == TABLE2.column(choices).identity
+    assert TABLE2.columns.model_validate(column.model_dump(mode="json")).identity == column.identity
+    for option in ("--neck upsampling", "--keep person", "--as-official", "--dataset people", "--faulty refuse"):
+        assert option in column.command
+    speed = TABLE4.column(CenterChoices.of())
+    assert TABLE4.columns.model_validate(speed.model_dump(mode="json")).identity == speed.identity
+
+
+def test_rows_without_masks_or_joints_are_left_out_and_named(tmp_path):
+    people.write(tmp_path / "people", train=3, val=2, size=(48, 48))
+    for file in (tmp_path / "people/annotations").glob("instances*"):
+        content = json.loads(file.read_text())
+        for annotation in content["annotations"]:
+            del annotation["segmentation"]
+        file.write_text(json.dumps(content))
+    column = TABLE2.column(CenterChoices.of(data_root=tmp_path / "people", image_size=(64, 64)))
+    assert [row.id for row in TABLE2.rows(column, 0)] == ["constant", "only_det", "det_pose"]
+    (line,) = [ours for name, _, ours in TABLE2.protocol(column) if name == "Not in the data"]
+    assert line == "masks: the rows that need them are left out"
+
+
+def test_other_classes_are_kept_where_there_is_no_person(shared):
+    column = TABLE2.column(CenterChoices.of(data_root=shared / "data" / "animalpose", image_size=(64, 64)))
+    assert column.classes == ("dog", "cat", "sheep", "horse", "cow")
+    assert len(column.joints) == 20
+    assert not column.masks
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"keep": ("persn",)}, "persn"),
+        ({"dataset": "peple"}, "peple"),
+        ({"neck": "dlaup"}, "dlaup"),
+    ],
+)
+def test_wrong_choices_are_one_sentence(wrong, says):
+    with pytest.raises(InputError, match=says):
+        TABLE2.column(CenterChoices.of(**wrong))
+
+
+def test_a_row_runs_and_a_network_is_timed(tmp_path):
+    engine = Engine(Ledger(tmp_path / "ledger"), Where(device="cpu", progress=False))
+    column = TABLE2.column(CenterChoices.of(image_size=(64, 64), epochs=0.2))
+    rows = {row.id: row for row in TABLE2.rows(column, 0)}
+    (value,) = rows["seg_det_pose"].evaluations
+    assert isinstance(value, Standard)
+    metrics = engine.run([value])[value.identity].metrics
+    assert {"segmentation/iou/person", "detection/ap", "detection/pose_ap"} <= metrics.keys()
+    fast = TABLE4.column(CenterChoices.of(image_size=(64, 64)))
+    (timed,) = {row.id: row for row in TABLE4.rows(fast, 0)}["stn_two"].evaluations
+    timed = timed.model_copy(update={"rounds": 3})
+    found = engine.run([timed])[timed.identity].metrics
+    assert found["speed/ms"] > 0
+    assert found["speed/fps"] == pytest.approx(1000 / found["speed/ms"])
+    networks = [one.network(weights=False) for one in timed.networks]
+    assert found["speed/parameters"] == sum(p.numel() for net in networks for p in net.parameters())
+
+
+def test_the_print_has_the_measures():
+    for table in (TABLE2, TABLE4, FIGURE7):
+        assert {column.id for column in printed("mcn").tables[table.id].columns} <= table.measures.keys()

@@ -1,0 +1,208 @@
+"""Objects as points: the task on top of the arithmetic that test_centers.py checks."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mtlkit.data import Coco, Data
+from mtlkit.data.samples import Objects, collate
+from mtlkit.data.transforms import Augmentation, fitted
+from mtlkit.tasks import CenterDetection, centers
+from mtlkit.tasks.center_detection import STRIDE
+from mtlkit.worlds import people
+
+JOINTS = ("nose", "left_eye", "right_eye")
+BOXES = CenterDetection(classes=("person", "dog"))
+POSES = CenterDetection(classes=("person", "dog"), joints=JOINTS, sigmas=(0.05,) * 3)
+
+
+def objects(count: int = 5, pictures: int = 2, side: int = 64, joints: int = 3, seed: int = 0) -> Objects:
+    generator = torch.Generator().manual_seed(seed)
+    low = torch.rand(count, 2, generator=generator) * side * 0.6
+    boxes = torch.cat([low, low + 6 + torch.rand(count, 2, generator=generator) * side * 0.35], 1)
+    places = low[:, None] + torch.rand(count, joints, 2, generator=generator) * (boxes[:, None, 2:] - low[:, None])
+    seen = torch.randint(0, 3, (count, joints, 1), generator=generator)
+    return Objects(
+        boxes,
+        torch.randint(0, 2, (count,), generator=generator),
+        torch.randint(0, pictures, (count,), generator=generator),
+        torch.zeros(count, dtype=torch.bool),
+        (boxes[:, 2:] - boxes[:, :2]).prod(1),
+        torch.cat([places, seen], -1) * (seen > 0),
+        torch.tensor(pictures),
+    )
+
+
+def some(target: Objects, kept: torch.Tensor) -> Objects:
+    return Objects(*(field[kept] for field in target[:-1]), target.pictures)
+
+
+def perfect(task: CenterDetection, target: Objects, shape: tuple[int, int, int]) -> torch.Tensor:
+    """The output from which the truth can be read: the targets themselves, as maps."""
+    count, height, width = shape
+    boxes = target.boxes.masked_fill(target.crowd[:, None], 0.0)
+    there = centers.detection_targets(boxes, target.labels, target.picture, shape, len(task.classes), STRIDE)
+    maps = [there.heat.logit(1e-4), torch.zeros(count, 2, height, width), torch.zeros(count, 2, height, width)]
+    cells = there.picture[there.valid], slice(None), there.y[there.valid], there.x[there.valid]
+    maps[1][cells], maps[2][cells] = there.size[there.valid], there.offset[there.valid]
+    if task.joints:
+        pose = centers.pose_targets(target.joints, boxes, target.picture, shape, STRIDE)
+        number = len(task.joints)
+        maps += [
+            pose.heat.logit(1e-4),
+            torch.zeros(count, 2, height, width),
+            torch.zeros(count, 2 * number, height, width),
+        ]
+        rows = there.picture[:, None].expand_as(pose.valid)
+        # Joints of several kinds may share a cell and its offset: their mean, which any network is left with.
+        at = rows[pose.valid], pose.joint_y[pose.valid], pose.joint_x[pose.valid]
+        shared = torch.zeros(count, height, width, 3).index_put_(
+            at, torch.cat([pose.offset[pose.valid], torch.ones(len(at[0]), 1)], 1), accumulate=True
+        )
+        maps[4] = (shared[..., :2] / shared[..., 2:].clamp(min=1)).permute(0, 3, 1, 2)
+        # What nobody labelled, a network would look for on the object, not in the picture's corner.
+        maps[5][cells] = (pose.shift * pose.valid[..., None])[there.valid].flatten(1)
+    return torch.cat(maps, 1)
+
+
+def apart(target: Objects, width: int) -> Objects:
+    """The objects that share their centre's cell with no other."""
+    centre = (target.boxes[:, :2] + target.boxes[:, 2:]) / 2 // STRIDE
+    cell = (target.picture * 10_000 + centre[:, 1].long()) * 10_000 + centre[:, 0].long()
+    kept = (cell[:, None] == cell).sum(1) == 1
+    return some(target, kept)
+
+
+@pytest.mark.parametrize("task", [BOXES, POSES], ids=["boxes", "poses"])
+def test_the_channels_add_up_and_every_map_has_a_loss(task):
+    assert task.outputs == sum(task.maps)
+    assert len(task.terms) == len(task.maps)
+    output = torch.randn(2, task.outputs, 16, 16, requires_grad=True)
+    losses = task.losses(output, objects())
+    assert tuple(losses) == task.terms
+    sum(losses.values()).backward()
+    assert (output.grad.flatten(2).abs().sum((0, 2)) > 0).all(), "every channel learns"
+
+
+def test_the_losses_are_those_of_the_parts():
+    target, output = objects(), torch.randn(2, POSES.outputs, 16, 16)
+    losses = POSES.losses(output, target)
+    there = centers.detection_targets(target.boxes, target.labels, target.picture, (2, 16, 16), 2)
+    pose = centers.pose_targets(target.joints, target.boxes, target.picture, (2, 16, 16))
+    heat, size, offset, joint_heat, joint_offset, shift = output.split([2, 2, 2, 3, 2, 6], 1)
+    size_loss = offset_loss = 0.0
+    for n, y, x, w, o in zip(there.picture, there.y, there.x, there.size, there.offset, strict=True):
+        size_loss += (size[n, :, y, x] - w).abs().sum() / 5
+        offset_loss += (offset[n, :, y, x] - o).abs().sum() / 5
+    joint_loss = shift_loss = 0.0
+    for t in range(5):
+        for j in range(3):
+            if pose.valid[t, j]:
+                n = target.picture[t]
+                at = joint_offset[n, :, pose.joint_y[t, j], pose.joint_x[t, j]]
+                joint_loss += (at - pose.offset[t, j]).abs().sum() / pose.valid.sum()
+                moved = shift[n, 2 * j : 2 * j + 2, pose.y[t], pose.x[t]]
+                shift_loss += (moved - pose.shift[t, j]).abs().sum() / pose.valid.sum()
+    naive = {
+        "heat_map": centers.focal_loss(heat, there.heat), "size": size_loss, "offset": offset_loss,
+        "joint_heat_map": centers.focal_loss(joint_heat, pose.heat),
+        "joint_offset": joint_loss, "joint_shift": shift_loss,
+    }  # fmt: skip
+    for name, value in naive.items():
+        torch.testing.assert_close(losses[name], torch.as_tensor(value), rtol=1e-5, atol=1e-6)
+
+
+def test_the_official_code_halves_distances_and_draws_larger():
+    target, output = objects(), torch.randn(2, POSES.outputs, 16, 16)
+    printed, official = (
+        POSES.model_copy(update={"as_official": flag}).losses(output, target) for flag in (False, True)
+    )
+    for name in ("size", "offset", "joint_offset", "joint_shift"):
+        torch.testing.assert_close(official[name], printed[name] / 2)
+    assert official["heat_map"] != printed["heat_map"]
+
+
+def test_crowds_teach_nothing():
+    target, output = objects(), torch.randn(2, POSES.outputs, 16, 16)
+    crowd = target._replace(crowd=torch.tensor([True, False, False, True, False]))
+    without = some(target, ~crowd.crowd)
+    for one, other in zip(POSES.losses(output, crowd).values(), POSES.losses(output, without).values(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_no_object_is_no_error():
+    target = some(objects(), torch.zeros(5, dtype=torch.bool))
+    losses = POSES.losses(torch.randn(2, POSES.outputs, 16, 16), target)
+    assert all(value.isfinite() for value in losses.values())
+    assert losses["size"] == losses["joint_shift"] == 0
+
+
+def test_two_networks_that_agree_say_the_same_together():
+    output = torch.randn(2, POSES.outputs, 8, 8)
+    torch.testing.assert_close(POSES.combined([output, output]), output, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("task", [BOXES, POSES], ids=["boxes", "poses"])
+def test_what_the_targets_say_is_found_again(task):
+    target = apart(objects(count=6, pictures=3, side=128), 32)
+    metric = task.metric()
+    metric.update(perfect(task, target, (3, 32, 32)), target)
+    measures = metric.compute()
+    assert measures["ap"] > 99
+    assert not task.joints or measures["pose_ap"] > 97
+
+
+def test_the_constant_is_each_classes_mean_object():
+    target = objects(count=6)
+    measures = POSES.constant([target], [target])
+    assert 0 <= measures["ap"] <= 100
+    one = some(target, torch.arange(6) == 0)._replace(picture=torch.tensor([0]), pictures=torch.tensor(1))
+    assert BOXES.constant([one], [one])["ap"] == pytest.approx(100)
+
+
+def reader(root: Path, split: str) -> Coco:
+    plain = Coco(root, split)
+    tasks = ("detection", "pose") if plain.offers("pose") else ("detection",)
+    return Coco(root, split, tasks, ("person",) if "person" in plain.classes else None, faulty="skip")
+
+
+@pytest.mark.parametrize("name", ["people", "tiny-coco", "animalpose"])
+def test_truth_through_targets_and_decoder_is_found(name, tmp_path, request):
+    """Of real data, pictures at 512; objects whose centres share a cell are left out, and so are crowds."""
+    if name == "people":
+        people.write(root := tmp_path / "people", train=1, val=30, size=(256, 256))
+        side = 256
+    else:
+        root, side = request.getfixturevalue("shared") / "data" / name, 512
+    test = reader(root, "val")
+    task = CenterDetection(classes=test.classes, joints=test.joints, sigmas=test.sigmas)
+    metric = task.metric()
+    for index in range(len(test)):
+        target = apart(collate([fitted(test[index], (side, side))]).targets["detection"], side // STRIDE)
+        target = some(target, ~target.crowd)
+        metric.update(perfect(task, target, (1, side // STRIDE, side // STRIDE)), target)
+    measures = metric.compute()
+    assert measures["ap"] > 97
+    assert measures["pose_ap"] > 97
+
+
+def test_objects_that_a_crop_leaves_outside_are_gone_with_all_that_is_theirs(tmp_path):
+    people.write(tmp_path / "people", train=12, val=1)
+    data = Data(layout="coco", name="people", fingerprint="x", size=(64, 64), root=tmp_path / "people")
+    train = data.split("train", ("detection", "pose", "segmentation"))
+    torch.manual_seed(0)
+    cut = Augmentation(size=(64, 64), scale_min=1.2, scale_max=1.6, scale_of="frame")
+    lost = 0
+    for index in range(len(train)):
+        before, after = train[index], cut(train[index])
+        rows = {len(after[name]) for name in ("boxes", "crowd", "cover", "detection", "pose")}
+        assert len(rows) == 1
+        lost += len(before["boxes"]) - rows.pop()
+        assert tuple(after["segmentation"].shape) == (64, 64)
+        sides = after["boxes"][:, 2:] - after["boxes"][:, :2]
+        assert (sides >= 1).all()
+    assert lost > 0
+    batch = collate([cut(train[index]) for index in range(4)])
+    assert batch.targets["detection"].joints.shape[1:] == (17, 3)
+    assert len(batch.targets["detection"].areas) == len(batch.targets["detection"].boxes)
