@@ -129,6 +129,10 @@ class SpeedColumn(Column):
     head_width: int
     enlarged: int
 
+    def options(self) -> dict[str, object]:
+        """The command line's options that give this column."""
+        return super().options() | {"neck": neck_name(self.neck)}
+
 
 def neck_of(backbone: str, name: NeckName | None) -> NeckSettings:
     """A neck by its name, or the one that goes with the backbone."""
@@ -440,7 +444,7 @@ def speed_protocol(column: SpeedColumn) -> list[tuple[str, str, str]]:
     gpu = "NVIDIA Tesla P100" if column.table == "4" else "NVIDIA Tesla V100"
     maps = 512 if column.table == "4" else 128
     return [
-        ("Machine", gpu, "that of the records"),
+        ("Machine", gpu, "see below"),
         ("Picture", f"unstated; segmentation maps of {maps}x{maps}", f"{height}x{width}, one at a time"),
         (
             "Network",

@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from mtlkit.ledger import Ledger
 from mtlkit.papers.declaration import Column, Row, Table, chosen
@@ -61,6 +62,7 @@ class SideBySide:
         rows: the declared rows (of the first seed).
         cells: (row id, measure) -> measured cell.
         hours: of training behind the column, each training once, those it starts from included.
+        machines: what the cells were computed on.
     """
 
     table: Table
@@ -68,6 +70,7 @@ class SideBySide:
     rows: tuple[Row, ...]
     cells: dict[tuple[str, str], Cell]
     hours: float
+    machines: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, table: Table, column: Column, ledger: Ledger, methods: Sequence[str] | None = None) -> "SideBySide":
@@ -80,10 +83,12 @@ class SideBySide:
             methods: ids of the rows to show; all by default.
         """
         values: dict[tuple[str, str], list[float]] = {}
+        machines: list[str] = []
         every = [row for seed in column.seeds for row in chosen(table, column, methods, seed)]
         for row in every:
             for evaluation in row.evaluations:
                 record = ledger.find("evaluation", evaluation.identity)
+                machines += [_machine(record.hardware)] if record else []
                 for measure, value in (record.metrics if record else {}).items():
                     if value is not None:
                         values.setdefault((row.id, measure), []).append(value)
@@ -91,7 +96,7 @@ class SideBySide:
         found = [ledger.find("training", identity) for identity in needed]
         hours = sum(record.timing.training for record in found if record and record.timing) / 3600
         cells = {key: Cell(tuple(several)) for key, several in values.items()}
-        return cls(table, column, tuple(chosen(table, column, methods)), cells, hours)
+        return cls(table, column, tuple(chosen(table, column, methods)), cells, hours, tuple(dict.fromkeys(machines)))
 
     @cached_property
     def print_of(self) -> tuple[str, PrintedTable]:
@@ -237,6 +242,7 @@ class SideBySide:
         return [
             *self.table.protocol(self.column),
             ("Cost", "unstated", f"{cost} of training"),
+            ("Measured on", "–", "; ".join(self.machines) or "–"),
             ("Command", "see the authors' repository", self.column.command),
         ]
 
@@ -278,6 +284,14 @@ def _stub(row: Row) -> str:
 def _measured(cell: Cell, unit: str) -> str:
     mean, spread = cell.shown(unit)
     return f"<td>{mean}" + (f" <span class='spread'>{spread}</span>" if spread else "") + "</td>"
+
+
+def _machine(hardware: dict[str, Any]) -> str:
+    """What a record says it was computed on."""
+    threads = (
+        [f"{hardware['threads']} thread{'' if hardware['threads'] == 1 else 's'}"] if "threads" in hardware else []
+    )
+    return ", ".join([*(str(hardware[key]) for key in ("device", "machine", "cuda") if key in hardware), *threads])
 
 
 def _runs(names: list[str]) -> list[tuple[str, int]]:

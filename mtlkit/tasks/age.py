@@ -1,14 +1,13 @@
 """Age as a class a year, answered by the expected age."""
 
-from collections.abc import Iterable, Sequence
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from mtlkit.tasks.base import Metric, Task
+from mtlkit.tasks.base import Metric
+from mtlkit.tasks.classification import Classification
 
 
 def expected(output: Tensor) -> Tensor:
@@ -17,49 +16,20 @@ def expected(output: Tensor) -> Tensor:
     return output.float().softmax(1) @ years
 
 
-class Age(Task):
+class Age(Classification):
     """An age a picture. Output ``(N, classes)`` logits; target ``(N,)`` whole years, int64, from 0 below ``classes``.
 
-    Trained as so many classes by cross-entropy; the answer is the :func:`expected` age.
+    Trained as so many classes by cross-entropy; the answer is the :func:`expected` age, of several networks together
+    the mean of theirs.
     """
 
-    terms: ClassVar = ("cross_entropy",)
-
-    kind: Literal["age"] = "age"
+    kind: Literal["age"] = "age"  # type: ignore[assignment]
     name: str = "age"
     classes: int = 100
-
-    @property
-    def outputs(self) -> int:
-        """One logit a year."""
-        return self.classes
-
-    def losses(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Cross-entropy averaged over the pictures that carry an age."""
-        total = F.cross_entropy(output.float(), target, reduction="sum")
-        return {"cross_entropy": total / max(len(target), 1)}
-
-    def combined(self, outputs: Sequence[Tensor]) -> Tensor:
-        """The logarithm of the mean probability of every age; its expected age is the mean of theirs."""
-        return torch.stack([output.float().softmax(1) for output in outputs]).mean(0).log()
 
     def metric(self) -> Metric:
         """A fresh :class:`AgeErrors`."""
         return AgeErrors()
-
-    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> dict[str, float]:
-        """Scores of always answering the frequencies of the training ages, whose expected age is their mean.
-
-        Errors are NaN where there is no training age.
-        """
-        counts = sum(
-            (torch.bincount(target, minlength=self.classes) for target in train),
-            torch.zeros(self.classes, dtype=torch.int64),
-        )
-        metric = AgeErrors()
-        for target in test:
-            metric.update(counts.float().log().expand(len(target), -1), target)
-        return metric.compute()
 
 
 class AgeErrors:

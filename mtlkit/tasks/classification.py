@@ -40,14 +40,14 @@ class Classification(Task):
         return Accuracy(self.classes)
 
     def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> dict[str, float]:
-        """Scores of always answering the commonest training classes, the first of them first."""
+        """Scores of always answering the training classes' frequencies."""
         counts = sum(
             (torch.bincount(target, minlength=self.classes) for target in train),
             torch.zeros(self.classes, dtype=torch.int64),
         )
-        metric = Accuracy(self.classes)
+        metric = self.metric()
         for target in test:
-            metric.update(counts.float().expand(len(target), -1), target)
+            metric.update(counts.float().log().expand(len(target), -1), target)
         return metric.compute()
 
 
