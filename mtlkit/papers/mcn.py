@@ -482,7 +482,17 @@ TABLES = (
         protocol=center_protocol,
         meta_column=printed_center_column,
         extras=EXTRAS,
-        systems={},
+        systems={
+            "S48": "only_det",
+            "S49": "seg_det",
+            "S50": "det_pose",
+            "S51": "seg_det_pose",
+            "S53": "seg_det_pose",
+            "S54": "only_det",
+            "S55": "det_pose",
+            "S56": "only_seg",
+            "S57": "seg_det_pose",
+        },
     ),
     Table(
         paper="mcn",
@@ -495,6 +505,7 @@ TABLES = (
         protocol=speed_protocol,
         meta_column=partial(printed_speed_column, "4", "dla34", 4),
         extras=SPEED_EXTRAS,
+        systems={"S60": "stn_three"},
     ),
     Table(
         paper="mcn",
