@@ -49,7 +49,7 @@ def test_coverage_has_the_promised_shape(tmp_path):
     [
         (["tables", "ndr"], "There is no paper 'ndr'; did you mean 'nddr'?"),
         (["run", "nddr", "44"], "There is no table of nddr '44'"),
-        (["run", "mcn", "2"], "printed data only"),
+        (["run", "calorie", "4"], "printed data only"),
         (["run", "nddr", "4", "--backbone", "resnet19"], "did you mean"),
         (["run", "nddr", "4", "ndr"], "did you mean 'nddr'?"),
         (["run", "nddr", "4", "--profile", "small"], "There is no profile 'small'"),

@@ -430,11 +430,10 @@ JSON = st.recursive(
     value=JSON,
 )
 def test_any_value_is_read_or_refused_in_one_sentence(tmp_path_factory, what, key, value):
-    root = tmp_path_factory.getbasetemp() / "any"
-    if not root.exists():
-        (root / "images").mkdir(parents=True)
-        for name in "abc":
-            Image.new("RGB", (8, 6)).save(root / f"images/{name}.jpg")
+    root = tmp_path_factory.mktemp("any")
+    (root / "images").mkdir()
+    for name in "abc":
+        Image.new("RGB", (8, 6)).save(root / f"images/{name}.jpg")
     content = persons()
     content[what][0][key] = value
     write(root, "any_train", content)

@@ -60,7 +60,7 @@ def test_the_whole_detector_is_near_the_printed_size():
     with torch.device("meta"):
         backbone = staged("dla34")
         neck = DLAUp.Settings().neck(backbone.channels, backbone.strides)
-        head = Branches.Settings(width=256).head((neck.channels,), (80, 2, 2), heat_maps=(0,))
+        head = Branches.Settings(width=256, maps=(80, 2, 2), heat_maps=(0,)).head((neck.channels,), 84)
     used = sum(map(parameter_count, (backbone, neck, head)))
     assert used == 19_634_164
     # The official module also holds ImageNet's classifier and the projections of two trees; neither is ever used.
