@@ -110,7 +110,7 @@ class Coco:
         mirror: for each joint the one of the other side (``left_eye`` and ``right_eye``, ``L_eye`` and ``R_eye``), or
             itself.
         skeleton: pairs of joints that a bone connects, counted from 0.
-        sigmas: for object keypoint similarity: :data:`COCO_SIGMAS` for :data:`COCO_JOINTS`, else :data:`OTHER_SIGMA`.
+        sigmas: for object keypoint similarity: ``COCO_SIGMAS`` for ``COCO_JOINTS``, else ``OTHER_SIGMA``.
         skipped: reason -> images or annotations that were left out for it.
 
     Raises:
