@@ -70,8 +70,8 @@ def speed(
 ) -> dict[str, float]:
     """Median times of one image (batch 1), the networks run one after the other.
 
-    Every round times the networks and then the reference, with and without decoding; the device is waited for before
-    the clock is read. A tenth of the rounds, at least three, go before as a warm-up.
+    Every round times the networks, the networks with decoding, and the reference; the device is waited for before the
+    clock is read. A tenth of the rounds, at least three, go before as a warm-up.
 
     Returns:
         ``speed/ms`` and ``speed/fps`` of the networks alone, ``speed/decoded_ms`` with what they find decoded,
@@ -91,12 +91,11 @@ def speed(
         _wait(fabric.device)
         return 1000 * (time.perf_counter() - began)
 
-    times = []
-    for round_ in range(max(3, rounds // 10) + rounds):
-        each = [once(systems[0], False), once(systems[0], True), once(systems[1], False)]
-        if round_ >= max(3, rounds // 10):
-            times.append(each)
-    alone, decoded, beside = torch.tensor(times, dtype=torch.float64).unbind(1)
+    warm_up = max(3, rounds // 10)
+    times = [
+        [once(systems[0], False), once(systems[0], True), once(systems[1], False)] for _ in range(warm_up + rounds)
+    ]
+    alone, decoded, beside = torch.tensor(times[warm_up:], dtype=torch.float64).unbind(1)
     return {
         "speed/ms": float(alone.median()),
         "speed/fps": 1000 / float(alone.median()),

@@ -175,9 +175,7 @@ def center_column(choices: CenterChoices) -> CenterColumn:
     keep = choices.keep or (("person",) if "person" in every.classes else every.classes)
     wanted = ("detection", *(task for task in ("pose", "segmentation") if every.offers(task)))
     train, val = (read(split, wanted, keep) for split in ("train", "val"))
-    if found.fingerprint is None:
-        found = found._replace(fingerprint=f"{train.fingerprint()}-{val.fingerprint()}")
-    data = Data(**found._asdict(), size=choices.image_size or budget.size, keep=keep, faulty=choices.faulty)
+    data = found.data((train, val), size=choices.image_size or budget.size, keep=keep, faulty=choices.faulty)
     epochs, batch_size = choices.epochs or budget.epochs, choices.batch_size or budget.batch_size
     return CenterColumn(
         paper="mcn",

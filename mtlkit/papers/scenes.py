@@ -54,8 +54,5 @@ def scenes(choices: SceneChoices, default: str, size: tuple[int, int], images: t
         InputError: for an unknown name, a missing folder, or a folder that is not what the layout asks for.
     """
     found = source(choices, rooms, "npy", SCENE_LAYOUTS, default=default, images=images, alone="folder", size=size)
-    if found.fingerprint is None:
-        splits = [SCENE_LAYOUTS[found.layout](found.root, split, TASKS) for split in ("train", "val")]
-        found = found._replace(fingerprint="-".join(split.fingerprint() for split in splits))
-    data = Data(**found._asdict(), size=size)
+    data = found.data((SCENE_LAYOUTS[found.layout](found.root, split, TASKS) for split in ("train", "val")), size=size)
     return data, data.split("train", TASKS)

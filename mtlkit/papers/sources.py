@@ -1,10 +1,11 @@
 """A table's data set by the name that a reader gives: its embedded world, or a folder of the reader's own."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from mtlkit.data import Data, DataSet
 from mtlkit.errors import InputError, unknown
 from mtlkit.papers.declaration import Choices, one
 from mtlkit.worlds import cache_folder
@@ -24,6 +25,11 @@ class Source(NamedTuple):
     name: str
     root: Path
     fingerprint: str | None
+
+    def data(self, splits: Iterable[DataSet], **settings: Any) -> Data:
+        """The data set as a value; ``splits`` are only looked at where the fingerprint comes from their files."""
+        fingerprint = self.fingerprint or "-".join(split.fingerprint() for split in splits)
+        return Data(**self._replace(fingerprint=fingerprint)._asdict(), **settings)
 
 
 def source(

@@ -141,10 +141,8 @@ def object_column(choices: StitchChoices) -> ObjectColumn:
     stages, pooled_after = regions_of(backbone, size)
     found = source(choices, parts, "apascal", ("apascal",), default=budget.dataset, images=budget.images)
     splits = [APascal(found.root, split, TASKS, choices.faulty) for split in ("train", "val")]
-    if found.fingerprint is None:
-        found = found._replace(fingerprint="-".join(split.fingerprint() for split in splits))
-    data = Data(
-        **found._asdict(),
+    data = found.data(
+        splits,
         size=size,
         faulty=choices.faulty,
         proposals=budget.proposals,
