@@ -95,8 +95,18 @@ def run(
     as_official: Annotated[
         bool | None, typer.Option(help="mcn: CenterNet's code where it differs from its paper.")
     ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="calorie: your table's columns, such as kcal=energy,category=food,group=portion.")
+    ] = None,
+    averaging: Annotated[
+        str | None, typer.Option(help="calorie: over ten snapshots, estimates or scores; last: only the last.")
+    ] = None,
+    balance: Annotated[
+        str | None, typer.Option(help="calorie: losses of the first run that give the weights: all, or its end.")
+    ] = None,
     faulty: Annotated[
-        str | None, typer.Option(help="cross_stitch 6, mcn: refuse a list for its first faulty entry, or skip such.")
+        str | None,
+        typer.Option(help="cross_stitch 6, mcn, calorie: refuse a list for its first faulty entry, or skip such."),
     ] = None,
     image_size: Annotated[tuple[int, int] | None, typer.Option(help="Height and width.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the training images.")] = None,
@@ -130,6 +140,9 @@ def run(
         "neck": neck,
         "as_official": as_official,
         "faulty": faulty,
+        "columns": _pairs(columns),
+        "averaging": averaging,
+        "balance": balance,
         "image_size": image_size,
         "epochs": epochs,
         "batch_size": batch_size,
@@ -242,6 +255,8 @@ def data_list(as_json: Json = False) -> None:
         "oxford_pets": "torchvision's folders for Oxford-IIIT Pet",
         "caltech101": "torchvision's folders for Caltech-101, 30 training pictures a class",
         "apascal": "JPEGImages/ and attribute_data/: objects of PASCAL VOC 2008 with boxes and attributes",
+        "plates": "embedded world: drawn dishes with calories and categories; no download",
+        "manifest": "manifest.csv with image, kcal, category, group, split, and the pictures: your own dishes",
         "coco": "annotations/*.json and images/: boxes, masks and joints in COCO's format",
     }
     if as_json:
@@ -255,8 +270,12 @@ def data_list(as_json: Json = False) -> None:
 def data_make(
     world: Annotated[str, typer.Argument(help="An embedded world: see 'mtlkit data list'.")],
     folder: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
-    train: Annotated[int, typer.Option(min=1, help="Training pictures; of objects and places: a class.")] = 64,
-    val: Annotated[int, typer.Option(min=1, help="Test pictures; of objects and places: a class.")] = 32,
+    train: Annotated[
+        int, typer.Option(min=1, help="Training pictures; of objects and places: a class; of plates: portions.")
+    ] = 64,
+    val: Annotated[
+        int, typer.Option(min=1, help="Test pictures; of objects and places: a class; of plates: portions.")
+    ] = 32,
     size: Annotated[
         tuple[int, int] | None,
         typer.Option(help="Height and width, the world's own by default; objects and places are square."),
@@ -265,10 +284,10 @@ def data_make(
 ) -> None:
     """Draw an embedded world into a folder."""
     from mtlkit.errors import unknown
-    from mtlkit.worlds import objects, parts, people, places, rooms
+    from mtlkit.worlds import objects, parts, people, places, plates, rooms
 
     worlds = {"rooms": (rooms, "npy"), "objects": (objects, "imagefolder"), "places": (places, "imagefolder")}
-    worlds |= {"parts": (parts, "apascal"), "people": (people, "coco")}
+    worlds |= {"parts": (parts, "apascal"), "people": (people, "coco"), "plates": (plates, "manifest")}
     if world not in worlds:
         raise unknown("embedded world", world, worlds)
     module, layout = worlds[world]
@@ -296,6 +315,15 @@ def data_check(
         typer.echo(
             f"{split}: {len(dataset)} samples, {len(dataset.classes)} classes, fingerprint {dataset.fingerprint()}"
         )
+
+
+def _pairs(text: str | None) -> dict[str, str] | None:
+    if text is None:
+        return None
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(sign and name.strip() for _, sign, name in pairs):
+        raise InputError(f"Columns are given as field=name,field=name, not {text!r}.")
+    return {field.strip(): name.strip() for field, _, name in pairs}
 
 
 def _numbers(text: str | None) -> list[Any] | None:

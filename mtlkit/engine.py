@@ -6,18 +6,38 @@ from typing import Literal, get_args
 
 import torch
 from lightning.fabric import Fabric
+from torch import Tensor
 
 from mtlkit import evaluation
 from mtlkit.data import AnyData
-from mtlkit.data.samples import Split
-from mtlkit.data.sampling import Batches, Part, eval_loader, loader
-from mtlkit.errors import InputError
+from mtlkit.data.samples import DataSet, Split
+from mtlkit.data.sampling import Batches, Part, eval_loader, groups_of, loader
+from mtlkit.errors import InputError, WeightsMissing
+from mtlkit.evaluation import Scores
 from mtlkit.ledger import Ledger, Record, hardware
+from mtlkit.loss_weights import inverse_means
 from mtlkit.network import Network, parameter_count
-from mtlkit.runs import Chosen, Constant, Cost, Ensemble, Evaluation, Speed, Standard, Training, trainings
-from mtlkit.tasks import Task
+from mtlkit.runs import (
+    Averaged,
+    CategoryMean,
+    Chosen,
+    Constant,
+    Cost,
+    Ensemble,
+    Evaluation,
+    Features,
+    Retrieval,
+    Speed,
+    Standard,
+    Training,
+    trainings,
+)
+from mtlkit.tasks import Calories, Task
 from mtlkit.training import train
 from mtlkit.trunks import Fused
+
+CALORIES_AND_CATEGORY = ("calories", "category")
+"""What a category's mean is made of."""
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 DEVICES = get_args(Device)
@@ -124,6 +144,55 @@ class Engine:
         network.load_state_dict(self.ledger.load_weights(training.identity, record.weights or ""))
         return network.eval()
 
+    def predictions(self, training: Training) -> list[dict[str, Tensor]]:
+        """What the network said at each of its snapshots, the last of which is the last: task -> outputs.
+
+        Raises:
+            WeightsMissing: when they are no longer kept and :attr:`Where.retrain` is off.
+        """
+        assert training.snapshots is not None
+        record = self.train(training)
+        names = [f"{training.identity}-{step}" for step in training.snapshots.steps(training.recipe.steps)]
+        found = [self.ledger.kept("predictions", name) for name in names]
+        if self.where.retrain and None in found:
+            with self.ledger.lock(training.identity):
+                record = self._train(training)
+            found = [self.ledger.kept("predictions", name) for name in names]
+        there = [predictions for predictions in found if predictions is not None]
+        if len(there) < len(names):
+            raise WeightsMissing(
+                f"The predictions of training {record.identity} are no longer kept; run again with --retrain to train "
+                "it anew."
+            )
+        return there
+
+    def features(self, features: Features) -> dict[str, dict[str, Tensor]]:
+        """Split -> features and targets of its pictures, computed once for a ledger."""
+        identity, subject = features.identity, features.subject
+        found: dict[str, dict[str, Tensor]] = {}
+        splits: tuple[Split, Split] = ("train", "val")
+        with self.ledger.lock(identity):
+            for split in splits:
+                name = f"{identity}-{split}"
+                kept = self.ledger.kept("features", name)
+                if kept is None:
+                    network = self.network(subject) if isinstance(subject, Training) else subject.network()
+                    fabric = self.where.fabric()
+                    sets = features.data.splits(split, features.reads)
+                    batches = eval_loader(sets, features.data.view, 32, self.where.readers(fabric.device))
+                    kept = evaluation.features(network, batches, fabric)
+                    self.ledger.keep("features", name, kept)
+                found[split] = kept
+        return found
+
+    def _loss_weights(self, training: Training) -> dict[str, float]:
+        """The recipe's, or those that an earlier training's losses give."""
+        balance = training.balance
+        if balance is None:
+            return training.recipe.loss_weights
+        history = self.train(balance.run).history
+        return inverse_means(history.losses if history else {}, balance.one, balance.last)
+
     def _start(self, training: Training) -> Network:
         torch.manual_seed(training.seed)
         network = training.network.network(weights=not training.starts)
@@ -133,12 +202,23 @@ class Engine:
 
     def _train(self, training: Training) -> Record:
         recipe, data = training.recipe, training.data
+        if training.balance is not None:
+            recipe = recipe.model_copy(update={"loss_weights": self._loss_weights(training)})
         fabric = self.where.fabric(recipe.precision)
         datasets = data.splits("train", reads(training.network.tasks))
         # Which pictures a fraction of a set holds: the same for every method, to be seen in the records.
         parts = [dataset.fingerprint() for dataset in datasets if isinstance(dataset, Part)]
         network = self._start(training)
         checkpoint = self.ledger.checkpoint(training.identity)
+
+        def snapshot(step: int) -> None:
+            assert training.snapshots is not None
+            batches, _ = self._batches(
+                "val", training.snapshots.data, training.network.tasks, recipe.batch_size, fabric.device
+            )
+            said = evaluation.outputs(network, batches, fabric)
+            self.ledger.keep("predictions", f"{training.identity}-{step}", said)
+
         history, timing = train(
             network,
             lambda first: loader(
@@ -150,12 +230,15 @@ class Engine:
                 seed=training.seed,
                 workers=self.where.readers(fabric.device),
                 pin=fabric.device.type == "cuda",
+                together=recipe.together,
             ),
             recipe,
             seed=training.seed,
             fabric=fabric,
             checkpoint=checkpoint,
             checkpoint_seconds=self.where.checkpoint_seconds,
+            snapshots=training.snapshots.steps(recipe.steps) if training.snapshots else (),
+            snapshot=snapshot,
             title=title(training) if self.where.progress else None,
         )
         record = self.ledger.write(
@@ -170,7 +253,8 @@ class Engine:
                     "images_seen": training.images_seen,
                     "parameters": parameter_count(network),
                 }
-                | ({"parts": parts} if parts else {}),
+                | ({"parts": parts} if parts else {})
+                | ({"loss_weights": recipe.loss_weights} if training.balance else {}),
                 weights=self.ledger.save_weights(training.identity, network.state_dict()),
                 hardware=hardware(fabric.device),
             )
@@ -180,14 +264,14 @@ class Engine:
 
     def _batches(
         self, split: Split, data: AnyData, tasks: Sequence[Task], batch_size: int, device: torch.device
-    ) -> tuple[Batches, dict[str, int]]:
-        """A split's samples once, as a network is to see them, and what there is to count."""
+    ) -> tuple[Batches, list[DataSet]]:
+        """A split's samples once, as a network is to see them, and where they come from."""
         sets = data.splits(split, reads(tasks))
-        batches = eval_loader(sets, data.view, batch_size, self.where.readers(device))
-        return batches, {"test_images": sum(map(len, sets)), "classes": sum(len(found.classes) for found in sets)}
+        return eval_loader(sets, data.view, batch_size, self.where.readers(device)), sets
 
     def _evaluate(self, value: Evaluation) -> Record:
-        metrics: dict[str, float]
+        scores: Scores
+        tested: list[DataSet] = []
         counted: dict[str, int] = {}
         device = torch.device("cpu")
         match value:
@@ -195,35 +279,70 @@ class Engine:
                 first = value.needs[0]
                 fabric = self.where.fabric(first.recipe.precision)
                 device = fabric.device
-                batches, counted = self._batches(
-                    "val", value.data, first.network.tasks, first.recipe.batch_size, device
+                batches, tested = self._batches("val", value.data, first.network.tasks, first.recipe.batch_size, device)
+                scores = evaluation.ensemble([self.network(need) for need in value.needs], batches, fabric)
+            case Averaged():
+                training = value.subject
+                said = self.predictions(training)
+                assert training.snapshots is not None
+                tasks = training.network.tasks
+                batches, tested = self._batches("val", training.snapshots.data, tasks, 8, device)
+                scores = evaluation.averaged({task.name: task for task in tasks}, said, batches, of=value.of)
+            case Retrieval():
+                fabric = self.where.fabric()
+                device = fabric.device
+                found = self.features(value.features)
+                tested = value.features.data.splits("val", value.features.reads)
+                counted = {"database_images": len(found["train"]["features"])}
+                scores = evaluation.retrieval(
+                    found["train"], found["val"], value.k, Calories(floor=value.floor), device
                 )
-                metrics = evaluation.ensemble([self.network(need) for need in value.needs], batches, fabric)
+            case CategoryMean():
+                fabric = self.where.fabric()
+                device = fabric.device
+                sets = {split: value.data.splits(split, CALORIES_AND_CATEGORY) for split in ("train", "val")}
+                train_batches, test_batches = (eval_loader(some, value.data.view, 32) for some in sets.values())
+                tested, named = sets["val"], None
+                if value.subject is not None:
+                    network = self.network(value.subject).to(device)
+                    named = evaluation.outputs(network, test_batches, fabric)["category"].argmax(1)
+                classes = len(tested[0].classes)
+                scores = evaluation.category_mean(
+                    train_batches, test_batches, named, classes, Calories(floor=value.floor)
+                )
             case Chosen():
-                found = self.run(value.candidates)
-                scores = [
-                    sum(found[one.identity].metrics[name] or 0.0 for name in value.measures) for one in value.candidates
+                records = self.run(value.candidates)
+                means = [
+                    sum(records[one.identity].metrics[name] or 0.0 for name in value.measures)
+                    for one in value.candidates
                 ]
-                best = scores.index(max(scores))
+                best = means.index(max(means))
                 record = self.run([value.subjects[best]])[value.subjects[best].identity]
-                metrics = {name: score for name, score in record.metrics.items() if score is not None}
+                scores = Scores({name: score for name, score in record.metrics.items() if score is not None})
                 counted = record.data | {"chosen": best}
             case Constant():
                 train_batches, _ = self._batches("train", value.data, value.tasks, 8, device)
-                batches, counted = self._batches("val", value.data, value.tasks, 8, device)
-                metrics = evaluation.constant(value.tasks, train_batches, batches)
+                batches, tested = self._batches("val", value.data, value.tasks, 8, device)
+                scores = Scores(evaluation.constant(value.tasks, train_batches, batches))
             case Cost():
-                metrics = evaluation.cost(value.network, value.size)
+                scores = Scores(evaluation.cost(value.network, value.size))
             case Speed():
                 fabric = self.where.fabric()
                 device = fabric.device
-                metrics = evaluation.speed(value.networks, value.reference, value.size, value.rounds, fabric)
+                scores = Scores(evaluation.speed(value.networks, value.reference, value.size, value.rounds, fabric))
+        if tested:
+            counted |= {"test_images": sum(map(len, tested)), "classes": sum(len(some.classes) for some in tested)}
+        if scores.samples:
+            shown = [group for some in tested for group in groups_of(some)]
+            numbers = {group: float(number) for number, group in enumerate(dict.fromkeys(shown))}
+            scores.samples["group"] = [numbers[group] for group in shown]
         return self.ledger.write(
             Record(
                 kind="evaluation",
                 identity=value.identity,
                 settings=value.canonical(),
-                metrics=metrics,
+                metrics=scores.metrics,
+                samples=scores.samples,
                 data=counted,
                 hardware=hardware(device),
             )

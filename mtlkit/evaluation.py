@@ -1,24 +1,51 @@
 """The kinds of evaluation: what can be said of networks, data and specifications."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from lightning.fabric import Fabric
+from torch import Tensor
 
 from mtlkit.data.samples import Batch, Target
+from mtlkit.errors import InputError
 from mtlkit.network import Network, NetworkSettings, parameter_count
 from mtlkit.network import cost as network_cost
-from mtlkit.tasks import Task
+from mtlkit.retrieval import estimate, nearest, retrieval_measures
+from mtlkit.tasks import Calories, Embedding, Metric, Task
+from mtlkit.tasks.base import PerPicture
+from mtlkit.tasks.calories import CalorieErrors
+
+
+class Scores(NamedTuple):
+    """What an evaluation finds.
+
+    Attributes:
+        metrics: ``task/measure`` -> its value.
+        samples: ``task/what`` -> a number for every test picture, of tasks that have so few.
+    """
+
+    metrics: dict[str, float]
+    samples: dict[str, list[float]] = {}
+
+    @classmethod
+    def of(cls, metrics: Mapping[str, Metric]) -> "Scores":
+        """What the metrics of several tasks have gathered."""
+        kept = {name: metric.samples() for name, metric in metrics.items() if isinstance(metric, PerPicture)}
+        return cls(
+            {f"{name}/{key}": value for name, metric in metrics.items() for key, value in metric.compute().items()},
+            {f"{name}/{what}": values for name, found in kept.items() for what, values in found.items()},
+        )
 
 
 def standard(network: Network, batches: Iterable[Batch], fabric: Fabric) -> dict[str, float]:
     """Every task's measures of one network over a split, as ``task/measure``; pixels pooled over the whole split."""
-    return ensemble([network], batches, fabric)
+    return ensemble([network], batches, fabric).metrics
 
 
 @torch.inference_mode()
-def ensemble(networks: Sequence[Network], batches: Iterable[Batch], fabric: Fabric) -> dict[str, float]:
+def ensemble(networks: Sequence[Network], batches: Iterable[Batch], fabric: Fabric) -> Scores:
     """The measures of what several networks of the same tasks say together; see each task's ``combined``."""
     for network in networks:
         network.to(fabric.device).eval()
@@ -32,7 +59,136 @@ def ensemble(networks: Sequence[Network], batches: Iterable[Batch], fabric: Fabr
             if name in batch.targets:
                 several = [output[name][batch.rows[name]] for output in outputs]
                 metric.update(tasks[name].combined(several) if len(several) > 1 else several[0], batch.targets[name])
-    return {f"{name}/{key}": value for name, metric in metrics.items() for key, value in metric.compute().items()}
+    return Scores.of(metrics)
+
+
+@torch.inference_mode()
+def outputs(network: Network, batches: Iterable[Batch], fabric: Fabric) -> dict[str, Tensor]:
+    """Every task's outputs for all pictures of a split, in their order, on the CPU."""
+    found: dict[str, list[Tensor]] = {name: [] for name in network.tasks}
+    for batch in batches:
+        with fabric.autocast():
+            for name, output in network(batch.to(fabric.device).images).items():
+                found[name].append(output.float().cpu())
+    return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def averaged(
+    tasks: Mapping[str, Task], snapshots: Sequence[Mapping[str, Tensor]], batches: Iterable[Batch], *, of: str
+) -> Scores:
+    """The measures of several snapshots of one network together, and as ``last/...`` those of the last alone.
+
+    Args:
+        tasks: the network's, by name.
+        snapshots: :func:`outputs` of each, the last of them last.
+        batches: the split they looked at, for its targets.
+        of: ``estimates``: what they say together is scored (each task's ``combined``); ``scores``: each is scored,
+            and the scores are averaged.
+    """
+    groups = [snapshots, *([snapshot] for snapshot in snapshots)]
+    metrics = [{name: task.metric() for name, task in tasks.items()} for _ in groups]
+    first = 0
+    for batch in batches:
+        for name in tasks.keys() & batch.targets.keys():
+            rows = batch.rows[name] + first
+            for group, metric in zip(groups, metrics, strict=True):
+                several = [snapshot[name][rows] for snapshot in group]
+                metric[name].update(
+                    tasks[name].combined(several) if len(several) > 1 else several[0], batch.targets[name]
+                )
+        first += len(batch.images)
+    together, *alone = (Scores.of(metric) for metric in metrics)
+    found = dict(together.metrics)
+    if of == "scores":
+        found = {name: sum(one.metrics[name] for one in alone) / len(alone) for name in found}
+    return Scores(found | {f"last/{name}": value for name, value in alone[-1].metrics.items()}, together.samples)
+
+
+@torch.inference_mode()
+def features(network: Network, batches: Iterable[Batch], fabric: Fabric) -> dict[str, Tensor]:
+    """``features`` ``(N, D)`` of all pictures of a split, and their targets ``(N,)`` by task, on the CPU.
+
+    Args:
+        network: its one task is an :class:`~mtlkit.tasks.Embedding`.
+        batches: the split.
+        fabric: where the network runs.
+    """
+    network.to(fabric.device).eval()
+    ((name, task),) = network.tasks.items()
+    assert isinstance(task, Embedding)
+    found: dict[str, list[Tensor]] = {}
+    for batch in batches:
+        with fabric.autocast():
+            output = network(batch.images.to(fabric.device))[name]
+        for key, part in ({"features": task.features(output).cpu()} | batch.targets).items():
+            found.setdefault(key, []).append(part)
+    return {key: torch.cat(parts) for key, parts in found.items()}
+
+
+def retrieval(
+    database: Mapping[str, Tensor], queries: Mapping[str, Tensor], k: int, calories: Calories, device: torch.device
+) -> Scores:
+    """``calories/...`` of the mean of the k nearest, and where categories are known ``retrieval/...``.
+
+    Args:
+        database: :func:`features` of the training split.
+        queries: of the test split.
+        k: how many neighbours are averaged.
+        calories: for its floor.
+        device: where distances are computed.
+
+    Raises:
+        InputError: k is larger than the database.
+    """
+    at = [n for n in (1, 5, 10) if n <= len(database["features"])]
+    _, indices = nearest(queries["features"], database["features"].to(device), max(k, *at))
+    indices = indices.cpu()
+    errors = CalorieErrors(calories)
+    errors.add(estimate(database["calories"], indices, k), queries["calories"])
+    found = Scores.of({"calories": errors})
+    if "category" in queries:
+        hits = retrieval_measures(queries["category"], database["category"], indices, at)
+        found.metrics.update({f"retrieval/{name}": value for name, value in hits.items()})
+    return found
+
+
+def category_mean(
+    train: Iterable[Batch], test: Iterable[Batch], named: Tensor | None, classes: int, calories: Calories
+) -> Scores:
+    """``calories/...`` of answering each picture's category with the mean of its training pictures.
+
+    Args:
+        train: pictures with calories and categories.
+        test: the same.
+        named: category ids of the test pictures as a network names them; ``None``: the true ones.
+        classes: how many categories there are.
+        calories: for its floor.
+
+    Returns:
+        Also ``category/accuracy`` of the names, where a network gave them.
+
+    Raises:
+        InputError: a named category has no training picture.
+    """
+    known, category = _joined(train)
+    truths, true = _joined(test)
+    answer = true if named is None else named
+    counts = torch.bincount(category, minlength=classes)
+    if not counts[answer].all():
+        raise InputError("A category without a training picture has no mean; every category needs one.")
+    means = torch.zeros(classes, dtype=torch.float64).index_add_(0, category, known.double()) / counts
+    errors = CalorieErrors(calories)
+    errors.add(means[answer], truths)
+    found = Scores.of({"calories": errors})
+    if named is not None:
+        found.metrics["category/accuracy"] = 100 * float((named == true).double().mean())
+    return found
+
+
+def _joined(batches: Iterable[Batch]) -> tuple[Tensor, Tensor]:
+    """Calories and categories of all pictures."""
+    pairs = [(batch.targets["calories"], batch.targets["category"]) for batch in batches]
+    return torch.cat([calories for calories, _ in pairs]), torch.cat([category for _, category in pairs])
 
 
 def constant(tasks: Iterable[Task], train: Iterable[Batch], test: Iterable[Batch]) -> dict[str, float]:

@@ -32,6 +32,9 @@ WEIGHTS_LIMIT = 8 * 1024**3
 
 Kind = Literal["training", "evaluation", "table"]
 
+Kept = Literal["predictions", "features"]
+"""What is kept beside weights: a training's predictions at its snapshots, and features of data sets."""
+
 
 class Record(BaseModel):
     """All there is to say about one run.
@@ -41,6 +44,8 @@ class Record(BaseModel):
         identity: of the value that ran; the file's name.
         settings: the value in canonical form: its class and whatever differs from the defaults.
         metrics: measures by name (evaluations).
+        samples: numbers of every test picture, in their order, by name: what the measures come from where it is that
+            little; ``group`` numbers what each picture shows (evaluations).
         history: what the losses did (trainings).
         timing: seconds.
         data: images in each split, classes and whatever else was counted.
@@ -55,6 +60,7 @@ class Record(BaseModel):
     identity: str
     settings: dict[str, Any]
     metrics: Mapping[str, float | None] = {}
+    samples: dict[str, list[float]] = {}
     history: History | None = None
     timing: Timing | None = None
     data: dict[str, Any] = {}
@@ -135,10 +141,22 @@ class Ledger:
     def save_weights(self, identity: str, state: dict[str, Tensor]) -> str:
         """Keeps trained weights, makes room by letting the least recently used go, returns their SHA-256."""
         path = self.weights_path(identity)
+        self._keep(path, state)
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    def keep(self, kind: Kept, identity: str, tensors: dict[str, Tensor]) -> None:
+        """Keeps what is costly to compute again, as weights are kept."""
+        self._keep(self.state / kind / f"{identity}.safetensors", tensors)
+
+    def kept(self, kind: Kept, identity: str) -> dict[str, Tensor] | None:
+        """What :meth:`keep` was given, or ``None`` when it is not there (any more)."""
+        path = self.state / kind / f"{identity}.safetensors"
+        return load_file(path) if path.exists() else None
+
+    def _keep(self, path: Path, tensors: dict[str, Tensor]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, part)
-        digest = hashlib.sha256(part.read_bytes()).hexdigest()
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, part)
         part.replace(path)
         kept = sorted(path.parent.glob("*.safetensors"), key=lambda p: p.stat().st_mtime, reverse=True)
         total = 0
@@ -146,7 +164,6 @@ class Ledger:
             total += file.stat().st_size
             if total > self.weights_limit and file != path:
                 file.unlink(missing_ok=True)
-        return digest
 
     def load_weights(self, identity: str, digest: str) -> dict[str, Tensor]:
         """The weights of a finished training.

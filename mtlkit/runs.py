@@ -3,11 +3,61 @@
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from mtlkit.data import AnyData
+from pydantic import Field
+
+from mtlkit.data import AnyData, Data
+from mtlkit.errors import InputError
 from mtlkit.network import NetworkSettings
 from mtlkit.tasks import AnyTask
+from mtlkit.tasks.calorie_measures import FLOOR
 from mtlkit.training import Recipe
 from mtlkit.values import Value
+
+
+class Balance(Value):
+    """Loss weights from the history of an earlier training; see :func:`mtlkit.loss_weights.inverse_means`.
+
+    Attributes:
+        run: whose losses are looked at; it has the same loss terms.
+        one: the term whose weight is to be exactly 1.
+        last: how many windows of the history count, from its end; ``None``: all.
+    """
+
+    run: "Training"
+    one: str
+    last: int | None = None
+
+    def canonical(self) -> dict[str, Any]:
+        """As for every value, with the training by its identity."""
+        return super().canonical() | {"run": self.run.identity}
+
+
+class Snapshots(Value):
+    """What a network says of a test split at several steps near the end of its training; its weights are not kept.
+
+    Attributes:
+        data: whose test split.
+        count: of snapshots, the last of which is the trained network.
+        every: steps between two of them.
+    """
+
+    data: AnyData
+    count: int = Field(default=10, ge=1)
+    every: int = Field(default=100, ge=1)
+
+    def steps(self, last: int) -> tuple[int, ...]:
+        """When they are taken in a training of ``last`` steps, each counted from 1.
+
+        Raises:
+            InputError: the training is too short for them.
+        """
+        first = last - (self.count - 1) * self.every
+        if first < 1:
+            raise InputError(
+                f"{self.count} snapshots {self.every} steps apart do not fit into a training of {last} steps; "
+                "train longer or take them closer together."
+            )
+        return tuple(range(first, last + 1, self.every))
 
 
 class Training(Value):
@@ -19,6 +69,8 @@ class Training(Value):
         recipe: how.
         seed: of the start weights and of every draw.
         starts: task -> the single-task training whose weights that task's tower and head start from.
+        balance: where the weights of the loss terms come from an earlier training; they replace the recipe's.
+        snapshots: what it says of a test split on its way, for :class:`Averaged`.
         revision: raised when this method's numbers change on purpose; records of older ones are never mixed in.
     """
 
@@ -27,6 +79,8 @@ class Training(Value):
     recipe: Recipe
     seed: int = 0
     starts: dict[str, "Training"] = {}
+    balance: Balance | None = None
+    snapshots: Snapshots | None = None
     revision: int = 1
 
     def canonical(self) -> dict[str, Any]:
@@ -39,7 +93,8 @@ class Training(Value):
     @property
     def needs(self) -> tuple["Training", ...]:
         """What must have been trained before."""
-        return tuple(start for _, start in sorted(self.starts.items()))
+        starts = tuple(start for _, start in sorted(self.starts.items()))
+        return starts if self.balance is None else (*starts, self.balance.run)
 
     @property
     def images_seen(self) -> int:
@@ -81,6 +136,100 @@ class Ensemble(Value):
     def needs(self) -> tuple[Training, ...]:
         """What must have been trained before."""
         return self.subjects
+
+
+class Averaged(Value):
+    """A trained network's snapshots, scored together on the test split they looked at.
+
+    Attributes:
+        subject: a training with snapshots.
+        of: what is averaged: the ``estimates`` for each picture, which are then scored, or the ``scores`` of the
+            snapshots.
+    """
+
+    kind: Literal["averaged"] = "averaged"
+    subject: Training
+    of: Literal["estimates", "scores"] = "estimates"
+    revision: int = 1
+
+    def canonical(self) -> dict[str, Any]:
+        """As for every value, with the subject by its identity."""
+        return super().canonical() | {"subject": self.subject.identity}
+
+    @property
+    def needs(self) -> tuple[Training, ...]:
+        """What must have been trained before."""
+        return (self.subject,)
+
+
+class Features(Value):
+    """The features of every picture of a data set, by a network that may have been trained on another one.
+
+    Attributes:
+        subject: a training, or the description of a network that is taken as it is, with the weights it names; its
+            one task is :class:`mtlkit.tasks.Embedding`.
+        data: whose pictures, of both splits.
+        reads: what is known of each picture, ``calories`` and where there are some ``category``.
+    """
+
+    subject: Training | NetworkSettings
+    data: Data
+    reads: tuple[str, ...]
+
+    def canonical(self) -> dict[str, Any]:
+        """As for every value, with a training by its identity."""
+        trained = isinstance(self.subject, Training)
+        return super().canonical() | ({"subject": self.subject.identity} if trained else {})
+
+
+class Retrieval(Value):
+    """Calories by the nearest pictures of the training split, and how often these are of the query's category.
+
+    Attributes:
+        features: what pictures are compared by.
+        k: how many neighbours are averaged.
+        floor: kcal; no relative error is taken of less.
+    """
+
+    kind: Literal["retrieval"] = "retrieval"
+    features: Features
+    k: int
+    floor: float = FLOOR
+    revision: int = 1
+
+    def canonical(self) -> dict[str, Any]:
+        """As for every value."""
+        return super().canonical() | {"features": self.features.canonical()}
+
+    @property
+    def needs(self) -> tuple[Training, ...]:
+        """What must have been trained before."""
+        return (self.features.subject,) if isinstance(self.features.subject, Training) else ()
+
+
+class CategoryMean(Value):
+    """Calories by the mean of the category among the training pictures.
+
+    Attributes:
+        subject: a training with a task ``category`` that names it; ``None``: the true category is taken.
+        data: whose training split has the means and whose test split is scored.
+        floor: kcal; no relative error is taken of less.
+    """
+
+    kind: Literal["category_mean"] = "category_mean"
+    subject: Training | None
+    data: Data
+    floor: float = FLOOR
+    revision: int = 1
+
+    def canonical(self) -> dict[str, Any]:
+        """As for every value, with a subject by its identity."""
+        return super().canonical() | {"subject": self.subject and self.subject.identity}
+
+    @property
+    def needs(self) -> tuple[Training, ...]:
+        """What must have been trained before."""
+        return () if self.subject is None else (self.subject,)
 
 
 class Chosen(Value):
@@ -162,7 +311,7 @@ class Speed(Value):
         return ()
 
 
-Evaluation = Standard | Ensemble | Chosen | Constant | Cost | Speed
+Evaluation = Standard | Ensemble | Averaged | Retrieval | CategoryMean | Chosen | Constant | Cost | Speed
 """Every kind of evaluation."""
 
 

@@ -8,7 +8,7 @@ from a checkpoint gives the same numbers as one that was not; on CPU bit for bit
 import math
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +34,8 @@ class Recipe(Value):
 
     steps: int
     batch_size: int
+    together: int = 1
+    """Pictures of one class that stand next to each other in the order they are seen, for losses that compare them."""
     accumulate: int = 1
     """Batches a step; the gradient is their mean."""
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
@@ -142,6 +144,8 @@ def train(
     fabric: Fabric,
     checkpoint: Path,
     checkpoint_seconds: float = 60.0,
+    snapshots: Collection[int] = (),
+    snapshot: Callable[[int], None] = lambda step: None,
     title: str | None = None,
 ) -> tuple[History, Timing]:
     """Trains ``network`` in place.
@@ -154,6 +158,8 @@ def train(
         fabric: device and precision.
         checkpoint: where the state is kept; when the file exists, the run goes on from it. Removed at the end.
         checkpoint_seconds: time between two checkpoints.
+        snapshots: steps, counted from 1, after which ``snapshot`` is called.
+        snapshot: looks at the network, which is in evaluation mode meanwhile; told the step.
         title: shown beside the progress bar; ``None`` shows no bar.
 
     Returns:
@@ -196,6 +202,11 @@ def train(
         optimiser.step()
         names = list(terms)
         window.append(torch.stack([loss.detach().float() for loss in terms.values()]))
+        # Before the checkpoint of this step is written: a run that goes on from there does not come here again.
+        if step + 1 in snapshots:
+            network.eval()
+            snapshot(step + 1)
+            network.train()
 
         if len(window) == CHECK_EVERY or step + 1 == recipe.steps:
             losses = torch.stack(window).cpu()

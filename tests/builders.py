@@ -11,7 +11,7 @@ from mtlkit.runs import Training
 from mtlkit.tasks import Normals, Segmentation
 from mtlkit.training import Recipe
 from mtlkit.trunks import Fused, Shared, Sharing
-from mtlkit.worlds import rooms
+from mtlkit.worlds import plates, rooms
 
 SIZE = (32, 40)
 SEGMENTATION = Segmentation(classes=rooms.CLASSES)
@@ -43,6 +43,12 @@ def recipe(steps=12, **more) -> Recipe:
 def room_data(folder: Path, train=8, val=4, size=SIZE) -> Data:
     rooms.write(folder, seed=0, train=train, val=val, size=size)
     return Data(layout="npy", name="rooms", fingerprint=f"test-{train}-{val}", size=size, root=folder)
+
+
+def plate_data(folder: Path, train=15, val=15, size=(48, 48)) -> Data:
+    """Two pictures of every portion, 15 categories."""
+    plates.write(folder, seed=0, train=train, val=val, size=size)
+    return Data(layout="manifest", name="plates", fingerprint=f"test-{train}-{val}", size=size, root=folder)
 
 
 def training(data: Data, **more) -> Training:

@@ -29,7 +29,7 @@ def test_tables_lists_every_printed_table():
     runnable = {(line["paper"], line["table"]) for line in listing if line["runnable"]}
     assert runnable == {("nddr", "4"), ("cross_stitch", "5"), ("cross_stitch", "6")} | {
         ("mcn", number) for number in ("2", "4", "F7")
-    } | {("multi_exit", number) for number in "1234"}
+    } | {("multi_exit", number) for number in "1234"} | {("calorie", number) for number in "12345"}
 
 
 def test_coverage_has_the_promised_shape(tmp_path):
@@ -49,7 +49,8 @@ def test_coverage_has_the_promised_shape(tmp_path):
     [
         (["tables", "ndr"], "There is no paper 'ndr'; did you mean 'nddr'?"),
         (["run", "nddr", "44"], "There is no table of nddr '44'"),
-        (["run", "calorie", "4"], "printed data only"),
+        (["run", "nddr", "7"], "printed data only"),
+        (["run", "calorie", "4", "--columns", "kcal"], "field=name,field=name, not 'kcal'"),
         (["run", "nddr", "4", "--backbone", "resnet19"], "did you mean"),
         (["run", "nddr", "4", "ndr"], "did you mean 'nddr'?"),
         (["run", "nddr", "4", "--profile", "small"], "There is no profile 'small'"),

@@ -8,13 +8,15 @@ from pydantic import Field, model_validator
 from mtlkit.data.apascal import APascal
 from mtlkit.data.coco import Coco
 from mtlkit.data.folder import Folder
+from mtlkit.data.groups import held_out
 from mtlkit.data.imagefolder import ImageFolder
+from mtlkit.data.manifest import Columns, Manifest
 from mtlkit.data.npy import Npy
 from mtlkit.data.nyuv2 import NYUv2
 from mtlkit.data.proposals import Proposals, Proposed, SelectiveSearch
 from mtlkit.data.regions import every_region
 from mtlkit.data.samples import DataSet, Sample, Split
-from mtlkit.data.sampling import Part, development, stratified
+from mtlkit.data.sampling import Part, development, labels_of, stratified
 from mtlkit.data.torchvision_sets import Caltech101, ImageNet, OxfordPets, Places365
 from mtlkit.data.transforms import centred, fitted, resized
 from mtlkit.errors import InputError
@@ -35,7 +37,10 @@ IMAGE_LAYOUTS: dict[str, type[ImageFolder]] = {
 OBJECT_LAYOUTS: dict[str, type[APascal] | type[Coco]] = {"apascal": APascal, "coco": Coco}
 """The formats of data sets with boxes, by the name that users give; these can skip faulty entries."""
 
-LAYOUTS = SCENE_LAYOUTS | IMAGE_LAYOUTS | OBJECT_LAYOUTS
+TABLE_LAYOUTS: dict[str, type[Manifest]] = {"manifest": Manifest}
+"""The formats of data sets that a CSV table describes, by the name that users give."""
+
+LAYOUTS = SCENE_LAYOUTS | IMAGE_LAYOUTS | OBJECT_LAYOUTS | TABLE_LAYOUTS
 """The formats a data set on disk can have, by the name that users give."""
 
 
@@ -46,23 +51,29 @@ class Data(Value):
         layout: a key of :data:`LAYOUTS`.
         name: how reports call it.
         fingerprint: of its content, or the name and revision of the world that draws it.
-        size: height and width the network sees; pictures with boxes are fitted in, with their proportions.
+        size: height and width the network sees; pictures with boxes and those of a table are fitted in, with their
+            proportions.
         crop: for scoring, the share of a picture's tighter side that the middle of ``size`` takes up; ``None``: the
             whole picture, its proportions changed where they must.
         fraction: share of the training pictures that is used, every class's proportion kept. The pictures are the
             same for every method, seed and epoch.
-        part: ``development``: of the training pictures alone, some blocks to score on and the others to train on
-            (:func:`mtlkit.data.sampling.development`), for what must be chosen without the test pictures.
+        part: ``development``: of the training pictures alone, some to score on and the others to train on, for what
+            must be chosen without the test pictures: blocks of a list (:func:`mtlkit.data.sampling.development`), or
+            groups of a table (:func:`mtlkit.data.groups.held_out`).
         keep: of a layout with boxes, the classes that count; ``None``: all.
-        faulty: whether a faulty entry of a layout with boxes is refused or skipped.
+        columns: of a table, what it calls its columns; ``None``: by the names of their fields.
+        faulty: whether a faulty entry of a table or of a layout with boxes is refused or skipped.
         proposals: for a network that looks at regions, how they are found.
         proposals_folder: where they are kept on this machine; not part of the identity.
         root: where it lies on this machine; not part of the identity.
     """
 
     layout: Literal[
-        "folder", "npy", "nyuv2", "imagefolder", "imagenet", "places365", "oxford_pets", "caltech101", "apascal", "coco"
-    ]
+        "folder", "npy", "nyuv2",
+        "imagefolder", "imagenet", "places365", "oxford_pets", "caltech101",
+        "apascal", "coco",
+        "manifest",
+    ]  # fmt: skip
     name: str
     fingerprint: str
     size: tuple[int, int]
@@ -70,6 +81,7 @@ class Data(Value):
     fraction: float = Field(default=1.0, gt=0, le=1)
     part: Literal["all", "development"] = "all"
     keep: tuple[str, ...] | None = None
+    columns: Columns | None = None
     faulty: Literal["refuse", "skip"] = "refuse"
     proposals: SelectiveSearch | None = None
     proposals_folder: Path | None = Field(default=None, exclude=True)
@@ -88,23 +100,31 @@ class Data(Value):
         if self.layout in OBJECT_LAYOUTS:
             kept = {} if self.keep is None else {"classes": self.keep}
             dataset: DataSet = OBJECT_LAYOUTS[self.layout](self.root, read, tasks, faulty=self.faulty, **kept)
+        elif self.layout in TABLE_LAYOUTS:
+            dataset = TABLE_LAYOUTS[self.layout](self.root, read, tasks, self.columns, faulty=self.faulty)
         else:
             dataset = LAYOUTS[self.layout](self.root, read, tasks)
         if split == "train" and self.fraction < 1:
             dataset = self._fraction(dataset)
         if self.proposals is not None:
             dataset = Proposed(dataset, self.kept_proposals)
-        if held:
-            # Photographs with boxes are no film: neighbours in the list have nothing to do with each other.
-            gap = 0 if self.layout in OBJECT_LAYOUTS else 1
-            dataset = Part(dataset, development(len(dataset), gap=gap)[split == "val"])
-        return dataset
+        return self._held_out(dataset, split) if held else dataset
+
+    def _held_out(self, dataset: DataSet, split: Split) -> DataSet:
+        """The development part of training samples, or what it leaves to train on."""
+        if isinstance(dataset, Manifest):
+            held = held_out(dataset.groups, 0.2, [str(label) for label in dataset.labels] or None)
+            return Part(dataset, [index for index, out in enumerate(held) if out == (split == "val")])
+        # Photographs with boxes are no film: neighbours in the list have nothing to do with each other.
+        gap = 0 if self.layout in OBJECT_LAYOUTS else 1
+        return Part(dataset, development(len(dataset), gap=gap)[split == "val"])
 
     def _fraction(self, dataset: DataSet) -> DataSet:
-        if not isinstance(dataset, ImageFolder):
+        labels = labels_of(dataset)
+        if not labels:
             raise InputError(f"{self.name} has no class a picture, so no fraction of it keeps their proportions.")
         try:
-            return Part(dataset, stratified(dataset.labels, self.fraction, dataset.classes))
+            return Part(dataset, stratified(labels, self.fraction, dataset.classes))
         except InputError as error:
             raise InputError(f"{self.name} ({self.root}): {error}") from error
 
@@ -121,7 +141,7 @@ class Data(Value):
 
     def view(self, sample: Sample) -> Sample:
         """A sample as a network is scored on it: at :attr:`size`, with every region where it looks at regions."""
-        if self.layout in OBJECT_LAYOUTS:
+        if self.layout in OBJECT_LAYOUTS | TABLE_LAYOUTS:
             sample = fitted(sample, self.size)
             return sample if self.proposals is None else every_region(sample)
         return resized(sample, self.size) if self.crop is None else centred(sample, self.size, self.crop)
@@ -195,15 +215,18 @@ __all__ = [
     "LAYOUTS",
     "OBJECT_LAYOUTS",
     "SCENE_LAYOUTS",
+    "TABLE_LAYOUTS",
     "APascal",
     "AnyData",
     "Caltech101",
     "Coco",
+    "Columns",
     "Data",
     "DataSet",
     "Folder",
     "ImageFolder",
     "ImageNet",
+    "Manifest",
     "Mixture",
     "NYUv2",
     "Npy",

@@ -39,15 +39,28 @@ class Order(Sampler[list[Key]]):
         steps: number of batches in the whole run.
         start_step: the first batch to give; the others are those of the run from the start.
         seed: the run's seed.
+        labels: the class id of every sample of every set; not needed for ``together`` of 1.
+        together: so many samples of a class follow each other, as far as an epoch has them.
     """
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, steps: int, start_step: int = 0, *, seed: int) -> None:
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        batch_size: int,
+        steps: int,
+        start_step: int = 0,
+        *,
+        seed: int,
+        labels: Sequence[Sequence[int]] = (),
+        together: int = 1,
+    ) -> None:
         if min(lengths) < 1 or batch_size < 1:
             raise InputError(
                 f"{min(lengths)} samples in batches of {batch_size} are impossible; both must be at least 1."
             )
         self._lengths, self._batch_size, self._seed = tuple(lengths), batch_size, seed
         self._steps, self._start = steps, start_step
+        self._labels, self._together = [np.asarray(each) for each in labels], together
 
     def __len__(self) -> int:
         return max(0, self._steps - self._start)
@@ -60,11 +73,24 @@ class Order(Sampler[list[Key]]):
                 turn, which = divmod(position, len(self._lengths))
                 epoch, place = divmod(turn, self._lengths[which])
                 if orders.get(which, (-1, []))[0] != epoch:
-                    generator = torch.Generator().manual_seed(_hash("order", self._seed, which, epoch))
-                    shuffled = torch.randperm(self._lengths[which], generator=generator)
-                    orders[which] = epoch, shuffled.tolist()
+                    orders[which] = epoch, self._shuffled(which, epoch)
                 batch.append((which, epoch, orders[which][1][place]))
             yield batch
+
+    def _shuffled(self, which: int, epoch: int) -> list[int]:
+        """Every sample of a set once."""
+        generator = torch.Generator().manual_seed(_hash("order", self._seed, which, epoch))
+        shuffled = torch.randperm(self._lengths[which], generator=generator)
+        if self._together == 1:
+            return shuffled.tolist()
+        labels = self._labels[which][shuffled.numpy()]
+        # Classes one after the other, each in its shuffled order, cut into runs; then the runs in a random order.
+        runs = [
+            run
+            for label in np.unique(labels)
+            for run in shuffled[torch.from_numpy(np.flatnonzero(labels == label))].split(self._together)  # type: ignore[no-untyped-call]  # torch's
+        ]
+        return torch.cat([runs[at] for at in torch.randperm(len(runs), generator=generator)]).tolist()
 
 
 class Augmented(Dataset[Sample]):
@@ -107,6 +133,18 @@ class Part:
     def __getitem__(self, index: int) -> Sample:
         return self._dataset[self._indices[index]]
 
+    @property
+    def labels(self) -> list[int]:
+        """The class id of every sample, of a set that has them."""
+        labels = labels_of(self._dataset)
+        return [labels[index] for index in self._indices] if labels else []
+
+    @property
+    def groups(self) -> list[str]:
+        """What every sample shows, see :func:`groups_of`."""
+        groups = groups_of(self._dataset)
+        return [groups[index] for index in self._indices]
+
     def name_of(self, index: int) -> str:
         """The name in the whole data set."""
         return self._dataset.name_of(self._indices[index])
@@ -114,6 +152,16 @@ class Part:
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits over the whole set's fingerprint and the chosen indices."""
         return f"{_hash(self._dataset.fingerprint(), *self._indices):016x}"[:12]
+
+
+def labels_of(dataset: DataSet) -> list[int]:
+    """The class id of every sample; empty for a set without a class a picture."""
+    return list(getattr(dataset, "labels", ()))
+
+
+def groups_of(dataset: DataSet) -> list[str]:
+    """What every sample shows: the portion or person where the set tells, else each picture is a group of its own."""
+    return list(getattr(dataset, "groups", ())) or [dataset.name_of(index) for index in range(len(dataset))]
 
 
 class Batches:
@@ -144,6 +192,7 @@ def loader(
     seed: int = 0,
     workers: int = 0,
     pin: bool = False,
+    together: int = 1,
 ) -> Batches:
     """The training batches ``start_step .. steps - 1`` of a run; workers live from the first to the last of them.
 
@@ -156,14 +205,28 @@ def loader(
         seed: decides order and augmentation.
         workers: processes that read samples; changes nothing but speed.
         pin: whether batches are put into page-locked memory, for GPUs.
+        together: samples of a class that stand next to each other, for losses that compare the pictures of a batch.
 
     Raises:
-        InputError: the data set is empty; while iterating, what its reader raises.
+        InputError: the data set is empty, or has no classes to bring together; while iterating, what its reader
+            raises.
     """
+    labels = [labels_of(dataset) for dataset in datasets] if together > 1 else []
+    if not all(labels):
+        raise InputError("Pictures of one class can be brought together only where a set has a class a picture.")
+    order = Order(
+        [len(dataset) for dataset in datasets],
+        batch_size,
+        steps,
+        start_step,
+        seed=seed,
+        labels=labels,
+        together=together,
+    )
     return Batches(
         DataLoader(
             Augmented(datasets, augmentation, seed),
-            batch_sampler=Order([len(dataset) for dataset in datasets], batch_size, steps, start_step, seed=seed),
+            batch_sampler=order,
             num_workers=workers,
             pin_memory=pin,
             collate_fn=collate,

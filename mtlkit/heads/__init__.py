@@ -6,14 +6,15 @@ from pydantic import Field
 
 from mtlkit.heads.branches import Branches
 from mtlkit.heads.deeplab import LargeFOV
+from mtlkit.heads.embedding import Embedding
 from mtlkit.heads.exits import Exit, FeatureFilter
 from mtlkit.heads.fcn import FCN32s
 from mtlkit.heads.score import Score
 
 HeadSettings = Annotated[
-    LargeFOV.Settings | FCN32s.Settings | Score.Settings | Exit.Settings | Branches.Settings,
+    LargeFOV.Settings | FCN32s.Settings | Score.Settings | Exit.Settings | Branches.Settings | Embedding.Settings,
     Field(discriminator="kind"),
 ]
 """Any head's settings; ``settings.head(channels of every stage, outputs)`` builds it."""
 
-__all__ = ["Branches", "Exit", "FCN32s", "FeatureFilter", "HeadSettings", "LargeFOV", "Score"]
+__all__ = ["Branches", "Embedding", "Exit", "FCN32s", "FeatureFilter", "HeadSettings", "LargeFOV", "Score"]

@@ -1,7 +1,7 @@
 """The papers: what they print, and the declarations that answer it. One file a declaration."""
 
 from mtlkit.errors import InputError, unknown
-from mtlkit.papers import cross_stitch, mcn, multi_exit, nddr
+from mtlkit.papers import calorie, cross_stitch, mcn, multi_exit, nddr
 from mtlkit.papers.declaration import Table
 from mtlkit.papers.printed import SLUGS, printed
 
@@ -10,8 +10,9 @@ DECLARED: dict[str, tuple[Table, ...]] = {
     "nddr": nddr.TABLES,
     "multi_exit": multi_exit.TABLES,
     "mcn": mcn.TABLES,
+    "calorie": calorie.TABLES,
 }
-"""Paper -> its declared tables; the other papers have printed tables only."""
+"""Paper -> its declared tables."""
 
 
 def table(paper: str, identifier: str) -> Table:

@@ -117,6 +117,7 @@ def explained(error: ValidationError, model: type[BaseModel]) -> InputError:
         "workers": "a whole number from 0",
         "tables": "a name or a list of names",
         "methods": "a name or a list of names",
+        "columns": "field: name pairs, each field to the name of a column",
     }.get(name, "text")
     return InputError(f"The parameter {name} must be {wanted}, not {first['input']!r}.")
 
@@ -182,7 +183,7 @@ class TrainedColumn(Column):
         found = super().options()
         return {
             "profile": found.pop("profile"),
-            **_where(self.data),
+            **located(self.data),
             "backbone": found.pop("backbone"),
             "weights": {"none": "none", "timm": "timm", "file": "FILE.safetensors"}[self.weights.source],
             **found,
@@ -193,7 +194,7 @@ class TrainedColumn(Column):
         }
 
 
-def _where(data: AnyData) -> dict[str, object]:
+def located(data: AnyData) -> dict[str, object]:
     """The options that name the data sets; a world needs no folder."""
     sets = list(data.sets.values()) if isinstance(data, Mixture) else [data]
     names = [one.name if one.fingerprint.startswith(f"{one.name}-r") else one.layout for one in sets]

@@ -41,6 +41,7 @@ def source(
     default: str,
     images: tuple[int, int],
     alone: str | None = None,
+    seed: int = 0,
     **drawn: Any,
 ) -> Source:
     """The data set that the reader chose, drawn now where it is the world.
@@ -53,6 +54,7 @@ def source(
         default: the profile's data set, the world's name or a layout.
         images: training and test pictures of the world.
         alone: what a folder without a name means where the default is the world; ``None``: the world's layout.
+        seed: of the world, for a table that has two sets of it.
         drawn: what else ``write`` is told.
 
     Raises:
@@ -75,6 +77,6 @@ def source(
         )
     train, val = images
     size = "".join(f"-{side[0]}x{side[1]}" for side in drawn.values())
-    folder = cache_folder() / f"{drawing}-r{world.REVISION}-{train}-{val}{size}"
-    world.write(folder, seed=0, train=train, val=val, **drawn)
-    return Source(written_as, drawing, folder, f"{drawing}-r{world.REVISION}-s0-{train}-{val}")
+    folder = cache_folder() / f"{drawing}-r{world.REVISION}{f'-s{seed}' if seed else ''}-{train}-{val}{size}"
+    world.write(folder, seed=seed, train=train, val=val, **drawn)
+    return Source(written_as, drawing, folder, f"{drawing}-r{world.REVISION}-s{seed}-{train}-{val}")

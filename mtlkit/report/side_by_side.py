@@ -19,7 +19,7 @@ from mtlkit.runs import trainings
 
 MISSING = "–"
 
-SCALES = {"G": (1e9, 4), "M": (1e6, 3)}
+SCALES = {"G": (1e9, 4), "M": (1e6, 3), "-": (1, 3), "pictures": (1, 0)}
 """Unit of the print -> what counts are divided by, and the digits behind the point that papers give them."""
 
 
@@ -268,8 +268,10 @@ class SideBySide:
 
 
 def plain_label(column: Measure) -> str:
-    """A printed column's label without the group and the unit that some papers repeat in it."""
-    return column.label.removeprefix(column.group).removesuffix(f"({column.unit})").strip() or column.label
+    """A printed column's label without the group and the unit that some papers repeat in it, and without what the
+    printed file says of its legibility."""
+    label = column.label.removesuffix("(header glyphs damaged)").strip()
+    return label.removeprefix(column.group).removesuffix(f"({column.unit})").strip() or label
 
 
 def _group(column: Measure) -> str:

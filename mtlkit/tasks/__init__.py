@@ -6,15 +6,25 @@ from pydantic import Field
 
 from mtlkit.tasks.attributes import Attributes
 from mtlkit.tasks.base import DenseTask, Metric, Task
+from mtlkit.tasks.calories import Calories
 from mtlkit.tasks.center_detection import CenterDetection
 from mtlkit.tasks.classification import Classification
 from mtlkit.tasks.coded_normals import CodedNormals
+from mtlkit.tasks.embedding import Embedding
 from mtlkit.tasks.normals import Normals
 from mtlkit.tasks.region_detection import RegionDetection
 from mtlkit.tasks.segmentation import Segmentation
 
 AnyTask = Annotated[
-    Segmentation | Normals | CodedNormals | Classification | RegionDetection | Attributes | CenterDetection,
+    Segmentation
+    | Normals
+    | CodedNormals
+    | Classification
+    | RegionDetection
+    | Attributes
+    | CenterDetection
+    | Calories
+    | Embedding,
     Field(discriminator="kind"),
 ]
 """Any task's settings."""
@@ -22,10 +32,12 @@ AnyTask = Annotated[
 __all__ = [
     "AnyTask",
     "Attributes",
+    "Calories",
     "CenterDetection",
     "Classification",
     "CodedNormals",
     "DenseTask",
+    "Embedding",
     "Metric",
     "Normals",
     "RegionDetection",

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch.nn.functional as F
@@ -20,6 +20,15 @@ class Metric(Protocol):
 
     def compute(self) -> dict[str, float]:
         """The measures over everything taken so far, by name."""
+        ...
+
+
+@runtime_checkable
+class PerPicture(Protocol):
+    """A metric that keeps what it was made of."""
+
+    def samples(self) -> dict[str, list[float]]:
+        """Numbers of every picture by name, in the order they came."""
         ...
 
 

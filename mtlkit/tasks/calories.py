@@ -4,8 +4,7 @@ Ege and Yanai's comparison of regression and retrieval (``papers/printed/calorie
 is damaged, and what is inferred is said so.
 """
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -14,7 +13,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from mtlkit.errors import InputError, unknown
 from mtlkit.tasks.base import Metric, Task
 from mtlkit.tasks.calorie_measures import FLOOR, measures, weighted_median
 
@@ -33,8 +31,8 @@ class Calories(Task):
 
     kind: Literal["calories"] = "calories"
     name: str = "calories"
-    unit: float = Field(300.0, gt=0, allow_inf_nan=False)
-    floor: float = Field(FLOOR, gt=0, allow_inf_nan=False)
+    unit: float = Field(default=300.0, gt=0, allow_inf_nan=False)
+    floor: float = Field(default=FLOOR, gt=0, allow_inf_nan=False)
 
     @property
     def outputs(self) -> int:
@@ -48,8 +46,8 @@ class Calories(Task):
     def losses(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Eqs. 2 and 3, averaged over the pictures: ``|y - g| / max(g, floor)``, a share, and ``|y - g|``, kcal.
 
-        The paper divides by g alone. The weights of Eq. 1 stand in the recipe; :func:`inverse_means` finds them. In a
-        first run with weights of 1, SGD needs ``1 / unit`` of the usual rate, or the absolute term that weight.
+        The paper divides by g alone. The weights of Eq. 1 stand in the recipe;
+        :func:`mtlkit.loss_weights.inverse_means` finds them.
         """
         error = (self.estimates(output) - target.float()).abs()
         count = max(len(target), 1)
@@ -97,6 +95,13 @@ class CalorieErrors:
         self.estimates.append(estimates)
         self.truths.append(truths)
 
+    def samples(self) -> dict[str, list[float]]:
+        """``estimate`` and ``truth``, kcal, picture by picture in the order they came: what plots and intervals are
+        made of."""
+        return {
+            name: values.round(2).tolist() for name, values in zip(("estimate", "truth"), self.pairs(), strict=True)
+        }
+
     def pairs(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Estimates and truths ``(n,)`` in the order they came: what a plot or an interval is made of."""
         estimates, truths = (
@@ -107,38 +112,6 @@ class CalorieErrors:
     def compute(self) -> dict[str, float]:
         """The measures by name; NaN without a picture."""
         return {name: float(value) for name, value in measures(*self.pairs(), self.task.floor).items()}
-
-
-def inverse_means(
-    losses: Mapping[str, Sequence[float]], one: str | None = None, last: int | None = None
-) -> dict[str, float]:
-    """Loss weights from the losses of a first run with all weights 1: the inverse of each term's mean (Sect. 2.1).
-
-    The aim, weighted terms of similar size, is legible in the paper; the formula is inferred, and so is that
-    ``calories/relative`` is the term whose weight is 1. A common factor of all weights acts like a learning rate.
-
-    Args:
-        losses: ``task/term`` -> its values over the run, as :class:`mtlkit.training.History` holds them.
-        one: the term whose weight is to be exactly 1; ``None``: the weights are the inverse means themselves.
-        last: how many values count, from the end: the other reading of the paper, the size at the end of the run;
-            ``None``: all.
-
-    Raises:
-        InputError: there is no term ``one``, or no values, or the mean of a term has no positive inverse.
-    """
-    if one is not None and one not in losses:
-        raise unknown("loss term", one, losses)
-    if last is not None and last < 1:
-        raise InputError(f"Loss weights from the last {last} values of a run mean nothing; give 1 or more.")
-    means = {}
-    for name, values in losses.items():
-        used = values if last is None else values[-last:]
-        mean = math.fsum(used) / len(used) if used else math.nan
-        if not 0 < mean < math.inf:
-            raise InputError(f"The loss {name} of the first run has the mean {mean:g}; its inverse is no loss weight.")
-        means[name] = mean
-    scale = 1.0 if one is None else means[one]
-    return {name: scale / mean for name, mean in means.items()}
 
 
 def _numbers(tensor: Tensor) -> NDArray[Any]:

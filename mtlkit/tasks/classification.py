@@ -16,7 +16,7 @@ class Classification(Task):
     A network may carry several, one a data set, told apart by their names.
     """
 
-    terms: ClassVar = ("cross_entropy",)
+    terms: ClassVar[tuple[str, ...]] = ("cross_entropy",)
 
     kind: Literal["classification"] = "classification"
     classes: int
@@ -63,11 +63,11 @@ class Accuracy:
         self.counts: Tensor | None = None
 
     def update(self, output: Tensor, target: Tensor) -> None:
-        """Takes logits ``(N, classes)`` and ids ``(N,)``."""
+        """Takes outputs ``(N, ...)`` that end in ``classes`` logits, and ids ``(N,)``."""
         if self.counts is None:
             self.counts = torch.zeros(3, self.classes, dtype=torch.int64, device=target.device)
         # Of equal logits the lower class ranks first, on every device.
-        order = output.float().sort(dim=1, descending=True, stable=True).indices[:, :5]
+        order = output[:, -self.classes :].float().sort(dim=1, descending=True, stable=True).indices[:, :5]
         hits = order == target[:, None]
         for row, found in enumerate((hits[:, 0], hits.any(1), torch.ones_like(target))):
             self.counts[row].scatter_add_(0, target, found.long())

@@ -4,11 +4,53 @@ Eqs. 6 and 7 of Ege and Yanai's comparison of regression and retrieval (``papers
 Simo-Serra and Ishikawa, *Fashion Style in 128 Floats*, CVPR 2016. The margin's value is lost in its damaged source.
 """
 
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 from mtlkit.errors import InputError
+from mtlkit.tasks.classification import Classification
+
+
+class Embedding(Classification):
+    """Features by joint learning. Output ``(N, D + classes)``, features then logits; target ``(N,)`` category ids.
+
+    Attributes:
+        margin: of :func:`ranking`.
+        normalised: features are brought to length 1, for the ranking and for whoever compares them later.
+        squared: see :func:`ranking`.
+    """
+
+    terms: ClassVar[tuple[str, ...]] = ("ranking", "cross_entropy")
+
+    kind: Literal["embedding"] = "embedding"  # type: ignore[assignment]
+    margin: float = Field(default=1.0, gt=0)
+    normalised: bool = False
+    squared: bool = False
+
+    def features(self, output: Tensor) -> Tensor:
+        """What pictures are compared by, ``(N, D)``."""
+        features = output[:, : -self.classes].float()
+        return F.normalize(features, dim=1) if self.normalised else features
+
+    def losses(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """The terms of Eq. 7, whose sum, both weighted 1, the paper minimises: ``ranking`` and ``cross_entropy``.
+
+        All pictures of the batch count in both; the paper does not say whether its second term is of all three
+        pictures of a triplet.
+        """
+        chosen = triplets(agreement(target))
+        found = {"ranking": ranking(self.features(output), chosen, margin=self.margin, squared=self.squared)}
+        return found | super().losses(output[:, -self.classes :], target)
+
+    def combined(self, outputs: Sequence[Tensor]) -> Tensor:
+        """The mean features, and the logits of :class:`~mtlkit.tasks.classification.Classification`."""
+        logits = super().combined([output[:, -self.classes :] for output in outputs])
+        return torch.cat([torch.stack([self.features(output) for output in outputs]).mean(0), logits], 1)
 
 
 def agreement(labels: Tensor) -> Tensor:
@@ -44,9 +86,7 @@ def triplets(alike: Tensor, above: float = 0.5, below: float = 0.5) -> Tensor:
     return similar[:, :, None] & dissimilar[:, None, :]
 
 
-def ranking(
-    features: Tensor, chosen: Tensor, *, margin: float = 1.0, normalised: bool = False, squared: bool = False
-) -> Tensor:
+def ranking(features: Tensor, chosen: Tensor, *, margin: float = 1.0, squared: bool = False) -> Tensor:
     """Eq. 6, ``max(0, margin + |f+ - f| - |f- - f|)``, averaged over the chosen triplets; 0 without any.
 
     The paper draws its triplets; the mean over all of a batch is what that has for an expectation, and varies less.
@@ -55,41 +95,12 @@ def ranking(
         features: ``(N, D)``.
         chosen: ``(N, N, N)``, of :func:`triplets`.
         margin: how much farther the dissimilar picture should lie, in units of the distance.
-        normalised: features are first brought to length 1, so that distances lie in 0..2.
         squared: squared distances, the paper's other reading.
     """
     features = features.float()
-    if normalised:
-        features = F.normalize(features, dim=1)
     # By differences: from products equal features would come out apart, with a gradient of any size.
     distance = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
     if squared:
         distance = distance.square()
     hinge = (margin + distance[:, :, None] - distance[:, None, :]).clamp(min=0)
     return (hinge * chosen).sum() / chosen.sum().clamp(min=1)
-
-
-def joint(
-    features: Tensor,
-    logits: Tensor,
-    labels: Tensor,
-    *,
-    margin: float = 1.0,
-    normalised: bool = False,
-    squared: bool = False,
-) -> dict[str, Tensor]:
-    """The terms of Eq. 7, whose sum, both weighted 1, the paper minimises: ``ranking`` and ``cross_entropy``.
-
-    Args:
-        features: ``(N, D)``.
-        logits: of the categories, ``(N, C)``, computed from the features.
-        labels: category ids ``(N,)``.
-        margin: of :func:`ranking`, as the other two.
-        normalised: see there.
-        squared: see there.
-    """
-    chosen = triplets(agreement(labels))
-    return {
-        "ranking": ranking(features, chosen, margin=margin, normalised=normalised, squared=squared),
-        "cross_entropy": F.cross_entropy(logits.float(), labels, reduction="sum") / max(len(labels), 1),
-    }

@@ -219,3 +219,23 @@ def test_a_fraction_that_empties_a_class_is_refused_by_its_name():
     with pytest.raises(InputError, match=r"none of the 4 training pictures of the class fox; take at least 0\.125"):
         stratified([0] * 40 + [1] * 4, 0.1, ["cat", "fox"])
     assert len(stratified([0] * 40 + [1] * 4, 0.125, ["cat", "fox"])) == 6
+
+
+@settings(deadline=None)
+@given(counts=st.lists(st.integers(1, 9), min_size=1, max_size=5), together=st.integers(2, 4), seed=st.integers(0, 99))
+def test_pictures_of_a_class_stand_together_and_each_comes_once(counts, together, seed):
+    labels = [label for label, count in enumerate(counts) for _ in range(count)]
+    order = Order([len(labels)], 1, 2 * len(labels), seed=seed, labels=[labels], together=together)
+    keys = [key for batch in order for key in batch]
+    for epoch in (0, 1):
+        indices = [index for _, number, index in keys if number == epoch]
+        assert sorted(indices) == list(range(len(labels)))
+        at = 0
+        while at < len(indices):
+            label = labels[indices[at]]
+            # A run is full, or it holds what full runs of its class have left over.
+            run = min(together, sum(labels[index] == label for index in indices[at:]))
+            full = {labels[index] for index in indices[at : at + together]} == {label}
+            run = run if full else counts[label] % together
+            assert {labels[index] for index in indices[at : at + run]} == {label}
+            at += run

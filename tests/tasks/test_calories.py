@@ -9,7 +9,7 @@ from scipy import stats
 
 from mtlkit.errors import InputError
 from mtlkit.tasks.calorie_measures import intervals, measures, weighted_median
-from mtlkit.tasks.calories import Calories, inverse_means
+from mtlkit.tasks.calories import Calories
 
 TASK = Calories(unit=250)
 SEEDS = st.integers(0, 999)
@@ -216,28 +216,6 @@ def test_resamples_without_a_number_are_left_out():
     assert all(map(math.isnan, constant))
 
 
-def test_loss_weights_are_inverse_means():
-    losses = {"calories/relative": [0.5, 0.1], "calories/absolute": [150.0, 50.0], "category/cross_entropy": [2.0, 1.0]}
-    plain = inverse_means(losses)
-    assert plain == pytest.approx(
-        {"calories/relative": 1 / 0.3, "calories/absolute": 0.01, "category/cross_entropy": 2 / 3}
-    )
-    one = inverse_means(losses, "calories/relative")
-    assert one["calories/relative"] == 1
-    assert one["calories/absolute"] == pytest.approx(0.003)
-    assert inverse_means(losses, "calories/relative", last=1)["calories/absolute"] == pytest.approx(0.002)
-
-
-@settings(max_examples=25, deadline=None)
-@given(values=st.dictionaries(st.text(min_size=1), st.lists(st.floats(1e-6, 1e6), min_size=1), min_size=1))
-def test_weighted_terms_of_the_first_run_have_one_mean(values):
-    one = next(iter(values))
-    weights = inverse_means(values, one)
-    sizes = [weights[name] * math.fsum(each) / len(each) for name, each in values.items()]
-    assert sizes == pytest.approx([sizes[0]] * len(sizes))
-    assert weights[one] == 1
-
-
 def test_bad_input_is_refused():
     with pytest.raises(InputError, match="do not match"):
         measures(np.zeros(3), np.zeros(2))
@@ -249,13 +227,6 @@ def test_bad_input_is_refused():
         intervals(lambda times: {}, [])
     with pytest.raises(InputError, match="100 per cent"):
         intervals(lambda times: {}, ["a", "b"], level=100)
-    with pytest.raises(InputError, match="did you mean 'calories/relative'"):
-        inverse_means({"calories/relative": [1.0]}, "calorie/relative")
-    for values in ([], [0.0], [math.nan], [math.inf]):
-        with pytest.raises(InputError, match="The loss x"):
-            inverse_means({"x": values})
-    with pytest.raises(InputError, match="last 0"):
-        inverse_means({"x": [1.0]}, last=0)
     for field in ("unit", "floor"):
         with pytest.raises(ValueError, match=field):
             Calories(**{field: 0})

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtlkit.errors import InputError
-from mtlkit.tasks.embedding import agreement, joint, ranking, triplets
+from mtlkit.tasks import Embedding
+from mtlkit.tasks.embedding import agreement, ranking, triplets
 
 SEEDS = st.integers(0, 999)
 
@@ -39,13 +40,13 @@ def test_by_labels_any_thresholds_mean_the_same_and_another_category(seed, above
 
 
 @settings(deadline=None)
-@given(seed=SEEDS, margin=st.floats(0, 3), normalised=st.booleans(), squared=st.booleans())
-def test_the_ranking_loss_is_equation_6_averaged_over_triplets(seed, margin, normalised, squared):
+@given(seed=SEEDS, margin=st.floats(0, 3), squared=st.booleans())
+def test_the_ranking_loss_is_equation_6_averaged_over_triplets(seed, margin, squared):
     features, labels = batch(seed)
     chosen = triplets(agreement(labels))
-    found = ranking(features, chosen, margin=margin, normalised=normalised, squared=squared)
+    found = ranking(features, chosen, margin=margin, squared=squared)
     rows = chosen.nonzero()
-    reference, similar, dissimilar = (F.normalize(features) if normalised else features)[rows].unbind(1)
+    reference, similar, dissimilar = features[rows].unbind(1)
     near, far = (similar - reference).norm(dim=1), (dissimilar - reference).norm(dim=1)
     if squared:
         near, far = near.square(), far.square()
@@ -89,17 +90,21 @@ def test_without_a_triplet_the_ranking_loss_is_zero_and_so_are_its_gradients():
 
 
 @settings(deadline=None)
-@given(seed=SEEDS)
-def test_the_joint_terms_are_both_losses(seed):
+@given(seed=SEEDS, normalised=st.booleans())
+def test_joint_learning_is_the_ranking_and_the_cross_entropy_of_one_output(seed, normalised):
     features, labels = batch(seed)
-    logits = features[:, :3]
-    found = joint(features, logits, labels, margin=0.3, normalised=True)
-    expected = ranking(features, triplets(agreement(labels)), margin=0.3, normalised=True)
-    assert list(found) == ["ranking", "cross_entropy"]
-    assert found["ranking"] == expected
+    logits = torch.randn(len(labels), 3, generator=torch.Generator().manual_seed(seed))
+    task = Embedding(name="category", classes=3, margin=0.3, normalised=normalised)
+    output = torch.cat([features, logits], 1)
+    found, compared = task.losses(output, labels), F.normalize(features) if normalised else features
+    assert tuple(found) == task.terms
+    torch.testing.assert_close(task.features(output), compared)
+    torch.testing.assert_close(found["ranking"], ranking(compared, triplets(agreement(labels)), margin=0.3))
     torch.testing.assert_close(found["cross_entropy"], F.cross_entropy(logits, labels))
-    empty = joint(features[:0], logits[:0], labels[:0])
-    assert [float(term) for term in empty.values()] == [0, 0]
+    assert [float(term) for term in task.losses(output[:0], labels[:0]).values()] == [0, 0]
+    metric = task.metric()
+    metric.update(output, labels)
+    assert metric.compute()["accuracy"] == pytest.approx(100 * float((logits.argmax(1) == labels).float().mean()))
 
 
 def test_a_picture_cannot_be_similar_and_dissimilar():

@@ -1,0 +1,730 @@
+"""Food calories by regression or by retrieval (Ege and Yanai): the declaration of its tables.
+
+The source is a damaged Japanese text; ``papers/printed/calorie.yaml`` lists what is lost. What it leaves open and
+what is inferred here stands on the protocol cards.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import safetensors
+from pydantic import ValidationError
+
+from mtlkit.backbones import FullyConnected, has_layers
+from mtlkit.data import IMAGE_LAYOUTS, TABLE_LAYOUTS, Columns, Data
+from mtlkit.data.manifest import Manifest
+from mtlkit.data.transforms import Augmentation
+from mtlkit.errors import InputError, suggestion, unknown
+from mtlkit.heads import Embedding as EmbeddingHead
+from mtlkit.heads import Exit
+from mtlkit.network import NetworkSettings, Weights
+from mtlkit.papers.declaration import Choices, Extra, Profile, Row, Table, TrainedColumn, located
+from mtlkit.papers.sources import source
+from mtlkit.papers.weights import weights
+from mtlkit.runs import (
+    Averaged,
+    Balance,
+    CategoryMean,
+    Constant,
+    Evaluation,
+    Features,
+    Retrieval,
+    Snapshots,
+    Standard,
+    Training,
+)
+from mtlkit.tasks import AnyTask, Calories, Classification, Embedding
+from mtlkit.tasks.calorie_measures import FLOOR
+from mtlkit.training import CHECK_EVERY, Recipe
+from mtlkit.trunks import Shared
+from mtlkit.worlds import plates
+
+Averaging = Literal["estimates", "scores", "last"]
+
+TRUNKS = ("vgg16", "resnet50", "resnet101")
+"""The printed backbones, the first of which is all tables' but the first."""
+
+LAYERS: tuple[Literal["fc6"], Literal["fc7"]] = ("fc6", "fc7")
+
+NEIGHBOURS = (5, 10, 15)
+"""The printed k."""
+
+FIRST_PHASE = 5 / 7
+"""Share of a regression's steps at the full rate: 50,000 of 70,000, of which the leading 5 is lost in the source."""
+
+BASELINE, JOINT = 2 / 7, 1 / 7
+"""Steps of the category network and of joint learning as shares of the regression's: 20,000 and 10,000 of 70,000."""
+
+IMAGES_A_TRIPLET = 3
+
+TOGETHER = 2
+"""Pictures of a category that stand next to each other in joint learning, so that every batch has triplets."""
+
+SPLITS: tuple[Literal["train"], Literal["val"]] = ("train", "val")
+
+CALORIE_SETS = {"plates"} | TABLE_LAYOUTS.keys()
+"""What a set with calories may be called."""
+
+WITHOUT_CATEGORIES, WITH_JOINT_LEARNING = ("5",), ("2", "3", "4")
+"""Tables whose calorie set has no categories, and those that look at features of joint learning."""
+
+TAIL = 70
+"""A training is this many times as long as the way between two of its ten snapshots times ten: 70,000 steps in print,
+where snapshots are 100 steps apart."""
+
+PRINTED_IMAGES = {"15": (3414, 1463), "all": (55_019, 13_755)}
+"""Training and test pictures of the small and of the large set."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a profile stands for here; a portion of the world has two pictures."""
+
+    backbones: tuple[str, str, str] | None  # None: the tables' own
+    portions: tuple[int, int]
+    size: tuple[int, int]
+    width: int
+    weights: Literal["none", "timm"]
+    optimizer: Literal["sgd", "adam"]
+    jitter: float
+    epochs: float
+    batch_size: int
+    lr: float
+    joint_lr: float
+    shares: tuple[float, float]
+    seeds: tuple[int, ...]
+
+
+BUDGETS: dict[Profile, Budget] = {
+    "smoke": Budget(
+        ("resnet10t", "mobilenetv3_small_050", "resnet18"), (75, 30), (64, 64), 64, "none", "adam", 0.0, 8, 16, 1e-3,
+        1e-3, (1.0, 1.0), (0,),
+    ),
+    "lite": Budget(None, (1500, 300), (96, 96), 256, "timm", "sgd", 0.2, 30, 16, 1e-2, 1e-3, (1.0, 1.0), (0, 1, 2)),
+    # 70,000 steps of 8 are 164 passes over the 3,414 training pictures.
+    "paper": Budget(
+        None, (1500, 300), (224, 224), 4096, "timm", "sgd", 0.2, 164, 8, 1e-3, 1e-4, (BASELINE, JOINT), (0, 1, 2)
+    ),
+}  # fmt: skip
+"""Below ``paper`` every network trains for as many pictures as the regression, so that no row is poorer for its
+budget; at ``paper`` for the printed shares of that."""
+
+
+class CalorieChoices(Choices):
+    """What a reader may choose for this paper's tables.
+
+    Attributes:
+        columns: what the table of the reader's calorie set calls its columns: kcal, category, group, image, split.
+        averaging: what is averaged over the last ten snapshots of a regression: the ``estimates`` of each picture,
+            the ``scores``, or nothing (``last``).
+        balance: which losses of the first run give the weights: ``all``, or those of its ``end``.
+        faulty: whether a faulty row of a table is refused or skipped.
+    """
+
+    columns: dict[str, str] | None = None
+    averaging: Averaging = "estimates"
+    balance: Literal["all", "end"] = "all"
+    faulty: Literal["refuse", "skip"] = "refuse"
+
+    def mapping(self) -> Columns | None:
+        """The reader's names of columns.
+
+        Raises:
+            InputError: for something that a table's columns do not hold.
+        """
+        for name in self.columns or ():
+            if name not in Columns.model_fields:
+                raise InputError(f"A table has no field {name!r}; {suggestion(name, Columns.model_fields)}")
+        try:
+            return None if self.columns is None else Columns(**self.columns)
+        except ValidationError as error:
+            raise InputError("The parameter columns maps a field to the name of a column.") from error
+
+
+class CalorieColumn(TrainedColumn):
+    """A column of a calorie table.
+
+    Attributes:
+        data: with calories and, but for the large set, categories.
+        train_images: how many training pictures it has.
+        portions: groups among its training and its test pictures.
+        unit: mean kcal of the training pictures.
+        categories: their names.
+        other: the set that joint learning learns from.
+        other_images: its training pictures.
+        other_categories: how many categories it has.
+        backbones: all of a table that compares some.
+        fully_connected: whether the backbone has fc6 and fc7.
+        width: of the layer that each task has for itself where the backbone has none.
+        shares: steps of the category network and of joint learning, as shares of the regression's.
+        joint_lr: rate of joint learning.
+        averaging: see :class:`CalorieChoices`.
+        balance: see there.
+    """
+
+    data: Data
+    train_images: int
+    portions: tuple[int, int]
+    unit: float
+    categories: tuple[str, ...]
+    other: Data | None = None
+    other_images: int = 0
+    other_categories: int = 0
+    backbones: tuple[str, ...] = ()
+    fully_connected: FullyConnected = "none"
+    width: int
+    shares: tuple[float, float]
+    joint_lr: float
+    averaging: Averaging = "estimates"
+    balance: Literal["all", "end"] = "all"
+
+    @property
+    def networks(self) -> str:
+        """The backbone's name, or all of Table 1's."""
+        return ", ".join(self.backbones) or self.backbone
+
+    def options(self) -> dict[str, object]:
+        """The command line's options that give this column."""
+        found = super().options()
+        for name, value in located(self.other).items() if self.other else ():
+            found[name] = [*found[name], *value]  # type: ignore[misc]
+        if self.backbones:
+            del found["backbone"]
+        if self.data.columns is not None:
+            named = self.data.columns.model_dump(exclude_none=True, exclude_unset=True)
+            found["columns"] = ",".join(f"{field}={name}" for field, name in named.items())
+        return found | {"averaging": self.averaging, "balance": self.balance, "faulty": self.data.faulty}
+
+
+def named(choices: CalorieChoices) -> list[tuple[str, Path | None]]:
+    """The reader's data sets, each a name and its folder: the one with calories, then the one that joint learning
+    learns from, if there is one.
+
+    Raises:
+        InputError: for an unknown name, or when there are more or fewer names or folders than data sets.
+    """
+    names, roots = choices.dataset, list(choices.data_root or ())
+    if names is None:
+        names = ("manifest",) if roots or choices.profile == "paper" else ("plates",)
+    for name, known in zip(names, (CALORIE_SETS, CALORIE_SETS | IMAGE_LAYOUTS.keys()), strict=False):
+        if name not in known:
+            raise unknown("data set", name, sorted(known))
+    folders = sum(name != "plates" for name in names)
+    if len(names) > 2 or len(roots) not in (folders, 0):
+        raise InputError(
+            f"The data sets {', '.join(names)} take {folders} {'folder' if folders == 1 else 'folders'} in data_root, "
+            f"not {len(roots)}; a second set is what joint learning learns from."
+        )
+    return [(name, None if name == "plates" or not roots else roots.pop(0)) for name in names]
+
+
+def described(
+    choices: CalorieChoices,
+    name: str,
+    root: Path | None,
+    size: tuple[int, int],
+    *,
+    task: str = "calories",
+    columns: Columns | None = None,
+    seed: int = 0,
+) -> Data:
+    """A data set as a value.
+
+    Raises:
+        InputError: for a missing folder, or one that is not what the layout asks for.
+    """
+    given = choices.model_copy(update={"dataset": (name,), "data_root": root and (root,)})
+    portions = BUDGETS[choices.profile].portions
+    known = CALORIE_SETS | IMAGE_LAYOUTS.keys()
+    found = source(given, plates, "manifest", known, default=name, images=portions, seed=seed, size=size)
+    if found.layout in IMAGE_LAYOUTS:
+        return found.data((IMAGE_LAYOUTS[found.layout](found.root, split, (task,)) for split in SPLITS), size=size)
+    tables = (Manifest(found.root, split, (task,), columns, faulty=choices.faulty) for split in SPLITS)
+    return found.data(tables, size=size, columns=columns, faulty=choices.faulty)
+
+
+def calorie_column(table: str, networks: tuple[str, ...], choices: CalorieChoices) -> CalorieColumn:
+    """Choices and the profile's budget as a column of a calorie table."""
+    budget = BUDGETS[choices.profile]
+    if len(networks) > 1 and choices.backbone:
+        raise InputError(f"Table {table} compares three backbones of its own; choose one for another table.")
+    if len(networks) > 1 and choices.weights not in (None, "none", "timm"):
+        raise InputError(f"Table {table} compares three backbones, whose weights no single file holds: none or timm.")
+    own = budget.backbones or networks
+    size = choices.image_size or budget.size
+    (name, root), *second = named(choices)
+    columns = choices.mapping()
+    if table in WITHOUT_CATEGORIES:
+        columns = (columns or Columns()).model_copy(update={"category": None})
+        if second:
+            raise InputError(f"Table {table} takes one data set: without categories there is no joint learning.")
+    data = described(choices, name, root, size, columns=columns)
+    train, val = (data.split(split, reads(table)) for split in SPLITS)
+    assert isinstance(train, Manifest)
+    assert isinstance(val, Manifest)
+    other = None
+    if table in WITH_JOINT_LEARNING:
+        if not second and data.name != "plates":
+            other = data
+        else:
+            name, root = second[0] if second else ("plates", None)
+            other = described(choices, name, root, size, task="category", seed=1)
+    learned = other.split("train", ("category",)) if other else None
+    start = weights(choices.weights or budget.weights)
+    batch_size, epochs = choices.batch_size or budget.batch_size, choices.epochs or budget.epochs
+    backbone = choices.backbone or own[0]
+    return CalorieColumn(
+        paper="calorie",
+        table=table,
+        profile=choices.profile,
+        data=data,
+        train_images=len(train),
+        portions=(len(set(train.groups)), len(set(val.groups))),
+        unit=round(float(train.values.mean()), 1),
+        categories=train.classes,
+        other=other,
+        other_images=len(learned) if learned else 0,
+        other_categories=len(learned.classes) if learned else 0,
+        backbone=backbone,
+        backbones=own if len(networks) > 1 else (),
+        weights=start,
+        fully_connected=fully_connected(backbone, start),
+        width=budget.width,
+        recipe=calorie_recipe(
+            size,
+            max(TAIL, round(epochs * len(train) / batch_size)),
+            batch_size,
+            choices.lr or budget.lr,
+            budget,
+        ),
+        epochs=epochs,
+        shares=budget.shares,
+        joint_lr=budget.joint_lr,
+        averaging=choices.averaging,
+        balance=choices.balance,
+        seeds=choices.seeds or budget.seeds,
+    )
+
+
+def printed_calorie_column(table: str, networks: tuple[str, ...]) -> CalorieColumn:
+    """The column of a table's printed networks, without data: for counting and for building."""
+    budget = BUDGETS["paper"]
+    large = table in WITHOUT_CATEGORIES
+    images = PRINTED_IMAGES["all" if large else "15"]
+    data = Data(layout="manifest", name="recipes", fingerprint="", size=budget.size)
+    return CalorieColumn(
+        paper="calorie",
+        table=table,
+        profile="paper",
+        data=data,
+        train_images=images[0],
+        portions=images,
+        unit=300.0,
+        categories=() if large else tuple(map(str, range(15))),
+        other=data if table in WITH_JOINT_LEARNING else None,
+        other_categories=15,
+        backbone=networks[0],
+        backbones=networks if len(networks) > 1 else (),
+        weights=Weights(source="timm"),
+        fully_connected=fully_connected(networks[0], Weights(source="timm")),
+        width=budget.width,
+        recipe=calorie_recipe(budget.size, 200_000 if large else 70_000, 8, budget.lr, budget),
+        epochs=budget.epochs,
+        shares=budget.shares,
+        joint_lr=budget.joint_lr,
+        seeds=(0,),
+    )
+
+
+def reads(table: str) -> tuple[str, ...]:
+    """What a table asks its calorie set for."""
+    return ("calories",) if table in WITHOUT_CATEGORIES else ("calories", "category")
+
+
+def fully_connected(backbone: str, start: Weights) -> FullyConnected:
+    """fc6 and fc7 where the backbone has them and its start weights do; a file may end with the convolutions."""
+    if not has_layers(backbone) or start.source == "none":
+        return "none"
+    if start.path is None:
+        return "plain"
+    with safetensors.safe_open(start.path, framework="pt") as file:
+        names = set(file.keys())
+    return "plain" if names & {"classifier.0.weight", "classifier.1.weight", "pre_logits.fc1.weight"} else "none"
+
+
+def calorie_recipe(size: tuple[int, int], steps: int, batch_size: int, lr: float, budget: Budget) -> Recipe:
+    """SGD with momentum 0.9 and a tenth of the rate in the second phase, as printed; no weight decay is.
+
+    Pictures are fitted into the frame and mirrored and their colours changed, but not scaled: how large a dish looks
+    is what tells how much there is.
+    """
+    return Recipe(
+        steps=steps,
+        batch_size=batch_size,
+        optimizer=budget.optimizer,
+        lr=lr,
+        schedule="step",
+        milestones=(FIRST_PHASE,),
+        augmentation=Augmentation(size=size, scale_min=1.0, scale_max=1.0, scale_of="frame", jitter=budget.jitter),
+    )
+
+
+# --- networks and their evaluations ---
+
+
+def network(column: CalorieColumn, tasks: tuple[AnyTask, ...], backbone: str | None = None) -> NetworkSettings:
+    """A network with layers of its own for every task: fc7 where there is one, else one hidden layer."""
+    name = backbone or column.backbone
+    full = column.fully_connected != "none" and has_layers(name)
+    return NetworkSettings(
+        backbone=name,
+        weights=column.weights,
+        fully_connected=column.fully_connected if full else "none",
+        tasks=tasks,
+        sharing=Shared(split_after=-1) if full and len(tasks) > 1 else Shared(),
+        head=Exit.Settings(width=None if full else column.width),
+        image_size=column.data.size,
+    )
+
+
+def regression(column: CalorieColumn, seed: int, *, category: bool, backbone: str | None = None) -> Evaluation:
+    """Calories by a network that is trained twice: first to see how large the losses are, then with weights by that.
+
+    The first run measures the absolute error in mean dishes, or its gradient would be hundreds of times the others';
+    it is the same for every seed.
+    """
+    calories = Calories(unit=column.unit)
+    tasks: tuple[AnyTask, ...] = (calories, classification(column)) if category else (calories,)
+    shape = network(column, tasks, backbone)
+    first = Training(
+        network=shape,
+        data=column.data,
+        recipe=column.recipe.model_copy(update={"loss_weights": {"calories/absolute": 1 / column.unit}}),
+        seed=column.seeds[0],
+    )
+    last = None if column.balance == "all" else max(1, column.recipe.steps // TAIL // CHECK_EVERY)
+    training = Training(
+        network=shape,
+        data=column.data,
+        recipe=column.recipe,
+        seed=seed,
+        balance=Balance(run=first, one="calories/relative", last=last),
+        snapshots=Snapshots(data=column.data, every=max(1, column.recipe.steps // TAIL // 10)),
+    )
+    if column.averaging == "last":
+        return Standard(subject=training, data=column.data)
+    return Averaged(subject=training, of=column.averaging)
+
+
+def classification(column: CalorieColumn) -> Classification:
+    """The food category."""
+    return Classification(name="category", classes=len(column.categories))
+
+
+def categories(column: CalorieColumn, seed: int) -> Training:
+    """A network that names the category and knows nothing of calories."""
+    return Training(
+        network=network(column, (classification(column),)),
+        data=column.data,
+        recipe=column.recipe.model_copy(
+            update={"steps": max(1, round(column.shares[0] * column.recipe.steps)), "schedule": "constant"}
+        ),
+        seed=seed,
+    )
+
+
+def stage(column: CalorieColumn, layer: Literal["fc6", "fc7"]) -> int:
+    """The stage that stands for a layer: itself where there is one, else the last stage for fc6, which the paper
+    goes on with, and the one before for fc7."""
+    if column.fully_connected != "none":
+        return {"fc6": -2, "fc7": -1}[layer]
+    return {"fc6": -1, "fc7": -2}[layer]
+
+
+def embedding(column: CalorieColumn, layer: Literal["fc6", "fc7"], classes: int) -> NetworkSettings:
+    """A network whose features of one layer pictures are compared by."""
+    return NetworkSettings(
+        backbone=column.backbone,
+        weights=column.weights,
+        fully_connected=column.fully_connected,
+        tasks=(Embedding(name="category", classes=classes),),
+        head=EmbeddingHead.Settings(stage=stage(column, layer)),
+        image_size=column.data.size,
+    )
+
+
+def joint_learning(column: CalorieColumn, seed: int) -> Training:
+    """The features by ranking and classification on the other set; a step sees eight triplets' pictures in print."""
+    assert column.other is not None
+    batch_size = IMAGES_A_TRIPLET * column.recipe.batch_size if column.profile == "paper" else column.recipe.batch_size
+    return Training(
+        network=embedding(column, "fc6", column.other_categories),
+        data=column.other,
+        recipe=column.recipe.model_copy(
+            update={
+                "steps": max(1, round(column.shares[1] * column.recipe.steps)),
+                "batch_size": batch_size,
+                "together": TOGETHER,
+                "lr": column.joint_lr,
+                "schedule": "constant",
+            }
+        ),
+        seed=seed,
+    )
+
+
+def untrained(column: CalorieColumn, layer: Literal["fc6", "fc7"], k: int) -> Retrieval:
+    """Retrieval by features that have never been trained on food."""
+    # The classifier of these networks is never looked at.
+    subject = embedding(column, layer, 1)
+    return Retrieval(features=Features(subject=subject, data=column.data, reads=reads(column.table)), k=k)
+
+
+def joint(column: CalorieColumn, seed: int, k: int) -> Retrieval:
+    """Retrieval by features of joint learning."""
+    features = Features(subject=joint_learning(column, seed), data=column.data, reads=reads(column.table))
+    return Retrieval(features=features, k=k)
+
+
+def layer_name(column: CalorieColumn, layer: Literal["fc6", "fc7"]) -> str:
+    """What stands for a layer in this column's network."""
+    return layer if column.fully_connected != "none" else {"fc6": "last stage", "fc7": "stage before"}[layer]
+
+
+# --- tables ---
+
+
+def constants(column: CalorieColumn) -> Constant:
+    """Never looks at the picture."""
+    tasks: tuple[AnyTask, ...] = (Calories(unit=column.unit),)
+    if column.categories:
+        tasks = (*tasks, classification(column))
+    return Constant(tasks=tasks, data=column.data)
+
+
+def routes(column: CalorieColumn, seed: int) -> list[Row]:
+    """Table 4: regression against retrieval, and what the category alone gives."""
+    return [
+        Row("constant", "Constant", (constants(column),), "one number for every picture", printed=False),
+        Row("given", "Category mean, category given", (CategoryMean(subject=None, data=column.data),),
+            "the mean of the true category's training pictures", printed=False),
+        Row("baseline", "Category mean", (CategoryMean(subject=categories(column, seed), data=column.data),),
+            "a network names the category; the mean of its training pictures"),
+        Row("vgg16_single", "Regression", (regression(column, seed, category=False),), "calories alone"),
+        Row("vgg16_multi", "Regression and category", (regression(column, seed, category=True),),
+            "one trunk, layers of its own for each task"),
+        Row("untrained_k10", "Retrieval, features as they come (k=10)", (untrained(column, "fc6", 10),),
+            f"{layer_name(column, 'fc6')} of the backbone's start weights", printed=False),
+        *(
+            Row(f"joint_k{k}", f"Retrieval, joint learning (k={k})", (joint(column, seed, k),),
+                f"mean of the {k} nearest training pictures by features trained on another set")
+            for k in NEIGHBOURS
+        ),
+    ]  # fmt: skip
+
+
+def trunks(column: CalorieColumn, seed: int) -> list[Row]:
+    """Table 1: three backbones, each with calories alone and with categories beside them."""
+    rows = [Row("constant", "Constant", (constants(column),), "one answer for every picture", printed=False)]
+    for category, mode, what in ((False, "single", "calories alone"), (True, "multi", "with categories")):
+        for own, name in zip(TRUNKS, column.backbones, strict=True):
+            scored = regression(column, seed, category=category, backbone=name)
+            rows.append(Row(f"{own}_{mode}", f"{name}, {what}", (scored,), "one trunk" if category else "one network"))
+    return rows
+
+
+def layers(column: CalorieColumn, seed: int, ks: tuple[int, ...]) -> list[tuple[str, str, Retrieval, str]]:
+    """Id, label, evaluation and what is special for every printed feature and number of neighbours."""
+    sources: list[tuple[str, str, Callable[[int], Retrieval], str]] = [
+        *(
+            (f"imagenet_{layer}", f"start weights, {layer_name(column, layer)}", partial(untrained, column, layer),
+             "never trained on food")
+            for layer in LAYERS
+        ),
+        ("uecfood100_fc6", f"joint learning, {layer_name(column, 'fc6')}", partial(joint, column, seed),
+         "trained on another set"),
+    ]  # fmt: skip
+    return [(f"{key}_k{k}", f"{label}, k={k}", make(k), what) for key, label, make, what in sources for k in ks]
+
+
+def precisions(column: CalorieColumn, seed: int) -> list[Row]:
+    """Table 2: how many of the neighbours are of the query's category."""
+    return [
+        Row(key.removesuffix("_k10"), label.removesuffix(", k=10"), (found,), what)
+        for key, label, found, what in layers(column, seed, (10,))
+    ]
+
+
+def neighbours(column: CalorieColumn, seed: int) -> list[Row]:
+    """Table 3: calories by retrieval, over features and numbers of neighbours."""
+    return [Row(key, label, (found,), what) for key, label, found, what in layers(column, seed, NEIGHBOURS)]
+
+
+def large_set(column: CalorieColumn, seed: int) -> list[Row]:
+    """Table 5: pictures of every kind of food, without categories."""
+    return [
+        Row("constant", "Constant", (constants(column),), "one number for every picture", printed=False),
+        *(
+            Row(f"imagenet_{layer}_k10", f"start weights, {layer_name(column, layer)}, k=10",
+                (untrained(column, layer, 10),), "never trained on food")
+            for layer in LAYERS
+        ),
+        Row("vgg16_single", "Regression", (regression(column, seed, category=False),), "calories alone"),
+    ]  # fmt: skip
+
+
+def calorie_protocol(column: CalorieColumn) -> list[tuple[str, str, str]]:
+    """What differs between the paper's measurement and ours."""
+    recipe, data = column.recipe, column.data
+    large = column.table in WITHOUT_CATEGORIES
+    start = {"none": "random", "timm": "ImageNet (timm)", "file": f"ImageNet (file {column.weights.sha256[:12]})"}
+    seeds = len(column.seeds)
+    baseline, learning = (round(share * recipe.steps) for share in column.shares)
+    lines = [
+        (
+            "Data",
+            "recipe pages: 68,774 pictures without categories, 80 to 20"
+            if large
+            else "recipe pages: 4,877 pictures of 15 categories, 70 to 30",
+            f"{data.name} ({data.fingerprint}), {column.train_images} training pictures"
+            + (f", {len(column.categories)} categories" if column.categories else ", categories not read"),
+        ),
+        (
+            "Split",
+            "unstated whether a recipe can be on both sides",
+            f"by portion, none on both sides: {column.portions[0]} and {column.portions[1]} portions",
+        ),
+        ("Resolution", "unstated", f"{data.size[0]}x{data.size[1]}, fitted in with the picture's proportions"),
+        ("Network", ", ".join(TRUNKS) if column.backbones else "VGG-16", column.networks),
+        ("Start", "ImageNet", start[column.weights.source]),
+        (
+            "Layers a task has for itself",
+            "some, where is unstated",
+            "fc7 and the output"
+            if column.fully_connected != "none"
+            else f"one hidden layer of {column.width} behind global pooling, and the output",
+        ),
+        (
+            "Loss of calories",
+            "relative + absolute error (Eqs. 1 to 3)",
+            f"the same, relative to at least {FLOOR:g} kcal",
+        ),
+        (
+            "Weights of the terms",
+            "from a first run with weights of 1; how is inferred",
+            "inverse "
+            + ("means" if column.balance == "all" else "last values")
+            + f" of a first run that takes absolute errors in mean dishes ({column.unit:g} kcal); relative error 1",
+        ),
+        (
+            "Budget",
+            "?0k steps of 8 at 0.001 (digit lost, 50k likely), 20k at 0.0001",
+            f"{recipe.steps} steps of {recipe.batch_size} at {recipe.lr:g}, the last {1 - FIRST_PHASE:.0%} at a tenth; "
+            "the first run as long",
+        ),
+        ("Optimiser", "SGD, momentum 0.9", "SGD, momentum 0.9" if recipe.optimizer == "sgd" else "Adam"),
+        (
+            "Estimate",
+            "mean over ten snapshots of the last 1,000 steps (mean of ten scores: another reading)",
+            {
+                "estimates": "mean of ten snapshots' estimates",
+                "scores": "mean of ten snapshots' scores",
+                "last": "of the last snapshot",
+            }[column.averaging]
+            + f", {max(1, recipe.steps // TAIL // 10)} steps apart",
+        ),
+    ]
+    if column.other is not None:
+        kept = {"fc6": layer_name(column, "fc6"), "fc7": layer_name(column, "fc7")}
+        pooled = "" if column.fully_connected != "none" else ", averaged over its pixels"
+        lines += [
+            ("Features", "fc6 or fc7, 4,096 numbers", f"{kept['fc6']} for fc6, {kept['fc7']} for fc7{pooled}"),
+            (
+                "Joint learning",
+                "UECFOOD-100, its pictures of the 15 categories (inferred); 10k steps of 8 triplets at 0.0001",
+                f"stand-in: {column.other.name} ({column.other.fingerprint}), {column.other_images} training pictures, "
+                f"{column.other_categories} categories; {learning} steps at {column.joint_lr:g}, all triplets of each",
+            ),
+            ("Margin", "unstated", f"{Embedding.model_fields['margin'].default:g}"),
+            (
+                "AP at k",
+                "normaliser unstated",
+                "divided by the hits found, averaged over each category's queries, then over categories (inferred)",
+            ),
+        ]
+    if column.table == "4":
+        lines.append(("Category network", "20k steps at 0.001", f"{baseline} steps at {recipe.lr:g}"))
+    return [
+        *lines,
+        (
+            "Near 0 kcal",
+            "unstated",
+            f"truths below {FLOOR:g} kcal are counted, and their relative error is taken of {FLOOR:g}",
+        ),
+        ("Checkpoint scored", "the last ten", "the last ten" if column.averaging != "last" else "the last"),
+        ("Runs", "unstated", f"{seeds} seed{'s' if seeds > 1 else ''}"),
+    ]
+
+
+_ERRORS = {name: f"calories/{name}" for name in ("rel_err", "abs_err", "corr", "within20")}
+
+_BESIDE = (
+    Extra("calories/rel_err_median", "Relative error, median", "Calories", "%", "lower"),
+    Extra("calories/abs_err_median", "Absolute error, median", "Calories", "kcal", "lower"),
+    Extra("calories/within40", "Within 40 %", "Calories", "%", "higher"),
+    Extra("calories/floored", "Near 0 kcal", "Calories", "pictures", "lower"),
+)
+_LAST = (
+    Extra("last/calories/rel_err", "Relative error", "Last snapshot alone", "%", "lower"),
+    Extra("last/calories/abs_err", "Absolute error", "Last snapshot alone", "kcal", "lower"),
+)
+_TOP = Extra("category/accuracy", "Top-1", "Category", "%", "higher")
+_PRECISION = tuple(Extra(f"retrieval/map{k}", f"mAP@{k}", "Retrieval", "%", "higher") for k in (1, 5, 10))
+
+
+def _table(
+    identifier: str,
+    measures: dict[str, str],
+    rows: Callable[[CalorieColumn, int], list[Row]],
+    systems: dict[str, str],
+    extras: tuple[Extra, ...],
+    networks: tuple[str, ...] = TRUNKS[:1],
+) -> Table:
+    return Table(
+        paper="calorie",
+        id=identifier,
+        measures=measures,
+        choices=CalorieChoices,
+        columns=CalorieColumn,
+        column=partial(calorie_column, identifier, networks),
+        rows=rows,
+        protocol=calorie_protocol,
+        meta_column=partial(printed_calorie_column, identifier, networks),
+        extras=extras,
+        systems=systems,
+    )
+
+
+TABLES = (
+    _table(
+        "1", _ERRORS | {"top1": "category/accuracy"}, trunks, {"S03": "resnet101_multi"}, (*_BESIDE, *_LAST), TRUNKS
+    ),
+    _table(
+        "2", {f"map{k}": f"retrieval/map{k}" for k in (1, 5, 10)}, precisions,
+        {"S10": "uecfood100_fc6", "S11": "uecfood100_fc6", "S16": "imagenet_fc6"},
+        (Extra("retrieval/top1", "Nearest of its category", "Retrieval", "%", "higher"),),
+    ),
+    _table(
+        "3", _ERRORS, neighbours, {"S08": "imagenet_fc6_k10", "S09": "imagenet_fc7_k15"}, _BESIDE
+    ),
+    _table(
+        "4", _ERRORS, routes,
+        {"S01": "vgg16_single", "S02": "vgg16_multi", "S04": "vgg16_multi", "S05": "vgg16_single",
+         "S06": "vgg16_multi", "S07": "vgg16_single", "S12": "baseline", "S13": "baseline", "S15": "baseline"},
+        (*_BESIDE, *_LAST, _TOP, *_PRECISION),
+    ),
+    _table("5", _ERRORS | {"within40": "calories/within40"}, large_set, {}, _BESIDE[:2]),
+)  # fmt: skip

@@ -1,0 +1,204 @@
+"""The declaration of the calorie tables."""
+
+import csv
+
+import pytest
+import torch
+from builders import plate_data
+
+from mtlkit import papers
+from mtlkit.engine import Engine, Where
+from mtlkit.errors import InputError
+from mtlkit.ledger import Ledger
+from mtlkit.network import Weights
+from mtlkit.papers.calorie import CalorieChoices, fully_connected, joint_learning, regression
+from mtlkit.papers.printed import printed
+from mtlkit.report.coverage import coverage
+from mtlkit.runs import Averaged, Retrieval, Standard, trainings
+
+TABLES = {number: papers.table("calorie", number) for number in "12345"}
+SMALL = {"image_size": (48, 48), "epochs": 0.1}
+
+
+@pytest.fixture(scope="module")
+def column():
+    return TABLES["4"].column(CalorieChoices.of(**SMALL))
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Plates as a reader's own table, with other names for its columns."""
+    plate_data(tmp_path / "own")
+    file = tmp_path / "own/manifest.csv"
+    rows = list(csv.DictReader(file.open()))
+    names = {"image": "image", "kcal": "energy", "category": "food", "group": "dish", "split": "split"}
+    with file.open("w", newline="") as out:
+        table = csv.DictWriter(out, list(names.values()))
+        table.writeheader()
+        table.writerows({names[key]: value for key, value in row.items()} for row in rows)
+    return tmp_path / "own", {"kcal": "energy", "category": "food", "group": "dish"}
+
+
+def test_every_printed_row_is_declared_and_builds(tmp_path):
+    lines = coverage(tmp_path)["papers"]["calorie"]["tables"]
+    assert {name: (line["rows"], line["runnable"]) for name, line in lines.items()} == {
+        "1": (6, 6), "2": (3, 3), "3": (9, 9), "4": (6, 6), "5": (3, 3),
+    }  # fmt: skip
+
+
+def test_the_print_has_the_measures():
+    for table in TABLES.values():
+        assert {column.id for column in printed("calorie").tables[table.id].columns} == table.measures.keys()
+
+
+def test_rows_that_the_paper_repeats_are_the_same_runs():
+    """Table 4 repeats rows of Tables 1 and 3; what is trained for one is there for the other."""
+    rows = {}
+    for number in "34":
+        table = TABLES[number]
+        column = table.column(CalorieChoices.of(**SMALL))
+        rows[number] = {row.id: row.evaluations[0].identity for row in table.rows(column, 0)}
+    for k in (5, 10, 15):
+        assert rows["3"][f"uecfood100_fc6_k{k}"] == rows["4"][f"joint_k{k}"]
+    assert rows["3"]["imagenet_fc6_k10"] == rows["4"]["untrained_k10"]
+
+
+def test_the_printed_network_is_vgg_16_with_fc7_a_task_and_printed_steps():
+    table = TABLES["4"]
+    rows = {row.id: row.evaluations[0] for row in table.rows(table.meta_column(), 0)}
+    multi = rows["vgg16_multi"]
+    assert isinstance(multi, Averaged)
+    training = multi.subject
+    assert (training.recipe.steps, training.recipe.batch_size, training.recipe.lr) == (70_000, 8, 1e-3)
+    assert [training.recipe.lr_factor(step) for step in (0, 49_999, 50_001)] == [1, 1, pytest.approx(0.1)]
+    assert training.snapshots.steps(70_000) == tuple(range(69_100, 70_001, 100))
+    assert rows["baseline"].subject.recipe.steps == 20_000
+    learning = rows["joint_k5"].features.subject
+    assert (learning.recipe.steps, learning.recipe.batch_size, learning.recipe.lr) == (10_000, 24, 1e-4)
+    with torch.device("meta"):
+        network = training.network.network(weights=False)
+        embedded = learning.network.network(weights=False)
+    assert set(network.trunk.branches) == {"calories", "category"}
+    own = dict(network.trunk.branches["calories"][0].named_children())
+    assert own["pre_logits_fc2"].weight.shape == (4096, 4096, 1, 1)
+    assert embedded.heads["category"].classifier.in_features == 4096
+
+
+def test_both_tasks_reach_the_trunk_and_neither_the_others_layers(column):
+    training = regression(column, 0, category=True).subject
+    network = training.network.network()
+    outputs = network(torch.rand(4, 3, 48, 48))
+    for task, target in (("calories", torch.rand(4) * 300), ("category", torch.arange(4))):
+        network.zero_grad()
+        sum(network.tasks[task].losses(outputs[task], target).values()).backward(retain_graph=True)
+        reached = {name for name, p in network.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+        other = {"calories": "category", "category": "calories"}[task]
+        assert any(name.startswith("trunk.shared.") for name in reached)
+        assert any(name.startswith(f"heads.{task}.hidden") for name in reached)
+        assert not any(name.startswith(f"heads.{other}.") for name in reached)
+
+
+def test_fully_connected_layers_are_used_where_the_weights_have_them(shared):
+    assert fully_connected("vgg16", Weights(source="timm")) == "plain"
+    assert fully_connected("resnet50", Weights(source="timm")) == "none"
+    assert fully_connected("vgg16", Weights()) == "none"
+    path = shared / "weights" / "vgg16.tv_in1k.features.fp16.safetensors"
+    assert fully_connected("vgg16", Weights(source="file", sha256="", path=path)) == "none"
+
+
+def test_a_readers_table_with_other_columns_runs_and_spells_its_command(own, tmp_path):
+    folder, columns = own
+    choices = CalorieChoices.of(data_root=folder, columns=columns, averaging="last", balance="end", **SMALL)
+    table = TABLES["4"]
+    column = table.column(choices)
+    assert (column.data.name, column.other.name, column.portions) == ("own", "own", (15, 15))
+    assert table.columns.model_validate(column.model_dump(mode="json")).identity == column.identity
+    for option in ("--columns kcal=energy,category=food,group=dish", "--averaging last", "--dataset manifest"):
+        assert option in column.command
+    rows = {row.id: row.evaluations[0] for row in table.rows(column, 0)}
+    assert isinstance(rows["vgg16_single"], Standard)
+    assert isinstance(rows["joint_k5"], Retrieval)
+    engine = Engine(Ledger(tmp_path / "ledger"), Where(device="cpu", progress=False))
+    found = engine.run([rows["given"], rows["untrained_k10"], rows["joint_k15"]])
+    assert all(record.metrics["calories/abs_err"] > 0 for record in found.values())
+
+
+def test_joint_learning_takes_another_layout(own, tmp_path):
+    from mtlkit.worlds import places
+
+    folder, columns = own
+    places.write(tmp_path / "places", train=2, val=1, classes=places.CLASSES[:3])
+    choices = CalorieChoices.of(
+        dataset=("manifest", "imagefolder"), data_root=(folder, tmp_path / "places"), columns=columns, **SMALL
+    )
+    column = TABLES["3"].column(choices)
+    training = joint_learning(column, 0)
+    assert (column.other.name, column.other_categories, training.recipe.together) == ("places", 3, 2)
+    named = [ours for name, _, ours in TABLES["3"].protocol(column) if name == "Joint learning"]
+    assert "stand-in: places" in named[0]
+    assert "--dataset manifest --dataset imagefolder --data-root FOLDER --data-root FOLDER" in column.command
+    Engine(Ledger(tmp_path / "ledger"), Where(device="cpu", progress=False)).train(training)
+
+
+def test_the_first_run_is_one_for_all_seeds(column):
+    several = column.model_copy(update={"seeds": (0, 1, 2)})
+    needed = trainings(regression(several, seed, category=False) for seed in several.seeds)
+    assert len(needed) == 4
+
+
+def test_table_5_reads_no_categories(own):
+    folder, columns = own
+    column = TABLES["5"].column(CalorieChoices.of(data_root=folder, columns=columns, **SMALL))
+    assert column.categories == ()
+    assert column.other is None
+    assert {row.id for row in TABLES["5"].rows(column, 0)} == {
+        "constant", "imagenet_fc6_k10", "imagenet_fc7_k10", "vgg16_single",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("table", "given", "sentence"),
+    [
+        ("4", {"dataset": "plate"}, "did you mean 'plates'"),
+        ("4", {"dataset": ("plates", "platse")}, "did you mean 'plates'"),
+        ("4", {"dataset": ("plates", "imagefolder")}, "take 1 folder in data_root, not 0|needs a folder"),
+        ("4", {"dataset": "manifest"}, "needs a folder"),
+        ("4", {"data_root": "/nowhere"}, "There is no folder /nowhere"),
+        ("4", {"data_root": ("/a", "/b")}, "take 1 folder in data_root, not 2"),
+        ("4", {"columns": {"kcals": "energy"}}, "did you mean 'kcal'"),
+        ("4", {"columns": "kcal"}, "The parameter columns must be"),
+        ("4", {"averaging": "mean"}, "There is no averaging 'mean'"),
+        ("4", {"balance": "some"}, "There is no balance 'some'"),
+        ("4", {"profile": "paper"}, "needs a folder"),
+        ("1", {"backbone": "resnet18"}, "Table 1 compares three backbones"),
+        ("1", {"weights": "some.safetensors"}, "no single file holds"),
+        ("5", {"dataset": ("plates", "plates")}, "Table 5 takes one data set"),
+    ],
+)
+def test_a_wrong_choice_is_one_sentence(table, given, sentence):
+    with pytest.raises(InputError, match=sentence):
+        TABLES[table].column(CalorieChoices.of(**given))
+
+
+def test_a_faulty_row_is_named_or_skipped(own, tmp_path):
+    folder, columns = own
+    file = folder / "manifest.csv"
+    lines = file.read_text().splitlines()
+    fields = lines[3].split(",")
+    lines[3] = ",".join([fields[0], "-5", *fields[2:]])
+    file.write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError, match=r"manifest.csv, row 4, has -5 kcal"):
+        TABLES["4"].column(CalorieChoices.of(data_root=folder, columns=columns, **SMALL))
+    column = TABLES["4"].column(CalorieChoices.of(data_root=folder, columns=columns, faulty="skip", **SMALL))
+    assert column.train_images == 29
+
+
+def test_real_portions_are_on_one_side(shared):
+    columns = {"kcal": "energy_kcal", "category": "food", "group": "portion"}
+    column = TABLES["4"].column(CalorieChoices.of(data_root=shared / "data" / "ecustfd", columns=columns, **SMALL))
+    assert (column.train_images, column.portions, len(column.categories)) == (836, (108, 38), 19)
+    assert column.unit == pytest.approx(125, abs=1)
+    parts = column.data.model_copy(update={"part": "development"})
+    train, held = (parts.split(split, ("calories", "category")) for split in ("train", "val"))
+    assert not set(train.groups) & set(held.groups)
+    assert len(train) + len(held) == 836

@@ -1,0 +1,197 @@
+"""What the calorie tables added to the graph of runs: snapshots, balances, retrieval, category means."""
+
+import numpy as np
+import pytest
+import torch
+from builders import plate_data, recipe
+
+from mtlkit.data.samples import collate
+from mtlkit.data.transforms import Augmentation
+from mtlkit.engine import Engine, Where
+from mtlkit.errors import InputError, WeightsMissing
+from mtlkit.heads import Embedding as EmbeddingHead
+from mtlkit.heads import Exit
+from mtlkit.ledger import Ledger
+from mtlkit.network import NetworkSettings
+from mtlkit.runs import Averaged, Balance, CategoryMean, Features, Retrieval, Snapshots, Standard, Training
+from mtlkit.tasks import Calories, Classification, Embedding
+from mtlkit.tasks.calorie_measures import measures
+
+QUIET = Where(device="cpu", progress=False)
+CALORIES = Calories(unit=300)
+CATEGORY = Classification(name="category", classes=15)
+BOTH = ("calories", "category")
+HOW = recipe(
+    steps=6,
+    lr=1e-3,
+    schedule="constant",
+    loss_weights={"calories/absolute": 1 / 300},
+    augmentation=Augmentation(size=(48, 48), scale_min=1, scale_max=1),
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return plate_data(tmp_path_factory.mktemp("plates") / "set")
+
+
+def network(*tasks, head=None):
+    return NetworkSettings(backbone="resnet10t", tasks=tasks, head=head or Exit.Settings(width=8))
+
+
+def pictures(data, split):
+    (dataset,) = data.splits(split, BOTH)
+    return dataset, collate([data.view(dataset[index]) for index in range(len(dataset))])
+
+
+def estimates(record):
+    return np.array(record.samples["calories/estimate"])
+
+
+def test_averaged_estimates_are_those_of_the_networks_at_those_steps(data, tmp_path):
+    shape, engine = network(CALORIES, CATEGORY), Engine(Ledger(tmp_path), QUIET)
+    training = Training(network=shape, data=data, recipe=HOW, snapshots=Snapshots(data=data, count=3, every=2))
+    # At a constant rate a shorter training is the beginning of a longer one.
+    stopped = [Training(network=shape, data=data, recipe=HOW.model_copy(update={"steps": n})) for n in (2, 4, 6)]
+    alone = [Standard(subject=one, data=data) for one in stopped]
+    averaged, scores = Averaged(subject=training), Averaged(subject=training, of="scores")
+    found = engine.run([*alone, averaged, scores])
+    each = [found[value.identity] for value in alone]
+    np.testing.assert_allclose(
+        estimates(found[averaged.identity]), np.mean([estimates(one) for one in each], axis=0), atol=0.02
+    )
+    truths = np.array(each[0].samples["calories/truth"])
+    direct = measures(np.mean([estimates(one) for one in each], axis=0), truths)
+    assert found[averaged.identity].metrics["calories/rel_err"] == pytest.approx(float(direct["rel_err"]), rel=1e-3)
+    for name, value in found[scores.identity].metrics.items():
+        if not name.startswith("last/"):
+            assert value == pytest.approx(np.mean([one.metrics[name] for one in each]), rel=1e-5)
+        assert found[averaged.identity].metrics["last/" + name.removeprefix("last/")] == pytest.approx(
+            each[-1].metrics[name.removeprefix("last/")], rel=1e-5
+        )
+
+
+def test_two_pictures_of_a_portion_are_one_group_in_the_record(data, tmp_path):
+    value = CategoryMean(subject=None, data=data)
+    record = Engine(Ledger(tmp_path), QUIET).run([value])[value.identity]
+    assert record.samples["group"] == [number for number in range(15) for _ in range(2)]
+
+
+def test_a_snapshot_changes_no_training(data, tmp_path):
+    engine = Engine(Ledger(tmp_path), QUIET)
+    plain = Training(network=network(CALORIES), data=data, recipe=HOW)
+    watched = plain.model_copy(update={"snapshots": Snapshots(data=data, count=3, every=1)})
+    assert engine.train(plain).weights == engine.train(watched).weights
+
+
+def test_predictions_that_are_gone_are_said_and_made_again_only_when_told(data, tmp_path):
+    ledger = Ledger(tmp_path)
+    training = Training(
+        network=network(CALORIES), data=data, recipe=HOW, snapshots=Snapshots(data=data, count=2, every=1)
+    )
+    Engine(ledger, QUIET).train(training)
+    before = Engine(ledger, QUIET).predictions(training)
+    next((tmp_path / ".state/predictions").glob("*.safetensors")).unlink()
+    with pytest.raises(WeightsMissing, match="--retrain"):
+        Engine(ledger, QUIET).predictions(training)
+    again = Engine(ledger, Where(device="cpu", progress=False, retrain=True)).predictions(training)
+    assert all(torch.equal(one["calories"], two["calories"]) for one, two in zip(before, again, strict=True))
+
+
+def test_too_many_snapshots_are_refused_before_the_first_step(data, tmp_path):
+    training = Training(network=network(CALORIES), data=data, recipe=HOW, snapshots=Snapshots(data=data))
+    with pytest.raises(InputError, match="10 snapshots 100 steps apart do not fit into a training of 6 steps"):
+        Engine(Ledger(tmp_path), QUIET).train(training)
+
+
+def test_balanced_weights_are_the_inverse_means_of_the_first_run(data, tmp_path):
+    shape, engine = network(CALORIES, CATEGORY), Engine(Ledger(tmp_path), QUIET)
+    first = Training(network=shape, data=data, recipe=HOW.model_copy(update={"steps": 20}))
+    balanced = Training(network=shape, data=data, recipe=HOW, balance=Balance(run=first, one="calories/relative"))
+    record = engine.train(balanced)
+    losses = engine.train(first).history.losses
+    means = {name: sum(values) / len(values) for name, values in losses.items()}
+    weights = {name: means["calories/relative"] / mean for name, mean in means.items()}
+    assert record.data["loss_weights"] == pytest.approx(weights)
+    assert record.data["loss_weights"]["calories/relative"] == 1
+    by_hand = Training(
+        network=shape, data=data, recipe=HOW.model_copy(update={"loss_weights": record.data["loss_weights"]})
+    )
+    assert engine.train(by_hand).weights == record.weights
+    last = Balance(run=first, one="calories/relative", last=1)
+    found = engine.train(balanced.model_copy(update={"balance": last})).data["loss_weights"]
+    ends = {name: values[-1] for name, values in losses.items()}
+    assert found == pytest.approx({name: ends["calories/relative"] / end for name, end in ends.items()})
+    assert balanced.needs == (first,)
+    assert len({t.identity for t in (balanced, by_hand, balanced.model_copy(update={"balance": last}))}) == 3
+
+
+def test_retrieval_is_the_mean_of_the_nearest_by_brute_force(data, tmp_path):
+    engine = Engine(Ledger(tmp_path), QUIET)
+    learning = Training(
+        network=network(Embedding(name="category", classes=15), head=EmbeddingHead.Settings(stage=-1)),
+        data=data,
+        recipe=recipe(steps=3, together=2, augmentation=Augmentation(size=(48, 48))),
+    )
+    features = Features(subject=learning, data=data, reads=BOTH)
+    value = Retrieval(features=features, k=3)
+    record = engine.run([value])[value.identity]
+    net, (_, train), (_, test) = engine.network(learning), pictures(data, "train"), pictures(data, "val")
+    with torch.no_grad():
+        stages = [net.trunk(batch.images)["category"][-1].mean((2, 3)) for batch in (train, test)]
+    near = torch.cdist(stages[1].double(), stages[0].double()).topk(3, largest=False).indices
+    answers = train.targets["calories"][near].mean(1)
+    np.testing.assert_allclose(estimates(record), answers.numpy(), atol=0.02)
+    hits = train.targets["category"][near[:, 0]] == test.targets["category"]
+    assert record.metrics["retrieval/top1"] == pytest.approx(100 * float(hits.float().mean()))
+    assert record.data["database_images"] == 30
+
+
+def test_a_picture_is_at_distance_0_of_itself_and_is_its_own_answer(data, tmp_path):
+    engine = Engine(Ledger(tmp_path), QUIET)
+    subject = network(Embedding(name="category", classes=1), head=EmbeddingHead.Settings(stage=-2))
+    found = engine.features(Features(subject=subject, data=data, reads=BOTH))
+    from mtlkit.evaluation import retrieval
+    from mtlkit.retrieval import nearest
+
+    distances, indices = nearest(found["train"]["features"], found["train"]["features"], 1)
+    assert (distances == 0).all()
+    assert indices[:, 0].tolist() == list(range(30))
+    scores = retrieval(found["train"], found["train"], 1, CALORIES, torch.device("cpu"))
+    assert scores.metrics["calories/abs_err"] == 0
+    again = engine.features(Features(subject=subject, data=data, reads=BOTH))
+    assert torch.equal(again["val"]["features"], found["val"]["features"])
+
+
+def test_more_neighbours_than_pictures_are_refused(data, tmp_path):
+    subject = network(Embedding(name="category", classes=1), head=EmbeddingHead.Settings())
+    value = Retrieval(features=Features(subject=subject, data=data, reads=BOTH), k=31)
+    with pytest.raises(InputError, match="31 nearest neighbours cannot be found among 30; ask for 1 to 30"):
+        Engine(Ledger(tmp_path), QUIET).run([value])
+
+
+def test_the_true_categories_mean_is_a_direct_computation(data, tmp_path):
+    value = CategoryMean(subject=None, data=data)
+    record = Engine(Ledger(tmp_path), QUIET).run([value])[value.identity]
+    (train, _), (test, _) = pictures(data, "train"), pictures(data, "val")
+    kcal, labels = np.array(train.values, np.float64), np.array(train.labels)
+    answers = np.array([kcal[labels == label].mean() for label in test.labels])
+    expected = measures(answers, test.values)
+    assert {name: record.metrics[f"calories/{name}"] for name in expected} == pytest.approx(
+        {name: float(number) for name, number in expected.items()}
+    )
+
+
+def test_a_named_category_has_its_mean_for_an_answer(data, tmp_path):
+    engine = Engine(Ledger(tmp_path), QUIET)
+    naming = Training(network=network(CATEGORY), data=data, recipe=HOW)
+    value = CategoryMean(subject=naming, data=data)
+    record = engine.run([value])[value.identity]
+    (train, _), (_, batch) = pictures(data, "train"), pictures(data, "val")
+    with torch.no_grad():
+        names = engine.network(naming)(batch.images)["category"].argmax(1).numpy()
+    kcal, labels = np.array(train.values, np.float64), np.array(train.labels)
+    np.testing.assert_allclose(estimates(record), [kcal[labels == name].mean() for name in names], atol=0.02)
+    assert record.metrics["category/accuracy"] == pytest.approx(
+        100 * np.mean(names == batch.targets["category"].numpy())
+    )
