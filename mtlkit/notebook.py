@@ -21,13 +21,14 @@ from mtlkit.data.samples import collate
 from mtlkit.data.sampling import Part, eval_loader
 from mtlkit.engine import Device, Engine, Where
 from mtlkit.errors import InputError, suggestion, unknown
-from mtlkit.ledger import Record
+from mtlkit.ledger import Kind, Record
 from mtlkit.network import Network
 from mtlkit.papers.declaration import Index, chosen, explained
+from mtlkit.report.estimates import Estimates, estimates
 from mtlkit.report.side_by_side import SideBySide
 from mtlkit.report.style import use_style
 from mtlkit.reproduce import costs, ledger, reproduce, stored
-from mtlkit.runs import Evaluation, Training
+from mtlkit.runs import Evaluation, Features, Training
 from mtlkit.tasks import DenseTask
 from mtlkit.tasks.base import enlarged
 
@@ -192,9 +193,18 @@ class Reproduction:
                 found[name].said[label] = [test.classes[index] for index in said]
         return found
 
-    def record(self, comparison: SideBySide, evaluation: Evaluation) -> Record | None:
-        """The record behind a comparison's evaluation, with what was counted beside the measures."""
-        return ledger(comparison.column.profile, self.running.results_dir).find("evaluation", evaluation.identity)
+    def estimates(self, comparison: SideBySide) -> dict[str, Estimates]:
+        """For every row of a calorie table its answers on the test pictures, from the records of the table."""
+        return estimates(comparison, ledger(comparison.column.profile, self.running.results_dir))
+
+    def features(self, comparison: SideBySide, features: Features) -> dict[str, dict[str, torch.Tensor]]:
+        """Split -> features and targets of its pictures, behind a comparison's retrieval."""
+        return Engine(ledger(comparison.column.profile, self.running.results_dir), self.where).features(features)
+
+    def record(self, comparison: SideBySide, node: Evaluation | Training) -> Record | None:
+        """The record behind a comparison's evaluation or training, with what was counted beside the measures."""
+        kind: Kind = "training" if isinstance(node, Training) else "evaluation"
+        return ledger(comparison.column.profile, self.running.results_dir).find(kind, node.identity)
 
     def network(self, comparison: SideBySide, training: Training) -> Network:
         """A trained network behind a comparison, in evaluation mode on the CPU."""

@@ -71,9 +71,8 @@ CALORIE_SETS = {"plates"} | TABLE_LAYOUTS.keys()
 WITHOUT_CATEGORIES, WITH_JOINT_LEARNING = ("5",), ("2", "3", "4")
 """Tables whose calorie set has no categories, and those that look at features of joint learning."""
 
-TAIL = 70
-"""A training is this many times as long as the way between two of its ten snapshots times ten: 70,000 steps in print,
-where snapshots are 100 steps apart."""
+SNAPSHOTS = 10
+"""As printed, and 100 steps apart in a training of 70,000; shorter ones have them closer together."""
 
 PRINTED_IMAGES = {"15": (3414, 1463), "all": (55_019, 13_755)}
 """Training and test pictures of the small and of the large set."""
@@ -100,7 +99,7 @@ class Budget:
 
 BUDGETS: dict[Profile, Budget] = {
     "smoke": Budget(
-        ("resnet10t", "mobilenetv3_small_050", "resnet18"), (75, 30), (64, 64), 64, "none", "adam", 0.0, 8, 16, 1e-3,
+        ("resnet10t", "mobilenetv3_small_050", "resnet18"), (75, 30), (64, 64), 64, "none", "adam", 0.0, 6, 16, 1e-3,
         1e-3, (1.0, 1.0), (0,),
     ),
     "lite": Budget(None, (1500, 300), (96, 96), 256, "timm", "sgd", 0.2, 30, 16, 1e-2, 1e-3, (1.0, 1.0), (0, 1, 2)),
@@ -295,7 +294,7 @@ def calorie_column(table: str, networks: tuple[str, ...], choices: CalorieChoice
         width=budget.width,
         recipe=calorie_recipe(
             size,
-            max(TAIL, round(epochs * len(train) / batch_size)),
+            max(SNAPSHOTS, round(epochs * len(train) / batch_size)),
             batch_size,
             choices.lr or budget.lr,
             budget,
@@ -405,18 +404,24 @@ def regression(column: CalorieColumn, seed: int, *, category: bool, backbone: st
         recipe=column.recipe.model_copy(update={"loss_weights": {"calories/absolute": 1 / column.unit}}),
         seed=column.seeds[0],
     )
-    last = None if column.balance == "all" else max(1, column.recipe.steps // TAIL // CHECK_EVERY)
+    tail = SNAPSHOTS * apart(column)
+    last = None if column.balance == "all" else max(1, tail // CHECK_EVERY)
     training = Training(
         network=shape,
         data=column.data,
         recipe=column.recipe,
         seed=seed,
         balance=Balance(run=first, one="calories/relative", last=last),
-        snapshots=Snapshots(data=column.data, every=max(1, column.recipe.steps // TAIL // 10)),
+        snapshots=Snapshots(data=column.data, count=SNAPSHOTS, every=apart(column)),
     )
     if column.averaging == "last":
         return Standard(subject=training, data=column.data)
     return Averaged(subject=training, of=column.averaging)
+
+
+def apart(column: CalorieColumn) -> int:
+    """Steps between two snapshots."""
+    return max(1, column.recipe.steps // 700)
 
 
 def classification(column: CalorieColumn) -> Classification:
@@ -634,7 +639,7 @@ def calorie_protocol(column: CalorieColumn) -> list[tuple[str, str, str]]:
                 "scores": "mean of ten snapshots' scores",
                 "last": "of the last snapshot",
             }[column.averaging]
-            + f", {max(1, recipe.steps // TAIL // 10)} steps apart",
+            + f", {apart(column)} steps apart",
         ),
     ]
     if column.other is not None:

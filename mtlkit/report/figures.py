@@ -1,6 +1,7 @@
 """Figures of the reports."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,6 +15,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from mtlkit.heads import FeatureFilter
+from mtlkit.report.estimates import Estimates
 from mtlkit.report.side_by_side import MISSING, SCALES, SideBySide, plain_label
 from mtlkit.report.style import INK, MEASURED, PRINTED
 
@@ -23,7 +25,7 @@ def dots(comparison: SideBySide) -> Figure:
     _, printed = comparison.print_of
     lines = []
     for column in printed.columns:
-        panel = f"{column.group.replace(' Prediction', '')}\n{plain_label(column)} ({column.unit})"
+        panel = f"{column.group.replace(' Prediction', '')}\n" + fill(f"{plain_label(column)} ({column.unit})", 24)
         for row in comparison.rows:
             text, _ = comparison.printed_cell(row.id, column.id)
             if text != MISSING:
@@ -144,6 +146,40 @@ def answers(images: Sequence[np.ndarray], truth: Sequence[str], said: Mapping[st
     return figure
 
 
+def labelled(images: Sequence[np.ndarray], words: Sequence[str], *, across: int = 5) -> Figure:
+    """Pictures `(H, W, 3)`, each under its words."""
+    figure, axes = _sheet(images, across)
+    for axis, image, text in zip(axes, images, words, strict=False):
+        axis.imshow(image)
+        axis.set_title(text, fontsize=7)
+    return figure
+
+
+def against_truth(found: Mapping[str, Estimates], *, across: int = 3) -> Figure:
+    """Estimated against true calories, a panel a row, with the lines of 20 % error; the first seed's answers.
+
+    What the calorie paper announces as its Figure 2, whose drawing is lost.
+    """
+    down = -(-len(found) // across)
+    figure, axes = plt.subplots(
+        down, across, figsize=(2.4 * across, 2.5 * down), squeeze=False, sharex=True, sharey=True, layout="constrained"
+    )
+    top = 1.05 * max(answers.truths.max() for answers in found.values())
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, (label, answers) in zip(axes.flat, found.items(), strict=False):
+        axis.set_axis_on()
+        axis.plot([0, top], [0, top], color=INK, linewidth=0.8)
+        axis.fill_between([0, top], [0, 0.8 * top], [0, 1.2 * top], color=PRINTED, alpha=0.25, linewidth=0)
+        axis.plot(answers.truths, answers.estimates[0].clip(0, top), ".", color=MEASURED, markersize=4, alpha=0.7)
+        axis.set(xlim=(0, top), ylim=(0, top), aspect="equal")
+        axis.set_title(label, fontsize=7.5)
+        axis.tick_params(labelbottom=True)
+    figure.supxlabel("true kcal", fontsize=8)
+    figure.supylabel("estimated kcal", fontsize=8)
+    return figure
+
+
 def gates(filters: Mapping[str, FeatureFilter]) -> Figure:
     """The learnt filters as in Figure 4 of the multi-exit paper: the sigmoid of every channel's scale and offset."""
     figure, axes = plt.subplots(
@@ -186,8 +222,9 @@ def _sheet(images: Sequence[np.ndarray], across: int) -> tuple[Figure, list[Axes
     """A figure with an empty place for every picture."""
     down = -(-len(images) // across)
     height, width = images[0].shape[:2]
+    side = min(1.9, 9.5 / across)
     figure, axes = plt.subplots(
-        down, across, figsize=(1.9 * across, 1.9 * height / width * down + 0.4), squeeze=False, layout="constrained"
+        down, across, figsize=(side * across, side * height / width * down + 0.4), squeeze=False, layout="constrained"
     )
     for axis in axes.flat:
         axis.axis("off")

@@ -1,0 +1,67 @@
+"""Estimates of test pictures out of records, and their intervals."""
+
+import re
+
+import numpy as np
+import pytest
+from builders import plate_data
+
+from mtlkit import papers
+from mtlkit.engine import Engine, Where
+from mtlkit.ledger import Ledger
+from mtlkit.papers.calorie import CalorieChoices
+from mtlkit.report.estimates import Estimates, estimates, intervals_html
+from mtlkit.report.figures import against_truth
+from mtlkit.report.side_by_side import SideBySide
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("estimates")
+    plate_data(folder / "plates")
+    table = papers.table("calorie", "4")
+    choices = CalorieChoices.of(data_root=folder / "plates", image_size=(48, 48), seeds=(0, 1))
+    column, book = table.column(choices), Ledger(folder / "ledger")
+    rows = [
+        row for seed in (0, 1) for row in table.rows(column, seed) if row.id in ("constant", "given", "untrained_k10")
+    ]
+    Engine(book, Where(device="cpu", progress=False)).run(value for row in rows for value in row.evaluations)
+    return SideBySide.of(table, column, book), book
+
+
+def test_every_row_with_answers_has_them_for_all_seeds(scored):
+    comparison, book = scored
+    found = estimates(comparison, book)
+    assert list(found) == ["Category mean, category given", "Retrieval, features as they come (k=10)"]
+    for answers in found.values():
+        assert answers.estimates.shape == (2, 30)
+        assert len(np.unique(answers.groups)) == 15
+        relative = 100 * np.abs(answers.estimates[0] - answers.truths) / np.maximum(answers.truths, 10)
+        label = next(row for row in comparison.rows if found.get(row.label) is answers)
+        assert comparison.cell(label.id, "calories/rel_err").values[0] == pytest.approx(relative.mean(), rel=1e-3)
+
+
+def test_an_interval_holds_its_value_and_counts_portions(scored):
+    comparison, book = scored
+    page = intervals_html(comparison, estimates(comparison, book))
+    assert "15 test portions (30 pictures)" in page
+    cells = re.findall(r"<td>(-?[\d.]+) <span class='spread'>(-?[\d.]+) to (-?[\d.]+)</span>", page)
+    assert len(cells) == 8
+    assert all(float(low) < float(high) for _, low, high in cells)
+    # A mean lies within its percentiles; a correlation of so few portions need not.
+    assert all(float(low) <= float(value) <= float(high) for value, low, high in cells if float(value) > 1)
+
+
+def test_answers_without_error_have_intervals_of_no_width(scored):
+    comparison, _ = scored
+    truths = np.linspace(100, 400, 12)
+    exact = Estimates(np.stack([truths, truths]), truths, np.arange(12.0) // 2)
+    page = intervals_html(comparison, {"exact": exact})
+    assert "0.0 <span class='spread'>0.0 to 0.0" in page
+    assert "100.0 <span class='spread'>100.0 to 100.0" in page
+
+
+def test_the_plot_has_a_panel_a_row(scored):
+    comparison, book = scored
+    figure = against_truth(estimates(comparison, book))
+    assert [axis.get_title() for axis in figure.axes[:2]] == list(estimates(comparison, book))
