@@ -33,7 +33,7 @@ WEIGHTS_LIMIT = 8 * 1024**3
 Kind = Literal["training", "evaluation", "table"]
 
 Kept = Literal["predictions", "features"]
-"""What is kept beside weights: a training's predictions at its snapshots, and features of data sets."""
+"""Beside weights, a training's predictions at its snapshots and features of data sets are kept."""
 
 
 class Record(BaseModel):

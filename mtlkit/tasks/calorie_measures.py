@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mtlkit.errors import InputError
 
 FLOOR = 10.0
-"""In kcal: a relative error is never taken of less. Water and black coffee lie below, a dish does not."""
+"""No relative error is taken of fewer kcal. Water and black coffee lie below, a dish does not."""
 
 WITHIN = (20, 40)
 """Per cent of relative error up to which, itself included, an estimate counts as right."""

@@ -207,7 +207,7 @@ def draw(seed: int, split: str, index: int, size: tuple[int, int] = (96, 96), *,
     Args:
         seed: of the world.
         split: train or val.
-        index: which portion, see :func:`portion`.
+        index: which portion, see ``portion``.
         size: height and width, pixels.
         view: which of its pictures; even ones are taken from nearly above, odd ones from the side.
 
