@@ -18,7 +18,8 @@ class Training(Value):
         data: on what.
         recipe: how.
         seed: of the start weights and of every draw.
-        starts: task -> the single-task training whose weights that task's tower and head start from.
+        starts: task -> the single-task training whose weights that task's tower and head start from; of a training of
+            another task all but the classifier.
         revision: raised when this method's numbers change on purpose; records of older ones are never mixed in.
     """
 
