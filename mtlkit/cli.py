@@ -95,6 +95,9 @@ def run(
     as_official: Annotated[
         bool | None, typer.Option(help="mcn: CenterNet's code where it differs from its paper.")
     ] = None,
+    voc_weights: Annotated[
+        Path | None, typer.Option(help="nddr 3: a backbone trained for segmentation on PASCAL VOC.")
+    ] = None,
     faulty: Annotated[
         str | None, typer.Option(help="cross_stitch 6, mcn: refuse a list for its first faulty entry, or skip such.")
     ] = None,
@@ -129,6 +132,7 @@ def run(
         "keep": keep.split(",") if keep else None,
         "neck": neck,
         "as_official": as_official,
+        "voc_weights": voc_weights and str(voc_weights),
         "faulty": faulty,
         "image_size": image_size,
         "epochs": epochs,

@@ -64,7 +64,7 @@ def test_papermill_lists_every_parameter_with_its_type_and_help(path):
         ({"seeds": ["a"]}, "seeds must be whole numbers from 0"),
         ({"profile": "smok"}, "There is no profile 'smok'; did you mean 'smoke'?"),
         ({"tables": ["44"]}, "There is no table of nddr '44'"),
-        ({"tables": 5}, "printed data only"),
+        ({"tables": "F3"}, "There is no table of nddr 'F3'"),
         ({"tables": True}, "tables must be a name or a list"),
         ({"methods": ["nddrs"]}, "did you mean 'nddr'?"),
         ({"device": "gpu"}, "There is no device 'gpu'"),
