@@ -99,7 +99,7 @@ def run(
         Path | None, typer.Option(help="nddr 3: a backbone trained for segmentation on PASCAL VOC.")
     ] = None,
     faulty: Annotated[
-        str | None, typer.Option(help="cross_stitch 6, mcn: refuse a list for its first faulty entry, or skip such.")
+        str | None, typer.Option(help="cross_stitch 6, mcn, nddr 7: refuse data with a faulty entry, or skip such.")
     ] = None,
     image_size: Annotated[tuple[int, int] | None, typer.Option(help="Height and width.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the training images.")] = None,
@@ -237,6 +237,7 @@ def data_list(as_json: Json = False) -> None:
         "places": "embedded world: drawn scenes, a class a picture; no download",
         "parts": "embedded world: drawn scenes whose objects have boxes and attributes; no download",
         "people": "embedded world: drawn people and things with boxes, masks and joints; no download",
+        "faces": "embedded world: drawn faces with an age and a gender; no download",
         "folder": "image/ label/ normal/ splits/*.txt: your own data",
         "npy": "{train,val}/{image,label,depth,normal}/0.npy, ...: the layout multi-task repositories share",
         "nyuv2": "nyu_depth_v2_labeled.mat with splits.mat and classMapping40.mat: the official files",
@@ -247,6 +248,8 @@ def data_list(as_json: Json = False) -> None:
         "caltech101": "torchvision's folders for Caltech-101, 30 training pictures a class",
         "apascal": "JPEGImages/ and attribute_data/: objects of PASCAL VOC 2008 with boxes and attributes",
         "coco": "annotations/*.json and images/: boxes, masks and joints in COCO's format",
+        "utkface": "image/AGE_GENDER_RACE_DATE.jpg, splits/*.txt: faces as in UTKFace",
+        "imdb_wiki": "imdb_crop/imdb.mat and its pictures, or wiki_crop: faces as in IMDB-WIKI",
     }
     if as_json:
         typer.echo(json.dumps(kinds, indent=1))
@@ -269,10 +272,10 @@ def data_make(
 ) -> None:
     """Draw an embedded world into a folder."""
     from mtlkit.errors import unknown
-    from mtlkit.worlds import objects, parts, people, places, rooms
+    from mtlkit.worlds import faces, objects, parts, people, places, rooms
 
     worlds = {"rooms": (rooms, "npy"), "objects": (objects, "imagefolder"), "places": (places, "imagefolder")}
-    worlds |= {"parts": (parts, "apascal"), "people": (people, "coco")}
+    worlds |= {"parts": (parts, "apascal"), "people": (people, "coco"), "faces": (faces, "utkface")}
     if world not in worlds:
         raise unknown("embedded world", world, worlds)
     module, layout = worlds[world]

@@ -3,12 +3,16 @@
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from mtlkit.data.apascal import APascal
 from mtlkit.data.coco import Coco
+from mtlkit.data.faces import Faces
 from mtlkit.data.folder import Folder
+from mtlkit.data.groups import held_out
 from mtlkit.data.imagefolder import ImageFolder
+from mtlkit.data.imdb_wiki import IMDBWiki
 from mtlkit.data.npy import Npy
 from mtlkit.data.nyuv2 import NYUv2
 from mtlkit.data.proposals import Proposals, Proposed, SelectiveSearch
@@ -17,8 +21,12 @@ from mtlkit.data.samples import DataSet, Sample, Split
 from mtlkit.data.sampling import Part, development, stratified
 from mtlkit.data.torchvision_sets import Caltech101, ImageNet, OxfordPets, Places365
 from mtlkit.data.transforms import centred, fitted, resized
+from mtlkit.data.utkface import UTKFace
 from mtlkit.errors import InputError
 from mtlkit.values import Value
+
+DEVELOPMENT_SHARE = 0.2
+"""Share of the people of a training part that its development part holds."""
 
 SCENE_LAYOUTS: dict[str, type[Folder] | type[Npy] | type[NYUv2]] = {"folder": Folder, "npy": Npy, "nyuv2": NYUv2}
 """The formats of data sets with a target a pixel, by the name that users give."""
@@ -35,7 +43,11 @@ IMAGE_LAYOUTS: dict[str, type[ImageFolder]] = {
 OBJECT_LAYOUTS: dict[str, type[APascal] | type[Coco]] = {"apascal": APascal, "coco": Coco}
 """The formats of data sets with boxes, by the name that users give; these can skip faulty entries."""
 
-LAYOUTS = SCENE_LAYOUTS | IMAGE_LAYOUTS | OBJECT_LAYOUTS
+FACE_LAYOUTS: dict[str, type[UTKFace] | type[IMDBWiki]] = {"utkface": UTKFace, "imdb_wiki": IMDBWiki}
+"""The formats of data sets of faces with an age and a gender, by the name that users give; these can skip faulty
+pictures."""
+
+LAYOUTS = SCENE_LAYOUTS | IMAGE_LAYOUTS | OBJECT_LAYOUTS | FACE_LAYOUTS
 """The formats a data set on disk can have, by the name that users give."""
 
 
@@ -52,16 +64,28 @@ class Data(Value):
         fraction: share of the training pictures that is used, every class's proportion kept. The pictures are the
             same for every method, seed and epoch.
         part: ``development``: of the training pictures alone, some blocks to score on and the others to train on
-            (:func:`mtlkit.data.sampling.development`), for what must be chosen without the test pictures.
+            (:func:`mtlkit.data.sampling.development`), for what must be chosen without the test pictures; of faces
+            some people (:func:`mtlkit.data.groups.held_out`).
         keep: of a layout with boxes, the classes that count; ``None``: all.
-        faulty: whether a faulty entry of a layout with boxes is refused or skipped.
+        faulty: whether a faulty entry of a layout with boxes or faces is refused or skipped.
         proposals: for a network that looks at regions, how they are found.
         proposals_folder: where they are kept on this machine; not part of the identity.
         root: where it lies on this machine; not part of the identity.
     """
 
     layout: Literal[
-        "folder", "npy", "nyuv2", "imagefolder", "imagenet", "places365", "oxford_pets", "caltech101", "apascal", "coco"
+        "folder",
+        "npy",
+        "nyuv2",
+        "imagefolder",
+        "imagenet",
+        "places365",
+        "oxford_pets",
+        "caltech101",
+        "apascal",
+        "coco",
+        "utkface",
+        "imdb_wiki",
     ]
     name: str
     fingerprint: str
@@ -88,13 +112,18 @@ class Data(Value):
         if self.layout in OBJECT_LAYOUTS:
             kept = {} if self.keep is None else {"classes": self.keep}
             dataset: DataSet = OBJECT_LAYOUTS[self.layout](self.root, read, tasks, faulty=self.faulty, **kept)
+        elif self.layout in FACE_LAYOUTS:
+            dataset = FACE_LAYOUTS[self.layout](self.root, read, tasks, self.faulty)
         else:
             dataset = LAYOUTS[self.layout](self.root, read, tasks)
         if split == "train" and self.fraction < 1:
             dataset = self._fraction(dataset)
         if self.proposals is not None:
             dataset = Proposed(dataset, self.kept_proposals)
-        if held:
+        if held and isinstance(dataset, Faces):
+            out = held_out(dataset.groups, DEVELOPMENT_SHARE)
+            dataset = Part(dataset, np.flatnonzero(out == (split == "val")).tolist())
+        elif held:
             # Photographs with boxes are no film: neighbours in the list have nothing to do with each other.
             gap = 0 if self.layout in OBJECT_LAYOUTS else 1
             dataset = Part(dataset, development(len(dataset), gap=gap)[split == "val"])
@@ -191,6 +220,8 @@ AnyData = Data | Mixture
 """What a network is trained or scored on."""
 
 __all__ = [
+    "DEVELOPMENT_SHARE",
+    "FACE_LAYOUTS",
     "IMAGE_LAYOUTS",
     "LAYOUTS",
     "OBJECT_LAYOUTS",
@@ -201,7 +232,9 @@ __all__ = [
     "Coco",
     "Data",
     "DataSet",
+    "Faces",
     "Folder",
+    "IMDBWiki",
     "ImageFolder",
     "ImageNet",
     "Mixture",
@@ -209,4 +242,5 @@ __all__ = [
     "Npy",
     "OxfordPets",
     "Places365",
+    "UTKFace",
 ]

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from mtlkit.tasks.age import Age
 from mtlkit.tasks.attributes import Attributes
 from mtlkit.tasks.base import DenseTask, Metric, Task
 from mtlkit.tasks.center_detection import CenterDetection
@@ -14,12 +15,13 @@ from mtlkit.tasks.region_detection import RegionDetection
 from mtlkit.tasks.segmentation import Segmentation
 
 AnyTask = Annotated[
-    Segmentation | Normals | CodedNormals | Classification | RegionDetection | Attributes | CenterDetection,
+    Segmentation | Normals | CodedNormals | Classification | Age | RegionDetection | Attributes | CenterDetection,
     Field(discriminator="kind"),
 ]
 """Any task's settings."""
 
 __all__ = [
+    "Age",
     "AnyTask",
     "Attributes",
     "CenterDetection",

@@ -133,6 +133,24 @@ def test_another_tasks_network_gives_all_but_its_classifier(tmp_path):
         assert {key.rpartition(".")[0] for key in own} == {f"heads.{task}.classifier"}
 
 
+def test_table_a1_fuses_alexnet_after_its_pools_and_keeps_the_cross_stitch_papers_lengths():
+    rows = trained("A1")
+    (nddr,) = rows["nddr"]
+    with torch.device("meta"):
+        trunk = nddr.network.network(weights=False).trunk
+    assert trunk.channels == (64, 192, 256, 4096, 4096)
+    assert list(trunk.units) == ["0", "1", "2"]
+    assert [t.recipe.steps for t in rows["single"]] == [25_000, 15_000]
+    assert {t.recipe.steps for row in ("single_longer", "nddr", "sluice", "cross_stitch") for t in rows[row]} == {
+        10_000
+    }
+    assert {row.id for row in TABLES["A1"].rows(TABLES["A1"].meta_column(), 0) if row.printed} == {
+        "cross_stitch", "sluice", "nddr",
+    }  # fmt: skip
+    stitched = papers.table("cross_stitch", "5").meta_column().recipe
+    assert nddr.recipe.model_copy(update={"steps": stitched.steps, "loss_weights": {}}) == stitched
+
+
 @pytest.mark.parametrize("number", TABLES)
 def test_a_column_is_the_same_again_and_spells_its_command(number):
     table = TABLES[number]
@@ -143,7 +161,7 @@ def test_a_column_is_the_same_again_and_spells_its_command(number):
     assert all(len(line) == 3 for line in table.protocol(again))
 
 
-@pytest.mark.parametrize(("number", "rows"), [("3", ["pret"]), ("6", ["multi", "nddr"])])
+@pytest.mark.parametrize(("number", "rows"), [("3", ["pret"]), ("6", ["multi", "nddr"]), ("A1", ["sluice"])])
 def test_rows_run(number, rows, tmp_path):
     table = TABLES[number]
     column = table.column(NDDRChoices.of(**SMALL))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from mtlkit.backbones import has_layers
 from mtlkit.data import AnyData
 from mtlkit.fusion import CrossStitchSettings, Fusion, NDDRSettings, SluiceSettings
 from mtlkit.papers.declaration import Row
@@ -43,6 +44,13 @@ class NDDRChoices(SceneChoices):
 
     voc_weights: str | None = None
     faulty: Literal["refuse", "skip"] = "refuse"
+
+
+def pools(backbone: str) -> tuple[int, ...] | None:
+    """The stages of VGG and AlexNet that end in a pool, where fc6 and fc7 are stages too; ``None``: other networks."""
+    if not has_layers(backbone):
+        return None
+    return tuple(range(3 if backbone == "alexnet" else 5))
 
 
 @dataclass(frozen=True)
