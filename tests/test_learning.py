@@ -157,7 +157,15 @@ def printed_networks():
                             settings.get("sharing", {}).get("unit", {}).pop(number, None)
                         found.setdefault(json.dumps(settings), (f"{table.paper}-{table.id}-{row.id}", need))
     return [
-        pytest.param(need, id=f"{name}-{'+'.join(t.name for t in need.network.tasks)}") for name, need in found.values()
+        pytest.param(
+            need,
+            id=f"{name}-{'+'.join(task.name for task in need.network.tasks)}",
+            # To draw VGG's 120 million fully connected weights, a tower each, takes up to half a minute.
+            marks=[pytest.mark.slow]
+            if need.network.fully_connected == "plain" and "vgg" in need.network.backbone
+            else [],
+        )
+        for name, need in found.values()
     ]
 
 
