@@ -95,6 +95,7 @@ def run(
     as_official: Annotated[
         bool | None, typer.Option(help="mcn: CenterNet's code where it differs from its paper.")
     ] = None,
+    tasks: Annotated[str | None, typer.Option(help="nddr 1 to 6 and A2: such as segmentation,normals,depth.")] = None,
     voc_weights: Annotated[
         Path | None, typer.Option(help="nddr 3: a backbone trained for segmentation on PASCAL VOC.")
     ] = None,
@@ -132,6 +133,7 @@ def run(
         "keep": keep.split(",") if keep else None,
         "neck": neck,
         "as_official": as_official,
+        "tasks": tasks.split(",") if tasks else None,
         "voc_weights": voc_weights and str(voc_weights),
         "faulty": faulty,
         "image_size": image_size,

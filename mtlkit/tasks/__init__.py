@@ -10,12 +10,21 @@ from mtlkit.tasks.base import DenseTask, Metric, Task
 from mtlkit.tasks.center_detection import CenterDetection
 from mtlkit.tasks.classification import Classification
 from mtlkit.tasks.coded_normals import CodedNormals
+from mtlkit.tasks.depth import Depth
 from mtlkit.tasks.normals import Normals
 from mtlkit.tasks.region_detection import RegionDetection
 from mtlkit.tasks.segmentation import Segmentation
 
 AnyTask = Annotated[
-    Segmentation | Normals | CodedNormals | Classification | Age | RegionDetection | Attributes | CenterDetection,
+    Segmentation
+    | Normals
+    | CodedNormals
+    | Depth
+    | Classification
+    | Age
+    | RegionDetection
+    | Attributes
+    | CenterDetection,
     Field(discriminator="kind"),
 ]
 """Any task's settings."""
@@ -28,6 +37,7 @@ __all__ = [
     "Classification",
     "CodedNormals",
     "DenseTask",
+    "Depth",
     "Metric",
     "Normals",
     "RegionDetection",

@@ -1,10 +1,13 @@
 """The declaration of NDDR-CNN's tables on scenes."""
 
+import re
+
 import pytest
 import torch
 
 from mtlkit import papers
 from mtlkit.engine import Engine, Where
+from mtlkit.errors import InputError
 from mtlkit.ledger import Ledger
 from mtlkit.necks import Shortcut
 from mtlkit.papers.nddr.methods import NDDRChoices
@@ -159,6 +162,39 @@ def test_a_column_is_the_same_again_and_spells_its_command(number):
     assert again.identity == column.identity
     assert f"mtlkit run nddr {number} --profile smoke" in column.command
     assert all(len(line) == 3 for line in table.protocol(again))
+
+
+def test_three_tasks_run_and_show_the_depths_columns(tmp_path):
+    table = TABLES["4"]
+    column = table.column(NDDRChoices.of(**SMALL, tasks=("depth", "normals", "segmentation")))
+    assert "--tasks segmentation,normals,depth" in column.command
+    (nddr,) = trained("4", column)["nddr"]
+    assert [task.name for task in nddr.network.tasks] == ["segmentation", "normals", "depth"]
+    assert len(nddr.starts) == 3
+    # The networks of one task are those of the paper's two tasks.
+    two = trained("4", table.column(NDDRChoices.of(**SMALL)))
+    assert trained("4", column)["single"][:2] == two["single"]
+    book = Ledger(tmp_path)
+    values = [v for row in table.rows(column, 0) if row.id in ("constant", "nddr") for v in row.evaluations]
+    Engine(book, Where(device="cpu", progress=False)).run(values)
+    comparison = SideBySide.of(table, column, book)
+    assert comparison.cell("nddr", "depth/rmse").values[0] > 0
+    assert [extra.label for extra in comparison.extras if extra.group == "Depth"] == ["RMSE", "Rel. error", "1.25"]
+    assert ("Tasks", "segmentation, normals", "segmentation, normals, depth") in comparison.card()
+
+
+@pytest.mark.parametrize(
+    ("number", "given", "sentence"),
+    [
+        ("4", {"tasks": ("segmentation", "deph")}, "did you mean 'depth'?"),
+        ("4", {"tasks": ("depth",)}, "two tasks at least"),
+        ("A1", {"tasks": ("depth", "normals")}, "Table A1 has lengths of training for its own two tasks"),
+        ("3", {"voc_weights": "/no/file"}, "There is no weights file /no/file"),
+    ],
+)
+def test_wrong_choices_are_one_sentence(number, given, sentence):
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        TABLES[number].column(NDDRChoices.of(**SMALL | given))
 
 
 @pytest.mark.parametrize(("number", "rows"), [("3", ["pret"]), ("6", ["multi", "nddr"]), ("A1", ["sluice"])])

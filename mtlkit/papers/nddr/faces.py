@@ -12,7 +12,6 @@ from mtlkit.data import FACE_LAYOUTS, Data, Faces, IMDBWiki
 from mtlkit.data.faces import OUTSIDE, some
 from mtlkit.data.samples import Split
 from mtlkit.data.transforms import ResizedCrop
-from mtlkit.errors import InputError
 from mtlkit.heads import Exit
 from mtlkit.network import NetworkSettings, Weights
 from mtlkit.papers.declaration import Extra, Profile, Row, Table, TrainedColumn
@@ -96,8 +95,7 @@ class FaceColumn(TrainedColumn):
 
 def face_column(choices: NDDRChoices) -> FaceColumn:
     """Choices and the profile's budget as a column of Table 7."""
-    if choices.output_stride:
-        raise InputError("Table 7 has a class a picture and takes no output_stride; leave it out.")
+    choices.refuse("7", output_stride="has a class a picture", tasks="is about age and gender")
     budget = BUDGETS[choices.profile]
     backbone = choices.backbone or budget.backbone or "vgg16"
     if choices.profile == "paper" and choices.backbone is None:

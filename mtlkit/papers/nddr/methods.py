@@ -5,8 +5,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from pydantic import field_validator
+
 from mtlkit.backbones import has_layers
 from mtlkit.data import AnyData
+from mtlkit.errors import InputError
 from mtlkit.fusion import CrossStitchSettings, Fusion, NDDRSettings, SluiceSettings
 from mtlkit.papers.declaration import Row
 from mtlkit.papers.scenes import SceneChoices
@@ -37,13 +40,34 @@ class NDDRChoices(SceneChoices):
     """What a reader may choose for a table of this paper.
 
     Attributes:
+        tasks: for the tables on the network of Table 4, two or three of segmentation, normals and depth.
         voc_weights: for Table 3, a safetensors file with a backbone trained for segmentation on PASCAL VOC 2012;
             without it a network trained on drawn people and things stands in.
         faulty: whether faulty pictures of Table 7's data set are refused or skipped.
     """
 
+    tasks: tuple[str, ...] | None = None
     voc_weights: str | None = None
     faulty: Literal["refuse", "skip"] = "refuse"
+
+    @field_validator("tasks", mode="before")
+    @classmethod
+    def _one_or_several_tasks(cls, value: object) -> object:
+        return value if value is None or isinstance(value, (list, tuple)) else [value]
+
+    def refuse(self, table: str, **why: str) -> None:
+        """Refuses choices that a table has no use for.
+
+        Args:
+            table: its number.
+            why: choice -> what is the case instead.
+
+        Raises:
+            InputError: one of them was made.
+        """
+        for name, reason in why.items():
+            if getattr(self, name) is not None:
+                raise InputError(f"Table {table} {reason} and takes no {name}; leave it out.")
 
 
 def pools(backbone: str) -> tuple[int, ...] | None:
@@ -117,23 +141,23 @@ class Methods:
                 "cross_stitch",
                 "Cross-stitch",
                 (self.fused(CROSS_STITCH),),
-                "a tower a task, four scalars after every stage",
+                "a tower a task, a scalar for every pair of towers after every stage",
             ),
             Row(
                 "sluice",
                 "Sluice",
                 (self.fused(SLUICE),),
-                "a tower a task in two subspaces, sixteen scalars after every stage",
+                "a tower a task in two subspaces, a scalar for every pair of subspaces after every stage",
             ),
             Row(
                 "nddr",
                 "NDDR (theirs)",
                 (self.fused(NDDR),),
-                "a tower a task, a 1x1 convolution over both towers' channels after every stage",
+                "a tower a task, a 1x1 convolution over all towers' channels after every stage",
             ),
         ]
 
     def five(self) -> list[Row]:
         """The rows of Tables 4 to 7, with the two rows that an honest reader would miss."""
-        multi = Row("multi", "Multi-task", (self.scored(self.joint(self.shared, {})),), "one trunk, two heads")
+        multi = Row("multi", "Multi-task", (self.scored(self.joint(self.shared, {})),), "one trunk, a head a task")
         return [*self.baselines(printed=True), self.longer(), multi, *self.fusions()]

@@ -7,7 +7,7 @@ from typing import Literal
 from mtlkit.backbones import output_strides
 from mtlkit.data import Data
 from mtlkit.data.transforms import Augmentation
-from mtlkit.errors import InputError
+from mtlkit.errors import InputError, unknown
 from mtlkit.heads import LargeFOV
 from mtlkit.necks import Shortcut
 from mtlkit.network import NetworkSettings, Weights
@@ -24,10 +24,10 @@ from mtlkit.papers.nddr.methods import (
     NDDRChoices,
 )
 from mtlkit.papers.printed import printed
-from mtlkit.papers.scenes import SceneChoices, SceneColumn, scenes
+from mtlkit.papers.scenes import TASKS, SceneColumn, scenes
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
-from mtlkit.tasks import AnyTask, Normals, Segmentation
+from mtlkit.tasks import AnyTask, Depth, Normals, Segmentation
 from mtlkit.training import Recipe
 from mtlkit.trunks import Shared, Sharing
 
@@ -75,10 +75,30 @@ def dilation(size: tuple[int, int], stride: int) -> int:
     return max(1, round(12 * min(size) / 321 * 8 / stride))
 
 
-def scene_tasks(column: SceneColumn) -> tuple[Segmentation, Normals]:
-    """The two tasks of the scene tables; the loss is taken at the output's size only at profile ``paper``."""
+SCENE_TASKS = ("segmentation", "normals", "depth")
+"""What a network of a scene table can learn; the paper has the first two."""
+
+
+def scene_tasks(column: SceneColumn) -> tuple[Segmentation | Normals | Depth, ...]:
+    """The tasks of a scene table; the loss is taken at the output's size only at profile ``paper``."""
     loss_at: Literal["image", "output"] = "output" if column.profile == "paper" else "image"
-    return Segmentation(classes=column.classes, loss_at=loss_at), Normals(loss_at=loss_at)
+    tasks = (Segmentation(classes=column.classes, loss_at=loss_at), Normals(loss_at=loss_at), Depth(loss_at=loss_at))
+    return tuple(task for task in tasks if task.name in column.tasks)
+
+
+def asked(choices: NDDRChoices) -> tuple[str, ...]:
+    """The tasks that the reader wants, in the order of :data:`SCENE_TASKS`.
+
+    Raises:
+        InputError: one is unknown, or there are fewer than two.
+    """
+    wanted = choices.tasks or TASKS
+    for name in wanted:
+        if name not in SCENE_TASKS:
+            raise unknown("task of this table", name, SCENE_TASKS)
+    if len(set(wanted)) < 2:
+        raise InputError(f"Networks that share take two tasks at least, of {', '.join(SCENE_TASKS)}; not {wanted[0]}.")
+    return tuple(name for name in SCENE_TASKS if name in wanted)
 
 
 class ShortcutColumn(SceneColumn):
@@ -91,7 +111,7 @@ class ShortcutColumn(SceneColumn):
     neck: Shortcut.Settings = Shortcut.Settings()
 
 
-def scene_column(table: str, own_backbone: str, choices: SceneChoices) -> SceneColumn:
+def scene_column(table: str, own_backbone: str, choices: NDDRChoices) -> SceneColumn:
     """Choices and the profile's budget as a column of a scene table."""
     budget = BUDGETS[choices.profile]
     backbone = choices.backbone or budget.backbone or own_backbone
@@ -104,7 +124,8 @@ def scene_column(table: str, own_backbone: str, choices: SceneChoices) -> SceneC
     if stride != 8 and 8 in strides and backbone.startswith("vgg"):
         stride = choices.output_stride or 8  # the printed network is DeepLab-LargeFOV, at stride 8
     size = choices.image_size or budget.size
-    data, train = scenes(choices, budget.dataset, size, budget.images)
+    tasks = asked(choices)
+    data, train = scenes(choices, budget.dataset, size, budget.images, tasks)
     batch_size = choices.batch_size or budget.batch_size
     named = choices.profile == "smoke" and choices.backbone is not None
     epochs = choices.epochs or (SMOKE_EPOCHS_NAMED if named else budget.epochs)
@@ -123,6 +144,7 @@ def scene_column(table: str, own_backbone: str, choices: SceneChoices) -> SceneC
         epochs=epochs,
         seeds=choices.seeds or budget.seeds,
         classes=train.classes,
+        tasks=tasks,
     )
 
 
@@ -160,7 +182,7 @@ def scene_network(column: SceneColumn, tasks: tuple[AnyTask, ...], sharing: Shar
 
 def single(column: SceneColumn, task: AnyTask, seed: int, start: Training | None = None) -> Training:
     """One task alone; or trained on from an earlier such training."""
-    weight = 1.0 if task.name == "segmentation" else NORMALS_SINGLE / DECODED_LOSS
+    weight = NORMALS_SINGLE / DECODED_LOSS if task.name == "normals" else 1.0
     return Training(
         network=scene_network(column, (task,), Shared(), Weights() if start else column.weights),
         data=column.data,
@@ -173,14 +195,14 @@ def single(column: SceneColumn, task: AnyTask, seed: int, start: Training | None
 
 
 def joint(column: SceneColumn, sharing: Sharing, seed: int, starts: Mapping[str, Training]) -> Training:
-    """Both tasks in one network."""
+    """All tasks in one network."""
     return Training(
         network=scene_network(column, scene_tasks(column), sharing, Weights() if starts else column.weights),
         data=column.data,
         recipe=column.recipe.model_copy(
             update={
                 "weight_decay": DECAY_JOINT,
-                "loss_weights": {"normals/cosine": NORMALS_JOINT / DECODED_LOSS},
+                "loss_weights": {"normals/cosine": NORMALS_JOINT / DECODED_LOSS} if "normals" in column.tasks else {},
             }
         ),
         seed=seed,
@@ -217,6 +239,9 @@ SCENE_EXTRAS = (
     Extra("normals/decoded/22.5", "22.5", _TRUE, "%", "higher"),
     Extra("normals/decoded/30", "30", _TRUE, "%", "higher"),
     Extra("segmentation/fwiou", "fwIoU", "Semantic Seg.", "%", "higher"),
+    Extra("depth/rmse", "RMSE", "Depth", "m", "lower", optional=True),
+    Extra("depth/relative", "Rel. error", "Depth", "%", "lower", optional=True),
+    Extra("depth/within_1.25", "1.25", "Depth", "%", "higher", optional=True),
 )
 
 
@@ -226,6 +251,7 @@ def scene_protocol(column: SceneColumn) -> list[tuple[str, str, str]]:
     head, own = column.head, printed("nddr").tables[column.table].backbone
     assert isinstance(head, LargeFOV.Settings)
     return [
+        *([] if column.tasks == TASKS else [("Tasks", ", ".join(TASKS), ", ".join(column.tasks))]),
         (
             "Data",
             "NYU v2, 795 / 654 frames",
@@ -299,7 +325,7 @@ def printed_scene_column(table: str, backbone: str) -> SceneColumn:
     )
 
 
-def shortcut_column(choices: SceneChoices) -> ShortcutColumn:
+def shortcut_column(choices: NDDRChoices) -> ShortcutColumn:
     """As of any scene table, with shortcuts."""
     return ShortcutColumn(**dict(scene_column("6", "vgg16", choices)))
 

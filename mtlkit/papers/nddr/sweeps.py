@@ -25,6 +25,7 @@ from mtlkit.papers.scenes import SceneColumn
 from mtlkit.papers.sources import source
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
+from mtlkit.tasks import Segmentation
 from mtlkit.trunks import Fused
 from mtlkit.worlds import people
 
@@ -104,7 +105,7 @@ def stand_in(column: StartColumn, seed: int) -> Training:
     """A network for the segmentation of other pictures, trained as the single-task networks are."""
     assert column.stand_in is not None
     classes = ("background", *column.stand_in_classes)
-    task = scene_tasks(column)[0].model_copy(update={"classes": classes})
+    task = Segmentation(classes=classes, loss_at=scene_tasks(column)[0].loss_at)
     return single(column.model_copy(update={"data": column.stand_in}), task, seed)
 
 
