@@ -81,6 +81,17 @@ def test_a_wrong_parameter_is_one_sentence(given, sentence):
     assert error.value._render_traceback_() == [f"InputError: {error.value}"]
 
 
+def test_answers_about_faces_are_years_and_genders():
+    paper = Reproduction(
+        "nddr", PARAMETERS | {"tables": "7", "methods": ["multi"], "epochs": 0.1, "image_size": [32, 32]}
+    )
+    found = paper.answers(paper.table("7"), 5)
+    assert set(found) == {"age", "gender"}
+    for name, valid in (("age", set(map(str, range(100)))), ("gender", {"male", "female"})):
+        assert len(found[name].images) == len(found[name].truth) == len(found[name].said["Multi-task"]) == 5
+        assert {*found[name].truth, *found[name].said["Multi-task"]} <= valid
+
+
 def test_what_papermill_may_pass_is_understood():
     for given in ({"tables": 4}, {"tables": "4"}, {"seeds": 3}, {"seeds": [0, 1]}, {"epochs": 2}, {"methods": "nddr"}):
         Reproduction("nddr", PARAMETERS | given)
