@@ -13,8 +13,8 @@ from pathlib import Path
 from lightning.fabric import Fabric
 
 from mtlkit.data.sampling import loader
-from mtlkit.papers.nddr import joint, scene_column
-from mtlkit.papers.scenes import SceneChoices
+from mtlkit.papers.nddr.methods import NDDRChoices
+from mtlkit.papers.nddr.scenes import joint, scene_column
 from mtlkit.training import train
 from mtlkit.trunks import Shared
 
@@ -29,7 +29,7 @@ def main() -> None:
     column = scene_column(
         "4",
         "vgg16",
-        SceneChoices.of(
+        NDDRChoices.of(
             dataset="folder",
             data_root=arguments.folder,
             backbone=arguments.backbone,

@@ -104,9 +104,13 @@ def run(
     balance: Annotated[
         str | None, typer.Option(help="calorie: losses of the first run that give the weights: all, or its end.")
     ] = None,
+    tasks: Annotated[str | None, typer.Option(help="nddr 1 to 6 and A2: such as segmentation,normals,depth.")] = None,
+    voc_weights: Annotated[
+        Path | None, typer.Option(help="nddr 3: a backbone trained for segmentation on PASCAL VOC.")
+    ] = None,
     faulty: Annotated[
         str | None,
-        typer.Option(help="cross_stitch 6, mcn, calorie: refuse a list for its first faulty entry, or skip such."),
+        typer.Option(help="cross_stitch 6, mcn, nddr 7, calorie: refuse data with a faulty entry, or skip such."),
     ] = None,
     image_size: Annotated[tuple[int, int] | None, typer.Option(help="Height and width.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the training images.")] = None,
@@ -139,6 +143,8 @@ def run(
         "keep": keep.split(",") if keep else None,
         "neck": neck,
         "as_official": as_official,
+        "tasks": tasks.split(",") if tasks else None,
+        "voc_weights": voc_weights and str(voc_weights),
         "faulty": faulty,
         "columns": _pairs(columns),
         "averaging": averaging,
@@ -246,6 +252,7 @@ def data_list(as_json: Json = False) -> None:
         "places": "embedded world: drawn scenes, a class a picture; no download",
         "parts": "embedded world: drawn scenes whose objects have boxes and attributes; no download",
         "people": "embedded world: drawn people and things with boxes, masks and joints; no download",
+        "faces": "embedded world: drawn faces with an age and a gender; no download",
         "folder": "image/ label/ normal/ splits/*.txt: your own data",
         "npy": "{train,val}/{image,label,depth,normal}/0.npy, ...: the layout multi-task repositories share",
         "nyuv2": "nyu_depth_v2_labeled.mat with splits.mat and classMapping40.mat: the official files",
@@ -258,6 +265,8 @@ def data_list(as_json: Json = False) -> None:
         "plates": "embedded world: drawn dishes with calories and categories; no download",
         "manifest": "manifest.csv with image, kcal, category, group, split, and the pictures: your own dishes",
         "coco": "annotations/*.json and images/: boxes, masks and joints in COCO's format",
+        "utkface": "image/AGE_GENDER_RACE_DATE.jpg, splits/*.txt: faces as in UTKFace",
+        "imdb_wiki": "imdb_crop/imdb.mat and its pictures, or wiki_crop: faces as in IMDB-WIKI",
     }
     if as_json:
         typer.echo(json.dumps(kinds, indent=1))
@@ -284,10 +293,11 @@ def data_make(
 ) -> None:
     """Draw an embedded world into a folder."""
     from mtlkit.errors import unknown
-    from mtlkit.worlds import objects, parts, people, places, plates, rooms
+    from mtlkit.worlds import faces, objects, parts, people, places, plates, rooms
 
     worlds = {"rooms": (rooms, "npy"), "objects": (objects, "imagefolder"), "places": (places, "imagefolder")}
     worlds |= {"parts": (parts, "apascal"), "people": (people, "coco"), "plates": (plates, "manifest")}
+    worlds |= {"faces": (faces, "utkface")}
     if world not in worlds:
         raise unknown("embedded world", world, worlds)
     module, layout = worlds[world]

@@ -197,7 +197,9 @@ class Engine:
         torch.manual_seed(training.seed)
         network = training.network.network(weights=not training.starts)
         for task, start in training.starts.items():
-            network.load_single_task(task, self.network(start).state_dict())
+            # Another task's classifier answers another question.
+            same = start.network.tasks == (network.tasks[task],)
+            network.load_single_task(task, self.network(start).state_dict(), classifier=same)
         return network
 
     def _train(self, training: Training) -> Record:

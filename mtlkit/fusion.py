@@ -191,6 +191,21 @@ class NDDR(Unit):
         """The 1x1 weights, and no scale or shift of the norm."""
         return [self.weight]
 
+    def shares(self) -> Tensor:
+        """Where each tower's 1x1 weights look, as shares of their absolute sum.
+
+        Returns:
+            `(K, 4)`: own tower's same channel, own tower's other channels, other towers' same channel, other towers'
+            other channels. A row sums to 1; the diagonal start has (alpha, 0, beta, 0) for alpha + beta = 1.
+        """
+        blocks = self.weight.detach().abs().view(self.towers, self.channels, self.towers, self.channels)
+        same = blocks.diagonal(dim1=1, dim2=3).sum(-1)
+        other = blocks.sum((1, 3)) - same
+        own, everything = same.diagonal(), blocks.sum((1, 2, 3))
+        own_other = other.diagonal()
+        parts = [own, own_other, same.sum(1) - own, other.sum(1) - own_other]
+        return torch.stack(parts, 1) / everything[:, None]
+
 
 class LayerMixing(nn.Module):
     """What a task's head gets in a sluice network: ``sum_l beta[l] h_l`` over the stages' maps ``h_l``.

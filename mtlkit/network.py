@@ -14,7 +14,7 @@ from mtlkit.backbones import Cut, FullyConnected, StagedBackbone, staged
 from mtlkit.errors import InputError
 from mtlkit.fusion import Unit
 from mtlkit.heads import Exit, FeatureFilter, HeadSettings
-from mtlkit.necks import NeckSettings
+from mtlkit.necks import NeckSettings, Shortcut
 from mtlkit.tasks import AnyTask
 from mtlkit.trunks import FusedTrunk, Shared, SharedTrunk, Sharing
 from mtlkit.values import Value
@@ -39,7 +39,8 @@ class NetworkSettings(Value):
     tasks: tuple[AnyTask, ...]
     sharing: Sharing = Shared()
     neck: NeckSettings | None = None
-    """Adds a last map, made of all stages' maps, for the heads; one for all tasks where they share all stages."""
+    """Adds a last map, made of all stages' maps, for the heads; one for all tasks where they share all stages, but
+    a shortcut is always a task's own."""
     head: HeadSettings
     heads: dict[str, HeadSettings] = {}
     """The heads of tasks that have another than ``head``."""
@@ -71,10 +72,11 @@ class Network(nn.Module):
         self.settings = settings
         self.tasks = {task.name: task for task in settings.tasks}
         self.trunk = settings.sharing.trunk(lambda: self._backbone(weights), list(self.tasks))
-        channels, shared = self.trunk.channels, settings.sharing == Shared()
+        channels = self.trunk.channels
+        one = settings.sharing == Shared() and not isinstance(settings.neck, Shortcut.Settings)
         self.necks = nn.ModuleDict()
         if settings.neck is not None:
-            for name in ["all"] if shared else self.tasks:
+            for name in ["all"] if one else self.tasks:
                 self.necks[name] = settings.neck.neck(self.trunk.channels, self.trunk.strides)
                 channels = (*self.trunk.channels, self.necks[name].channels)  # type: ignore[arg-type]
         self.heads = nn.ModuleDict(
@@ -125,22 +127,31 @@ class Network(nn.Module):
         """What the sharing adds to the loss, weighted; ``None`` where it adds nothing."""
         return self.trunk.penalty()
 
-    def load_single_task(self, task: str, state: Mapping[str, Tensor]) -> None:
-        """Puts a trained single-task network's weights into ``task``'s tower and head.
+    def load_single_task(self, task: str, state: Mapping[str, Tensor], *, classifier: bool = True) -> None:
+        """Puts a trained single-task network's weights into ``task``'s tower, neck and head.
 
         Args:
             task: the task whose parts start from ``state``.
-            state: the state of a network of that one task with all stages shared.
+            state: the state of a network of one task with all stages shared.
+            classifier: whether its classifier is taken too, as it is where that one task is ``task``.
 
         Raises:
-            InputError: when the tower does not take every tensor of the state, or the trunk has no tower a task.
+            InputError: when the parts do not take every tensor of the state, or the trunk has no tower a task.
         """
         if isinstance(self.trunk, SharedTrunk) and len(self.tasks) > 1:
             raise InputError("Only a network with a tower a task can start from single-task networks.")
         tower = f"trunk.towers.{task}." if isinstance(self.trunk, FusedTrunk) else "trunk.shared."
-        renamed = {key.replace("trunk.shared.", tower, 1): value for key, value in state.items()}
+        parts = {"trunk": tower, "necks": f"necks.{'all' if 'all' in self.necks else task}.", "heads": f"heads.{task}."}
+        renamed = {}
+        for key, value in state.items():
+            room, part, rest = key.split(".", 2)
+            renamed[key if part == "branches" else parts[room] + rest] = value
         mine = self.state_dict()
-        own = {key for key in mine if key.startswith((tower, f"heads.{task}."))}
+        own = {key for key in mine if key.startswith(tuple(parts.values()))}
+        if not classifier:
+            last = f"heads.{task}.classifier."
+            own = {key for key in own if not key.startswith(last)}
+            renamed = {key: value for key, value in renamed.items() if not key.startswith(last)}
         if own != set(renamed) or any(mine[key].shape != value.shape for key, value in renamed.items()):
             raise InputError(f"The single-task network that {task} should start from has another shape.")
         self.load_state_dict(renamed, strict=False)
@@ -148,7 +159,7 @@ class Network(nn.Module):
     def parameter_groups(
         self, *, classifier_lr: tuple[float, float] = (1.0, 1.0), decay_all: bool = False
     ) -> list[ParameterGroup]:
-        """The optimiser's groups: trunk, norms and biases, classifiers, fusion units.
+        """The optimiser's groups: trunk, norms and biases, classifiers, fusion units, shortcuts.
 
         Args:
             classifier_lr: learning-rate scales of the classifiers' weights and biases (10 and 20 in the official
@@ -165,10 +176,12 @@ class Network(nn.Module):
             ParameterGroup("classifier_bias", [], lr_scale=classifier_lr[1], decay=False),
         ]
         trunk, plain, classifier, classifier_bias = (group.parameters for group in groups)
-        fusion = {id(parameter) for parameter in self._fusion_parameters()}
+        shortcuts = [neck for neck in self.necks.values() if isinstance(neck, Shortcut)]
+        scaled = {id(parameter) for parameter in self._fusion_parameters()}
+        scaled |= {id(parameter) for neck in shortcuts for parameter in neck.parameters()}
         last = {id(p) for head in self.heads.values() for p in head.classifier.parameters()}  # type: ignore[union-attr]
         for parameter in self.parameters():
-            if id(parameter) in fusion:
+            if id(parameter) in scaled:
                 continue
             if id(parameter) in last:
                 (classifier if parameter.ndim > 1 else classifier_bias).append(parameter)
@@ -182,6 +195,17 @@ class Network(nn.Module):
             groups += [
                 ParameterGroup("fusion", decayed, lr_scale=scale),
                 ParameterGroup("fusion_undecayed", rest, lr_scale=scale, decay=False),
+            ]
+        if isinstance(self.settings.neck, Shortcut.Settings):
+            scale = self.settings.neck.lr_scale
+            groups += [
+                ParameterGroup("shortcut", [p for neck in shortcuts for p in neck.reduce.parameters()], lr_scale=scale),
+                ParameterGroup(
+                    "shortcut_undecayed",
+                    [p for neck in shortcuts for p in neck.norm.parameters()],
+                    lr_scale=scale,
+                    decay=False,
+                ),
             ]
         return [replace(group, decay=group.decay or decay_all) for group in groups if group.parameters]
 

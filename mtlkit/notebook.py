@@ -29,7 +29,8 @@ from mtlkit.report.side_by_side import SideBySide
 from mtlkit.report.style import use_style
 from mtlkit.reproduce import costs, ledger, reproduce, stored
 from mtlkit.runs import Evaluation, Features, Training
-from mtlkit.tasks import DenseTask
+from mtlkit.tasks import Age, DenseTask
+from mtlkit.tasks.age import expected
 from mtlkit.tasks.base import enlarged
 
 _SHELL = {"In", "Out", "exit", "quit", "get_ipython", "open"}
@@ -177,20 +178,27 @@ class Reproduction:
         return columns
 
     def answers(self, comparison: SideBySide, count: int = 8) -> dict[str, Answers]:
-        """For every task with a class a picture, some test pictures, evenly spaced, and what every network says."""
+        """For every task with a class a picture, some test pictures, evenly spaced, and what every network says.
+
+        Of an age the truth is given in years, and said is the expected age, rounded.
+        """
         found: dict[str, Answers] = {}
         for label, training in _trained(comparison):
             network = self.network(comparison, training)
             names = tuple(task.name for task in training.network.tasks)
-            for name, test in zip(names, training.data.splits("val", names), strict=True):
+            sets = training.data.splits("val", names)
+            for name, test in zip(names, sets if len(sets) > 1 else sets * len(names), strict=True):
                 indices = [round((place + 0.5) * len(test) / count - 0.5) for place in range(count)]
                 (batch,) = eval_loader([Part(test, indices)], training.data.view, len(indices))
                 with torch.inference_mode():
-                    said = network(batch.images)[name].argmax(1)
+                    output = network(batch.images)[name]
+                aged = isinstance(network.tasks[name], Age)
+                said = expected(output).round().long() if aged else output.argmax(1)
+                words = tuple(map(str, range(output.shape[1]))) if aged else test.classes
                 if name not in found:
                     images = [(image.permute(1, 2, 0) * 255).byte().numpy() for image in batch.images]
-                    found[name] = Answers(images, [test.classes[index] for index in batch.targets[name]], {})
-                found[name].said[label] = [test.classes[index] for index in said]
+                    found[name] = Answers(images, [words[index] for index in batch.targets[name]], {})
+                found[name].said[label] = [words[index] for index in said]
         return found
 
     def estimates(self, comparison: SideBySide) -> dict[str, Estimates]:

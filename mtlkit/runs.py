@@ -68,7 +68,8 @@ class Training(Value):
         data: on what.
         recipe: how.
         seed: of the start weights and of every draw.
-        starts: task -> the single-task training whose weights that task's tower and head start from.
+        starts: task -> the single-task training whose weights that task's tower and head start from; of a training of
+            another task all but the classifier.
         balance: where the weights of the loss terms come from an earlier training; they replace the recipe's.
         snapshots: what it says of a test split on its way, for :class:`Averaged`.
         revision: raised when this method's numbers change on purpose; records of older ones are never mixed in.

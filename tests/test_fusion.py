@@ -363,3 +363,19 @@ def test_errors_are_one_sentence(call, sentence):
     with pytest.raises(InputError, match=sentence) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("towers", [2, 3])
+def test_shares_say_where_an_nddr_layer_looks(towers):
+    start = NDDR(towers, 4, alpha=0.9, beta=0.1).shares()
+    torch.testing.assert_close(start, torch.tensor([[0.9, 0, 0.1, 0]]).repeat(towers, 1), atol=1e-6, rtol=0)
+    layer = shaken(NDDR(towers, 4))
+    weight = layer.weight.detach()[..., 0, 0].abs()
+    for tower in range(towers):
+        sums = [0.0] * 4
+        for row in range(4):
+            for column in range(4 * towers):
+                foreign, other = column // 4 != tower, column % 4 != row
+                sums[2 * foreign + other] += float(weight[4 * tower + row, column])
+        found = layer.shares()[tower]
+        torch.testing.assert_close(found, torch.tensor(sums, dtype=found.dtype) / sum(sums))

@@ -64,7 +64,7 @@ def test_papermill_lists_every_parameter_with_its_type_and_help(path):
         ({"seeds": ["a"]}, "seeds must be whole numbers from 0"),
         ({"profile": "smok"}, "There is no profile 'smok'; did you mean 'smoke'?"),
         ({"tables": ["44"]}, "There is no table of nddr '44'"),
-        ({"tables": 5}, "printed data only"),
+        ({"tables": "F3"}, "There is no table of nddr 'F3'"),
         ({"tables": True}, "tables must be a name or a list"),
         ({"methods": ["nddrs"]}, "did you mean 'nddr'?"),
         ({"device": "gpu"}, "There is no device 'gpu'"),
@@ -79,6 +79,17 @@ def test_a_wrong_parameter_is_one_sentence(given, sentence):
     assert sentence in str(error.value)
     assert "\n" not in str(error.value)
     assert error.value._render_traceback_() == [f"InputError: {error.value}"]
+
+
+def test_answers_about_faces_are_years_and_genders():
+    paper = Reproduction(
+        "nddr", PARAMETERS | {"tables": "7", "methods": ["multi"], "epochs": 0.1, "image_size": [32, 32]}
+    )
+    found = paper.answers(paper.table("7"), 5)
+    assert set(found) == {"age", "gender"}
+    for name, valid in (("age", set(map(str, range(100)))), ("gender", {"male", "female"})):
+        assert len(found[name].images) == len(found[name].truth) == len(found[name].said["Multi-task"]) == 5
+        assert {*found[name].truth, *found[name].said["Multi-task"]} <= valid
 
 
 def test_what_papermill_may_pass_is_understood():

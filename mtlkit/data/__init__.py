@@ -3,13 +3,16 @@
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from mtlkit.data.apascal import APascal
 from mtlkit.data.coco import Coco
+from mtlkit.data.faces import Faces
 from mtlkit.data.folder import Folder
 from mtlkit.data.groups import held_out
 from mtlkit.data.imagefolder import ImageFolder
+from mtlkit.data.imdb_wiki import IMDBWiki
 from mtlkit.data.manifest import Columns, Manifest
 from mtlkit.data.npy import Npy
 from mtlkit.data.nyuv2 import NYUv2
@@ -19,8 +22,12 @@ from mtlkit.data.samples import DataSet, Sample, Split
 from mtlkit.data.sampling import Part, development, labels_of, stratified
 from mtlkit.data.torchvision_sets import Caltech101, ImageNet, OxfordPets, Places365
 from mtlkit.data.transforms import centred, fitted, resized
+from mtlkit.data.utkface import UTKFace
 from mtlkit.errors import InputError
 from mtlkit.values import Value
+
+DEVELOPMENT_SHARE = 0.2
+"""Share of the people of a training part that its development part holds."""
 
 SCENE_LAYOUTS: dict[str, type[Folder] | type[Npy] | type[NYUv2]] = {"folder": Folder, "npy": Npy, "nyuv2": NYUv2}
 """The formats of data sets with a target a pixel, by the name that users give."""
@@ -40,7 +47,11 @@ OBJECT_LAYOUTS: dict[str, type[APascal] | type[Coco]] = {"apascal": APascal, "co
 TABLE_LAYOUTS: dict[str, type[Manifest]] = {"manifest": Manifest}
 """The formats of data sets that a CSV table describes, by the name that users give."""
 
-LAYOUTS = SCENE_LAYOUTS | IMAGE_LAYOUTS | OBJECT_LAYOUTS | TABLE_LAYOUTS
+FACE_LAYOUTS: dict[str, type[UTKFace] | type[IMDBWiki]] = {"utkface": UTKFace, "imdb_wiki": IMDBWiki}
+"""The formats of data sets of faces with an age and a gender, by the name that users give; these can skip faulty
+pictures."""
+
+LAYOUTS = SCENE_LAYOUTS | IMAGE_LAYOUTS | OBJECT_LAYOUTS | TABLE_LAYOUTS | FACE_LAYOUTS
 """The formats a data set on disk can have, by the name that users give."""
 
 
@@ -59,10 +70,10 @@ class Data(Value):
             same for every method, seed and epoch.
         part: ``development``: of the training pictures alone, some to score on and the others to train on, for what
             must be chosen without the test pictures: blocks of a list (:func:`mtlkit.data.sampling.development`), or
-            groups of a table (:func:`mtlkit.data.groups.held_out`).
+            portions of a table and people of a set of faces (:func:`mtlkit.data.groups.held_out`).
         keep: of a layout with boxes, the classes that count; ``None``: all.
         columns: of a table, what it calls its columns; ``None``: by the names of their fields.
-        faulty: whether a faulty entry of a table or of a layout with boxes is refused or skipped.
+        faulty: whether a faulty entry of a table, of a layout with boxes or of faces is refused or skipped.
         proposals: for a network that looks at regions, how they are found.
         proposals_folder: where they are kept on this machine; not part of the identity.
         root: where it lies on this machine; not part of the identity.
@@ -73,6 +84,7 @@ class Data(Value):
         "imagefolder", "imagenet", "places365", "oxford_pets", "caltech101",
         "apascal", "coco",
         "manifest",
+        "utkface", "imdb_wiki",
     ]  # fmt: skip
     name: str
     fingerprint: str
@@ -102,6 +114,8 @@ class Data(Value):
             dataset: DataSet = OBJECT_LAYOUTS[self.layout](self.root, read, tasks, faulty=self.faulty, **kept)
         elif self.layout in TABLE_LAYOUTS:
             dataset = TABLE_LAYOUTS[self.layout](self.root, read, tasks, self.columns, faulty=self.faulty)
+        elif self.layout in FACE_LAYOUTS:
+            dataset = FACE_LAYOUTS[self.layout](self.root, read, tasks, self.faulty)
         else:
             dataset = LAYOUTS[self.layout](self.root, read, tasks)
         if split == "train" and self.fraction < 1:
@@ -112,9 +126,10 @@ class Data(Value):
 
     def _held_out(self, dataset: DataSet, split: Split) -> DataSet:
         """The development part of training samples, or what it leaves to train on."""
-        if isinstance(dataset, Manifest):
-            held = held_out(dataset.groups, 0.2, [str(label) for label in dataset.labels] or None)
-            return Part(dataset, [index for index, out in enumerate(held) if out == (split == "val")])
+        if isinstance(dataset, Manifest | Faces):
+            strata = [str(label) for label in dataset.labels] if isinstance(dataset, Manifest) else []
+            out = held_out(dataset.groups, DEVELOPMENT_SHARE, strata or None)
+            return Part(dataset, np.flatnonzero(out == (split == "val")).tolist())
         # Photographs with boxes are no film: neighbours in the list have nothing to do with each other.
         gap = 0 if self.layout in OBJECT_LAYOUTS else 1
         return Part(dataset, development(len(dataset), gap=gap)[split == "val"])
@@ -211,6 +226,8 @@ AnyData = Data | Mixture
 """What a network is trained or scored on."""
 
 __all__ = [
+    "DEVELOPMENT_SHARE",
+    "FACE_LAYOUTS",
     "IMAGE_LAYOUTS",
     "LAYOUTS",
     "OBJECT_LAYOUTS",
@@ -223,7 +240,9 @@ __all__ = [
     "Columns",
     "Data",
     "DataSet",
+    "Faces",
     "Folder",
+    "IMDBWiki",
     "ImageFolder",
     "ImageNet",
     "Manifest",
@@ -232,4 +251,5 @@ __all__ = [
     "Npy",
     "OxfordPets",
     "Places365",
+    "UTKFace",
 ]

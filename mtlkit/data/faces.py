@@ -21,6 +21,9 @@ from mtlkit.errors import InputError, unknown
 AGES = 100
 """Ages are 0 to 99; faces of others are left out."""
 
+OUTSIDE = f"age outside 0 to {AGES - 1}"
+"""The reason for which they are."""
+
 GENDERS = ("male", "female")
 """The genders; the place of each is its id, whatever the files have."""
 
@@ -43,6 +46,8 @@ class Faces:
         genders: int64 ``(N,)``, likewise.
         skipped: reason -> pictures that were left out for it.
         faults: reason -> file names of those left out because something is wrong with them.
+        outside: file names of those left out for their age.
+        groups: the person in every sample, or where nobody is named the picture itself: what a split keeps together.
     """
 
     classes: tuple[str, ...] = GENDERS
@@ -55,9 +60,17 @@ class Faces:
         self._skips = faulty == "skip"
         self.skipped: dict[str, int] = {}
         self.faults: dict[str, tuple[str, ...]] = {}
+        self.outside: tuple[str, ...] = ()
 
-    def _hold(self, folder: Path, names: list[str], ages: NDArray[np.int64], genders: NDArray[np.int64]) -> None:
-        """Takes the samples: file names below ``folder`` and their labels.
+    def _hold(
+        self,
+        folder: Path,
+        names: list[str],
+        ages: NDArray[np.int64],
+        genders: NDArray[np.int64],
+        groups: list[str] | None = None,
+    ) -> None:
+        """Takes the samples: file names below ``folder``, their labels, and who they show where that is known.
 
         Raises:
             InputError: there is none.
@@ -68,6 +81,7 @@ class Faces:
             )
             raise InputError(f"No face is left in {folder}{why}; a split needs at least one.")
         self._folder, self._names, self.ages, self.genders = folder, names, ages, genders
+        self.groups = names if groups is None else groups
 
     def _leave_out(self, folder: Path, faults: dict[str, list[str]], of: int) -> None:
         """Counts pictures that something is wrong with, by reason.
@@ -76,7 +90,7 @@ class Faces:
             InputError: there are some, unless they are to be skipped.
         """
         if faults and not self._skips:
-            listed = (f"{_some(names)}: {reason}" for reason, names in faults.items())
+            listed = (f"{some(names)}: {reason}" for reason, names in faults.items())
             count = sum(map(len, faults.values()))
             raise InputError(
                 f"{count} of {of} pictures in {folder} cannot be used ({'; '.join(listed)}); put them right, or leave "
@@ -127,7 +141,7 @@ def readable(path: Path, whole: bool) -> bool:
     return True
 
 
-def _some(names: list[str]) -> str:
-    """The first names of many."""
+def some(names: Sequence[str]) -> str:
+    """The first names of many, and how many more there are."""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat
 
-from mtlkit.data.faces import AGES, GENDERS, TASKS, Faces
+from mtlkit.data.faces import AGES, GENDERS, OUTSIDE, TASKS, Faces
 from mtlkit.data.groups import held_out
 from mtlkit.data.samples import Split
 from mtlkit.errors import InputError
@@ -102,7 +102,8 @@ class IMDBWiki(Faces):
                 names = table["full_path"][side].tolist()
                 # In the file 0 is female and 1 male.
                 genders = np.where(table["gender"][side] == 0, GENDERS.index("female"), GENDERS.index("male"))
-                self._hold(path.parent, names, ages[side].astype(np.int64), genders.astype(np.int64))
+                years = ages[side].astype(np.int64)
+                self._hold(path.parent, names, years, genders.astype(np.int64), people[side].tolist())
             self.counts[name] = _counted(people[side])
 
     def _mat(self) -> Path:
@@ -125,12 +126,14 @@ class IMDBWiki(Faces):
             "second face": ~np.isnan(table["second_face_score"]),
             "no gender": ~np.isin(gender, (0, 1)),
             "no date": np.isnan(ages),
-            f"age outside 0 to {AGES - 1}": ~((ages >= 0) & (ages < AGES)),
+            OUTSIDE: ~((ages >= 0) & (ages < AGES)),
         }
         good = np.ones(len(ages), bool)
         for reason, against in reasons.items():
             if count := int((good & against).sum()):
                 self.skipped[reason] = count
+            if reason == OUTSIDE:
+                self.outside = tuple(table["full_path"][good & against].tolist())
             good &= ~against
         return np.flatnonzero(good)
 

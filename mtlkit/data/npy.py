@@ -1,8 +1,8 @@
-"""Arrays as the multi-task repositories share them: ``{train,val}/{image,label,normal}/{0..n-1}.npy``.
+"""Arrays as the multi-task repositories share them: ``{train,val}/{image,label,normal,depth}/{0..n-1}.npy``.
 
 The layout of lorenmt/mtan, used by LibMTL, auto-lambda and others for NYU v2 at 288 x 384 with 13 classes: images
 ``(H, W, 3)`` float in [0, 1] (or uint8), labels ``(H, W)`` with -1 for void, normals ``(H, W, 3)`` with the zero
-vector where there is no value. ``depth/`` is left alone.
+vector and depths ``(H, W)`` or ``(H, W, 1)``, metres, with 0 where there is no value.
 
 **Axes of the normals.** mtan's preparing code is lost, but its author says that its normals were taken straight
 from the maps published at cs.nyu.edu/~deigen/dnl (lorenmt/mtan, issue 10): x to the right, y *away* from the camera,
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision import tv_tensors
 
-from mtlkit.data.samples import IGNORE, Normals, Sample, Split, checked, digest, unit
+from mtlkit.data.samples import IGNORE, Depth, Normals, Sample, Split, checked, digest, unit
 from mtlkit.errors import InputError, unknown
 
 CLASSES: tuple[str, ...] = (
@@ -32,7 +32,10 @@ CLASSES: tuple[str, ...] = (
 PUBLISHED_AXES = "x right, y away from the camera, z up"
 CANONICAL_AXES = "x right, y up, z towards the camera"
 
-_FOLDERS = {"segmentation": "label", "normals": "normal"}
+FARTHEST = 1000.0
+"""Metres beyond which a depth is taken for a mistake (millimetres, say)."""
+
+_FOLDERS = {"segmentation": "label", "normals": "normal", "depth": "depth"}
 
 
 class Npy:
@@ -91,6 +94,8 @@ class Npy:
             sample["segmentation"] = self._label(index, image.shape)
         if "normals" in self.tasks:
             sample["normals"] = self._normals(index, image.shape)
+        if "depth" in self.tasks:
+            sample["depth"] = self._depth(index, image.shape)
         return sample
 
     def name_of(self, index: int) -> str:
@@ -132,6 +137,11 @@ class Npy:
         self._within("normal", index, vectors, -1.01, 1.01)  # rounding to 8 bit overshoots by 1/127
         x, y, z = torch.from_numpy(vectors.astype(np.float32)).unbind(-1)
         return unit(torch.stack((x, y, z) if self._axes == CANONICAL_AXES else (x, z, -y)))
+
+    def _depth(self, index: int, shape: Sequence[int]) -> Depth:
+        depth = self._load("depth", index, 1, shape)
+        self._within("depth", index, depth, 0.0, FARTHEST)
+        return Depth(depth.astype(np.float32))
 
     def _load(self, folder: str, index: int, channels: int, shape: Sequence[int] | None = None) -> NDArray[Any]:
         """An array ``(H, W, 3)`` or, with one channel, ``(H, W)``, of the image's height and width."""

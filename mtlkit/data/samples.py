@@ -25,13 +25,13 @@ IGNORE = 255
 """The class id of pixels that nobody labelled."""
 
 Sample = dict[str, Tensor]
-"""``image`` (a ``tv_tensors.Image``, uint8, ``(3, H, W)``) and, for every task it is labelled for, the target
-under the task's name: ``segmentation`` (``tv_tensors.Mask``, uint8, ``(H, W)``, :data:`IGNORE` for void) or
-``normals`` (:class:`Normals`); for a class of the whole picture an int64 tensor ``()`` under the task's name. Where
-single objects are labelled, ``boxes`` (``tv_tensors.BoundingBoxes``, XYXY, ``(R, 4)``) and one row an object of
-everything in :data:`OF_OBJECTS` that there is: ``detection`` (class ids, int64), ``attributes`` (0 or 1, uint8,
-``(R, A)``), ``pose`` (:class:`mtlkit.data.joints.Joints`); then ``regions`` are the boxes
-that a network looks at, and ``matched`` says which object each stands for, -1 for none (:mod:`mtlkit.data.regions`)."""
+"""``image`` (a ``tv_tensors.Image``, uint8, ``(3, H, W)``) and, for every task it is labelled for, the target under the
+task's name: ``segmentation`` (``tv_tensors.Mask``, uint8, ``(H, W)``, :data:`IGNORE` for void), ``normals``
+(:class:`Normals`) or ``depth`` (:class:`Depth`); for a class of the whole picture an int64 tensor ``()`` under the
+task's name. Where single objects are labelled, ``boxes`` (``tv_tensors.BoundingBoxes``, XYXY, ``(R, 4)``) and one row
+an object of everything in :data:`OF_OBJECTS` that there is: ``detection`` (class ids, int64), ``attributes`` (0 or 1,
+uint8, ``(R, A)``), ``pose`` (:class:`mtlkit.data.joints.Joints`); then ``regions`` are the boxes that a network looks
+at, and ``matched`` says which object each stands for, -1 for none (:mod:`mtlkit.data.regions`)."""
 
 
 class Normals(tv_tensors.TVTensor):  # type: ignore[misc]
@@ -69,6 +69,40 @@ def _crop(normals: Tensor, top: int, left: int, height: int, width: int) -> Norm
 @v2.functional.register_kernel(functional=F.pad, tv_tensor_cls=Normals)  # type: ignore[untyped-decorator]
 def _pad(normals: Tensor, padding: list[int], **_: Any) -> Normals:
     return Normals(F.pad(normals.as_subclass(Tensor), padding, fill=0))  # the zero vector: no value
+
+
+class Depth(tv_tensors.TVTensor):  # type: ignore[misc]
+    """A map of depths along the optical axis, float32 ``(H, W)``, metres, zero where unknown.
+
+    A depth stays as it is when a picture is scaled and cropped, as a normal does.
+    """
+
+    def __new__(cls, data: Any) -> "Depth":
+        """``data`` as it is."""
+        tensor: Depth = torch.as_tensor(data, dtype=torch.float32).as_subclass(cls)
+        return tensor
+
+
+@v2.functional.register_kernel(functional=F.horizontal_flip, tv_tensor_cls=Depth)  # type: ignore[untyped-decorator]
+def _flip_depth(depth: Tensor) -> Depth:
+    return Depth(depth.flip(-1))
+
+
+@v2.functional.register_kernel(functional=F.resize, tv_tensor_cls=Depth)  # type: ignore[untyped-decorator]
+def _resize_depth(depth: Tensor, size: list[int], **_: Any) -> Depth:
+    # Nearest, as for normals: between two surfaces there is nothing at a depth between theirs.
+    nearest = v2.InterpolationMode.NEAREST_EXACT
+    return Depth(F.resize(depth.as_subclass(Tensor)[None], size, interpolation=nearest, antialias=False)[0])
+
+
+@v2.functional.register_kernel(functional=F.crop, tv_tensor_cls=Depth)  # type: ignore[untyped-decorator]
+def _crop_depth(depth: Tensor, top: int, left: int, height: int, width: int) -> Depth:
+    return Depth(F.crop(depth.as_subclass(Tensor)[None], top, left, height, width)[0])
+
+
+@v2.functional.register_kernel(functional=F.pad, tv_tensor_cls=Depth)  # type: ignore[untyped-decorator]
+def _pad_depth(depth: Tensor, padding: list[int], **_: Any) -> Depth:
+    return Depth(F.pad(depth.as_subclass(Tensor)[None], padding, fill=0)[0])
 
 
 def unit(vectors: Tensor, least: float = 0.1) -> Normals:

@@ -21,7 +21,7 @@ from typing import Literal
 
 import numpy as np
 
-from mtlkit.data.faces import AGES, GENDERS, TASKS, Faces, readable
+from mtlkit.data.faces import AGES, GENDERS, OUTSIDE, TASKS, Faces, readable
 from mtlkit.data.groups import held_out
 from mtlkit.data.samples import Split
 from mtlkit.errors import InputError
@@ -31,7 +31,6 @@ VAL_SHARE = 0.2
 
 _FOLDERS, _LISTS = ("image", "UTKFace"), "splits"
 _GENDER = {"0": GENDERS.index("male"), "1": GENDERS.index("female")}
-_OUTSIDE = f"age outside 0 to {AGES - 1}"
 
 
 class UTKFace(Faces):
@@ -85,8 +84,9 @@ class UTKFace(Faces):
             del labels[name]
         self._leave_out(folder, faults, len(names))
         kept = [name for name, (age, _) in labels.items() if age < AGES]
-        if len(kept) < len(labels):
-            self.skipped[_OUTSIDE] = len(labels) - len(kept)
+        self.outside = tuple(name for name, (age, _) in labels.items() if age >= AGES)
+        if self.outside:
+            self.skipped[OUTSIDE] = len(self.outside)
         if not listed and kept:
             decades = [f"{labels[name][0] // 10}" for name in kept]
             held = held_out([name.split(".")[0] for name in kept], VAL_SHARE, decades)

@@ -1,4 +1,4 @@
-"""Necks: what turns the maps of all stages of a backbone into one map at stride 4. One file a kind."""
+"""Necks: what turns the maps of all stages of a backbone into one map for the heads. One file a kind."""
 
 from typing import Annotated
 
@@ -8,9 +8,12 @@ from mtlkit.necks.base import Neck
 from mtlkit.necks.deconvolution import Deconvolution
 from mtlkit.necks.dla_up import DLAUp
 from mtlkit.necks.layers import DeformableConvolution
+from mtlkit.necks.shortcut import Shortcut
 from mtlkit.necks.upsampling import Upsampling
 
-NeckSettings = Annotated[Deconvolution.Settings | DLAUp.Settings | Upsampling.Settings, Field(discriminator="kind")]
+NeckSettings = Annotated[
+    Deconvolution.Settings | DLAUp.Settings | Upsampling.Settings | Shortcut.Settings, Field(discriminator="kind")
+]
 """Any neck's settings; ``settings.neck(channels of every stage, strides of every stage)`` builds it."""
 
-__all__ = ["DLAUp", "Deconvolution", "DeformableConvolution", "Neck", "NeckSettings", "Upsampling"]
+__all__ = ["DLAUp", "Deconvolution", "DeformableConvolution", "Neck", "NeckSettings", "Shortcut", "Upsampling"]

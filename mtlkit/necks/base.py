@@ -1,4 +1,4 @@
-"""What necks have in common: the stages they take."""
+"""What necks that lead to stride 4 have in common: the stages they take."""
 
 from collections.abc import Sequence
 from itertools import pairwise

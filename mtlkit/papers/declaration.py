@@ -116,6 +116,7 @@ def explained(error: ValidationError, model: type[BaseModel]) -> InputError:
         "fractions": "numbers above 0, at most 1",
         "workers": "a whole number from 0",
         "tables": "a name or a list of names",
+        "tasks": "a name or a list of names",
         "methods": "a name or a list of names",
         "columns": "field: name pairs, each field to the name of a column",
     }.get(name, "text")
@@ -234,13 +235,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Extra:
-    """A measured column that the print lacks."""
+    """A measured column that the print lacks; an optional one is shown only where it has a value."""
 
     measure: str
     label: str
     group: str
     unit: str
     better: Literal["lower", "higher"]
+    optional: bool = False
 
 
 @dataclass(frozen=True)

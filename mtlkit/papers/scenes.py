@@ -7,6 +7,7 @@ from mtlkit.papers.sources import source
 from mtlkit.worlds import rooms
 
 TASKS = ("segmentation", "normals")
+"""The papers' two tasks."""
 
 
 class SceneChoices(Choices):
@@ -28,6 +29,7 @@ class SceneColumn(TrainedColumn):
         output_stride: of the backbone.
         head: of every task.
         classes: of the segmentation.
+        tasks: what the networks learn.
     """
 
     data: Data
@@ -35,13 +37,21 @@ class SceneColumn(TrainedColumn):
     output_stride: int
     head: HeadSettings
     classes: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = TASKS
 
     def options(self) -> dict[str, object]:
         """The command line's options that give this column."""
-        return super().options() | {"output-stride": self.output_stride}
+        others = {} if self.tasks == TASKS else {"tasks": ",".join(self.tasks)}
+        return super().options() | {"output-stride": self.output_stride} | others
 
 
-def scenes(choices: SceneChoices, default: str, size: tuple[int, int], images: tuple[int, int]) -> tuple[Data, DataSet]:
+def scenes(
+    choices: SceneChoices,
+    default: str,
+    size: tuple[int, int],
+    images: tuple[int, int],
+    tasks: tuple[str, ...] = TASKS,
+) -> tuple[Data, DataSet]:
     """The reader's data set for a scene table, and its training split.
 
     Args:
@@ -49,10 +59,11 @@ def scenes(choices: SceneChoices, default: str, size: tuple[int, int], images: t
         default: the profile's data set, ``rooms`` or a layout; a reader's folder alone means the plain layout.
         size: height and width the network sees; the size at which rooms are drawn.
         images: training and test images, for rooms.
+        tasks: whose targets are read.
 
     Raises:
         InputError: for an unknown name, a missing folder, or a folder that is not what the layout asks for.
     """
     found = source(choices, rooms, "npy", SCENE_LAYOUTS, default=default, images=images, alone="folder", size=size)
-    data = found.data((SCENE_LAYOUTS[found.layout](found.root, split, TASKS) for split in ("train", "val")), size=size)
-    return data, data.split("train", TASKS)
+    data = found.data((SCENE_LAYOUTS[found.layout](found.root, split, tasks) for split in ("train", "val")), size=size)
+    return data, data.split("train", tasks)

@@ -114,9 +114,9 @@ def _operations_reading(printed: str, counts: list[int], unit: str) -> str:
     return how
 
 
-def reading(printed: str, count: int, unit: str) -> str:
+def reading(printed: str, count: float, unit: str) -> str:
     """How a printed figure follows from a count: ``rounded``, ``truncated``, or by how much it does not."""
-    scale, _ = SCALES[unit]
+    scale, _ = SCALES.get(unit, (1, 1))
     digits = len(printed.partition(".")[2])
     exact = count / scale
     if printed == f"{exact:.{digits}f}":

@@ -11,11 +11,19 @@ from mtlkit.reproduce import stored
 from mtlkit.runs import trainings
 
 
-def runnable(row: Row) -> bool:
-    """Whether the networks behind a row, and those they start from, build as printed; on the meta device, now."""
+def runnable(row: Row, built: set[str] | None = None) -> bool:
+    """Whether the networks behind a row, and those they start from, build as printed; on the meta device, now.
+
+    Args:
+        row: of the printed column.
+        built: identities of networks that have been built, for a look at many rows; new ones are added.
+    """
+    built = set() if built is None else built
     for training in trainings(row.evaluations).values():
-        with torch.device("meta"):
-            training.network.network(weights=False)
+        if training.network.identity not in built:
+            with torch.device("meta"):
+                training.network.network(weights=False)
+            built.add(training.network.identity)
     return bool(row.evaluations)
 
 
@@ -27,6 +35,7 @@ def coverage(results: Path | None = None) -> dict[str, Any]:
     """
     systems = {system["id"]: False for slug in SLUGS for system in printed(slug).systems}
     counted: dict[str, Any] = {}
+    built: set[str] = set()
     for slug in SLUGS:
         declared = {table.id: table for table in DECLARED.get(slug, ())}
         lines = {}
@@ -41,7 +50,7 @@ def coverage(results: Path | None = None) -> dict[str, Any]:
                 table = declared[number]
                 column = table.meta_column()
                 rows = {row.id: row for row in table.rows(column, 0) if row.printed}
-                works = {key for key, row in rows.items() if runnable(row)}
+                works = {key for key, row in rows.items() if runnable(row, built)}
                 line["runnable"] = len(works & {row.id for row in print_.rows})
                 for system, row in table.systems.items():
                     systems[system] |= row in works

@@ -13,13 +13,13 @@ from functools import cached_property
 from typing import Any
 
 from mtlkit.ledger import Ledger
-from mtlkit.papers.declaration import Column, Row, Table, chosen
+from mtlkit.papers.declaration import Column, Extra, Row, Table, chosen
 from mtlkit.papers.printed import Measure, PrintedTable
 from mtlkit.runs import trainings
 
 MISSING = "–"
 
-SCALES = {"G": (1e9, 4), "M": (1e6, 3), "-": (1, 3), "pictures": (1, 0)}
+SCALES = {"G": (1e9, 4), "M": (1e6, 3), "-": (1, 3), "m": (1, 2), "pictures": (1, 0)}
 """Unit of the print -> what counts are divided by, and the digits behind the point that papers give them."""
 
 
@@ -104,6 +104,15 @@ class SideBySide:
         table's own."""
         return self.table.printed_for(self.column.backbone.removesuffix("_bn")) or (self.table.id, self.table.printed)
 
+    @cached_property
+    def extras(self) -> tuple[Extra, ...]:
+        """The measured columns that the print lacks; of the optional ones those that have a value."""
+        return tuple(
+            extra
+            for extra in self.table.extras
+            if not extra.optional or any(self.cell(row.id, extra.measure).values for row in self.rows)
+        )
+
     @property
     def caption(self) -> str:
         """What stands on either side, in a sentence or two."""
@@ -140,7 +149,7 @@ class SideBySide:
 
     def records(self) -> list[list[str]]:
         """The table as rows of text, the header first: for every printed column ``printed`` and ``measured``."""
-        columns, extras = self.print_of[1].columns, self.table.extras
+        columns, extras = self.print_of[1].columns, self.extras
         head = ["row"]
         for column in columns:
             name = f"{_group(column)} {plain_label(column)}"
@@ -186,13 +195,12 @@ class SideBySide:
                 line += self._pair(row, column)
             pairs.append(line)
         blocks = [_aligned(pairs)]
-        if self.table.extras:
-            more = [["", *(extra.label for extra in self.table.extras)]]
+        if self.extras:
+            more = [["", *(extra.label for extra in self.extras)]]
             more += [
-                [row.label, *(self.cell(row.id, x.measure).text(x.unit) for x in self.table.extras)]
-                for row in self.rows
+                [row.label, *(self.cell(row.id, x.measure).text(x.unit) for x in self.extras)] for row in self.rows
             ]
-            blocks.append("\n".join(dict.fromkeys(x.group for x in self.table.extras)) + "\n" + _aligned(more))
+            blocks.append("\n".join(dict.fromkeys(x.group for x in self.extras)) + "\n" + _aligned(more))
         return "\n\n".join([self.caption + " p: printed, m: measured.", *blocks])
 
     def html(self) -> str:
@@ -215,16 +223,16 @@ class SideBySide:
                 cells += _measured(self.cell(row.id, self.table.measures[column.id]), column.unit)
             body += f"<tr>{_stub(row)}{cells}</tr>"
         tables = [f"<thead><tr>{first[0]}{head}</tr><tr>{labels}</tr><tr>{sides}</tr></thead><tbody>{body}</tbody>"]
-        if self.table.extras:
-            groups = _runs([extra.group for extra in self.table.extras])
+        if self.extras:
+            groups = _runs([extra.group for extra in self.extras])
             head = "".join(f"<th colspan='{n}' scope='colgroup'>{html.escape(name)}</th>" for name, n in groups)
             labels = "".join(
                 f"<th scope='col'>{html.escape(x.label)} <span class='unit'>{html.escape(x.unit)}</span></th>"
-                for x in self.table.extras
+                for x in self.extras
             )
             body = ""
             for row in self.rows:
-                cells = "".join(_measured(self.cell(row.id, x.measure), x.unit) for x in self.table.extras)
+                cells = "".join(_measured(self.cell(row.id, x.measure), x.unit) for x in self.extras)
                 body += f"<tr>{_stub(row)}{cells}</tr>"
             corner = "<th scope='col' rowspan='2'>not in the print</th>"
             tables.append(f"<thead><tr>{corner}{head}</tr><tr>{labels}</tr></thead><tbody>{body}</tbody>")

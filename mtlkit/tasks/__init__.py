@@ -4,12 +4,14 @@ from typing import Annotated
 
 from pydantic import Field
 
+from mtlkit.tasks.age import Age
 from mtlkit.tasks.attributes import Attributes
 from mtlkit.tasks.base import DenseTask, Metric, Task
 from mtlkit.tasks.calories import Calories
 from mtlkit.tasks.center_detection import CenterDetection
 from mtlkit.tasks.classification import Classification
 from mtlkit.tasks.coded_normals import CodedNormals
+from mtlkit.tasks.depth import Depth
 from mtlkit.tasks.embedding import Embedding
 from mtlkit.tasks.normals import Normals
 from mtlkit.tasks.region_detection import RegionDetection
@@ -19,7 +21,9 @@ AnyTask = Annotated[
     Segmentation
     | Normals
     | CodedNormals
+    | Depth
     | Classification
+    | Age
     | RegionDetection
     | Attributes
     | CenterDetection
@@ -30,6 +34,7 @@ AnyTask = Annotated[
 """Any task's settings."""
 
 __all__ = [
+    "Age",
     "AnyTask",
     "Attributes",
     "Calories",
@@ -37,6 +42,7 @@ __all__ = [
     "Classification",
     "CodedNormals",
     "DenseTask",
+    "Depth",
     "Embedding",
     "Metric",
     "Normals",

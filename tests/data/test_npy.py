@@ -53,6 +53,20 @@ def test_bytes_and_trailing_axes_are_read_too(root):
     assert sample["segmentation"].unique().tolist() == [3]
 
 
+def test_depths_are_read_in_metres_with_zero_for_unknown(root):
+    for i in range(3):
+        depth = np.full((4, 5, 1), 1.5 + i, np.float32)
+        depth[0, 0] = 0
+        np.save(root / "train/depth" / f"{i}.npy", depth)
+    sample = Npy(root, "train", ("depth",))[1]
+    assert set(sample) == {"image", "depth"}
+    assert (sample["depth"].dtype, sample["depth"].shape) == (torch.float32, (4, 5))
+    assert sample["depth"][0].tolist() == [0, 2.5, 2.5, 2.5, 2.5]
+    np.save(root / "train/depth/0.npy", np.full((4, 5), 2500.0))
+    with pytest.raises(InputError, match=r"depth/0\.npy holds values from 2500"):
+        Npy(root, "train", ("depth",))[0]
+
+
 def test_only_the_asked_targets_are_read(root):
     for file in (root / "train/normal").iterdir():
         file.unlink()

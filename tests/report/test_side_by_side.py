@@ -6,7 +6,7 @@ import pytest
 
 from mtlkit import papers
 from mtlkit.ledger import Ledger, Record
-from mtlkit.papers.scenes import SceneChoices
+from mtlkit.papers.nddr.methods import NDDRChoices
 from mtlkit.report.coverage import coverage, runnable, status
 from mtlkit.report.side_by_side import MISSING, Cell, SideBySide
 from mtlkit.reproduce import ledger, stored
@@ -17,7 +17,7 @@ TABLE = papers.table("nddr", "4")
 @pytest.fixture
 def filled(tmp_path):
     """A column of three seeds whose measured cells are known, as records in a ledger."""
-    column = TABLE.column(SceneChoices.of(backbone="resnet18", seeds=[0, 1, 2], image_size=(32, 40)))
+    column = TABLE.column(NDDRChoices.of(backbone="resnet18", seeds=[0, 1, 2], image_size=(32, 40)))
     book = ledger("smoke", tmp_path)
     book.write(Record(kind="table", identity=column.identity, settings=column.model_dump(mode="json")))
     for seed in column.seeds:
@@ -68,7 +68,7 @@ def test_the_print_is_that_of_the_backbone_or_it_says_there_is_none():
     book = Ledger(__import__("pathlib").Path("/nonexistent"))
 
     def shown(backbone):
-        return SideBySide.of(TABLE, TABLE.column(SceneChoices.of(backbone=backbone, image_size=(32, 40))), book)
+        return SideBySide.of(TABLE, TABLE.column(NDDRChoices.of(backbone=backbone, image_size=(32, 40))), book)
 
     assert shown("resnet101").print_of[0] == "5"
     assert shown("vgg16").print_of[0] == "4"
@@ -96,15 +96,16 @@ def test_a_column_of_another_version_is_left_out_with_a_warning(filled):
 
 def test_coverage_counts_cells_once(filled):
     _, _, folder = filled
-    line = coverage(folder)["papers"]["nddr"]["tables"]["4"]
+    counted = coverage(folder)
+    line = counted["papers"]["nddr"]["tables"]["4"]
     assert line == {"rows": 5, "runnable": 5, "cells": 35, "measured": {"smoke": 28, "lite": 0, "paper": 0}}
-    assert "| NDDR-CNN, 2019 | 9 | 5 of 43 |" in status(coverage(folder))
+    assert "| NDDR-CNN, 2019 | 9 | 43 of 43 |" in status(counted)
 
 
 @pytest.mark.parametrize("epochs", [0.7, 3, 10.3])
 def test_the_command_on_the_card_gives_the_same_column(epochs):
     column = TABLE.column(
-        SceneChoices.of(backbone="resnet18", seeds=[2, 5], image_size=(32, 40), epochs=epochs, lr=3e-4)
+        NDDRChoices.of(backbone="resnet18", seeds=[2, 5], image_size=(32, 40), epochs=epochs, lr=3e-4)
     )
     words = column.command.split()
     assert words[:4] == ["mtlkit", "run", "nddr", "4"]
@@ -116,7 +117,7 @@ def test_the_command_on_the_card_gives_the_same_column(epochs):
         else:
             typed[name].append(word)
     flat = {name: values[0] for name, values in typed.items()}
-    again = SceneChoices.of(
+    again = NDDRChoices.of(
         **flat
         | {name: float(flat[name]) for name in ("epochs", "lr")}
         | {name: int(flat[name]) for name in ("output_stride", "batch_size")}

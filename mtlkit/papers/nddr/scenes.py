@@ -1,29 +1,35 @@
-"""NDDR-CNN (Gao et al., CVPR 2019): the declaration of its tables.
+"""Tables 4 to 6: the five methods on segmentation and surface normals, with DeepLab's heads."""
 
-What print leaves open follows the authors' code (ethanygao/NDDR-CNN) at profile ``paper``; the smaller profiles
-keep its optimiser, multipliers and weight decays and shrink images, head and length.
-"""
-
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from mtlkit.backbones import output_strides
 from mtlkit.data import Data
 from mtlkit.data.transforms import Augmentation
-from mtlkit.errors import InputError
-from mtlkit.fusion import CrossStitchSettings, NDDRSettings, SluiceSettings
+from mtlkit.errors import InputError, unknown
 from mtlkit.heads import LargeFOV
+from mtlkit.necks import Shortcut
 from mtlkit.network import NetworkSettings, Weights
-from mtlkit.papers.declaration import Extra, Profile, Row, Table
-from mtlkit.papers.scenes import SceneChoices, SceneColumn, scenes
+from mtlkit.papers.declaration import Extra, Profile, Table
+from mtlkit.papers.nddr.methods import (
+    BATCH_NORM,
+    CROSS_STITCH,
+    DECAY_JOINT,
+    DECAY_SINGLE,
+    NDDR,
+    SLUICE,
+    START,
+    Methods,
+    NDDRChoices,
+)
+from mtlkit.papers.printed import printed
+from mtlkit.papers.scenes import TASKS, SceneColumn, scenes
 from mtlkit.papers.weights import weights
-from mtlkit.runs import Constant, Standard, Training
-from mtlkit.tasks import AnyTask, Normals, Segmentation
+from mtlkit.runs import Training
+from mtlkit.tasks import AnyTask, Depth, Normals, Segmentation
 from mtlkit.training import Recipe
-from mtlkit.trunks import Fused, Shared, Sharing
-
-DECAY_SINGLE, DECAY_JOINT = 5e-4, 2.5e-4
-"""Weight decay of networks with one task and with two (``train_single_task.py``, ``train_multiple_tasks.py``)."""
+from mtlkit.trunks import Shared, Sharing
 
 NORMALS_SINGLE, NORMALS_JOINT = 10.0, 20.0
 """Weight of the normals' loss alone and beside segmentation (``experiments/*/*.sh``), for the encoded space."""
@@ -63,22 +69,49 @@ should stay within ten minutes on two cores."""
 CROP = (321, 321)
 """The training crop at profile ``paper`` (``util/img_encoder_mt.py``)."""
 
-BATCH_NORM = {"vgg16": "vgg16_bn"}
-"""At profile ``paper`` a VGG-16 carries batch norm after every convolution, as the authors' does."""
-
 
 def dilation(size: tuple[int, int], stride: int) -> int:
     """LargeFOV's 12 at 321 pixels and stride 8, kept as the same share of the picture."""
     return max(1, round(12 * min(size) / 321 * 8 / stride))
 
 
-def scene_tasks(column: SceneColumn) -> tuple[Segmentation, Normals]:
-    """The two tasks of the scene tables; the loss is taken at the output's size only at profile ``paper``."""
+SCENE_TASKS = ("segmentation", "normals", "depth")
+"""What a network of a scene table can learn; the paper has the first two."""
+
+
+def scene_tasks(column: SceneColumn) -> tuple[Segmentation | Normals | Depth, ...]:
+    """The tasks of a scene table; the loss is taken at the output's size only at profile ``paper``."""
     loss_at: Literal["image", "output"] = "output" if column.profile == "paper" else "image"
-    return Segmentation(classes=column.classes, loss_at=loss_at), Normals(loss_at=loss_at)
+    tasks = (Segmentation(classes=column.classes, loss_at=loss_at), Normals(loss_at=loss_at), Depth(loss_at=loss_at))
+    return tuple(task for task in tasks if task.name in column.tasks)
 
 
-def scene_column(table: str, own_backbone: str, choices: SceneChoices) -> SceneColumn:
+def asked(choices: NDDRChoices) -> tuple[str, ...]:
+    """The tasks that the reader wants, in the order of :data:`SCENE_TASKS`.
+
+    Raises:
+        InputError: one is unknown, or there are fewer than two.
+    """
+    wanted = choices.tasks or TASKS
+    for name in wanted:
+        if name not in SCENE_TASKS:
+            raise unknown("task of this table", name, SCENE_TASKS)
+    if len(set(wanted)) < 2:
+        raise InputError(f"Networks that share take two tasks at least, of {', '.join(SCENE_TASKS)}; not {wanted[0]}.")
+    return tuple(name for name in SCENE_TASKS if name in wanted)
+
+
+class ShortcutColumn(SceneColumn):
+    """A column of Table 6.
+
+    Attributes:
+        neck: what every task's head stands on.
+    """
+
+    neck: Shortcut.Settings = Shortcut.Settings()
+
+
+def scene_column(table: str, own_backbone: str, choices: NDDRChoices) -> SceneColumn:
     """Choices and the profile's budget as a column of a scene table."""
     budget = BUDGETS[choices.profile]
     backbone = choices.backbone or budget.backbone or own_backbone
@@ -88,10 +121,11 @@ def scene_column(table: str, own_backbone: str, choices: SceneChoices) -> SceneC
     stride = choices.output_stride or min((s for s in strides if s >= budget.stride), default=max(strides))
     if stride not in strides:
         raise InputError(f"{backbone} can be built at output stride {', '.join(map(str, strides))}, not {stride}.")
-    if stride != 8 and 8 in strides and own_backbone.startswith("vgg") and backbone.startswith("vgg"):
+    if stride != 8 and 8 in strides and backbone.startswith("vgg"):
         stride = choices.output_stride or 8  # the printed network is DeepLab-LargeFOV, at stride 8
     size = choices.image_size or budget.size
-    data, train = scenes(choices, budget.dataset, size, budget.images)
+    tasks = asked(choices)
+    data, train = scenes(choices, budget.dataset, size, budget.images, tasks)
     batch_size = choices.batch_size or budget.batch_size
     named = choices.profile == "smoke" and choices.backbone is not None
     epochs = choices.epochs or (SMOKE_EPOCHS_NAMED if named else budget.epochs)
@@ -110,6 +144,7 @@ def scene_column(table: str, own_backbone: str, choices: SceneChoices) -> SceneC
         epochs=epochs,
         seeds=choices.seeds or budget.seeds,
         classes=train.classes,
+        tasks=tasks,
     )
 
 
@@ -139,14 +174,15 @@ def scene_network(column: SceneColumn, tasks: tuple[AnyTask, ...], sharing: Shar
         output_stride=column.output_stride,
         tasks=tasks,
         sharing=sharing,
+        neck=column.neck if isinstance(column, ShortcutColumn) else None,
         head=column.head,
         image_size=column.recipe.augmentation.size,
     )
 
 
-def single(column: SceneColumn, task: Segmentation | Normals, seed: int, start: Training | None = None) -> Training:
+def single(column: SceneColumn, task: AnyTask, seed: int, start: Training | None = None) -> Training:
     """One task alone; or trained on from an earlier such training."""
-    weight = 1.0 if task.name == "segmentation" else NORMALS_SINGLE / DECODED_LOSS
+    weight = NORMALS_SINGLE / DECODED_LOSS if task.name == "normals" else 1.0
     return Training(
         network=scene_network(column, (task,), Shared(), Weights() if start else column.weights),
         data=column.data,
@@ -158,59 +194,30 @@ def single(column: SceneColumn, task: Segmentation | Normals, seed: int, start: 
     )
 
 
-def joint(column: SceneColumn, sharing: Sharing, seed: int, starts: dict[str, Training]) -> Training:
-    """Both tasks in one network."""
-    segmentation, normals = scene_tasks(column)
+def joint(column: SceneColumn, sharing: Sharing, seed: int, starts: Mapping[str, Training]) -> Training:
+    """All tasks in one network."""
     return Training(
-        network=scene_network(column, (segmentation, normals), sharing, Weights() if starts else column.weights),
+        network=scene_network(column, scene_tasks(column), sharing, Weights() if starts else column.weights),
         data=column.data,
         recipe=column.recipe.model_copy(
             update={
                 "weight_decay": DECAY_JOINT,
-                "loss_weights": {"normals/cosine": NORMALS_JOINT / DECODED_LOSS},
+                "loss_weights": {"normals/cosine": NORMALS_JOINT / DECODED_LOSS} if "normals" in column.tasks else {},
             }
         ),
         seed=seed,
-        starts=starts,
+        starts=dict(starts),
     )
 
 
-def five_methods(column: SceneColumn, seed: int) -> list[Row]:
-    """The rows of Tables 4 to 6, with the two rows an honest reader would miss."""
-    tasks, data = scene_tasks(column), column.data
-    alone = {task.name: single(column, task, seed) for task in tasks}
-    longer = [single(column, task, seed, start=alone[task.name]) for task in tasks]
-    fused: dict[str, CrossStitchSettings | SluiceSettings | NDDRSettings] = {
-        "cross_stitch": CrossStitchSettings(per="layer", alpha=0.9, beta=0.1, lr_scale=1000),
-        "sluice": SluiceSettings(subspaces=2, alpha=0.9, beta=0.1, lr_scale=1000),
-        "nddr": NDDRSettings(norm="output", init="diagonal", alpha=0.9, beta=0.1, lr_scale=100),
-    }
-    labels = {"cross_stitch": "Cross-stitch", "sluice": "Sluice", "nddr": "NDDR (theirs)"}
-    what = {
-        "cross_stitch": "a tower a task, four scalars after every stage",
-        "sluice": "a tower a task in two subspaces, sixteen scalars after every stage",
-        "nddr": "a tower a task, a 1x1 convolution over both towers' channels after every stage",
-    }
-
-    def scored(training: Training) -> Standard:
-        return Standard(subject=training, data=data)
-
-    return [
-        Row("constant", "Constant", (Constant(tasks=tasks, data=data),), "never looks at the image", printed=False),
-        Row("single", "Single task", tuple(map(scored, alone.values())), "one network a task"),
-        Row(
-            "single_longer",
-            "Single task, trained on",
-            tuple(map(scored, longer)),
-            "as many images seen as the fused rows",
-            printed=False,
-        ),
-        Row("multi", "Multi-task", (scored(joint(column, Shared(), seed, {})),), "one trunk, two heads"),
-        *(
-            Row(key, labels[key], (scored(joint(column, Fused(unit=unit), seed, alone)),), what[key])
-            for key, unit in fused.items()
-        ),
-    ]
+def methods(column: SceneColumn, seed: int) -> Methods:
+    """What the rows of a scene table are made of."""
+    return Methods(
+        scene_tasks(column),
+        column.data,
+        single=lambda task, start: single(column, task, seed, start),
+        joint=lambda sharing, starts: joint(column, sharing, seed, starts),
+    )
 
 
 SCENE_MEASURES = {
@@ -232,15 +239,19 @@ SCENE_EXTRAS = (
     Extra("normals/decoded/22.5", "22.5", _TRUE, "%", "higher"),
     Extra("normals/decoded/30", "30", _TRUE, "%", "higher"),
     Extra("segmentation/fwiou", "fwIoU", "Semantic Seg.", "%", "higher"),
+    Extra("depth/rmse", "RMSE", "Depth", "m", "lower", optional=True),
+    Extra("depth/relative", "Rel. error", "Depth", "%", "lower", optional=True),
+    Extra("depth/within_1.25", "1.25", "Depth", "%", "higher", optional=True),
 )
 
 
 def scene_protocol(column: SceneColumn) -> list[tuple[str, str, str]]:
     """What differs between the paper's measurement and ours."""
     recipe, data = column.recipe, column.data
-    head = column.head
+    head, own = column.head, printed("nddr").tables[column.table].backbone
     assert isinstance(head, LargeFOV.Settings)
     return [
+        *([] if column.tasks == TASKS else [("Tasks", ", ".join(TASKS), ", ".join(column.tasks))]),
         (
             "Data",
             "NYU v2, 795 / 654 frames",
@@ -260,16 +271,23 @@ def scene_protocol(column: SceneColumn) -> list[tuple[str, str, str]]:
         ),
         (
             "Network",
-            "DeepLab VGG-16, stride 8",
+            f"DeepLab {'ResNet-101' if own == 'resnet101' else 'VGG-16'}, stride 8; pyramid pooling by the print, "
+            "LargeFOV by the authors' code for VGG-16",
             f"{column.backbone}, stride {column.output_stride}, "
             f"LargeFOV head of {head.width} channels, dilation {head.dilation}",
+        ),
+        *_shortcut_line(column),
+        (
+            "Units",
+            f"after every stage; start ({CROSS_STITCH.alpha:g}, {CROSS_STITCH.beta:g}); rate {CROSS_STITCH.lr_scale:g} "
+            f"(cross-stitch) and {NDDR.lr_scale:g} (NDDR) times the base; of sluice two subspaces are printed",
+            f"the same; one cross-stitch matrix a layer, sluice at rate {SLUICE.lr_scale:g}, NDDR with batch norm and "
+            "ReLU behind the 1x1 convolution (authors' code)",
         ),
         (
             "Start",
             "unstated (Sect. 4.3: VOC or single-task weights)",
-            {"none": "random", "timm": "ImageNet (timm)", "file": f"ImageNet (file {column.weights.sha256[:12]})"}[
-                column.weights.source
-            ],
+            START.get(column.weights.source, f"ImageNet (file {column.weights.sha256[:12]})"),
         ),
         (
             "Metric space of normals",
@@ -307,18 +325,50 @@ def printed_scene_column(table: str, backbone: str) -> SceneColumn:
     )
 
 
-TABLES = (
-    Table(
+def shortcut_column(choices: NDDRChoices) -> ShortcutColumn:
+    """As of any scene table, with shortcuts."""
+    return ShortcutColumn(**dict(scene_column("6", "vgg16", choices)))
+
+
+def _shortcut_line(column: SceneColumn) -> list[tuple[str, str, str]]:
+    if not isinstance(column, ShortcutColumn):
+        return []
+    return [
+        (
+            "Shortcut",
+            "512 channels; one a task, bilinear, batch norm and ReLU behind the 1x1 convolution, at 100 times the base "
+            "rate (authors' code); how single-task and shared networks get theirs is unstated",
+            f"{column.neck.width} channels; the same in every row, at {column.neck.lr_scale:g} times the base rate",
+        )
+    ]
+
+
+def _table(identifier: str, own: str, systems: dict[str, str]) -> Table:
+    return Table(
         paper="nddr",
-        id="4",
+        id=identifier,
         measures=SCENE_MEASURES,
         extras=SCENE_EXTRAS,
-        choices=SceneChoices,
+        choices=NDDRChoices,
         columns=SceneColumn,
-        column=lambda choices: scene_column("4", "vgg16", choices),
-        rows=five_methods,
+        column=lambda choices: scene_column(identifier, own, choices),
+        rows=lambda column, seed: methods(column, seed).five(),
         protocol=scene_protocol,
-        meta_column=lambda: printed_scene_column("4", "vgg16_bn"),
-        systems={"S17": "nddr", "S18": "nddr", "S22": "single", "S23": "multi", "S24": "cross_stitch", "S25": "sluice"},
-    ),
+        meta_column=lambda: printed_scene_column(identifier, BATCH_NORM.get(own, own)),
+        systems=systems,
+    )
+
+
+TABLE4 = _table(
+    "4",
+    "vgg16",
+    {"S17": "nddr", "S18": "nddr", "S22": "single", "S23": "multi", "S24": "cross_stitch", "S25": "sluice"}
+    | {"S29": "nddr"},
+)
+TABLE5 = _table("5", "resnet101", {"S19": "nddr"})
+TABLE6 = replace(
+    _table("6", "vgg16", {"S20": "nddr"}),
+    columns=ShortcutColumn,
+    column=shortcut_column,
+    meta_column=lambda: ShortcutColumn(**dict(printed_scene_column("6", BATCH_NORM["vgg16"]))),
 )

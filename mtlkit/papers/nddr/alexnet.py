@@ -1,0 +1,184 @@
+"""Table A1: three fusing methods on the fully convolutional AlexNet, with the cross-stitch paper's settings."""
+
+from collections.abc import Mapping
+
+from mtlkit.backbones import has_layers, output_strides
+from mtlkit.data import Data
+from mtlkit.errors import InputError
+from mtlkit.heads import Score
+from mtlkit.network import NetworkSettings, Weights
+from mtlkit.papers.cross_stitch.scenes import BUDGETS, LENGTHS, SMOKE_EPOCHS_NAMED, stitch_recipe
+from mtlkit.papers.declaration import Row, Table
+from mtlkit.papers.nddr.methods import CROSS_STITCH, NDDR, SLUICE, START, Methods, NDDRChoices, pools
+from mtlkit.papers.nddr.scenes import (
+    DECODED_LOSS,
+    NORMALS_JOINT,
+    NORMALS_SINGLE,
+    SCENE_EXTRAS,
+    SCENE_MEASURES,
+    scene_tasks,
+)
+from mtlkit.papers.printed import printed
+from mtlkit.papers.scenes import SceneColumn, scenes
+from mtlkit.papers.weights import weights
+from mtlkit.runs import Training
+from mtlkit.tasks import AnyTask
+from mtlkit.trunks import Shared, Sharing
+
+
+def fcn_column(choices: NDDRChoices) -> SceneColumn:
+    """Choices and the cross-stitch paper's budgets as a column of Table A1."""
+    choices.refuse("A1", tasks="has lengths of training for its own two tasks")
+    budget = BUDGETS[choices.profile]
+    backbone = choices.backbone or budget.backbone or "alexnet"
+    strides = output_strides(backbone)
+    stride = choices.output_stride or max(strides)
+    if stride not in strides or (has_layers(backbone) and stride != 32):
+        possible = "32" if has_layers(backbone) else ", ".join(map(str, strides))
+        raise InputError(f"{backbone} can be built at output stride {possible} here, not {stride}.")
+    size = choices.image_size or budget.size
+    data, train = scenes(choices, budget.dataset, size, budget.images)
+    batch_size = choices.batch_size or budget.batch_size
+    first_look = choices.profile == "smoke" and choices.backbone is not None
+    epochs = choices.epochs or (SMOKE_EPOCHS_NAMED if first_look else budget.epochs)
+    steps = max(1, round(epochs * len(train) / batch_size))
+    return SceneColumn(
+        paper="nddr",
+        table="A1",
+        profile=choices.profile,
+        data=data,
+        train_images=len(train),
+        backbone=backbone,
+        weights=weights(choices.weights or budget.weights),
+        output_stride=stride,
+        head=Score.Settings(),
+        recipe=stitch_recipe(size, steps, batch_size, choices.lr or budget.lr),
+        epochs=epochs,
+        seeds=choices.seeds or budget.seeds,
+        classes=train.classes,
+    )
+
+
+def trained(
+    column: SceneColumn, tasks: tuple[AnyTask, ...], seed: int, sharing: Sharing, starts: Mapping[str, Training]
+) -> Training:
+    """A network of Table A1; what starts from another one trains for the cross-stitch paper's shorter time."""
+    steps = LENGTHS["fused" if starts else tasks[0].name if len(tasks) == 1 else "joint"] / LENGTHS["joint"]
+    normals = NORMALS_SINGLE if len(tasks) == 1 else NORMALS_JOINT
+    return Training(
+        network=NetworkSettings(
+            backbone=column.backbone,
+            weights=Weights() if starts else column.weights,
+            output_stride=column.output_stride,
+            fully_connected="padded" if has_layers(column.backbone) else "none",
+            tasks=tasks,
+            sharing=sharing,
+            head=column.head,
+            image_size=column.data.size,
+        ),
+        data=column.data,
+        recipe=column.recipe.model_copy(
+            update={
+                "steps": max(1, round(column.recipe.steps * steps)),
+                "loss_weights": {"normals/cosine": normals / DECODED_LOSS},
+            }
+        ),
+        seed=seed,
+        starts=dict(starts),
+    )
+
+
+def fcn_rows(column: SceneColumn, seed: int) -> list[Row]:
+    """Table A1, with the baselines that it lacks."""
+    methods = Methods(
+        scene_tasks(column),
+        column.data,
+        single=lambda task, start: trained(column, (task,), seed, Shared(), {task.name: start} if start else {}),
+        joint=lambda sharing, starts: trained(column, scene_tasks(column), seed, sharing, starts),
+        after=pools(column.backbone),
+    )
+    return [*methods.baselines(printed=False), methods.longer(), *methods.fusions()]
+
+
+def fcn_protocol(column: SceneColumn) -> list[tuple[str, str, str]]:
+    """What differs between the paper's measurement and ours."""
+    recipe, data = column.recipe, column.data
+    # The same method, data and backbone in two papers.
+    places = {"nddr": "A1", "cross_stitch": "5"}
+    mean = {
+        paper: row.cells["normals_mean"]
+        for paper, table in places.items()
+        if (row := printed(paper).tables[table].row("cross_stitch"))
+    }
+    fused = round(recipe.steps * LENGTHS["fused"] / LENGTHS["joint"])
+    return [
+        (
+            "Data",
+            "NYU v2, 795 / 654 frames",
+            f"{data.name} ({data.fingerprint}), {column.train_images} training images",
+        ),
+        (
+            "Classes",
+            "40, averaged over all",
+            f"{len(column.classes)}, averaged over those that occur in the test truth",
+        ),
+        ("Resolution", "unstated", f"{data.size[0]}x{data.size[1]} throughout"),
+        ("Network", "AlexNet, FCN-32s", f"{column.backbone}, stride {column.output_stride}, one 1x1 layer a task"),
+        (
+            "Units",
+            f"places unstated; start ({CROSS_STITCH.alpha:g}, {CROSS_STITCH.beta:g}) and rates as in Table 4 implied",
+            f"after {'every pool' if has_layers(column.backbone) else 'every stage'}; rates {CROSS_STITCH.lr_scale:g}, "
+            f"{SLUICE.lr_scale:g} (sluice) and {NDDR.lr_scale:g} (NDDR) times the base",
+        ),
+        ("Start", "unstated", START.get(column.weights.source, f"ImageNet (file {column.weights.sha256[:12]})")),
+        (
+            "Metric space of normals",
+            f"unstated; mean {mean['nddr']} for cross-stitch, where its own paper prints {mean['cross_stitch']} for "
+            "the same data and backbone",
+            "encoded beside the print; the true angle in columns of its own",
+        ),
+        (
+            "Budget",
+            "settings of the cross-stitch paper: 25,000 steps of 20 (normals 15,000; fused 10,000 more)",
+            f"{recipe.steps} steps of {recipe.batch_size} (normals "
+            f"{round(recipe.steps * LENGTHS['normals'] / LENGTHS['joint'])}; fused {fused} more)",
+        ),
+        ("Learning rate", "settings of the cross-stitch paper", f"{recipe.lr:g}, fixed"),
+        ("Checkpoint scored", "unstated", "the last"),
+        ("Runs", "unstated", f"{len(column.seeds)} seed{'s' if len(column.seeds) > 1 else ''}"),
+    ]
+
+
+def printed_fcn_column() -> SceneColumn:
+    """The column of the printed networks, without data: for counting and for building."""
+    budget = BUDGETS["paper"]
+    data = Data(layout="nyuv2", name="nyuv2", fingerprint="", size=budget.size)
+    return SceneColumn(
+        paper="nddr",
+        table="A1",
+        profile="paper",
+        data=data,
+        train_images=795,
+        backbone="alexnet",
+        output_stride=32,
+        head=Score.Settings(),
+        recipe=stitch_recipe(budget.size, LENGTHS["joint"], budget.batch_size, budget.lr),
+        epochs=budget.epochs,
+        seeds=(0,),
+        classes=tuple(map(str, range(40))),
+    )
+
+
+TABLEA1 = Table(
+    paper="nddr",
+    id="A1",
+    measures=SCENE_MEASURES,
+    extras=SCENE_EXTRAS,
+    choices=NDDRChoices,
+    columns=SceneColumn,
+    column=fcn_column,
+    rows=fcn_rows,
+    protocol=fcn_protocol,
+    meta_column=printed_fcn_column,
+    systems={"S21": "nddr"},
+)

@@ -1,0 +1,320 @@
+"""Table 7: the five methods on age and gender of faces.
+
+Nothing of the authors' code is about faces; what print leaves open is as in their code for scenes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from mtlkit.backbones import FullyConnected, has_layers
+from mtlkit.data import FACE_LAYOUTS, Data, Faces, IMDBWiki
+from mtlkit.data.faces import OUTSIDE, some
+from mtlkit.data.samples import Split
+from mtlkit.data.transforms import ResizedCrop
+from mtlkit.heads import Exit
+from mtlkit.network import NetworkSettings, Weights
+from mtlkit.papers.declaration import Extra, Profile, Row, Table, TrainedColumn
+from mtlkit.papers.nddr.methods import (
+    BATCH_NORM,
+    CROSS_STITCH,
+    DECAY_JOINT,
+    DECAY_SINGLE,
+    NDDR,
+    SLUICE,
+    START,
+    Methods,
+    NDDRChoices,
+    pools,
+)
+from mtlkit.papers.printed import printed
+from mtlkit.papers.sources import source
+from mtlkit.papers.weights import weights
+from mtlkit.runs import Training
+from mtlkit.tasks import Age, AnyTask, Classification
+from mtlkit.training import Recipe
+from mtlkit.trunks import Shared, Sharing
+from mtlkit.worlds import faces
+
+TASKS: tuple[AnyTask, AnyTask] = (Age(), Classification(name="gender", classes=2))
+
+STEPS, BATCH = 20_001, 10
+"""Of the authors' code for scenes; for faces nothing is known."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a profile stands for on the table of faces."""
+
+    backbone: str | None  # None: the table's own
+    dataset: str
+    images: tuple[int, int]
+    size: tuple[int, int]
+    weights: Literal["none", "timm"]
+    epochs: float
+    batch_size: int
+    lr: float
+    seeds: tuple[int, ...]
+
+
+BUDGETS: dict[Profile, Budget] = {
+    "smoke": Budget("mobilenetv3_small_050", "faces", (96, 48), (48, 48), "none", 2, 16, 2e-3, (0,)),
+    "lite": Budget(None, "faces", (4000, 1000), (64, 64), "timm", 30, 32, 1e-3, (0, 1, 2)),
+    # 20,001 steps of 10 are 1.227 passes over the 163,013 printed training images.
+    "paper": Budget(None, "imdb_wiki", (4000, 1000), (224, 224), "timm", 1.227, BATCH, 1e-3, (0, 1, 2)),
+}
+
+LEAST_SIDE = 32
+"""Pixels below which the world ``faces`` draws nothing."""
+
+SPLITS: tuple[Split, Split] = ("train", "val")
+
+
+class FaceColumn(TrainedColumn):
+    """A column of Table 7.
+
+    Attributes:
+        data: one data set.
+        counts: ``train`` and ``val`` -> pictures and, where the data set names people, people; where it lists more
+            than it keeps, ``listed`` and ``kept`` too.
+        left_out: reason -> pictures left out for it.
+        faulty: what is wrong with pictures that were skipped, with the names of some.
+        fully_connected: whether fc6 and fc7 of VGG and AlexNet stand between the last pool and the classifiers.
+    """
+
+    data: Data
+    counts: dict[str, tuple[int, int | None]]
+    left_out: dict[str, int] = {}
+    faulty: tuple[str, ...] = ()
+    fully_connected: FullyConnected = "none"
+
+    def options(self) -> dict[str, object]:
+        """The command line's options that give this column."""
+        return super().options() | {"faulty": self.data.faulty}
+
+
+def face_column(choices: NDDRChoices) -> FaceColumn:
+    """Choices and the profile's budget as a column of Table 7."""
+    choices.refuse("7", output_stride="has a class a picture", tasks="is about age and gender")
+    budget = BUDGETS[choices.profile]
+    backbone = choices.backbone or budget.backbone or "vgg16"
+    if choices.profile == "paper" and choices.backbone is None:
+        backbone = BATCH_NORM.get(backbone, backbone)
+    size = choices.image_size or budget.size
+    drawn = tuple(max(LEAST_SIDE, side) for side in size)
+    found = source(choices, faces, "utkface", FACE_LAYOUTS, default=budget.dataset, images=budget.images, size=drawn)
+    splits: list[Faces] = [FACE_LAYOUTS[found.layout](found.root, split, faulty=choices.faulty) for split in SPLITS]
+    data = found.data(splits, size=size, faulty=choices.faulty)
+    # A first look takes the same time whatever the data: smoke is a number of pictures seen.
+    share = min(1.0, budget.images[0] / len(splits[0])) if choices.profile == "smoke" else 1.0
+    epochs = choices.epochs or budget.epochs * share
+    batch_size = choices.batch_size or budget.batch_size
+    return FaceColumn(
+        paper="nddr",
+        table="7",
+        profile=choices.profile,
+        data=data,
+        counts=counts(splits),
+        left_out=left_out(splits),
+        faulty=tuple(f"{reason}: {some(names)}" for reason, names in faults(splits).items()),
+        backbone=backbone,
+        weights=weights(choices.weights or budget.weights),
+        fully_connected="plain" if choices.profile == "paper" and has_layers(backbone) else "none",
+        recipe=face_recipe(
+            size, max(1, round(epochs * len(splits[0]) / batch_size)), batch_size, choices.lr or budget.lr
+        ),
+        epochs=epochs,
+        seeds=choices.seeds or budget.seeds,
+    )
+
+
+def counts(splits: Sequence[Faces]) -> dict[str, tuple[int, int | None]]:
+    """As :attr:`FaceColumn.counts`, of the splits train and val."""
+    found: dict[str, tuple[int, int | None]] = {}
+    for name, split in zip(SPLITS, splits, strict=True):
+        if isinstance(split, IMDBWiki):
+            found |= {which: split.counts[which] for which in ("listed", "kept", name)}
+        else:
+            found[name] = len(split), None
+    return found
+
+
+def faults(splits: Sequence[Faces]) -> dict[str, tuple[str, ...]]:
+    """Reason -> names of faulty pictures, each once: where a split is drawn, both sides look at all pictures."""
+    found: dict[str, dict[str, None]] = {}
+    for split in splits:
+        for reason, names in split.faults.items():
+            found.setdefault(reason, {}).update(dict.fromkeys(names))
+    return {reason: tuple(names) for reason, names in found.items()}
+
+
+def left_out(splits: Sequence[Faces]) -> dict[str, int]:
+    """Reason -> pictures left out for it, each counted once."""
+    outside = {name for split in splits for name in split.outside}
+    named = {reason: len(names) for reason, names in faults(splits).items()} | {OUTSIDE: len(outside)}
+    # Reasons without names are IMDB-WIKI's, whose splits both count over all that is listed.
+    return {reason: named.get(reason, count) for split in splits for reason, count in split.skipped.items()}
+
+
+def face_recipe(size: tuple[int, int], steps: int, batch_size: int, lr: float) -> Recipe:
+    """As for scenes, with random crops of half the picture at least."""
+    return Recipe(
+        steps=steps,
+        batch_size=batch_size,
+        lr=lr,
+        classifier_lr=(10.0, 20.0),
+        augmentation=ResizedCrop(size=size, area_min=0.5),
+    )
+
+
+def trained(
+    column: FaceColumn, tasks: tuple[AnyTask, ...], seed: int, sharing: Sharing, starts: Mapping[str, Training]
+) -> Training:
+    """A network of Table 7."""
+    decay = DECAY_SINGLE if len(tasks) == 1 else DECAY_JOINT
+    return Training(
+        network=NetworkSettings(
+            backbone=column.backbone,
+            weights=Weights() if starts else column.weights,
+            fully_connected=column.fully_connected,
+            tasks=tasks,
+            sharing=sharing,
+            head=Exit.Settings(),
+            image_size=column.data.size,
+        ),
+        data=column.data,
+        recipe=column.recipe.model_copy(update={"weight_decay": decay}),
+        seed=seed,
+        starts=dict(starts),
+    )
+
+
+def face_rows(column: FaceColumn, seed: int) -> list[Row]:
+    """Table 7."""
+    full = column.fully_connected != "none"
+    return Methods(
+        TASKS,
+        column.data,
+        single=lambda task, start: trained(column, (task,), seed, Shared(), {task.name: start} if start else {}),
+        joint=lambda sharing, starts: trained(column, TASKS, seed, sharing, starts),
+        # "All convolutional layers shared" (Sect. 5): fc6 and fc7 are the tasks' own, in front of their classifiers.
+        shared=Shared(split_after=-2) if full else Shared(),
+        after=pools(column.backbone) if full else None,
+    ).five()
+
+
+MEASURES = {"age_mean_ae": "age/mean_error", "age_median_ae": "age/median_error", "gender_acc": "gender/accuracy"}
+
+EXTRAS = (
+    Extra("age/accuracy", "Very year", "Age", "%", "higher"),
+    Extra("gender/class_accuracy", "Class mean", "Gender", "%", "higher"),
+)
+
+
+def face_protocol(column: FaceColumn) -> list[tuple[str, str, str]]:
+    """What differs between the paper's measurement and ours."""
+    recipe, data, said = column.recipe, column.data, printed("nddr").settings
+    ours = {which: _counted(*found) for which, found in column.counts.items()}
+    theirs = {
+        which: _counted(said[f"face_{images}"], said[f"face_{people}"])
+        for which, images, people in (
+            ("listed", "images_before_filter", "subjects_before_filter"),
+            ("kept", "images_after_filter", "subjects_after_filter"),
+            ("train", "train_images", "train_subjects"),
+            ("val", "eval_images", "eval_subjects"),
+        )
+    }
+    first, last = said["face_age_range"]
+    named = all(people is not None for _, people in column.counts.values())
+    full = column.fully_connected != "none"
+    return [
+        ("Data", said["face_data"], f"{data.name} ({data.fingerprint})"),
+        (
+            "Faces",
+            f"{theirs['listed']} listed, {theirs['kept']} kept",
+            f"{ours['listed']} listed, {ours['kept']} kept" if "kept" in ours else "all but those left out",
+        ),
+        ("Training", theirs["train"], ours["train"]),
+        ("Test", theirs["val"], ours["val"]),
+        (
+            "Split",
+            "people drawn at random for the test, the others train",
+            "by person" if named else "by picture: the data set names no people, so one may be on both sides",
+        ),
+        (
+            "Left out",
+            f"{said['face_filter']}; ages outside {first} to {last} have no class",
+            ", ".join(f"{count:,} {reason}" for reason, count in column.left_out.items()) or "nothing",
+        ),
+        (
+            "Faulty pictures",
+            "unstated",
+            "; ".join(column.faulty) or ("none" if data.faulty == "refuse" else "none among those that may be skipped"),
+        ),
+        ("Resolution", "unstated", f"{data.size[0]}x{data.size[1]}"),
+        (
+            "Network",
+            "VGG-16; shared up to the last convolution in the multi-task network",
+            f"{column.backbone}, {'fc6 and fc7' if full else 'average pooling'}, then one linear layer a task",
+        ),
+        (
+            "Units",
+            f"after the five pools; start and rates as in Table 4 implied; rate {NDDR.lr_scale:g} (NDDR)",
+            f"after every {'pool' if full else 'stage'}; start ({NDDR.alpha:g}, {NDDR.beta:g}); rate "
+            f"{CROSS_STITCH.lr_scale:g} (cross-stitch), {SLUICE.lr_scale:g} (sluice), {NDDR.lr_scale:g} (NDDR)",
+        ),
+        ("Start", "unstated", START.get(column.weights.source, f"ImageNet (file {column.weights.sha256[:12]})")),
+        ("Losses", f"{said['loss_age']}; {said['loss_gender']}", "the same, added with equal weights"),
+        ("Age read out", "expectation of the softmax", "expectation of the softmax"),
+        (
+            "Budget",
+            "unstated",
+            f"{recipe.steps} steps of {recipe.batch_size}; fused rows start from single-task networks trained as long",
+        ),
+        (
+            "Learning rate, augmentation",
+            "unstated",
+            f"{recipe.lr:g}, poly {recipe.power:g}; random crops and mirrors",
+        ),
+        ("Checkpoint scored", "unstated", "the last"),
+        ("Runs", "unstated", f"{len(column.seeds)} seed{'s' if len(column.seeds) > 1 else ''}"),
+    ]
+
+
+def _counted(images: int, people: int | None) -> str:
+    return f"{images:,} pictures" + (f" of {people:,} people" if people is not None else "")
+
+
+def printed_face_column() -> FaceColumn:
+    """The column of the printed networks, without data: for counting and for building."""
+    budget, said = BUDGETS["paper"], printed("nddr").settings
+    return FaceColumn(
+        paper="nddr",
+        table="7",
+        profile="paper",
+        data=Data(layout="imdb_wiki", name="imdb_wiki", fingerprint="", size=budget.size),
+        counts={
+            "train": (said["face_train_images"], said["face_train_subjects"]),
+            "val": (said["face_eval_images"], said["face_eval_subjects"]),
+        },
+        backbone=BATCH_NORM["vgg16"],
+        fully_connected="plain",
+        recipe=face_recipe(budget.size, STEPS, BATCH, budget.lr),
+        epochs=budget.epochs,
+        seeds=(0,),
+    )
+
+
+TABLE7 = Table(
+    paper="nddr",
+    id="7",
+    measures=MEASURES,
+    extras=EXTRAS,
+    choices=NDDRChoices,
+    columns=FaceColumn,
+    column=face_column,
+    rows=face_rows,
+    protocol=face_protocol,
+    meta_column=printed_face_column,
+    systems={"S30": "nddr"},
+)

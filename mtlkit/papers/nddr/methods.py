@@ -1,0 +1,163 @@
+"""The five methods that the paper compares, on whatever tasks."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from pydantic import field_validator
+
+from mtlkit.backbones import has_layers
+from mtlkit.data import AnyData
+from mtlkit.errors import InputError
+from mtlkit.fusion import CrossStitchSettings, Fusion, NDDRSettings, SluiceSettings
+from mtlkit.papers.declaration import Row
+from mtlkit.papers.scenes import SceneChoices
+from mtlkit.runs import Constant, Standard, Training
+from mtlkit.tasks import AnyTask
+from mtlkit.trunks import Fused, Shared, Sharing
+
+CROSS_STITCH = CrossStitchSettings(per="layer", alpha=0.9, beta=0.1, lr_scale=1000)
+"""Start and rate as in the caption of Table A2; that a unit has four scalars a layer is our reading."""
+
+SLUICE = SluiceSettings(subspaces=2, alpha=0.9, beta=0.1, lr_scale=1000)
+"""Two subspaces (Sect. 5); the rest is unprinted and as of the cross-stitch units."""
+
+NDDR = NDDRSettings(norm="output", init="diagonal", alpha=0.9, beta=0.1, lr_scale=100)
+"""The layer of the authors' code (``nets/nddr_layer.py``), with the start and the rate of Sect. 4.1 and 4.2."""
+
+DECAY_SINGLE, DECAY_JOINT = 5e-4, 2.5e-4
+"""Weight decay of networks with one task and with two (``train_single_task.py``, ``train_multiple_tasks.py``)."""
+
+BATCH_NORM = {"vgg16": "vgg16_bn"}
+"""At profile ``paper`` a VGG-16 carries batch norm after every convolution, as the authors' does."""
+
+START = {"none": "random", "timm": "ImageNet (timm)"}
+"""What backbones start from, in words."""
+
+
+class NDDRChoices(SceneChoices):
+    """What a reader may choose for a table of this paper.
+
+    Attributes:
+        tasks: for the tables on the network of Table 4, two or three of segmentation, normals and depth.
+        voc_weights: for Table 3, a safetensors file with a backbone trained for segmentation on PASCAL VOC 2012;
+            without it a network trained on drawn people and things stands in.
+        faulty: whether faulty pictures of Table 7's data set are refused or skipped.
+    """
+
+    tasks: tuple[str, ...] | None = None
+    voc_weights: str | None = None
+    faulty: Literal["refuse", "skip"] = "refuse"
+
+    @field_validator("tasks", mode="before")
+    @classmethod
+    def _one_or_several_tasks(cls, value: object) -> object:
+        return value if value is None or isinstance(value, (list, tuple)) else [value]
+
+    def refuse(self, table: str, **why: str) -> None:
+        """Refuses choices that a table has no use for.
+
+        Args:
+            table: its number.
+            why: choice -> what is the case instead.
+
+        Raises:
+            InputError: one of them was made.
+        """
+        for name, reason in why.items():
+            if getattr(self, name) is not None:
+                raise InputError(f"Table {table} {reason} and takes no {name}; leave it out.")
+
+
+def pools(backbone: str) -> tuple[int, ...] | None:
+    """The stages of VGG and AlexNet that end in a pool, where fc6 and fc7 are stages too; ``None``: other networks."""
+    if not has_layers(backbone):
+        return None
+    return tuple(range(3 if backbone == "alexnet" else 5))
+
+
+@dataclass(frozen=True)
+class Methods:
+    """The rows that a table's networks make.
+
+    Attributes:
+        tasks: of the table.
+        data: what everything is trained and scored on.
+        single: a network of one task, trained; or trained on from an earlier such training.
+        joint: a network of all tasks, given how it shares and the single-task trainings that it starts from.
+        shared: how the multi-task network shares.
+        after: the stages that units stand after; ``None``: all.
+    """
+
+    tasks: tuple[AnyTask, ...]
+    data: AnyData
+    single: Callable[[AnyTask, Training | None], Training]
+    joint: Callable[[Sharing, Mapping[str, Training]], Training]
+    shared: Shared = field(default_factory=Shared)
+    after: tuple[int, ...] | None = None
+
+    @cached_property
+    def alone(self) -> dict[str, Training]:
+        """Task -> its single-task training."""
+        return {task.name: self.single(task, None) for task in self.tasks}
+
+    def scored(self, training: Training) -> Standard:
+        """The training on the test split."""
+        return Standard(subject=training, data=self.data)
+
+    def fused(self, unit: Fusion, starts: Mapping[str, Training] | None = None) -> Standard:
+        """A network with a tower a task; it starts from the single-task networks unless told otherwise."""
+        return self.scored(self.joint(Fused(unit=unit, after=self.after), self.alone if starts is None else starts))
+
+    def baselines(self, *, printed: bool) -> list[Row]:
+        """The best constant, and one network a task; whether the paper has a row for the latter."""
+        return [
+            Row(
+                "constant",
+                "Constant",
+                (Constant(tasks=self.tasks, data=self.data),),
+                "never looks at the image",
+                printed=False,
+            ),
+            Row("single", "Single task", tuple(map(self.scored, self.alone.values())), "one network a task", printed),
+        ]
+
+    def longer(self) -> Row:
+        """What the single-task networks become when they are trained for as long as a fused row in all."""
+        trained_on = (self.scored(self.single(task, self.alone[task.name])) for task in self.tasks)
+        return Row(
+            "single_longer",
+            "Single task, trained on",
+            tuple(trained_on),
+            "as many images seen as the fused rows",
+            printed=False,
+        )
+
+    def fusions(self) -> list[Row]:
+        """The three ways to fuse towers."""
+        return [
+            Row(
+                "cross_stitch",
+                "Cross-stitch",
+                (self.fused(CROSS_STITCH),),
+                "a tower a task, a scalar for every pair of towers after every stage",
+            ),
+            Row(
+                "sluice",
+                "Sluice",
+                (self.fused(SLUICE),),
+                "a tower a task in two subspaces, a scalar for every pair of subspaces after every stage",
+            ),
+            Row(
+                "nddr",
+                "NDDR (theirs)",
+                (self.fused(NDDR),),
+                "a tower a task, a 1x1 convolution over all towers' channels after every stage",
+            ),
+        ]
+
+    def five(self) -> list[Row]:
+        """The rows of Tables 4 to 7, with the two rows that an honest reader would miss."""
+        multi = Row("multi", "Multi-task", (self.scored(self.joint(self.shared, {})),), "one trunk, a head a task")
+        return [*self.baselines(printed=True), self.longer(), multi, *self.fusions()]

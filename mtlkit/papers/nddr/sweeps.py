@@ -1,0 +1,183 @@
+"""Tables 1, 2, 3 and A2: one setting of the fused network after the other, on the network of Table 4."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from mtlkit.data import Coco, Data
+from mtlkit.fusion import CrossStitchSettings, NDDRSettings
+from mtlkit.network import Weights
+from mtlkit.papers.declaration import Row, Table
+from mtlkit.papers.nddr.methods import BATCH_NORM, CROSS_STITCH, NDDR, NDDRChoices
+from mtlkit.papers.nddr.scenes import (
+    BUDGETS,
+    TABLE4,
+    joint,
+    methods,
+    printed_scene_column,
+    scene_column,
+    scene_protocol,
+    scene_tasks,
+    single,
+)
+from mtlkit.papers.printed import PrintedRow, printed
+from mtlkit.papers.scenes import SceneColumn
+from mtlkit.papers.sources import source
+from mtlkit.papers.weights import weights
+from mtlkit.runs import Training
+from mtlkit.tasks import Segmentation
+from mtlkit.trunks import Fused
+from mtlkit.worlds import people
+
+RANDOM_SCALE = 1000.0
+"""Rate of NDDR layers that start at random, in base rates: ten times the others' (``experiments/ablation``)."""
+
+LEAST_SIDE = 48
+"""Pixels below which the world ``people`` draws nothing."""
+
+PEOPLE_HELD = 8
+"""Test pictures drawn beside the pictures that the stand-in of Table 3 learns from; nothing is scored on them."""
+
+
+def nddr_of(row: PrintedRow) -> NDDRSettings:
+    """The NDDR layer of a row of Table 1 or 2, from what the row says and else as in Table 4."""
+    said = row.settings
+    if said.get("init") == "xavier":
+        return NDDRSettings(**NDDR.model_dump() | {"init": "xavier", "lr_scale": RANDOM_SCALE})
+    return NDDRSettings(**NDDR.model_dump() | _renamed(said))
+
+
+def cross_stitch_of(row: PrintedRow) -> CrossStitchSettings:
+    """The cross-stitch unit of a row of Table A2, from what the row says and else as in Table 4."""
+    return CrossStitchSettings(**CROSS_STITCH.model_dump() | _renamed(row.settings))
+
+
+def _renamed(said: dict[str, Any]) -> dict[str, Any]:
+    return {{"fuse_lr_scale": "lr_scale"}.get(name, name): value for name, value in said.items()}
+
+
+def sweep(
+    unit_of: Callable[[PrintedRow], NDDRSettings | CrossStitchSettings],
+) -> Callable[[SceneColumn, int], list[Row]]:
+    """The rows of a sweep: the two baselines of Table 4, and a fused network for every printed row."""
+
+    def rows(column: SceneColumn, seed: int) -> list[Row]:
+        found = methods(column, seed)
+        every = printed(column.paper).tables[column.table].rows
+        fused = (Row(row.id, row.label, (found.fused(unit_of(row)),), row.what) for row in every)
+        return [*found.baselines(printed=False), *fused]
+
+    return rows
+
+
+class StartColumn(SceneColumn):
+    """A column of Table 3.
+
+    Attributes:
+        voc: a backbone trained for segmentation on PASCAL VOC 2012, where the reader has one.
+        stand_in: else, what a network for segmentation is trained on in its place.
+        stand_in_classes: of that segmentation.
+    """
+
+    voc: Weights | None = None
+    stand_in: Data | None = None
+    stand_in_classes: tuple[str, ...] = ()
+
+    def options(self) -> dict[str, object]:
+        """The command line's options that give this column."""
+        return super().options() | ({"voc-weights": "FILE.safetensors"} if self.voc else {})
+
+
+def start_column(choices: NDDRChoices) -> StartColumn:
+    """As of any scene table, with what the branches of the row ``pret`` start from."""
+    column = dict(scene_column("3", "vgg16", choices))
+    if choices.voc_weights is not None:
+        return StartColumn(**column, voc=weights(choices.voc_weights))
+    size = column["data"].size
+    drawn = tuple(max(LEAST_SIDE, side) for side in size)
+    images = BUDGETS[choices.profile].images[0], PEOPLE_HELD
+    found = source(NDDRChoices(), people, "coco", (), default="people", images=images, size=drawn)
+    data = found.data((), size=size)
+    return StartColumn(**column, stand_in=data, stand_in_classes=Coco(found.root, "train", ("segmentation",)).classes)
+
+
+def stand_in(column: StartColumn, seed: int) -> Training:
+    """A network for the segmentation of other pictures, trained as the single-task networks are."""
+    assert column.stand_in is not None
+    classes = ("background", *column.stand_in_classes)
+    task = Segmentation(classes=classes, loss_at=scene_tasks(column)[0].loss_at)
+    return single(column.model_copy(update={"data": column.stand_in}), task, seed)
+
+
+def starts(column: StartColumn, seed: int) -> list[Row]:
+    """Table 3."""
+    found = methods(column, seed)
+    if column.voc is not None:
+        pretrained = joint(column.model_copy(update={"weights": column.voc}), Fused(unit=NDDR), seed, {})
+        value = found.scored(pretrained)
+    else:
+        elsewhere = stand_in(column, seed)
+        value = found.fused(NDDR, {task.name: elsewhere for task in found.tasks})
+    by_row = {"init": found.fused(NDDR, {}), "pret": value, "sing": found.fused(NDDR)}
+    what = {
+        "init": "both branches from general weights",
+        "pret": "both branches from a network trained for segmentation on other pictures",
+        "sing": "each branch from the single-task network of its own task",
+    }
+    rows = (Row(row.id, row.label, (by_row[row.id],), what[row.id]) for row in printed("nddr").tables["3"].rows)
+    return [*found.baselines(printed=False), *rows]
+
+
+def start_protocol(column: StartColumn) -> list[tuple[str, str, str]]:
+    """As of any scene table, with the starts of the three rows."""
+    if column.voc is not None:
+        ours = f"Pret.: the backbones from the file {column.voc.sha256[:12]}"
+    else:
+        assert column.stand_in is not None
+        ours = (
+            f"Pret.: a stand-in, one network trained for the segmentation of {column.stand_in.name} "
+            f"({column.stand_in.fingerprint}), all but its classifier in both branches; voc_weights takes the real one"
+        )
+    return [
+        *scene_protocol(column),
+        (
+            "Starts of the rows",
+            "Init. unexplained; Pret.: DeepLab weights from PASCAL VOC 2012; Sing.: each task's own network",
+            f"Init.: as the single-task networks; {ours}; Sing.: each task's own network",
+        ),
+    ]
+
+
+def random_protocol(column: SceneColumn) -> list[tuple[str, str, str]]:
+    """As of any scene table, with what is unprinted about the row of random weights."""
+    return [
+        *scene_protocol(column),
+        (
+            "Row Random",
+            f"Xavier; rate {RANDOM_SCALE:g} times the base (authors' code)",
+            f"Xavier, a task's 1x1 convolution at a time; rate {RANDOM_SCALE:g} times the base",
+        ),
+    ]
+
+
+def _table(identifier: str, rows: Callable[[Any, int], list[Row]], systems: dict[str, str]) -> Table:
+    return replace(
+        TABLE4,
+        id=identifier,
+        column=lambda choices: scene_column(identifier, "vgg16", choices),
+        rows=rows,
+        meta_column=lambda: printed_scene_column(identifier, BATCH_NORM["vgg16"]),
+        systems=systems,
+    )
+
+
+TABLE1 = replace(_table("1", sweep(nddr_of), {"S26": "a10_b00"}), protocol=random_protocol)
+TABLE2 = _table("2", sweep(nddr_of), {"S27": "scale_100"})
+TABLE3 = replace(
+    _table("3", starts, {"S28": "pret"}),
+    columns=StartColumn,
+    column=start_column,
+    protocol=start_protocol,
+    meta_column=lambda: StartColumn(**dict(printed_scene_column("3", BATCH_NORM["vgg16"])), voc=Weights(source="file")),
+)
+TABLEA2 = _table("A2", sweep(cross_stitch_of), {"S31": "scale_1000"})

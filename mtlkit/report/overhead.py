@@ -1,0 +1,120 @@
+"""What NDDR layers add to VGG-16: the weights that Sect. 3.5 of the NDDR-CNN paper counts, and those it does not."""
+
+import html
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from mtlkit import papers
+from mtlkit.heads import Exit
+from mtlkit.network import Network, NetworkSettings, parameter_count
+from mtlkit.papers.printed import printed
+from mtlkit.report.costs import reading
+from mtlkit.report.side_by_side import MISSING
+from mtlkit.tasks import Classification
+from mtlkit.trunks import FusedTrunk
+
+
+class Line(NamedTuple):
+    """A figure of the section.
+
+    Attributes:
+        what: what it counts.
+        printed: its digits in print, or a dash.
+        counted: exact: a number of parameters, or a share in per cent.
+        unit: ``M``, millions of parameters, or ``%``.
+        reading: how the print follows from the count; nothing where there is no print.
+    """
+
+    what: str
+    printed: str
+    counted: float
+    unit: str
+    reading: str
+
+
+@dataclass(frozen=True, repr=False)
+class Overhead:
+    """The figures, as a table for a page or a terminal."""
+
+    lines: tuple[Line, ...]
+
+    def text(self) -> str:
+        """For a terminal."""
+        wide = max(len(line.what) for line in self.lines)
+        return "\n".join(
+            f"{line.what:{wide}}  {_shown(line.printed, line.unit):>7}  {_count(line):>11}  {line.reading}".rstrip()
+            for line in self.lines
+        )
+
+    def __repr__(self) -> str:
+        return self.text()
+
+    def _repr_html_(self) -> str:
+        body = "".join(
+            f"<tr><th scope='row'>{html.escape(line.what)}</th>"
+            f"<td class='printed'>{html.escape(_shown(line.printed, line.unit))}</td>"
+            f"<td>{_count(line)}</td><td>{html.escape(line.reading)}</td></tr>"
+            for line in self.lines
+        )
+        head = "".join(
+            f"<th scope='col'{' class=' + repr(kind) if kind else ''}>{name}</th>"
+            for name, kind in (("Sect. 3.5", ""), ("print", "printed"), ("counted", ""), ("the print is", ""))
+        )
+        return (
+            "<div class='mtl-scroll' tabindex='0' role='region' aria-label='Parameter overhead'>"
+            f"<table class='mtl-table'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        )
+
+
+def overhead() -> Overhead:
+    """Counts the layers of Table 4's network beside the print; nothing is trained and no memory taken."""
+    said = {number["id"]: number["value"] for number in printed("nddr").text_numbers}
+    table = papers.table("nddr", "4")
+    rows = {row.id: row for row in table.rows(table.meta_column(), 0)}
+    (fused,) = (need.network for value in rows["nddr"].evaluations for need in value.needs)
+    alone = [need.network for value in rows["single"].evaluations for need in value.needs]
+    towers, trunk = len(fused.tasks), _built(fused).trunk
+    assert isinstance(trunk, FusedTrunk)
+    units = trunk.units
+    weights = sum(parameter.numel() for unit in units.values() for parameter in unit.decayed())  # type: ignore[operator]
+    # The count of VGG-16 that everybody knows is that of the ImageNet classifier.
+    classifier = NetworkSettings(
+        backbone="vgg16",
+        fully_connected="plain",
+        tasks=(Classification(name="imagenet", classes=1000),),
+        head=Exit.Settings(),
+    )
+    whole = parameter_count(_built(classifier))
+    ours = [parameter_count(_built(one)) for one in alone]
+
+    def line(what: str, counted: float, unit: str, number: str | None = None) -> Line:
+        text = said[number] if number else MISSING
+        return Line(what, text, counted, unit, reading(text, counted, unit) if number else "")
+
+    return Overhead(
+        (
+            line("1x1 weights of one task's layers", weights / towers, "M", "nddr_extra_params"),
+            line("1x1 weights of all tasks' layers", weights, "M"),
+            line("with the scales and shifts of their batch norms", parameter_count(units), "M"),
+            line("one VGG-16 with its fully connected layers", whole, "M", "vgg16_params"),
+            line("one task's 1x1 weights in one such VGG-16", 100 * weights / towers / whole, "%",
+                 "nddr_extra_params_share"),
+            line("all single-task networks as trained here", sum(ours), "M"),
+            line("all that the layers add to them", 100 * parameter_count(units) / sum(ours), "%"),
+        )
+    )  # fmt: skip
+
+
+def _built(settings: NetworkSettings) -> Network:
+    with torch.device("meta"):
+        return settings.network(weights=False)
+
+
+def _shown(text: str, unit: str) -> str:
+    return text if text == MISSING else f"{text} {unit}"
+
+
+def _count(line: Line) -> str:
+    return f"{line.counted:,.0f}" if line.unit == "M" else f"{line.counted:.2f} {line.unit}"

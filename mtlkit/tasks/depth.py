@@ -1,0 +1,88 @@
+"""Depth along the optical axis."""
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mtlkit.tasks.base import DenseTask, Metric, enlarged
+
+LONGEST = 100.0
+"""Metres up to which the best constant is looked for, in steps of a millimetre."""
+
+
+class Depth(DenseTask):
+    """A depth a pixel. Output ``(N, 1, h, w)``, metres; target ``(N, H, W)``, metres, 0 where unknown."""
+
+    terms: ClassVar = ("l1",)
+
+    kind: Literal["depth"] = "depth"
+    name: str = "depth"
+
+    @property
+    def outputs(self) -> int:
+        """One number."""
+        return 1
+
+    def losses(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """The absolute error in metres, averaged over the known pixels of the batch."""
+        output, target = self.matched(output, target)
+        known = target > 0
+        return {"l1": ((output[:, 0].float() - target).abs() * known).sum() / known.sum().clamp(min=1)}
+
+    def combined(self, outputs: Sequence[Tensor]) -> Tensor:
+        """The mean."""
+        return torch.stack([output.float() for output in outputs]).mean(0)
+
+    def metric(self) -> Metric:
+        """A fresh :class:`DepthErrors`."""
+        return DepthErrors()
+
+    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> dict[str, float]:
+        """Scores of the median depth of the training pixels, to a millimetre."""
+        counts = torch.zeros(int(1000 * LONGEST) + 1, dtype=torch.int64)
+        for target in train:
+            millimetres = (1000 * target[target > 0]).round().long().clamp(max=len(counts) - 1)
+            counts += torch.bincount(millimetres, minlength=len(counts))
+        median = float((counts.cumsum(0) < counts.sum() / 2).sum()) / 1000
+        metric = self.metric()
+        for target in test:
+            metric.update(torch.full_like(target, median)[:, None], target)
+        return metric.compute()
+
+    def draw(self, prediction_or_target: Tensor) -> np.ndarray:
+        """Grey from near (light) to far (dark), by the reciprocal of the depth; black where it is unknown."""
+        depth = prediction_or_target.detach().float().cpu()
+        depth = depth[0] if depth.ndim == 3 else depth
+        light = torch.where(depth > 0, 255 / depth.clamp(min=1), 0)
+        picture: np.ndarray = light[..., None].expand(-1, -1, 3).numpy().astype(np.uint8)
+        return picture
+
+
+class DepthErrors:
+    """Errors over the whole set, known pixels pooled: ``rmse`` and ``mean`` (absolute) in metres, ``relative``
+    (absolute error over true depth) and ``within_1.25`` (ratio of the two at most 1.25) in per cent.
+    """
+
+    def __init__(self) -> None:
+        self.sums: list[Tensor] = []
+
+    def update(self, output: Tensor, target: Tensor) -> None:
+        """Takes depths ``(N, 1, h, w)``, enlarged to the target ``(N, H, W)``."""
+        said = enlarged(output.float(), target)[:, 0]
+        known = target > 0
+        true = torch.where(known, target, 1.0)
+        error = (said - true).abs()
+        near = torch.maximum(said / true, true / said.clamp(min=1e-6)) <= 1.25
+        each = torch.stack([torch.ones_like(true), error**2, error, error / true, near.float()])
+        self.sums.append((each * known).flatten(1).sum(1))
+
+    def compute(self) -> dict[str, float]:
+        """``rmse``, ``mean``, ``relative``, ``within_1.25``; NaN when no depth was known."""
+        count, *sums = torch.stack(self.sums).cpu().double().sum(0).tolist() if self.sums else [0.0]
+        if not count:
+            return dict.fromkeys(("rmse", "mean", "relative", "within_1.25"), float("nan"))
+        square, mean, relative, near = (each / count for each in sums)
+        return {"rmse": square**0.5, "mean": mean, "relative": 100 * relative, "within_1.25": 100 * near}

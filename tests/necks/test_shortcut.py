@@ -1,0 +1,86 @@
+"""The shortcut of NDDR-CNN, against its definition and inside networks."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from builders import NORMALS, SEGMENTATION, fused, network
+from torch import nn
+
+from mtlkit.backbones import staged
+from mtlkit.necks import Shortcut
+from mtlkit.trunks import Shared
+
+IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+TASKS = ("segmentation", "normals")
+
+
+def with_shortcut(tasks=(SEGMENTATION, NORMALS), sharing=None):
+    settings = network(tasks, sharing or fused("nddr"))
+    return settings.model_copy(update={"neck": Shortcut.Settings(width=24)}).network()
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+def test_it_is_resizing_joining_and_one_convolution():
+    neck = Shortcut.Settings(width=7).neck((3, 4, 5), (2, 4, 4)).eval()
+    neck.norm.running_mean.normal_()
+    neck.norm.running_var.uniform_(0.5, 2)
+    maps = [torch.randn(2, 3, 9, 12), torch.randn(2, 4, 5, 6), torch.randn(2, 5, 5, 6)]
+    resize = nn.Upsample(size=(5, 6), mode="bilinear", align_corners=False)
+    joined = torch.cat([resize(maps[0]), maps[1], maps[2]], 1)
+    mixed = torch.einsum("oc,nchw->nohw", neck.reduce.weight[..., 0, 0], joined)
+    mean, var = (statistic[:, None, None] for statistic in (neck.norm.running_mean, neck.norm.running_var))
+    torch.testing.assert_close(neck(maps), F.relu((mixed - mean) / torch.sqrt(var + 1e-3)))
+
+
+def test_on_deeplab_vgg16_its_map_has_512_channels_and_41_pixels_at_321():
+    with torch.device("meta"):
+        backbone = staged("vgg16", output_stride=8)
+        neck = Shortcut.Settings().neck(backbone.channels, backbone.strides)
+        assert neck(backbone(torch.empty(1, 3, 321, 321))).shape == (1, 512, 41, 41)
+
+
+@pytest.mark.parametrize("sharing", [Shared(), fused("nddr"), fused("cross_stitch")], ids=["shared", "nddr", "stitch"])
+def test_a_task_has_a_shortcut_of_its_own(sharing):
+    both = with_shortcut(sharing=sharing).eval()
+    assert set(both.necks) == set(TASKS)
+    with torch.no_grad():
+        before = both(IMAGES)
+        for parameter in both.necks["segmentation"].parameters():
+            parameter.add_(torch.randn_like(parameter))
+        after = both(IMAGES)
+    assert torch.equal(after["normals"], before["normals"])
+    assert not torch.equal(after["segmentation"], before["segmentation"])
+
+
+def test_gradients_reach_the_first_unit_through_the_shortcut_alone():
+    both = with_shortcut()
+    maps = both.trunk(both.trunk.normalised(IMAGES))["normals"]
+    cut = [*maps[:1], *(x.detach() for x in maps[1:])]
+    both.necks["normals"](cut).square().sum().backward()
+    assert both.trunk.units["0"].weight.grad.abs().max() > 0
+    assert both.trunk.units["1"].weight.grad is None
+
+
+def test_it_learns_at_its_own_rate_and_only_its_convolution_decays():
+    groups = {group.name: group for group in with_shortcut().parameter_groups()}
+    necks = with_shortcut().necks
+    assert len(groups["shortcut"].parameters) == len(necks)
+    assert len(groups["shortcut_undecayed"].parameters) == 2 * len(necks)
+    assert (groups["shortcut"].lr_scale, groups["shortcut"].decay) == (100, True)
+    assert (groups["shortcut_undecayed"].lr_scale, groups["shortcut_undecayed"].decay) == (100, False)
+    both = with_shortcut()
+    grouped = [id(p) for group in both.parameter_groups() for p in group.parameters]
+    assert sorted(grouped) == sorted(map(id, both.parameters()))
+
+
+@pytest.mark.parametrize("sharing", [None, Shared()], ids=["fused", "trained on"])
+def test_a_network_starts_from_single_task_networks_with_their_shortcuts(sharing):
+    for task in (SEGMENTATION, NORMALS):
+        alone = with_shortcut((task,), Shared())
+        later = with_shortcut(sharing=None) if sharing is None else with_shortcut((task,), sharing)
+        later.load_single_task(task.name, alone.state_dict())
+        assert torch.equal(later.necks[task.name].reduce.weight, alone.necks[task.name].reduce.weight)

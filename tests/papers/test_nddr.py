@@ -1,0 +1,210 @@
+"""The declaration of NDDR-CNN's tables on scenes."""
+
+import re
+
+import pytest
+import torch
+
+from mtlkit import papers
+from mtlkit.engine import Engine, Where
+from mtlkit.errors import InputError
+from mtlkit.ledger import Ledger
+from mtlkit.necks import Shortcut
+from mtlkit.papers.nddr.methods import NDDRChoices
+from mtlkit.papers.printed import printed
+from mtlkit.report.coverage import coverage
+from mtlkit.report.side_by_side import SideBySide
+from mtlkit.runs import trainings
+
+PAPER = printed("nddr")
+TABLES = {table.id: table for table in papers.DECLARED["nddr"]}
+SMALL = {"image_size": (48, 64), "epochs": 0.2, "backbone": "resnet10t"}
+
+
+def trained(number, column=None, seed=0):
+    """Row -> the trainings that are scored in it."""
+    table = TABLES[number]
+    rows = table.rows(column or table.meta_column(), seed)
+    return {row.id: [v.subject for v in row.evaluations] for row in rows if row.id != "constant"}
+
+
+def test_every_printed_row_is_declared_and_builds(tmp_path):
+    counted = coverage(tmp_path)
+    lines = counted["papers"]["nddr"]["tables"]
+    for number, table in TABLES.items():
+        declared = [row.id for row in table.rows(table.meta_column(), 0) if row.printed]
+        assert declared == [row.id for row in PAPER.tables[number].rows]
+        assert lines[number]["runnable"] == lines[number]["rows"] == len(declared)
+
+
+@pytest.mark.parametrize("column", ["printed", "smoke"])
+def test_rows_that_are_one_training_are_trained_once(column):
+    columns = {n: t.meta_column() if column == "printed" else t.column(NDDRChoices.of(**SMALL | {"backbone": None}))
+               for n, t in TABLES.items() if n in ("1", "2", "3", "4", "A2")}  # fmt: skip
+    found = {n: {row: t[0].identity for row, t in trained(n, c).items()} for n, c in columns.items()}
+    assert found["1"]["a09_b01"] == found["2"]["scale_100"] == found["3"]["sing"] == found["4"]["nddr"]
+    assert found["A2"]["a09_b01"] == found["A2"]["scale_1000"] == found["4"]["cross_stitch"]
+    assert all(rows["single"] == found["4"]["single"] for rows in found.values())
+    distinct = {identity for rows in found.values() for row, identity in rows.items() if row != "single"}
+    # 20 printed rows of sweeps, of which 5 are Table 4's; Table 4 has 5 more rows than they and single.
+    assert len(distinct) == 6 + 4 + 3 + 7 - 5 + 5
+
+
+def test_sweeps_take_their_settings_from_the_print():
+    for number in ("1", "2", "A2"):
+        for row in PAPER.tables[number].rows:
+            unit = trained(number)[row.id][0].network.sharing.unit
+            for name, value in row.settings.items():
+                if value is not None:
+                    assert getattr(unit, {"fuse_lr_scale": "lr_scale"}.get(name, name)) == value
+    assert trained("1")["random"][0].network.sharing.unit.lr_scale == 1000
+    starts = {frozenset(start.identity for start in rows[0].starts.values()) for rows in trained("1").values()}
+    assert len(starts - {frozenset()}) == 1
+
+
+def test_the_same_networks_stand_in_the_table_of_the_backbone():
+    """Tables 4 and 5 differ in the backbone alone: asked for the other's, each gives the other's trainings."""
+    for choices in ({"backbone": "resnet10t"}, {"backbone": "vgg16", "profile": "lite"}):
+        both = [TABLES[n].column(NDDRChoices.of(**{"image_size": (48, 64)} | choices)) for n in ("4", "5")]
+        four, five = (trained(number, column) for number, column in zip(("4", "5"), both, strict=True))
+        assert four == five
+    assert [TABLES[n].printed_for("resnet101")[0] for n in ("4", "5")] == ["5", "5"]
+    assert [TABLES[n].printed_for("vgg16")[0] for n in ("4", "5", "6")] == ["4", "4", "6"]
+    assert TABLES["6"].printed_for("resnet101") is None
+
+
+def test_table_5_fuses_at_the_ends_of_the_five_stages():
+    (nddr,) = trained("5")["nddr"]
+    with torch.device("meta"):
+        trunk = nddr.network.network(weights=False).trunk
+    assert trunk.channels == (64, 256, 512, 1024, 2048)
+    assert trunk.strides[-1] == 8
+    assert list(trunk.units) == ["0", "1", "2", "3", "4"]
+
+
+def test_table_6_has_a_shortcut_for_every_task_in_every_row():
+    for row, found in trained("6").items():
+        for training in found:
+            assert training.network.neck == Shortcut.Settings()
+            with torch.device("meta"):
+                network = training.network.network(weights=False)
+            assert set(network.necks) == set(network.tasks), row
+            assert network.necks[next(iter(network.tasks))].reduce.in_channels == 64 + 128 + 256 + 512 + 512
+    plain = trained("4")
+    for row, found in trained("6").items():
+        without = [t.network.model_copy(update={"neck": None}) for t in found]
+        assert without == [t.network for t in plain[row]]
+
+
+def test_the_pretrained_start_is_a_named_stand_in_or_the_readers_file(tmp_path):
+    table = TABLES["3"]
+    column = table.column(NDDRChoices.of(**SMALL))
+    (pret,) = trained("3", column)["pret"]
+    elsewhere = pret.starts["segmentation"]
+    assert pret.starts["normals"] == elsewhere
+    assert elsewhere.data.name == "people"
+    assert elsewhere.network.tasks[0].classes[0] == "background"
+    card = {what: ours for what, _, ours in table.protocol(column)}
+    assert "stand-in" in card["Starts of the rows"]
+    file = tmp_path / "voc.safetensors"
+    file.write_bytes(b"weights")
+    own = table.column(NDDRChoices.of(**SMALL, voc_weights=str(file)))
+    (pret,) = trained("3", own)["pret"]
+    assert not pret.starts
+    assert pret.network.weights.path == file
+    assert "--voc-weights" in own.command
+    assert str(tmp_path) not in own.model_dump_json()
+    (init,) = trained("3", own)["init"]
+    assert (init.network.weights, init.starts) == (own.weights, {})
+
+
+def test_another_tasks_network_gives_all_but_its_classifier(tmp_path):
+    column = TABLES["3"].column(NDDRChoices.of(**SMALL))
+    (pret,) = trained("3", column)["pret"]
+    engine = Engine(Ledger(tmp_path), Where(device="cpu", progress=False))
+    engine.train(pret.starts["normals"])
+    given = engine.network(pret.starts["normals"]).state_dict()
+    started = engine._start(pret).state_dict()
+    for task in ("segmentation", "normals"):
+        own = {key: value for key, value in started.items() if f".{task}." in key}
+        for key, value in given.items():
+            renamed = key.replace("trunk.shared.", f"trunk.towers.{task}.").replace(
+                "heads.segmentation", f"heads.{task}"
+            )
+            if "classifier" not in key:
+                assert torch.equal(own.pop(renamed), value)
+        assert {key.rpartition(".")[0] for key in own} == {f"heads.{task}.classifier"}
+
+
+def test_table_a1_fuses_alexnet_after_its_pools_and_keeps_the_cross_stitch_papers_lengths():
+    rows = trained("A1")
+    (nddr,) = rows["nddr"]
+    with torch.device("meta"):
+        trunk = nddr.network.network(weights=False).trunk
+    assert trunk.channels == (64, 192, 256, 4096, 4096)
+    assert list(trunk.units) == ["0", "1", "2"]
+    assert [t.recipe.steps for t in rows["single"]] == [25_000, 15_000]
+    assert {t.recipe.steps for row in ("single_longer", "nddr", "sluice", "cross_stitch") for t in rows[row]} == {
+        10_000
+    }
+    assert {row.id for row in TABLES["A1"].rows(TABLES["A1"].meta_column(), 0) if row.printed} == {
+        "cross_stitch", "sluice", "nddr",
+    }  # fmt: skip
+    stitched = papers.table("cross_stitch", "5").meta_column().recipe
+    assert nddr.recipe.model_copy(update={"steps": stitched.steps, "loss_weights": {}}) == stitched
+
+
+@pytest.mark.parametrize("number", TABLES)
+def test_a_column_is_the_same_again_and_spells_its_command(number):
+    table = TABLES[number]
+    column = table.column(NDDRChoices.of(image_size=(48, 64), epochs=1))
+    again = table.columns.model_validate(column.model_dump(mode="json"))
+    assert again.identity == column.identity
+    assert f"mtlkit run nddr {number} --profile smoke" in column.command
+    assert all(len(line) == 3 for line in table.protocol(again))
+
+
+def test_three_tasks_run_and_show_the_depths_columns(tmp_path):
+    table = TABLES["4"]
+    column = table.column(NDDRChoices.of(**SMALL, tasks=("depth", "normals", "segmentation")))
+    assert "--tasks segmentation,normals,depth" in column.command
+    (nddr,) = trained("4", column)["nddr"]
+    assert [task.name for task in nddr.network.tasks] == ["segmentation", "normals", "depth"]
+    assert len(nddr.starts) == 3
+    # The networks of one task are those of the paper's two tasks.
+    two = trained("4", table.column(NDDRChoices.of(**SMALL)))
+    assert trained("4", column)["single"][:2] == two["single"]
+    book = Ledger(tmp_path)
+    values = [v for row in table.rows(column, 0) if row.id in ("constant", "nddr") for v in row.evaluations]
+    Engine(book, Where(device="cpu", progress=False)).run(values)
+    comparison = SideBySide.of(table, column, book)
+    assert comparison.cell("nddr", "depth/rmse").values[0] > 0
+    assert [extra.label for extra in comparison.extras if extra.group == "Depth"] == ["RMSE", "Rel. error", "1.25"]
+    assert ("Tasks", "segmentation, normals", "segmentation, normals, depth") in comparison.card()
+
+
+@pytest.mark.parametrize(
+    ("number", "given", "sentence"),
+    [
+        ("4", {"tasks": ("segmentation", "deph")}, "did you mean 'depth'?"),
+        ("4", {"tasks": ("depth",)}, "two tasks at least"),
+        ("A1", {"tasks": ("depth", "normals")}, "Table A1 has lengths of training for its own two tasks"),
+        ("3", {"voc_weights": "/no/file"}, "There is no weights file /no/file"),
+    ],
+)
+def test_wrong_choices_are_one_sentence(number, given, sentence):
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        TABLES[number].column(NDDRChoices.of(**SMALL | given))
+
+
+@pytest.mark.parametrize(("number", "rows"), [("3", ["pret"]), ("6", ["multi", "nddr"]), ("A1", ["sluice"])])
+def test_rows_run(number, rows, tmp_path):
+    table = TABLES[number]
+    column = table.column(NDDRChoices.of(**SMALL))
+    book = Ledger(tmp_path)
+    values = [v for row in table.rows(column, 0) if row.id in rows for v in row.evaluations]
+    Engine(book, Where(device="cpu", progress=False)).run(values)
+    comparison = SideBySide.of(table, column, book)
+    for row in rows:
+        assert all(comparison.cell(row, measure).values for measure in table.measures.values())
+    assert len(list(tmp_path.glob("training/*.json"))) == len(trainings(values))
