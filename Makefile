@@ -29,8 +29,8 @@ book: $(INSTALLED)
 
 test: $(INSTALLED) lint
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow" --durations=10
-	MTLKIT_RESULTS=$$(mktemp -d) $(BIN)/pytest --nbval --nbval-kernel-name python3 --nbval-cell-timeout 600 \
-		--durations=10 notebooks book
+	MTLKIT_RESULTS=$$(mktemp -d) OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadscope --nbval \
+		--nbval-kernel-name python3 --nbval-cell-timeout 900 --durations=10 notebooks book
 
 slow: $(INSTALLED)
 	$(BIN)/pytest -n 2 --dist worksteal -m slow --durations=10

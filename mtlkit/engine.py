@@ -29,6 +29,7 @@ from mtlkit.runs import (
     Retrieval,
     Speed,
     Standard,
+    Tilted,
     Training,
     trainings,
 )
@@ -326,6 +327,9 @@ class Engine:
                 train_batches, _ = self._batches("train", value.data, value.tasks, 8, device)
                 batches, tested = self._batches("val", value.data, value.tasks, 8, device)
                 scores = Scores(evaluation.constant(value.tasks, train_batches, batches))
+            case Tilted():
+                batches, tested = self._batches("val", value.data, [value.task], 8, device)
+                scores = Scores(evaluation.tilt(value.task, batches, value.degrees))
             case Cost():
                 scores = Scores(evaluation.cost(value.network, value.size))
             case Speed():

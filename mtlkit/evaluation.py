@@ -13,9 +13,10 @@ from mtlkit.errors import InputError
 from mtlkit.network import Network, NetworkSettings, parameter_count
 from mtlkit.network import cost as network_cost
 from mtlkit.retrieval import estimate, nearest, retrieval_measures
-from mtlkit.tasks import Calories, Embedding, Metric, Task
+from mtlkit.tasks import Calories, Embedding, Metric, Normals, Task
 from mtlkit.tasks.base import PerPicture
 from mtlkit.tasks.calories import CalorieErrors
+from mtlkit.tasks.normals import tilted
 
 
 class Scores(NamedTuple):
@@ -199,6 +200,15 @@ def constant(tasks: Iterable[Task], train: Iterable[Batch], test: Iterable[Batch
         found = task.constant(_targets(task, train), _targets(task, test))
         measures |= {f"{task.name}/{key}": value for key, value in found.items()}
     return measures
+
+
+def tilt(task: Normals, batches: Iterable[Batch], degrees: float) -> dict[str, float]:
+    """The measures of the truth itself, every normal turned by ``degrees`` in a random direction."""
+    generator, metric = torch.Generator().manual_seed(0), task.metric()
+    for batch in batches:
+        truth = batch.targets[task.name]
+        metric.update(tilted(truth, degrees, generator), truth)
+    return {f"{task.name}/{name}": value for name, value in metric.compute().items()}
 
 
 def cost(settings: NetworkSettings, size: tuple[int, int]) -> dict[str, float]:

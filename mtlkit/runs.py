@@ -8,7 +8,7 @@ from pydantic import Field
 from mtlkit.data import AnyData, Data
 from mtlkit.errors import InputError
 from mtlkit.network import NetworkSettings
-from mtlkit.tasks import AnyTask
+from mtlkit.tasks import AnyTask, Normals
 from mtlkit.tasks.calorie_measures import FLOOR
 from mtlkit.training import Recipe
 from mtlkit.values import Value
@@ -275,6 +275,27 @@ class Constant(Value):
         return ()
 
 
+class Tilted(Value):
+    """True surface normals, each turned by one angle in a random direction: what a known error scores.
+
+    Attributes:
+        task: that scores them.
+        data: whose test split.
+        degrees: the angle.
+    """
+
+    kind: Literal["tilted"] = "tilted"
+    task: Normals
+    data: AnyData
+    degrees: float
+    revision: int = 1
+
+    @property
+    def needs(self) -> tuple[Training, ...]:
+        """Nothing is trained."""
+        return ()
+
+
 class Cost(Value):
     """What an untrained network holds and computes for one image."""
 
@@ -312,7 +333,7 @@ class Speed(Value):
         return ()
 
 
-Evaluation = Standard | Ensemble | Averaged | Retrieval | CategoryMean | Chosen | Constant | Cost | Speed
+Evaluation = Standard | Ensemble | Averaged | Retrieval | CategoryMean | Chosen | Constant | Tilted | Cost | Speed
 """Every kind of evaluation."""
 
 

@@ -1,5 +1,6 @@
 """Surface normals, scored in the two spaces the literature mixes up."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import ClassVar, Literal
 
@@ -44,6 +45,14 @@ def angles(a: Tensor, b: Tensor) -> Tensor:
     """Angle in degrees between vectors along dimension 1, exact near 0 and 180 where arccos is not."""
     a, b = F.normalize(a, dim=1), F.normalize(b, dim=1)
     return torch.rad2deg(2 * torch.atan2((a - b).norm(dim=1), (a + b).norm(dim=1)))
+
+
+def tilted(normals: Tensor, degrees: float, generator: torch.Generator) -> Tensor:
+    """Unit normals ``(N, 3, H, W)``, each turned by an angle in a direction of its own; zero stays zero."""
+    drawn = torch.randn(normals.shape, generator=generator).to(normals)
+    across = F.normalize(drawn - (drawn * normals).sum(1, keepdim=True) * normals, dim=1)
+    angle = math.radians(degrees)
+    return (math.cos(angle) * normals + math.sin(angle) * across) * (normals != 0).any(1, keepdim=True)
 
 
 class Normals(DenseTask):

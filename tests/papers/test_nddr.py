@@ -25,7 +25,7 @@ def trained(number, column=None, seed=0):
     """Row -> the trainings that are scored in it."""
     table = TABLES[number]
     rows = table.rows(column or table.meta_column(), seed)
-    return {row.id: [v.subject for v in row.evaluations] for row in rows if row.id != "constant"}
+    return {row.id: [v.subject for v in row.evaluations] for row in rows if row.id not in ("constant", "tilted")}
 
 
 def test_every_printed_row_is_declared_and_builds(tmp_path):
@@ -175,10 +175,12 @@ def test_three_tasks_run_and_show_the_depths_columns(tmp_path):
     two = trained("4", table.column(NDDRChoices.of(**SMALL)))
     assert trained("4", column)["single"][:2] == two["single"]
     book = Ledger(tmp_path)
-    values = [v for row in table.rows(column, 0) if row.id in ("constant", "nddr") for v in row.evaluations]
+    values = [v for row in table.rows(column, 0) if row.id in ("constant", "tilted", "nddr") for v in row.evaluations]
     Engine(book, Where(device="cpu", progress=False)).run(values)
     comparison = SideBySide.of(table, column, book)
     assert comparison.cell("nddr", "depth/rmse").values[0] > 0
+    assert comparison.cell("tilted", "normals/decoded/mean").values == pytest.approx((30.0,), rel=1e-3)
+    assert comparison.cell("tilted", "normals/encoded/mean").mean < 20
     assert [extra.label for extra in comparison.extras if extra.group == "Depth"] == ["RMSE", "Rel. error", "1.25"]
     assert ("Tasks", "segmentation, normals", "segmentation, normals, depth") in comparison.card()
 

@@ -30,8 +30,11 @@ def test_the_terms_are_the_papers_equations(seed, n):
     found = TASK.losses(output, target)
     assert tuple(found) == TASK.terms
     pairs = [(250 + 250 * o, g) for (o,), g in zip(output.tolist(), target.tolist(), strict=True)]
-    assert found["relative"].item() == pytest.approx(sum(abs(y - g) / max(g, 10) for y, g in pairs) / n, rel=1e-5)
-    assert found["absolute"].item() == pytest.approx(sum(abs(y - g) for y, g in pairs) / n, rel=1e-5)
+    # The terms are in single precision, where a small error of a large estimate has few digits.
+    assert found["relative"].item() == pytest.approx(
+        sum(abs(y - g) / max(g, 10) for y, g in pairs) / n, rel=1e-4, abs=1e-4
+    )
+    assert found["absolute"].item() == pytest.approx(sum(abs(y - g) for y, g in pairs) / n, rel=1e-4, abs=1e-3)
 
 
 def test_without_a_target_the_terms_are_zero_with_zero_gradients():

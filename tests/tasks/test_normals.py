@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtlkit.tasks import Normals
-from mtlkit.tasks.normals import Angles, angles, decode, encode
+from mtlkit.tasks.normals import Angles, angles, decode, encode, tilted
 
 TASK = Normals()
 
@@ -111,3 +111,18 @@ def test_the_constant_predictor_is_best_in_its_space():
         metric = Angles()
         metric.update(other.view(1, 3, 1, 1).expand_as(train), train)
         assert best <= metric.compute()["decoded/mean"] + 0.5
+
+
+@settings(deadline=None)
+@given(degrees=st.floats(1, 90), seed=st.integers(0, 99))
+def test_a_tilt_turns_every_normal_by_its_angle_and_leaves_no_value_alone(degrees, seed):
+    generator = torch.Generator().manual_seed(seed)
+    normals = F.normalize(torch.randn(2, 3, 4, 5, generator=generator), dim=1)
+    normals[:, :, 0, 0] = 0
+    turned = tilted(normals, degrees, generator)
+    valid = (normals != 0).any(1)
+    torch.testing.assert_close(angles(turned, normals)[valid], torch.full((38,), degrees), atol=0.01, rtol=1e-3)
+    assert (turned[:, :, 0, 0] == 0).all()
+    metric = Normals().metric()
+    metric.update(turned, normals)
+    assert metric.compute()["decoded/mean"] == pytest.approx(degrees, rel=1e-3)
