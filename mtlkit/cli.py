@@ -311,15 +311,21 @@ def data_make(
 def data_check(
     layout: Annotated[str, typer.Argument(help="A layout: see 'mtlkit data list'.")],
     root: Annotated[Path, typer.Argument(help="The data set's folder.")],
+    columns: Annotated[str | None, typer.Option(help="Of a manifest: such as kcal=energy,category=food.")] = None,
 ) -> None:
     """Read every sample of both splits and name the first fault."""
-    from mtlkit.data import LAYOUTS
+    from mtlkit.data import LAYOUTS, TABLE_LAYOUTS
     from mtlkit.errors import unknown
 
     if layout not in LAYOUTS:
         raise unknown("layout", layout, LAYOUTS)
+    given: dict[str, Any] = {}
+    if layout in TABLE_LAYOUTS:
+        from mtlkit.papers.calorie import CalorieChoices
+
+        given["columns"] = CalorieChoices.of(columns=_pairs(columns)).mapping()
     for split in ("train", "val"):
-        dataset = LAYOUTS[layout](root, split)
+        dataset = LAYOUTS[layout](root, split, **given)
         for index in range(len(dataset)):
             dataset[index]
         typer.echo(

@@ -133,6 +133,14 @@ def test_faces_are_made_and_checked(tmp_path):
     assert "train: 3 samples, 2 classes" in said("data", "check", "utkface", str(folder))
 
 
+def test_a_drawn_table_is_written_and_read_under_its_columns_names(tmp_path):
+    folder = tmp_path / "plates"
+    assert "--dataset manifest" in said("data", "make", "plates", str(folder), "--train", "2", "--val", "1")
+    assert "train: 4 samples, 2 classes" in said("data", "check", "manifest", str(folder))
+    complained = complaint("data", "check", "manifest", str(folder), "--columns", "kcal=energy")
+    assert "has no column 'energy', which should hold the kcal" in complained
+
+
 def test_worlds_are_made_and_checked(tmp_path):
     folder = tmp_path / "rooms"
     said("data", "make", "rooms", str(folder), "--train", "3", "--val", "2", "--size", "24", "32")

@@ -5,10 +5,11 @@ from typing import Any
 
 import torch
 
+from mtlkit.network import NetworkSettings
 from mtlkit.papers import DECLARED, SLUGS, printed
 from mtlkit.papers.declaration import PROFILES, Row, Table
 from mtlkit.reproduce import stored
-from mtlkit.runs import trainings
+from mtlkit.runs import Retrieval, trainings
 
 
 def runnable(row: Row, built: set[str] | None = None) -> bool:
@@ -19,11 +20,17 @@ def runnable(row: Row, built: set[str] | None = None) -> bool:
         built: identities of networks that have been built, for a look at many rows; new ones are added.
     """
     built = set() if built is None else built
-    for training in trainings(row.evaluations).values():
-        if training.network.identity not in built:
+    networks = [training.network for training in trainings(row.evaluations).values()]
+    networks += [
+        value.features.subject
+        for value in row.evaluations
+        if isinstance(value, Retrieval) and isinstance(value.features.subject, NetworkSettings)
+    ]
+    for network in networks:
+        if network.identity not in built:
             with torch.device("meta"):
-                training.network.network(weights=False)
-            built.add(training.network.identity)
+                network.network(weights=False)
+            built.add(network.identity)
     return bool(row.evaluations)
 
 
