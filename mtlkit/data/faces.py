@@ -37,7 +37,7 @@ class Faces:
     A sample is ``image`` (``tv_tensors.Image``, uint8, ``(3, H, W)``) and by task ``age`` (years, 0 to 99, int64,
     ``()``) and ``gender`` (its place in :data:`GENDERS`, int64, ``()``).
 
-    Subclasses find out what there is and call :meth:`_hold`.
+    Subclasses find out what there is and call ``_hold``.
 
     Attributes:
         classes: the genders.

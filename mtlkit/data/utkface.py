@@ -8,7 +8,7 @@
 Ages are in years, gender is 0 male or 1 female, race 0 to 4 (not read), the date digits that identify the picture.
 Files of other kinds are left alone.
 
-Without lists :data:`VAL_SHARE` of the pictures, of every ten years of age alike, are held out by a hash of their
+Without lists a fifth of the pictures, of every ten years of age alike, are held out by a hash of their
 names: the same on every machine, whichever ending the files have. The data set names no people, so that one of several
 pictures may lie on both sides.
 """

@@ -1,5 +1,6 @@
 """Figures of the reports."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from textwrap import fill
 from typing import Any
@@ -42,14 +43,18 @@ def dots(comparison: SideBySide) -> Figure:
     across = len(printed.columns) if len(printed.columns) < 5 else 4
     height = max(2.0, 0.6 + 0.22 * len(order))
     # Room for the methods' names at the left, and for a few ticks in every panel.
+    names = max(1.8, 0.075 * max(map(len, order)))
     grid = sns.FacetGrid(
-        frame, col="panel", col_wrap=across, sharex=False, height=height, aspect=(2.2 + 1.8 / across) / height
+        frame, col="panel", col_wrap=across, sharex=False, height=height, aspect=(2.2 + names / across) / height
     )
     colours = {"printed": PRINTED, "measured": MEASURED}
-    grid.map_dataframe(
-        sns.stripplot, x="value", y="method", hue="source", order=order, palette=colours, hue_order=list(colours),
-        size=6, jitter=False, dodge=True,
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        # Seaborn lays out here already, while every panel still has the methods' names; the layout below counts.
+        warnings.filterwarnings("ignore", message="Tight layout not applied")
+        grid.map_dataframe(
+            sns.stripplot, x="value", y="method", hue="source", order=order, palette=colours, hue_order=list(colours),
+            size=6, jitter=False, dodge=True,
+        )  # fmt: skip
     grid.set_titles("{col_name}").set_axis_labels("", "")
     for place, axis in enumerate(grid.axes.flat):
         axis.tick_params(labelleft=place % across == 0)
