@@ -16,7 +16,7 @@ from mtlkit.data.transforms import Augmentation, ResizedCrop, resized
 from mtlkit.evaluation import constant, standard
 from mtlkit.heads import Exit
 from mtlkit.network import NetworkSettings, Weights
-from mtlkit.tasks import Attributes, CenterDetection, Classification, RegionDetection, Segmentation
+from mtlkit.tasks import Attributes, Calories, CenterDetection, Classification, RegionDetection, Segmentation
 from mtlkit.training import loss_terms, optimizer, set_rates, train
 from mtlkit.worlds import objects, places
 
@@ -121,6 +121,8 @@ def random_batch(network, pictures=2, side=64):
         match task:
             case Classification():
                 targets[name] = torch.randint(0, task.classes, (pictures,))
+            case Calories():
+                targets[name] = 500 * torch.rand(pictures)
             case Segmentation():
                 targets[name] = torch.randint(0, task.outputs, (pictures, side, side)).to(torch.uint8)
             case RegionDetection():

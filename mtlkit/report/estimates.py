@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mtlkit.ledger import Ledger
 from mtlkit.papers.declaration import chosen
-from mtlkit.report.side_by_side import SCALES, SideBySide, plain_label
+from mtlkit.report.side_by_side import MISSING, SCALES, SideBySide, plain_label
 from mtlkit.tasks.calorie_measures import intervals, measures
 
 
@@ -67,6 +67,9 @@ def intervals_html(comparison: SideBySide, found: dict[str, Estimates]) -> str:
             name = measured[column.id].removeprefix("calories/")
             _, digits = SCALES.get(column.unit, (1, 1))
             low, high = ends[name]
+            if np.isnan([low, high, value[name]]).any():
+                cells += f"<td>{MISSING}</td>"  # no correlation where all answers are equal
+                continue
             cells += (
                 f"<td>{float(value[name]):.{digits}f} "
                 f"<span class='spread'>{low:.{digits}f} to {high:.{digits}f}</span></td>"

@@ -158,7 +158,7 @@ def labelled(images: Sequence[np.ndarray], words: Sequence[str], *, across: int 
     """Pictures `(H, W, 3)`, each under its words."""
     figure, axes = _sheet(images, across)
     for axis, image, text in zip(axes, images, words, strict=False):
-        axis.imshow(image)
+        axis.imshow(image, interpolation="nearest")  # smoothed, small noisy pictures would fill a page with megabytes
         axis.set_title(text, fontsize=7)
     return figure
 

@@ -43,10 +43,11 @@ def test_every_row_with_answers_has_them_for_all_seeds(scored):
 
 def test_an_interval_holds_its_value_and_counts_portions(scored):
     comparison, book = scored
-    page = intervals_html(comparison, estimates(comparison, book))
+    found = estimates(comparison, book)
+    page = intervals_html(comparison, {label: found[label] for label in ("Category mean, category given",)})
     assert "15 test portions (30 pictures)" in page
     cells = re.findall(r"<td>(-?[\d.]+) <span class='spread'>(-?[\d.]+) to (-?[\d.]+)</span>", page)
-    assert len(cells) == 8
+    assert len(cells) == 4
     assert all(float(low) < float(high) for _, low, high in cells)
     # A mean lies within its percentiles; a correlation of so few portions need not.
     assert all(float(low) <= float(value) <= float(high) for value, low, high in cells if float(value) > 1)
@@ -59,6 +60,8 @@ def test_answers_without_error_have_intervals_of_no_width(scored):
     page = intervals_html(comparison, {"exact": exact})
     assert "0.0 <span class='spread'>0.0 to 0.0" in page
     assert "100.0 <span class='spread'>100.0 to 100.0" in page
+    blind = Estimates(np.full((2, 12), 250.0), truths, np.arange(12.0) // 2)
+    assert "<td>–</td>" in intervals_html(comparison, {"blind": blind})
 
 
 def test_the_plot_has_a_panel_a_row(scored):

@@ -21,9 +21,10 @@ def filled(tmp_path):
     book = ledger("smoke", tmp_path)
     book.write(Record(kind="table", identity=column.identity, settings=column.model_dump(mode="json")))
     for seed in column.seeds:
-        for place, row in enumerate(TABLE.rows(column, seed)):
+        rows = [row for row in TABLE.rows(column, seed) if row.id != "tilted"]
+        for place, row in enumerate(rows):
             if row.id == "sluice":
-                continue  # not run yet
+                continue  # not run yet, as tilted
             for evaluation in row.evaluations:
                 metrics = dict.fromkeys(TABLE.measures.values(), 10 * place + seed)
                 tasks = getattr(evaluation, "subject", None)
@@ -139,6 +140,6 @@ def test_runnable_builds_and_therefore_notices_what_does_not():
     column = TABLE.meta_column()
     rows = {row.id: row for row in TABLE.rows(column, 0)}
     assert runnable(rows["nddr"])
-    broken = TABLE.rows(column.model_copy(update={"output_stride": 16}), 0)[1]
+    broken = {row.id: row for row in TABLE.rows(column.model_copy(update={"output_stride": 16}), 0)}["single"]
     with pytest.raises(Exception, match="16"):
         runnable(broken)
