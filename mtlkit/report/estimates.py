@@ -1,6 +1,7 @@
 """What calorie tables are made of, the estimate for every test picture, and how sure measures of these are."""
 
 import html
+import math
 from functools import partial
 from typing import NamedTuple
 
@@ -66,14 +67,11 @@ def intervals_html(comparison: SideBySide, found: dict[str, Estimates]) -> str:
         for column in columns:
             name = measured[column.id].removeprefix("calories/")
             _, digits = SCALES.get(column.unit, (1, 1))
-            low, high = ends[name]
-            if np.isnan([low, high, value[name]]).any():
+            mean, (low, high) = float(value[name]), ends[name]
+            if any(map(math.isnan, (mean, low, high))):
                 cells += f"<td>{MISSING}</td>"  # no correlation where all answers are equal
                 continue
-            cells += (
-                f"<td>{float(value[name]):.{digits}f} "
-                f"<span class='spread'>{low:.{digits}f} to {high:.{digits}f}</span></td>"
-            )
+            cells += f"<td>{mean:.{digits}f} <span class='spread'>{low:.{digits}f} to {high:.{digits}f}</span></td>"
         body += f"<tr><th scope='row'>{html.escape(label)}</th>{cells}</tr>"
     any_row = next(iter(found.values()))
     portions, pictures = len(np.unique(any_row.groups)), len(any_row.truths)
