@@ -15,18 +15,18 @@ from mtlkit.values import Value
 
 
 class Embedding(nn.Module):
-    """A stage's map averaged over its pixels, and one linear layer that classifies it.
+    """A stage's map averaged over its pixels, and one linear layer that classifies the last stage's.
 
     What pictures are compared by is the averaged map itself, so that an untrained head adds nothing to what the
-    backbone has learnt elsewhere.
+    backbone has learnt elsewhere. Later stages stay between it and the classifier, as fc7 does behind fc6.
 
     Attributes:
-        stages: the one stage whose map :meth:`forward` is given.
+        stages: the stage of the features, and the last one.
         classifier: the last layer.
     """
 
     class Settings(Value):
-        """Which stage, counted as in a list."""
+        """Which stage has the features, counted as in a list."""
 
         kind: Literal["embedding"] = "embedding"
         stage: int = -1
@@ -41,15 +41,14 @@ class Embedding(nn.Module):
                 raise InputError(
                     f"There is no stage {self.stage} for features; the trunk's stages are 0 to {len(channels) - 1}."
                 )
-            return Embedding(channels[self.stage], outputs, self)
+            return Embedding(channels[-1], outputs, self)
 
     def __init__(self, channels: int, outputs: int, settings: "Embedding.Settings"):
         super().__init__()
-        self.stages = (settings.stage,)
+        self.stages = (settings.stage, -1)
         self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.classifier = nn.Linear(channels, outputs)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Stage features ``(N, C, h, w)`` to ``(N, C + outputs)``: the averaged map, then the logits."""
-        pooled = self.pool(features)
-        return torch.cat([pooled, self.classifier(pooled)], 1)
+    def forward(self, features: Tensor, last: Tensor) -> Tensor:
+        """Features ``(N, C, h, w)`` and the last stage's to ``(N, C + outputs)``: the averaged map, then the logits."""
+        return torch.cat([self.pool(features), self.classifier(self.pool(last))], 1)
