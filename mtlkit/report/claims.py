@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from mtlkit.papers.printed import PrintedPaper, printed
-from mtlkit.report.side_by_side import SideBySide
+from mtlkit.report.side_by_side import MISSING, SideBySide, plain_label
 
 Verdict = Literal["holds", "fails", "undecided"]
 Cell = tuple[str, str, str]
@@ -59,7 +59,7 @@ def on_runs(paper: PrintedPaper, claim: dict[str, Any], measured: Sequence[SideB
 
 
 def claims_html(slug: str, tables: Sequence[str], measured: Sequence[SideBySide] = ()) -> str:
-    """The claims that only compare cells of ``tables``: text, verdict on the print, verdict on our runs."""
+    """The claims that only compare cells of ``tables``: text, the compared cells, the verdicts on print and runs."""
     paper = printed(slug)
     lines = []
     for claim in paper.claims:
@@ -67,7 +67,8 @@ def claims_html(slug: str, tables: Sequence[str], measured: Sequence[SideBySide]
             verdicts = on_print(paper, claim), on_runs(paper, claim, measured)
             cells = "".join(f"<td class='{verdict}'>{verdict}</td>" for verdict in verdicts)
             lines.append(
-                f"<tr><th scope='row'>{html.escape(claim['text'])} ({html.escape(claim['where'])})</th>{cells}</tr>"
+                f"<tr><th scope='row'>{html.escape(claim['text'])} ({html.escape(claim['where'])})"
+                f"{_evidence(paper, claim, measured)}</th>{cells}</tr>"
             )
     head = "<tr><th>claim</th><th>on the print</th><th>on our runs</th></tr>"
     return (
@@ -75,6 +76,31 @@ def claims_html(slug: str, tables: Sequence[str], measured: Sequence[SideBySide]
         f"<table class='mtl-table mtl-card mtl-claims'><thead>{head}</thead>"
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
+
+
+def _evidence(paper: PrintedPaper, claim: dict[str, Any], measured: Sequence[SideBySide]) -> str:
+    """Every comparison of a claim with its cells, printed and measured, folded away."""
+    columns = {comparison.table.id: comparison for comparison in measured}
+
+    def shown(at: Cell) -> tuple[str, str, str]:
+        """Which cell it is, its printed text and its measured one."""
+        table, row, column = at
+        measure = next(one for one in paper.tables[table].columns if one.id == column)
+        found = paper.tables[table].row(row)
+        ours = columns[table].cell(row, columns[table].table.measures[column]) if table in columns else None
+        return (
+            f"Table {table}, {found.label if found else row}, {plain_label(measure)}",
+            (found.cells.get(column) if found else None) or MISSING,
+            ours.text(measure.unit) if ours is not None and ours.values else "",
+        )
+
+    lines = []
+    for comparison in claim["compare"]:
+        (first, a, our_a), (second, b, our_b) = shown(comparison["a"]), shown(comparison["b"])
+        ours = f"; ours {our_a} and {our_b}" if our_a and our_b else ""
+        lines.append(f"<li>{html.escape(f'{first}: {a}; {second}: {b}{ours}')}</li>")
+    count = f"{len(lines)} comparison{'' if len(lines) == 1 else 's'}"
+    return f"<details><summary>{count}</summary><ul>{''.join(lines)}</ul></details>"
 
 
 def _verdict(paper: PrintedPaper, comparison: dict[str, Any], cell: Lookup) -> Verdict:

@@ -1,3 +1,4 @@
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -56,6 +57,23 @@ def test_the_page_lists_the_claims_of_its_tables_only():
     assert page.count("<tr><th scope='row'>") == 2
     assert "holds" in page
     assert "undecided" in page
+
+
+def test_the_evidence_names_every_compared_cell_with_its_print_and_our_mean():
+    claim = CLAIMS["beats_all_vgg16"]
+    page = claims_html("nddr", ["4"], [column("lite", nddr=[60.0, 62.0, 64.0], single=[50.0, 50.0, 50.0])])
+    lines = re.findall(r"<li>(.*?)</li>", page)
+    assert len(lines) == sum(len(c["compare"]) for c in PAPER.claims if _tables(c) == {"4"})
+    one = next(c for c in claim["compare"] if c["b"][1] == "single" and c["a"][2] == "seg_miou")
+    texts = [PAPER.tables["4"].row(one[side][1]).cells["seg_miou"] for side in "ab"]
+    label = PAPER.tables["4"].row("single").label
+    (line,) = [line for line in lines if f"{label}, mIoU" in line]
+    assert all(f": {text}" in line for text in texts)
+    assert line.endswith("ours 62.0 ±2.0 and 50.0 ±0.0")
+
+
+def _tables(claim):
+    return {cell[0] for comparison in claim["compare"] for cell in (comparison["a"], comparison["b"])}
 
 
 def test_every_claim_is_decided_where_every_table_is_measured():
