@@ -177,6 +177,7 @@ class Engine:
                 name = f"{identity}-{split}"
                 kept = self.ledger.kept("features", name)
                 if kept is None:
+                    torch.manual_seed(0)  # what an untrained network has no weights for is drawn
                     network = self.network(subject) if isinstance(subject, Training) else subject.network()
                     fabric = self.where.fabric()
                     sets = features.data.splits(split, features.reads)
@@ -188,8 +189,7 @@ class Engine:
 
     def _loss_weights(self, training: Training) -> dict[str, float]:
         """The recipe's, or those that an earlier training's losses give."""
-        balance = training.balance
-        if balance is None:
+        if (balance := training.balance) is None:
             return training.recipe.loss_weights
         history = self.train(balance.run).history
         return inverse_means(history.losses if history else {}, balance.one, balance.last)
@@ -204,9 +204,7 @@ class Engine:
         return network
 
     def _train(self, training: Training) -> Record:
-        recipe, data = training.recipe, training.data
-        if training.balance is not None:
-            recipe = recipe.model_copy(update={"loss_weights": self._loss_weights(training)})
+        recipe, data = training.recipe.model_copy(update={"loss_weights": self._loss_weights(training)}), training.data
         fabric = self.where.fabric(recipe.precision)
         datasets = data.splits("train", reads(training.network.tasks))
         # Which pictures a fraction of a set holds: the same for every method, to be seen in the records.

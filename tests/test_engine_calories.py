@@ -163,6 +163,15 @@ def test_a_picture_is_at_distance_0_of_itself_and_is_its_own_answer(data, tmp_pa
     assert torch.equal(again["val"]["features"], found["val"]["features"])
 
 
+def test_features_of_an_untrained_network_are_the_same_wherever_they_are_computed(data, tmp_path):
+    subject = network(Embedding(name="category", classes=1), head=EmbeddingHead.Settings())
+    value = Features(subject=subject, data=data, reads=BOTH)
+    first = Engine(Ledger(tmp_path / "one"), QUIET).features(value)
+    torch.rand(5)
+    again = Engine(Ledger(tmp_path / "two"), QUIET).features(value)
+    assert all(torch.equal(first[split]["features"], again[split]["features"]) for split in ("train", "val"))
+
+
 def test_more_neighbours_than_pictures_are_refused(data, tmp_path):
     subject = network(Embedding(name="category", classes=1), head=EmbeddingHead.Settings())
     value = Retrieval(features=Features(subject=subject, data=data, reads=BOTH), k=31)

@@ -188,7 +188,9 @@ class CalorieColumn(TrainedColumn):
     def options(self) -> dict[str, object]:
         """The command line's options that give this column."""
         found = super().options()
-        for name, value in located(self.other).items() if self.other else ():
+        # By default joint learning learns from the same set, which then is named once.
+        second = self.other if self.other != self.data else None
+        for name, value in located(second).items() if second else ():
             found[name] = [*found[name], *value]  # type: ignore[misc]
         if self.backbones:
             del found["backbone"]
@@ -258,15 +260,15 @@ def calorie_column(table: str, networks: tuple[str, ...], choices: CalorieChoice
     columns = choices.mapping()
     if table in WITHOUT_CATEGORIES:
         columns = (columns or Columns()).model_copy(update={"category": None})
-        if second:
-            raise InputError(f"Table {table} takes one data set: without categories there is no joint learning.")
+    if second and table not in WITH_JOINT_LEARNING:
+        raise InputError(f"Table {table} takes one data set: it has no joint learning for a second one.")
     data = described(choices, name, root, size, columns=columns)
     train, val = (data.split(split, reads(table)) for split in SPLITS)
     assert isinstance(train, Manifest)
     assert isinstance(val, Manifest)
     other = None
     if table in WITH_JOINT_LEARNING:
-        if not second and data.name != "plates":
+        if not second and name != "plates":
             other = data
         else:
             name, root = second[0] if second else ("plates", None)

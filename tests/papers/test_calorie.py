@@ -115,12 +115,20 @@ def test_a_readers_table_with_other_columns_runs_and_spells_its_command(own, tmp
     assert table.columns.model_validate(column.model_dump(mode="json")).identity == column.identity
     for option in ("--columns kcal=energy,category=food,group=dish", "--averaging last", "--dataset manifest"):
         assert option in column.command
+    assert column.command.count("--dataset") == column.command.count("--data-root") == 1
     rows = {row.id: row.evaluations[0] for row in table.rows(column, 0)}
     assert isinstance(rows["vgg16_single"], Standard)
     assert isinstance(rows["joint_k5"], Retrieval)
     engine = Engine(Ledger(tmp_path / "ledger"), Where(device="cpu", progress=False))
     found = engine.run([rows["given"], rows["untrained_k10"], rows["joint_k15"]])
     assert all(record.metrics["calories/abs_err"] > 0 for record in found.values())
+
+
+def test_a_readers_folder_may_be_called_as_the_world(own, tmp_path):
+    folder, columns = own
+    folder = folder.rename(tmp_path / "plates")
+    column = TABLES["4"].column(CalorieChoices.of(data_root=folder, columns=columns, **SMALL))
+    assert column.other == column.data
 
 
 def test_joint_learning_takes_another_layout(own, tmp_path):
@@ -173,6 +181,7 @@ def test_table_5_reads_no_categories(own):
         ("1", {"backbone": "resnet18"}, "Table 1 compares three backbones"),
         ("1", {"weights": "some.safetensors"}, "no single file holds"),
         ("5", {"dataset": ("plates", "plates")}, "Table 5 takes one data set"),
+        ("1", {"dataset": ("plates", "plates")}, "Table 1 takes one data set"),
     ],
 )
 def test_a_wrong_choice_is_one_sentence(table, given, sentence):
