@@ -105,6 +105,9 @@ def run(
         str | None, typer.Option(help="calorie: losses of the first run that give the weights: all, or its end.")
     ] = None,
     tasks: Annotated[str | None, typer.Option(help="nddr 1 to 6 and A2: such as segmentation,normals,depth.")] = None,
+    part: Annotated[
+        str | None, typer.Option(help="nddr, cross_stitch 5: all, or development to choose settings without the test.")
+    ] = None,
     voc_weights: Annotated[
         Path | None, typer.Option(help="nddr 3: a backbone trained for segmentation on PASCAL VOC.")
     ] = None,
@@ -144,6 +147,7 @@ def run(
         "neck": neck,
         "as_official": as_official,
         "tasks": tasks.split(",") if tasks else None,
+        "part": part,
         "voc_weights": voc_weights and str(voc_weights),
         "faulty": faulty,
         "columns": _pairs(columns),
@@ -193,7 +197,8 @@ def show(
     from mtlkit import papers
     from mtlkit.reproduce import stored
 
-    found = stored(papers.table(paper, table), results_dir)
+    declared = papers.table(paper, table)
+    found = [*stored(declared, results_dir), *stored(declared, results_dir, part="development")]
     if not found:
         raise InputError(f"Nothing has been measured yet for table {table} of {paper}: mtlkit run {paper} {table}.")
     for comparison in found:

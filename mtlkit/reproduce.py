@@ -84,8 +84,11 @@ def _opened(column: Column, results: Path | None) -> Ledger:
     return book
 
 
-def stored(table: Table, results: Path | None = None) -> list[SideBySide]:
+def stored(table: Table, results: Path | None = None, *, part: str = "all") -> list[SideBySide]:
     """Every column of the table that the results folder knows, smoke first.
+
+    Columns on a development part are of training pictures only and never stand among the others; they are asked for
+    by ``part``.
 
     A column that another version of mtlkit wrote and this one cannot read is left out with a warning.
     """
@@ -101,5 +104,6 @@ def stored(table: Table, results: Path | None = None) -> list[SideBySide]:
                 path = book.path("table", record.identity)
                 warnings.warn(f"{path} is a column of another version of mtlkit; it is left out.", stacklevel=2)
                 continue
-            found.append(SideBySide.of(table, column, book))
+            if column.data.part == part:
+                found.append(SideBySide.of(table, column, book))
     return [comparison for comparison in found if comparison.cells]

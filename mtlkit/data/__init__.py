@@ -205,6 +205,11 @@ class Mixture(Value):
         return next(iter(self.sets.values())).size
 
     @property
+    def part(self) -> Literal["all", "development"]:
+        """As of every set."""
+        return next(iter(self.sets.values())).part
+
+    @property
     def crop(self) -> float | None:
         """As of every set."""
         return next(iter(self.sets.values())).crop

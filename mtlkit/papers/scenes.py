@@ -1,5 +1,7 @@
 """What the scene tables (segmentation and surface normals) have in common: choices, columns, data sets by name."""
 
+from typing import Literal
+
 from mtlkit.data import SCENE_LAYOUTS, Data, DataSet
 from mtlkit.heads import HeadSettings
 from mtlkit.papers.declaration import Choices, Count, TrainedColumn
@@ -15,9 +17,12 @@ class SceneChoices(Choices):
 
     Attributes:
         output_stride: image pixels a pixel of the last stage stands for.
+        part: ``development`` trains and scores on parts of the training pictures, for what must be chosen without the
+            test pictures; see :class:`mtlkit.data.Data`.
     """
 
     output_stride: Count | None = None
+    part: Literal["all", "development"] = "all"
 
 
 class SceneColumn(TrainedColumn):
@@ -42,7 +47,12 @@ class SceneColumn(TrainedColumn):
     def options(self) -> dict[str, object]:
         """The command line's options that give this column."""
         others = {} if self.tasks == TASKS else {"tasks": ",".join(self.tasks)}
-        return super().options() | {"output-stride": self.output_stride} | others
+        return super().options() | {"output-stride": self.output_stride} | others | parted(self.data)
+
+
+def parted(data: Data) -> dict[str, object]:
+    """The option that gives a part of a data set."""
+    return {} if data.part == "all" else {"part": data.part}
 
 
 def scenes(
@@ -65,5 +75,6 @@ def scenes(
         InputError: for an unknown name, a missing folder, or a folder that is not what the layout asks for.
     """
     found = source(choices, rooms, "npy", SCENE_LAYOUTS, default=default, images=images, alone="folder", size=size)
-    data = found.data((SCENE_LAYOUTS[found.layout](found.root, split, tasks) for split in ("train", "val")), size=size)
+    splits = (SCENE_LAYOUTS[found.layout](found.root, split, tasks) for split in ("train", "val"))
+    data = found.data(splits, size=size, part=choices.part)
     return data, data.split("train", tasks)

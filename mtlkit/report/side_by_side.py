@@ -119,9 +119,11 @@ class SideBySide:
         number, printed = self.print_of
         seeds = len(self.column.seeds)
         runs = f"{seeds} seeds, mean ± standard deviation" if seeds > 1 else "one seed, so no spread"
+        data = self.column.data
+        where = f"{data.name}{' (development part of its training pictures)' if data.part == 'development' else ''}"
         text = (
             f"Printed: Table {number}, {f'{printed.backbone} on ' if printed.backbone else ''}{printed.dataset}. "
-            f"Measured: {self.column.networks} on {self.column.data.name}, profile {self.column.profile}, {runs}."
+            f"Measured: {self.column.networks} on {where}, profile {self.column.profile}, {runs}."
         )
         if printed.backbone and printed.backbone != self.column.backbone.removesuffix("_bn"):
             text += f" The paper prints nothing for {self.column.backbone}."

@@ -28,6 +28,7 @@ from mtlkit.papers.nddr.methods import (
     pools,
 )
 from mtlkit.papers.printed import printed
+from mtlkit.papers.scenes import parted
 from mtlkit.papers.sources import source
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
@@ -90,7 +91,7 @@ class FaceColumn(TrainedColumn):
 
     def options(self) -> dict[str, object]:
         """The command line's options that give this column."""
-        return super().options() | {"faulty": self.data.faulty}
+        return super().options() | {"faulty": self.data.faulty} | parted(self.data)
 
 
 def face_column(choices: NDDRChoices) -> FaceColumn:
@@ -104,9 +105,10 @@ def face_column(choices: NDDRChoices) -> FaceColumn:
     drawn = tuple(max(LEAST_SIDE, side) for side in size)
     found = source(choices, faces, "utkface", FACE_LAYOUTS, default=budget.dataset, images=budget.images, size=drawn)
     splits: list[Faces] = [FACE_LAYOUTS[found.layout](found.root, split, faulty=choices.faulty) for split in SPLITS]
-    data = found.data(splits, size=size, faulty=choices.faulty)
+    data = found.data(splits, size=size, faulty=choices.faulty, part=choices.part)
+    train = len(data.split("train", ()))
     # A first look takes the same time whatever the data: smoke is a number of pictures seen.
-    share = min(1.0, budget.images[0] / len(splits[0])) if choices.profile == "smoke" else 1.0
+    share = min(1.0, budget.images[0] / train) if choices.profile == "smoke" else 1.0
     epochs = choices.epochs or budget.epochs * share
     batch_size = choices.batch_size or budget.batch_size
     return FaceColumn(
@@ -114,22 +116,24 @@ def face_column(choices: NDDRChoices) -> FaceColumn:
         table="7",
         profile=choices.profile,
         data=data,
-        counts=counts(splits),
+        counts=counts(splits, data),
         left_out=left_out(splits),
         faulty=tuple(f"{reason}: {some(names)}" for reason, names in faults(splits).items()),
         backbone=backbone,
         weights=weights(choices.weights or budget.weights),
         fully_connected="plain" if choices.profile == "paper" and has_layers(backbone) else "none",
         recipe=face_recipe(
-            size, max(1, round(epochs * len(splits[0]) / batch_size)), batch_size, choices.lr or budget.lr
+            choices.profile, size, max(1, round(epochs * train / batch_size)), batch_size, choices.lr or budget.lr
         ),
         epochs=epochs,
         seeds=choices.seeds or budget.seeds,
     )
 
 
-def counts(splits: Sequence[Faces]) -> dict[str, tuple[int, int | None]]:
-    """As :attr:`FaceColumn.counts`, of the splits train and val."""
+def counts(splits: Sequence[Faces], data: Data) -> dict[str, tuple[int, int | None]]:
+    """As :attr:`FaceColumn.counts`, of the splits train and val of ``data``."""
+    if data.part == "development":
+        return {name: (len(data.split(name, ())), None) for name in SPLITS}
     found: dict[str, tuple[int, int | None]] = {}
     for name, split in zip(SPLITS, splits, strict=True):
         if isinstance(split, IMDBWiki):
@@ -156,7 +160,7 @@ def left_out(splits: Sequence[Faces]) -> dict[str, int]:
     return {reason: named.get(reason, count) for split in splits for reason, count in split.skipped.items()}
 
 
-def face_recipe(size: tuple[int, int], steps: int, batch_size: int, lr: float) -> Recipe:
+def face_recipe(profile: Profile, size: tuple[int, int], steps: int, batch_size: int, lr: float) -> Recipe:
     """As for scenes, with random crops of half the picture at least."""
     return Recipe(
         steps=steps,
@@ -164,6 +168,8 @@ def face_recipe(size: tuple[int, int], steps: int, batch_size: int, lr: float) -
         lr=lr,
         classifier_lr=(10.0, 20.0),
         augmentation=ResizedCrop(size=size, area_min=0.5),
+        # Networks of depthwise convolutions train a seventh to two fifths faster so, on a processor too.
+        channels_last=profile != "smoke",
     )
 
 
@@ -299,7 +305,7 @@ def printed_face_column() -> FaceColumn:
         },
         backbone=BATCH_NORM["vgg16"],
         fully_connected="plain",
-        recipe=face_recipe(budget.size, STEPS, BATCH, budget.lr),
+        recipe=face_recipe("paper", budget.size, STEPS, BATCH, budget.lr),
         epochs=budget.epochs,
         seeds=(0,),
     )

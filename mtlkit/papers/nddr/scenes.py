@@ -166,6 +166,8 @@ def scene_recipe(profile: Profile, size: tuple[int, int], steps: int, batch_size
         lr=lr,
         classifier_lr=(10.0, 20.0),
         augmentation=Augmentation(size=size if small else CROP, scale_min=0.75 if small else 0.5),
+        # Networks of depthwise convolutions train a seventh to two fifths faster so, on a processor too.
+        channels_last=profile != "smoke",
     )
 
 
