@@ -9,7 +9,7 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from mtlkit import evaluation
-from mtlkit.data import AnyData
+from mtlkit.data import AnyData, Mixture
 from mtlkit.data.samples import DataSet, Split
 from mtlkit.data.sampling import Batches, Part, eval_loader, groups_of, loader
 from mtlkit.errors import InputError, WeightsMissing
@@ -93,6 +93,11 @@ def title(training: Training) -> str:
 def reads(tasks: Sequence[Task]) -> tuple[str, ...]:
     """What data sets are asked for, for these tasks."""
     return tuple(dict.fromkeys(name for task in tasks for name in task.reads))
+
+
+def _shown(data: AnyData, tested: Sequence[DataSet]) -> list[str]:
+    """What every test picture shows; nothing for several sets, whose tasks do not share pictures."""
+    return [] if isinstance(data, Mixture) else groups_of(tested[0])
 
 
 class Engine:
@@ -281,7 +286,8 @@ class Engine:
                 fabric = self.where.fabric(first.recipe.precision)
                 device = fabric.device
                 batches, tested = self._batches("val", value.data, first.network.tasks, first.recipe.batch_size, device)
-                scores = evaluation.ensemble([self.network(need) for need in value.needs], batches, fabric)
+                networks = [self.network(need) for need in value.needs]
+                scores = evaluation.ensemble(networks, batches, fabric, _shown(value.data, tested))
             case Averaged():
                 training = value.subject
                 said = self.predictions(training)
@@ -324,7 +330,7 @@ class Engine:
             case Constant():
                 train_batches, _ = self._batches("train", value.data, value.tasks, 8, device)
                 batches, tested = self._batches("val", value.data, value.tasks, 8, device)
-                scores = Scores(evaluation.constant(value.tasks, train_batches, batches))
+                scores = evaluation.constant(value.tasks, train_batches, batches, _shown(value.data, tested))
             case Tilted():
                 batches, tested = self._batches("val", value.data, [value.task], 8, device)
                 scores = Scores(evaluation.tilt(value.task, batches, value.degrees))
@@ -347,6 +353,7 @@ class Engine:
                 settings=value.canonical(),
                 metrics=scores.metrics,
                 samples=scores.samples,
+                resampled=scores.resampled,
                 data=counted,
                 hardware=hardware(device),
             )

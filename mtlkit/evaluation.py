@@ -8,13 +8,14 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor
 
+from mtlkit.bootstrap import draws
 from mtlkit.data.samples import Batch, Target
 from mtlkit.errors import InputError
 from mtlkit.network import Network, NetworkSettings, parameter_count
 from mtlkit.network import cost as network_cost
 from mtlkit.retrieval import estimate, nearest, retrieval_measures
 from mtlkit.tasks import Calories, Embedding, Metric, Normals, Task
-from mtlkit.tasks.base import PerPicture
+from mtlkit.tasks.base import PerPicture, Resampled
 from mtlkit.tasks.calories import CalorieErrors
 from mtlkit.tasks.normals import tilted
 
@@ -25,18 +26,33 @@ class Scores(NamedTuple):
     Attributes:
         metrics: ``task/measure`` -> its value.
         samples: ``task/what`` -> a number for every test picture, of tasks that have so few.
+        resampled: ``task/measure`` -> its value on every one of :data:`mtlkit.bootstrap.RESAMPLES` draws of the test
+            pictures, the same draws whatever is scored.
     """
 
     metrics: dict[str, float]
     samples: dict[str, list[float]] = {}
+    resampled: dict[str, list[float]] = {}
 
     @classmethod
-    def of(cls, metrics: Mapping[str, Metric]) -> "Scores":
-        """What the metrics of several tasks have gathered."""
+    def of(cls, metrics: Mapping[str, Metric], groups: Sequence[str] = ()) -> "Scores":
+        """What the metrics of several tasks have gathered.
+
+        Args:
+            metrics: by task.
+            groups: what every picture shows, in the order they came; without two of them nothing is drawn again.
+        """
         kept = {name: metric.samples() for name, metric in metrics.items() if isinstance(metric, PerPicture)}
+        drawn: dict[str, list[float]] = {}
+        for times in draws(groups) if len(set(groups)) > 1 else ():
+            for name, metric in metrics.items():
+                for key, values in metric.resampled(times).items() if isinstance(metric, Resampled) else ():
+                    # A thousandth of a degree, a year or a per cent is far below what the draws differ by.
+                    drawn.setdefault(f"{name}/{key}", []).extend(values.round(3).tolist())
         return cls(
             {f"{name}/{key}": value for name, metric in metrics.items() for key, value in metric.compute().items()},
             {f"{name}/{what}": values for name, found in kept.items() for what, values in found.items()},
+            drawn,
         )
 
 
@@ -46,8 +62,17 @@ def standard(network: Network, batches: Iterable[Batch], fabric: Fabric) -> dict
 
 
 @torch.inference_mode()
-def ensemble(networks: Sequence[Network], batches: Iterable[Batch], fabric: Fabric) -> Scores:
-    """The measures of what several networks of the same tasks say together; see each task's ``combined``."""
+def ensemble(
+    networks: Sequence[Network], batches: Iterable[Batch], fabric: Fabric, groups: Sequence[str] = ()
+) -> Scores:
+    """The measures of what several networks of the same tasks say together; see each task's ``combined``.
+
+    Args:
+        networks: scored together.
+        batches: the split.
+        fabric: where the networks run.
+        groups: as in :meth:`Scores.of`.
+    """
     for network in networks:
         network.to(fabric.device).eval()
     tasks = networks[0].tasks
@@ -60,7 +85,7 @@ def ensemble(networks: Sequence[Network], batches: Iterable[Batch], fabric: Fabr
             if name in batch.targets:
                 several = [output[name][batch.rows[name]] for output in outputs]
                 metric.update(tasks[name].combined(several) if len(several) > 1 else several[0], batch.targets[name])
-    return Scores.of(metrics)
+    return Scores.of(metrics, groups)
 
 
 @torch.inference_mode()
@@ -192,14 +217,15 @@ def _joined(batches: Iterable[Batch]) -> tuple[Tensor, Tensor]:
     return torch.cat([calories for calories, _ in pairs]), torch.cat([category for _, category in pairs])
 
 
-def constant(tasks: Iterable[Task], train: Iterable[Batch], test: Iterable[Batch]) -> dict[str, float]:
+def constant(
+    tasks: Iterable[Task], train: Iterable[Batch], test: Iterable[Batch], groups: Sequence[str] = ()
+) -> Scores:
     """The measures of each task's best prediction that never looks at an image; both iterables are gone through
     once a task."""
-    measures: dict[str, float] = {}
-    for task in tasks:
-        found = task.constant(_targets(task, train), _targets(task, test))
-        measures |= {f"{task.name}/{key}": value for key, value in found.items()}
-    return measures
+    scores = Scores.of(
+        {task.name: task.constant(_targets(task, train), _targets(task, test)) for task in tasks}, groups
+    )
+    return scores._replace(samples={})  # one number throughout
 
 
 def tilt(task: Normals, batches: Iterable[Batch], degrees: float) -> dict[str, float]:

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -46,6 +47,8 @@ class Record(BaseModel):
         metrics: measures by name (evaluations).
         samples: numbers of every test picture, in their order, by name: what the measures come from where it is that
             little; ``group`` numbers what each picture shows (evaluations).
+        resampled: measures by name on draws of the test pictures with replacement, the same draws for every
+            evaluation of a test split (:mod:`mtlkit.bootstrap`), so that rows compare draw by draw (evaluations).
         history: what the losses did (trainings).
         timing: seconds.
         data: images in each split, classes and whatever else was counted.
@@ -61,6 +64,7 @@ class Record(BaseModel):
     settings: dict[str, Any]
     metrics: Mapping[str, float | None] = {}
     samples: dict[str, list[float]] = {}
+    resampled: dict[str, list[float]] = {}
     history: History | None = None
     timing: Timing | None = None
     data: dict[str, Any] = {}
@@ -118,6 +122,8 @@ class Ledger:
             }
         )
         text = json.dumps(record.model_dump(mode="json", exclude_defaults=True), indent=1) + "\n"
+        # Numbers of one list stand on one line: records are read by people, and hundreds of lines hide the others.
+        text = re.sub(r"\[[\s\d.,eE+-]*\]", lambda numbers: re.sub(r"\s+", " ", numbers[0]), text)
         _write_whole(self.path(record.kind, record.identity), text)
         return record
 

@@ -85,6 +85,10 @@ class Network(nn.Module):
                 for name, task in self.tasks.items()
             }
         )
+        for name, task in self.tasks.items():
+            if task.start is not None:
+                with torch.no_grad():
+                    self.heads[name].classifier.bias.copy_(torch.tensor(task.start))  # type: ignore[union-attr,operator]
 
     def _backbone(self, weights: bool) -> StagedBackbone:
         source = self.settings.weights

@@ -1,17 +1,21 @@
 import copy
 from functools import partial
+from itertools import repeat
 
 import pytest
 import torch
 from builders import NORMALS, SEGMENTATION, SIZE, fused, network, recipe, room_data
 from lightning.fabric import Fabric
 
-from mtlkit import training
+from mtlkit import papers, training
 from mtlkit.data.samples import IGNORE, Batch
-from mtlkit.data.sampling import eval_loader, loader
+from mtlkit.data.sampling import Part, eval_loader, loader
 from mtlkit.data.transforms import Augmentation, resized
 from mtlkit.errors import TrainingDiverged
 from mtlkit.evaluation import standard
+from mtlkit.papers.nddr.methods import NDDRChoices
+from mtlkit.papers.nddr.scenes import single
+from mtlkit.tasks import Normals
 from mtlkit.training import Recipe, loss_terms, optimizer, set_rates, train
 
 at_size = partial(resized, size=SIZE)
@@ -168,3 +172,18 @@ def test_each_task_overfits_eight_pictures(dataset, tmp_path, task, measure, mar
     best = perfect.compute()[measure]
     found = scored[f"{task.name}/{measure}"]
     assert found >= best + margin if margin < 0 else found <= best + margin, (found, best)
+
+
+def test_normals_leave_the_constant_at_the_papers_rates(dataset, tmp_path):
+    """From an output near zero, ten times the rate for the classifier would end all learning in a few steps."""
+    column = papers.table("nddr", "4").column(NDDRChoices.of(image_size=SIZE))
+    settings = single(column, Normals(), seed=0)
+    (batch,) = eval_loader([Part(dataset, range(8))], at_size, 8)
+    torch.manual_seed(0)
+    net, how = settings.network.network(), settings.recipe.model_copy(update={"steps": 60})
+    assert net.heads["normals"].classifier.bias.tolist() == [0, 0, 1]
+    fabric = Fabric(accelerator="cpu", devices=1)
+    history, _ = train(net, lambda first: repeat(batch), how, seed=0, fabric=fabric, checkpoint=tmp_path / "c.pt")
+    truth = batch.targets["normals"]
+    blind = Normals().losses(truth.sum((0, 2, 3), keepdim=True).expand_as(truth), truth)["cosine"]
+    assert history.losses["normals/cosine"][-1] < 0.8 * blind

@@ -1,9 +1,13 @@
 """What a paper claims, judged on its own print and on our runs."""
 
 import html
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mtlkit.papers.printed import PrintedPaper, printed
 from mtlkit.report.side_by_side import MISSING, SideBySide, plain_label
@@ -15,6 +19,9 @@ Lookup = Callable[[Cell], Decimal | None]
 
 FEWEST_SEEDS = 3
 """Below this many seeds nothing is judged on our runs."""
+
+SURE = 0.975
+"""Share of the draws of the test pictures on which a comparison must come out alike: one end of a 95 % interval."""
 
 
 def on_print(paper: PrintedPaper, claim: dict[str, Any]) -> Verdict:
@@ -33,29 +40,45 @@ def on_runs(paper: PrintedPaper, claim: dict[str, Any], measured: Sequence[SideB
     """The verdict on measured columns of one profile, data set and backbone, one a table.
 
     A comparison is decided when every seed says the same about it, seed by seed, and there are at least
-    :data:`FEWEST_SEEDS`. Nothing is judged at profile ``smoke``.
+    :data:`FEWEST_SEEDS`; where the records hold draws of the test pictures, the means over seeds must say the same
+    on a share :data:`SURE` of them too. Nothing is judged at profile ``smoke``.
     """
     columns = {comparison.table.id: comparison for comparison in measured}
     if any(comparison.column.profile == "smoke" for comparison in measured):
         return "undecided"
-    verdicts = []
-    for comparison in claim["compare"]:
-        cells = [comparison["a"], comparison["b"], *comparison.get("by_from", [])]
-        values = {
-            (table, row, column): columns[table].cell(row, columns[table].table.measures[column]).values
-            for table, row, column in cells
-            if table in columns
-        }
-        seeds = min((len(found) for found in values.values()), default=0)
-        if len(values) < len({tuple(cell) for cell in cells}) or seeds < FEWEST_SEEDS:
-            verdicts.append("undecided")
-            continue
-        each = {
-            _verdict(paper, comparison, lambda at, seed=seed: Decimal(values[tuple(at)][seed]))  # type: ignore[misc]  # noqa: B023
-            for seed in range(seeds)
-        }
-        verdicts.append(each.pop() if len(each) == 1 else "undecided")
-    return _together(claim["holds_if"], verdicts)  # type: ignore[arg-type]
+    return _together(claim["holds_if"], [_decided(paper, one, columns) for one in claim["compare"]])
+
+
+def _decided(paper: PrintedPaper, comparison: dict[str, Any], columns: Mapping[str, SideBySide]) -> Verdict:
+    """The verdict on one comparison; see :func:`on_runs`."""
+    wanted = {tuple(cell) for cell in (comparison["a"], comparison["b"], *comparison.get("by_from", []))}
+    found = {
+        (table, row, column): columns[table].cell(row, columns[table].table.measures[column])
+        for table, row, column in wanted
+        if table in columns
+    }
+    seeds = min((len(cell.values) for cell in found.values()), default=0)
+    if len(found) < len(wanted) or seeds < FEWEST_SEEDS:
+        return "undecided"
+    by_seed = _said(paper, comparison, {at: cell.values for at, cell in found.items()})
+    verdict, agreeing = by_seed.most_common(1)[0]
+    drawn = {at: cell.draws for at, cell in found.items() if cell.draws is not None}
+    if len(drawn) == len(found):
+        by_draw = _said(paper, comparison, drawn)
+        sure = by_draw[verdict] >= SURE * by_draw.total()
+    else:
+        sure = True
+    return verdict if agreeing == by_seed.total() and sure else "undecided"
+
+
+def _said(
+    paper: PrintedPaper, comparison: dict[str, Any], several: Mapping[Cell, Sequence[float] | NDArray[np.float64]]
+) -> Counter[Verdict]:
+    """How many seeds, or draws of the test pictures, say what of a comparison."""
+    return Counter(
+        _verdict(paper, comparison, lambda at: Decimal(several[(at[0], at[1], at[2])][place]))  # noqa: B023
+        for place in range(min(map(len, several.values())))
+    )
 
 
 def claims_html(slug: str, tables: Sequence[str], measured: Sequence[SideBySide] = ()) -> str:

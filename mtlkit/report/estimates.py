@@ -8,10 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mtlkit.bootstrap import intervals
 from mtlkit.ledger import Ledger
 from mtlkit.papers.declaration import chosen
 from mtlkit.report.side_by_side import MISSING, SCALES, SideBySide, plain_label
-from mtlkit.tasks.calorie_measures import intervals, measures
+from mtlkit.tasks.calorie_measures import measures
 
 
 class Estimates(NamedTuple):

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mtlkit.ledger import Ledger
 from mtlkit.papers.declaration import Column, Extra, Row, Table, chosen
 from mtlkit.papers.printed import Measure, PrintedTable
@@ -25,9 +28,20 @@ SCALES = {"G": (1e9, 4), "M": (1e6, 3), "-": (1, 3), "m": (1, 2), "pictures": (1
 
 @dataclass(frozen=True)
 class Cell:
-    """One measured cell: a value for every seed that has one."""
+    """One measured cell.
+
+    Attributes:
+        values: one for every seed that has one.
+        resampled: for each of them, its values on draws of the test pictures; empty where a record has none.
+    """
 
     values: tuple[float, ...]
+    resampled: tuple[tuple[float, ...], ...] = ()
+
+    @cached_property
+    def draws(self) -> NDArray[np.float64] | None:
+        """The mean over seeds on every draw of the test pictures, ``(B,)``; ``None`` where a record has none."""
+        return np.mean(self.resampled, axis=0) if self.resampled and all(self.resampled) else None
 
     @property
     def mean(self) -> float:
@@ -83,6 +97,7 @@ class SideBySide:
             methods: ids of the rows to show; all by default.
         """
         values: dict[tuple[str, str], list[float]] = {}
+        drawn: dict[tuple[str, str], list[tuple[float, ...]]] = {}
         machines: list[str] = []
         every = [row for seed in column.seeds for row in chosen(table, column, methods, seed)]
         for row in every:
@@ -90,12 +105,13 @@ class SideBySide:
                 record = ledger.find("evaluation", evaluation.identity)
                 machines += [_machine(record.hardware)] if record else []
                 for measure, value in (record.metrics if record else {}).items():
-                    if value is not None:
+                    if record is not None and value is not None:
                         values.setdefault((row.id, measure), []).append(value)
+                        drawn.setdefault((row.id, measure), []).append(tuple(record.resampled.get(measure, ())))
         needed = trainings(evaluation for row in every for evaluation in row.evaluations)
         found = [ledger.find("training", identity) for identity in needed]
         hours = sum(record.timing.training for record in found if record and record.timing) / 3600
-        cells = {key: Cell(tuple(several)) for key, several in values.items()}
+        cells = {key: Cell(tuple(several), tuple(drawn[key])) for key, several in values.items()}
         return cls(table, column, tuple(chosen(table, column, methods)), cells, hours, tuple(dict.fromkeys(machines)))
 
     @cached_property

@@ -4,8 +4,10 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from mtlkit.bootstrap import medians
 from mtlkit.tasks.base import Metric
 from mtlkit.tasks.classification import Classification
 
@@ -52,11 +54,16 @@ class AgeErrors:
 
     def compute(self) -> dict[str, float]:
         """``mean_error``, ``median_error``, ``accuracy``; NaN when no age was given."""
-        errors = torch.cat(self.errors).cpu().double().numpy() if self.errors else np.empty(0)
-        if not len(errors):
-            return dict.fromkeys(("mean_error", "median_error", "accuracy"), float("nan"))
-        return {
-            "mean_error": float(errors.mean()),
-            "median_error": float(np.median(errors)),
-            "accuracy": 100 * float(torch.cat(self.hits).double().mean()),
-        }
+        count = sum(map(len, self.errors))
+        return {name: float(value[0]) for name, value in self.resampled(np.ones((1, count), np.int64)).items()}
+
+    def resampled(self, times: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+        """As :meth:`compute`, on draws of the pictures."""
+        errors, hits = (torch.cat([torch.zeros(0), *kept]).cpu().double().numpy() for kept in (self.errors, self.hits))
+        count = times.sum(1)
+        with np.errstate(invalid="ignore"):
+            return {
+                "mean_error": times @ errors / count,
+                "median_error": medians(errors, times),
+                "accuracy": 100 * (times @ hits) / count,
+            }

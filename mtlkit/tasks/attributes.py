@@ -40,10 +40,10 @@ class Attributes(Task):
         """A fresh :class:`mtlkit.tasks.average_precision.LabelAP`."""
         return LabelAP()
 
-    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> dict[str, float]:
+    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> Metric:
         """Scores of the training objects' shares: every object is ranked alike, in the order it comes."""
         shares = torch.cat(list(train)).double().mean(0)
         metric = LabelAP()
         for target in test:
             metric.update(shares.expand(len(target), -1), target)
-        return metric.compute()
+        return metric

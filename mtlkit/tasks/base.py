@@ -6,6 +6,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mtlkit.values import Value
@@ -29,6 +30,18 @@ class PerPicture(Protocol):
 
     def samples(self) -> dict[str, list[float]]:
         """Numbers of every picture by name, in the order they came."""
+        ...
+
+
+@runtime_checkable
+class Resampled(Protocol):
+    """A metric that knows what it would be on other draws of the pictures it has taken."""
+
+    def resampled(self, times: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+        """Measures ``(B,)`` by name where picture i counts ``times[b, i]`` times, ``times`` being ``(B, n)``.
+
+        Measures of single classes may be left out.
+        """
         ...
 
 
@@ -56,6 +69,11 @@ class Task(Value):
     def outputs(self) -> int:
         """Channels of the head's output."""
 
+    @property
+    def start(self) -> tuple[float, ...] | None:
+        """What a new head's classifier answers to every picture, one number an output; ``None``: about zero."""
+        return None
+
     @abstractmethod
     def losses(self, output: Tensor, target: Any) -> dict[str, Tensor]:
         """Its :attr:`terms`, unweighted scalars. Without a valid target a term is zero, not NaN."""
@@ -73,8 +91,8 @@ class Task(Value):
         """A fresh accumulator."""
 
     @abstractmethod
-    def constant(self, train: Iterable[Any], test: Iterable[Any]) -> dict[str, float]:
-        """The measures on ``test`` targets of the best prediction that never looks at the image.
+    def constant(self, train: Iterable[Any], test: Iterable[Any]) -> Metric:
+        """A metric that has taken the best prediction that never looks at the image for all ``test`` targets.
 
         The constant is the one with the lowest loss on the ``train`` targets.
         """

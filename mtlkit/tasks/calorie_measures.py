@@ -1,16 +1,16 @@
-"""How far estimated calories lie from the true ones, and how sure that is where pictures come in groups.
+"""How far estimated calories lie from the true ones.
 
 The measures are those of Ege and Yanai's comparison of regression and retrieval (``papers/printed/calorie.yaml``,
 Sect. 4.1.1 there), under the names of its columns, and two medians beside them: a mean of ratios is ruled by the
 lightest dishes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mtlkit.bootstrap import medians
 from mtlkit.errors import InputError
 
 FLOOR = 10.0
@@ -21,8 +21,6 @@ WITHIN = (20, 40)
 
 ROUNDING = 1e-12
 """A variance below this share of the mean square is that of equal numbers."""
-
-_AT_ONCE = 2**22
 
 
 def measures(
@@ -67,79 +65,11 @@ def measures(
         )
         return {
             "rel_err": relative,
-            "rel_err_median": _median(100 * error / base, weights),
+            "rel_err_median": medians(100 * error / base, weights),
             "abs_err": absolute,
-            "abs_err_median": _median(error, weights),
+            "abs_err_median": medians(error, weights),
             "corr": np.clip((ab - ma * mb) / np.sqrt(va * vb), -1, 1),
             "within20": 100 * within20,
             "within40": 100 * within40,
             "floored": floored,
         }
-
-
-def intervals(
-    statistic: Callable[[NDArray[np.int64]], Mapping[str, NDArray[Any]]],
-    groups: Sequence[Any],
-    *,
-    level: float = 95.0,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> dict[str, tuple[float, float]]:
-    """Percentile intervals by the bootstrap over groups: of G groups G are drawn with replacement, each as a whole.
-
-    Efron and Tibshirani, *An Introduction to the Bootstrap*, 1993, Sect. 13.3. Pictures of one portion look alike:
-    to draw them singly would promise more than the portions can hold.
-
-    Args:
-        statistic: from how often each picture was drawn, ``(B, n)``, to numbers ``(B,)`` by name, such as
-            ``lambda times: measures(estimates, truths, times=times)``, or a difference of two of these for a paired
-            comparison.
-        groups: the group of every picture, ``n`` of them; their order changes nothing.
-        level: per cent of the resamples inside an interval.
-        resamples: how many.
-        seed: of the draws.
-
-    Returns:
-        Lower and upper end by name; resamples in which a number is NaN are left out of its interval.
-
-    Raises:
-        InputError: there are fewer than two groups, or ``level`` or ``resamples`` make no interval.
-    """
-    if not 0 < level < 100 or resamples < 1:
-        raise InputError(f"{resamples} resamples give no interval of {level:g} per cent; give 1 or more, and 0 to 100.")
-    names, group = np.unique(np.asarray(groups), return_inverse=True)
-    if len(names) < 2:
-        raise InputError(
-            f"An interval over groups needs at least two of them; there {'is one' * len(names) or 'are none'}."
-        )
-    chances, rng = np.full(len(names), 1 / len(names)), np.random.default_rng(seed)
-    rows = max(1, _AT_ONCE // len(group))
-    drawn = [
-        statistic(rng.multinomial(len(names), chances, size=min(rows, resamples - done))[:, group])
-        for done in range(0, resamples, rows)
-    ]
-    ends = {}
-    for name in drawn[0]:
-        values = np.concatenate([part[name] for part in drawn])
-        values = values[~np.isnan(values)]
-        low, high = np.percentile(values, [50 - level / 2, 50 + level / 2]) if len(values) else (np.nan, np.nan)
-        ends[name] = (float(low), float(high))
-    return ends
-
-
-def weighted_median(values: NDArray[Any], weights: NDArray[Any]) -> float:
-    """The number with the lowest weighted sum of distances to values ``(n,)``; the middle one where many have it."""
-    return float(_median(np.asarray(values, np.float64), np.asarray(weights, np.float64)))
-
-
-def _median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Medians ``(...)`` of values ``(n,)`` that occur with weights ``(..., n)``; NaN of nothing."""
-    if not len(values):
-        return np.full(weights.shape[:-1], np.nan)
-    order = np.argsort(values)
-    below = weights[..., order].cumsum(-1)
-    # As many weights lie below the lower of the two middle values as above the upper one.
-    middle = [(reached).sum(-1) for reached in (2 * below < below[..., -1:], 2 * below <= below[..., -1:])]
-    lower, upper = (values[order][np.minimum(place, len(values) - 1)] for place in middle)
-    found: NDArray[np.float64] = np.where(below[..., -1] > 0, (lower + upper) / 2, np.nan)
-    return found

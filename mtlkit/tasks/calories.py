@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from mtlkit.bootstrap import medians
 from mtlkit.tasks.base import Metric, Task
-from mtlkit.tasks.calorie_measures import FLOOR, measures, weighted_median
+from mtlkit.tasks.calorie_measures import FLOOR, measures
 
 
 class Calories(Task):
@@ -64,18 +65,18 @@ class Calories(Task):
         """A fresh :class:`CalorieErrors`."""
         return CalorieErrors(self)
 
-    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> dict[str, float]:
+    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> Metric:
         """Scores of the constant with the lowest loss: a median, where light dishes weigh more.
 
         The absolute term is taken in ``unit`` kcal, which with the training mean for a unit is about the weight that
         the paper's first run would give it.
         """
         known = np.concatenate([np.zeros(0), *(_numbers(target) for target in train)])
-        answer = weighted_median(known, 1 / np.maximum(known, self.floor) + 1 / self.unit)
+        answer = float(medians(known, 1 / np.maximum(known, self.floor) + 1 / self.unit))
         metric = CalorieErrors(self)
         for target in test:
             metric.add(torch.full_like(target, answer), target)
-        return metric.compute()
+        return metric
 
 
 class CalorieErrors:

@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import ClassVar, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mtlkit.tasks.base import Metric, Task
@@ -39,7 +41,7 @@ class Classification(Task):
         """A fresh :class:`Accuracy`."""
         return Accuracy(self.classes)
 
-    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> dict[str, float]:
+    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> Metric:
         """Scores of always answering the training classes' frequencies."""
         counts = sum(
             (torch.bincount(target, minlength=self.classes) for target in train),
@@ -48,7 +50,7 @@ class Classification(Task):
         metric = self.metric()
         for target in test:
             metric.update(counts.float().log().expand(len(target), -1), target)
-        return metric.compute()
+        return metric
 
 
 class Accuracy:
@@ -60,26 +62,38 @@ class Accuracy:
 
     def __init__(self, classes: int):
         self.classes = classes
-        self.counts: Tensor | None = None
+        self.pictures: list[Tensor] = []
 
     def update(self, output: Tensor, target: Tensor) -> None:
         """Takes outputs ``(N, ...)`` that end in ``classes`` logits, and ids ``(N,)``."""
-        if self.counts is None:
-            self.counts = torch.zeros(3, self.classes, dtype=torch.int64, device=target.device)
         # Of equal logits the lower class ranks first, on every device.
         order = output[:, -self.classes :].float().sort(dim=1, descending=True, stable=True).indices[:, :5]
         hits = order == target[:, None]
-        for row, found in enumerate((hits[:, 0], hits.any(1), torch.ones_like(target))):
-            self.counts[row].scatter_add_(0, target, found.long())
+        self.pictures.append(torch.stack([target, hits[:, 0].to(target), hits.any(1).to(target)], 1))
 
     def compute(self) -> dict[str, float]:
         """``accuracy``, ``top5``, ``class_accuracy``; NaN when nothing was labelled."""
-        if self.counts is None:
-            return dict.fromkeys(("accuracy", "top5", "class_accuracy"), float("nan"))
-        first, five, all_ = self.counts.cpu().double()
-        occurs = all_ > 0
-        return {
-            "accuracy": 100 * float(first.sum() / all_.sum()),
-            "top5": 100 * float(five.sum() / all_.sum()),
-            "class_accuracy": 100 * float((first[occurs] / all_[occurs]).mean()),
-        }
+        count = sum(map(len, self.pictures))
+        return {name: float(value[0]) for name, value in self.resampled(np.ones((1, count), np.int64)).items()}
+
+    def resampled(self, times: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+        """As :meth:`compute`, on draws of the pictures."""
+        pictures = torch.cat(self.pictures).cpu().numpy() if self.pictures else np.zeros((0, 3), np.int64)
+        target, first, five = pictures.T
+        order = np.argsort(target, kind="stable")
+        # Counts of the pictures of every class, one class after the other.
+        starts = np.searchsorted(target[order], np.arange(self.classes + 1))
+
+        def by_class(counted: NDArray[np.int64]) -> NDArray[np.int64]:
+            sums = np.pad(counted[:, order].cumsum(1), ((0, 0), (1, 0)))
+            found: NDArray[np.int64] = np.diff(sums[:, starts], axis=1)
+            return found
+
+        every, hits = by_class(times), by_class(times * first)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            own = np.where(every > 0, hits / every, 0)
+            return {
+                "accuracy": 100 * (times @ first) / times.sum(1),
+                "top5": 100 * (times @ five) / times.sum(1),
+                "class_accuracy": 100 * own.sum(1) / (every > 0).sum(1),
+            }

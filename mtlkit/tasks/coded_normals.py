@@ -74,7 +74,7 @@ class CodedNormals(DenseTask):
         """A fresh :class:`mtlkit.tasks.normals.Angles` of the decoded directions."""
         return _Decoded(self)
 
-    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> dict[str, float]:
+    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> Metric:
         """As for normals: the best constant vector."""
         return Normals().constant(train, test)
 

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mtlkit.tasks.base import DenseTask, Metric, enlarged
@@ -40,7 +41,7 @@ class Depth(DenseTask):
         """A fresh :class:`DepthErrors`."""
         return DepthErrors()
 
-    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> dict[str, float]:
+    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> Metric:
         """Scores of the median depth of the training pixels, to a millimetre."""
         counts = torch.zeros(int(1000 * LONGEST) + 1, dtype=torch.int64)
         for target in train:
@@ -50,7 +51,7 @@ class Depth(DenseTask):
         metric = self.metric()
         for target in test:
             metric.update(torch.full_like(target, median)[:, None], target)
-        return metric.compute()
+        return metric
 
     def draw(self, prediction_or_target: Tensor) -> np.ndarray:
         """Grey from near (light) to far (dark), by the reciprocal of the depth; black where it is unknown."""
@@ -77,12 +78,17 @@ class DepthErrors:
         error = (said - true).abs()
         near = torch.maximum(said / true, true / said.clamp(min=1e-6)) <= 1.25
         each = torch.stack([torch.ones_like(true), error**2, error, error / true, near.float()])
-        self.sums.append((each * known).flatten(1).sum(1))
+        self.sums.append((each * known).flatten(2).sum(2).T)
 
     def compute(self) -> dict[str, float]:
         """``rmse``, ``mean``, ``relative``, ``within_1.25``; NaN when no depth was known."""
-        count, *sums = torch.stack(self.sums).cpu().double().sum(0).tolist() if self.sums else [0.0]
-        if not count:
-            return dict.fromkeys(("rmse", "mean", "relative", "within_1.25"), float("nan"))
-        square, mean, relative, near = (each / count for each in sums)
+        count = sum(map(len, self.sums))
+        return {name: float(value[0]) for name, value in self.resampled(np.ones((1, count), np.int64)).items()}
+
+    def resampled(self, times: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+        """As :meth:`compute`, on draws of the pictures."""
+        every = torch.cat(self.sums).cpu().double().numpy() if self.sums else np.zeros((0, 5))
+        count, *sums = (times @ every).T
+        with np.errstate(invalid="ignore"):
+            square, mean, relative, near = (each / count for each in sums)
         return {"rmse": square**0.5, "mean": mean, "relative": 100 * relative, "within_1.25": 100 * near}

@@ -108,7 +108,7 @@ class RegionDetection(Task):
         """A fresh :class:`FoundAP`."""
         return FoundAP(self)
 
-    def constant(self, train: Iterable[RegionTruth], test: Iterable[RegionTruth]) -> dict[str, float]:
+    def constant(self, train: Iterable[RegionTruth], test: Iterable[RegionTruth]) -> Metric:
         """Scores of taking every region, unmoved, for each class as surely as it is common among training objects."""
         counts = sum(
             (torch.bincount(target.labels, minlength=len(self.classes)) for target in train),
@@ -119,7 +119,7 @@ class RegionDetection(Task):
         metric = FoundAP(self)
         for target in test:
             metric.update(answer.expand(len(target.regions), -1), target)
-        return metric.compute()
+        return metric
 
 
 class FoundAP:

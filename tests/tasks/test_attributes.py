@@ -81,7 +81,7 @@ def test_the_constant_ranks_every_object_alike():
     """Of equal scores the earlier ranks first: each precision is that of the test objects in their order."""
     train = [torch.tensor([[1, 0], [1, 1]]), torch.tensor([[1, 0]])]
     test = [torch.tensor([[1, 0], [0, 1]]), torch.tensor([[0, 1]])]
-    found = task(2).constant(train, test)
+    found = task(2).constant(train, test).compute()
     assert found["map_all"] == pytest.approx((100 + 100 * 2 / 3) / 2)  # found at 1; at 2 and 3 of 3
     assert found["attributes_averaged"] == 2
 

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from mtlkit.bootstrap import intervals, medians
 from mtlkit.errors import InputError
-from mtlkit.tasks.calorie_measures import intervals, measures, weighted_median
+from mtlkit.tasks.calorie_measures import measures
 from mtlkit.tasks.calories import Calories
 
 TASK = Calories(unit=250)
@@ -157,9 +158,9 @@ def test_the_constant_has_the_lowest_loss_on_training(seed):
         terms = TASK.losses(torch.full((15, 1), float(y) / 250 - 1), train)
         return float(terms["relative"] + terms["absolute"] / 250)
 
-    answer = weighted_median(train.numpy(), 1 / np.maximum(train.numpy(), 10) + 1 / 250)
+    answer = medians(train.numpy(), 1 / np.maximum(train.numpy(), 10) + 1 / 250)
     assert loss(answer) <= min(loss(y) for y in [*truths, *np.linspace(0, 700, 20)]) * (1 + 1e-5)
-    found = TASK.constant([train[:7], train[7:]], [train[:4]])
+    found = TASK.constant([train[:7], train[7:]], [train[:4]]).compute()
     assert found["abs_err"] == pytest.approx(float((train[:4] - answer).abs().mean()), rel=1e-5)
 
 
@@ -168,7 +169,7 @@ def test_the_constant_has_the_lowest_loss_on_training(seed):
 def test_the_weighted_median_of_whole_weights_is_numpys_of_repeated_values(seed, n):
     rng = np.random.default_rng(seed)
     values, counts = rng.integers(0, 9, n), rng.integers(0, 4, n) + (np.arange(n) == 0)
-    assert weighted_median(values, counts) == np.median(values.repeat(counts))
+    assert medians(values, counts) == np.median(values.repeat(counts))
 
 
 def test_intervals_equal_scipys_bootstrap_of_group_means():
@@ -207,7 +208,7 @@ def test_draws_do_not_depend_on_how_many_are_made_at_once(monkeypatch):
         return {"x": times[:, 0] + 0.1 * times[:, 3]}
 
     expected = intervals(some, range(20), resamples=100)
-    monkeypatch.setattr("mtlkit.tasks.calorie_measures._AT_ONCE", 70)
+    monkeypatch.setattr("mtlkit.bootstrap._AT_ONCE", 70)
     assert intervals(some, range(20), resamples=100) == expected
 
 

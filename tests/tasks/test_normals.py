@@ -106,7 +106,7 @@ def test_training_in_the_encoded_space_is_scored_in_both():
 
 def test_the_constant_predictor_is_best_in_its_space():
     train = F.normalize(unit(16, 3, 8, 8) + torch.tensor([0.2, 0.4, 1.0]).view(1, 3, 1, 1), dim=1)
-    best = TASK.constant([train], [train])["decoded/mean"]
+    best = TASK.constant([train], [train]).compute()["decoded/mean"]
     for other in (torch.tensor([0.0, 0.0, 1.0]), torch.tensor([0.0, 1.0, 0.0]), torch.tensor([0.5, 0.5, 1.0])):
         metric = Angles()
         metric.update(other.view(1, 3, 1, 1).expand_as(train), train)

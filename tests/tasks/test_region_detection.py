@@ -286,7 +286,7 @@ def test_two_equal_answers_are_one_and_two_others_their_mean(seed):
 def test_the_constant_takes_every_region_as_it_is():
     _, train = pictures(1)
     _, test = pictures(2)
-    found = TASK.constant([train, train], [test])
+    found = TASK.constant([train, train], [test]).compute()
     shares = train.labels.bincount(minlength=3) / len(train.labels)
     metric = TASK.metric()
     logits = torch.cat([torch.ones(1), shares]).log().expand(len(test.regions), 4)
@@ -300,7 +300,7 @@ def test_the_constant_never_names_a_class_that_it_has_not_seen():
     _, test = pictures(2)
     assert set(test.labels.tolist()) == {0, 1, 2}
     train = RegionTruth(test.regions, test.matched, test.boxes, torch.zeros_like(test.labels))
-    found = TASK.constant([train], [test])
+    found = TASK.constant([train], [test]).compute()
     assert found["ap/cow"] > 0
     assert found["ap/dog"] == found["ap/boat"] == 0
 

@@ -9,7 +9,7 @@ from mtlkit.heads import Score
 from mtlkit.network import NetworkSettings, Weights
 from mtlkit.papers.cross_stitch.scenes import BUDGETS, LENGTHS, SMOKE_EPOCHS_NAMED, stitch_recipe
 from mtlkit.papers.declaration import Row, Table
-from mtlkit.papers.nddr.methods import CROSS_STITCH, NDDR, SLUICE, START, Methods, NDDRChoices, pools
+from mtlkit.papers.nddr.methods import CROSS_STITCH, NDDR, REVISION, SLUICE, START, Methods, NDDRChoices, pools
 from mtlkit.papers.nddr.scenes import (
     DECODED_LOSS,
     NORMALS_JOINT,
@@ -85,6 +85,7 @@ def trained(
         ),
         seed=seed,
         starts=dict(starts),
+        revision=REVISION,
     )
 
 

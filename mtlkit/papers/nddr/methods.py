@@ -26,6 +26,9 @@ SLUICE = SluiceSettings(subspaces=2, alpha=0.9, beta=0.1, lr_scale=1000)
 NDDR = NDDRSettings(norm="output", init="diagonal", alpha=0.9, beta=0.1, lr_scale=100)
 """The layer of the authors' code (``nets/nddr_layer.py``), with the start and the rate of Sect. 4.1 and 4.2."""
 
+REVISION = 2
+"""Of trainings on scenes; raised when normals began to start from a unit vector (``mtlkit.tasks.Normals.start``)."""
+
 DECAY_SINGLE, DECAY_JOINT = 5e-4, 2.5e-4
 """Weight decay of networks with one task and with two (``train_single_task.py``, ``train_multiple_tasks.py``)."""
 

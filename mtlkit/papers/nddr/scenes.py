@@ -18,6 +18,7 @@ from mtlkit.papers.nddr.methods import (
     DECAY_JOINT,
     DECAY_SINGLE,
     NDDR,
+    REVISION,
     SLUICE,
     START,
     Methods,
@@ -196,6 +197,7 @@ def single(column: SceneColumn, task: AnyTask, seed: int, start: Training | None
         ),
         seed=seed,
         starts={task.name: start} if start else {},
+        revision=REVISION,
     )
 
 
@@ -212,6 +214,7 @@ def joint(column: SceneColumn, sharing: Sharing, seed: int, starts: Mapping[str,
         ),
         seed=seed,
         starts=dict(starts),
+        revision=REVISION,
     )
 
 

@@ -1,0 +1,106 @@
+"""How sure a measure is: what it would be on other draws of the same test pictures.
+
+The bootstrap of Efron and Tibshirani, *An Introduction to the Bootstrap*, 1993, over groups: of G groups G are drawn
+with replacement, each as a whole. Pictures of one portion or person look alike: to draw them singly would promise more
+than the groups can hold.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtlkit.errors import InputError
+
+RESAMPLES = 500
+"""Kept in a record. An end of a 95 % interval then has a dozen resamples beyond it."""
+
+_AT_ONCE = 2**22
+
+
+def draws(groups: Sequence[Any], resamples: int = RESAMPLES, seed: int = 0) -> Iterator[NDArray[np.int64]]:
+    """How often each picture is in a resample, ``(b, n)``, for a few resamples at a time.
+
+    The same groups give the same draws: measures of two networks on the same pictures are paired, resample by
+    resample.
+
+    Args:
+        groups: the group of every picture, ``n`` of them; their order changes nothing.
+        resamples: how many in all.
+        seed: of the draws.
+
+    Raises:
+        InputError: there are fewer than two groups.
+    """
+    names, group = np.unique(np.asarray(groups), return_inverse=True)
+    if len(names) < 2:
+        raise InputError(
+            f"An interval over groups needs at least two of them; there {'is one' * len(names) or 'are none'}."
+        )
+    chances, rng = np.full(len(names), 1 / len(names)), np.random.default_rng(seed)
+    rows = max(1, _AT_ONCE // len(group))
+    for done in range(0, resamples, rows):
+        yield rng.multinomial(len(names), chances, size=min(rows, resamples - done))[:, group]
+
+
+def interval(values: NDArray[Any], level: float = 95.0) -> tuple[float, float]:
+    """Percentile interval of a number's resamples (Sect. 13.3); those that are NaN are left out.
+
+    Args:
+        values: ``(B,)``.
+        level: per cent of the resamples inside.
+
+    Returns:
+        Lower and upper end; NaN of nothing.
+    """
+    kept = values[~np.isnan(values)]
+    low, high = np.percentile(kept, [50 - level / 2, 50 + level / 2]) if len(kept) else (np.nan, np.nan)
+    return float(low), float(high)
+
+
+def intervals(
+    statistic: Callable[[NDArray[np.int64]], Mapping[str, NDArray[Any]]],
+    groups: Sequence[Any],
+    *,
+    level: float = 95.0,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> dict[str, tuple[float, float]]:
+    """The :func:`interval` of every number that a function of the pictures finds.
+
+    Args:
+        statistic: from how often each picture was drawn, ``(B, n)``, to numbers ``(B,)`` by name, such as
+            ``lambda times: measures(estimates, truths, times=times)``, or a difference of two of these for a paired
+            comparison.
+        groups: as in :func:`draws`.
+        level: per cent of the resamples inside an interval.
+        resamples: how many.
+        seed: of the draws.
+
+    Returns:
+        Lower and upper end by name.
+
+    Raises:
+        InputError: there are fewer than two groups, or ``level`` or ``resamples`` make no interval.
+    """
+    if not 0 < level < 100 or resamples < 1:
+        raise InputError(f"{resamples} resamples give no interval of {level:g} per cent; give 1 or more, and 0 to 100.")
+    drawn = [statistic(times) for times in draws(groups, resamples, seed)]
+    return {name: interval(np.concatenate([part[name] for part in drawn]), level) for name in drawn[0]}
+
+
+def medians(values: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.float64]:
+    """Medians ``(...)`` of values ``(n,)`` that occur with weights ``(..., n)``; NaN of nothing.
+
+    A median has the lowest weighted sum of distances to the values; it is the middle number where many have it.
+    """
+    if not len(values):
+        return np.full(weights.shape[:-1], np.nan)
+    order = np.argsort(values)
+    below = weights[..., order].cumsum(-1)
+    # As many weights lie below the lower of the two middle values as above the upper one.
+    middle = [(reached).sum(-1) for reached in (2 * below < below[..., -1:], 2 * below <= below[..., -1:])]
+    lower, upper = (values[order][np.minimum(place, len(values) - 1)] for place in middle)
+    found: NDArray[np.float64] = np.where(below[..., -1] > 0, (lower + upper) / 2, np.nan)
+    return found
