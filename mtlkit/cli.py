@@ -117,6 +117,9 @@ def run(
     ] = None,
     image_size: Annotated[tuple[int, int] | None, typer.Option(help="Height and width.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the training images.")] = None,
+    fused_epochs: Annotated[
+        float | None, typer.Option(help="nddr 1 to 7 and A2: passes of networks that start from trained ones.")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
     lr: Annotated[float | None, typer.Option(help="Base learning rate.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Such as 0,1,2.")] = None,
@@ -155,6 +158,7 @@ def run(
         "balance": balance,
         "image_size": image_size,
         "epochs": epochs,
+        "fused_epochs": fused_epochs,
         "batch_size": batch_size,
         "lr": lr,
         "seeds": _numbers(seeds),

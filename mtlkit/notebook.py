@@ -150,6 +150,10 @@ class Reproduction:
         found = stored(papers.table(self.paper, identifier), self.running.results_dir)
         return [comparison for comparison in found if comparison.column.profile != "smoke"]
 
+    def developed(self, identifier: str) -> list[SideBySide]:
+        """Columns of the table on development parts, where settings were tried."""
+        return stored(papers.table(self.paper, identifier), self.running.results_dir, part="development")
+
     def predictions(self, comparison: SideBySide, count: int = 3) -> dict[str, list[tuple[str, list[np.ndarray]]]]:
         """For every task with a target a pixel, pictures of the first test samples: image, truth, every answer.
 

@@ -110,6 +110,7 @@ def explained(error: ValidationError, model: type[BaseModel]) -> InputError:
         "image_size": "height and width, two whole numbers",
         "seeds": "whole numbers from 0",
         "epochs": "a number above 0",
+        "fused_epochs": "a number above 0",
         "lr": "a number above 0",
         "batch_size": "a whole number above 0",
         "output_stride": "a whole number above 0",
@@ -173,11 +174,20 @@ class TrainedColumn(Column):
     Attributes:
         recipe: of every training, before what a row says of its own.
         epochs: passes over the training images that the recipe's steps come from.
+        fused_epochs: passes of a network that starts from trained ones; ``None``: as many.
     """
 
     recipe: Recipe
     epochs: float
+    fused_epochs: float | None = None
     seeds: tuple[int, ...]
+
+    def recipe_after(self, starts: object) -> Recipe:
+        """The recipe of a network that starts from trained ones, or from none where ``starts`` is empty."""
+        if not starts or self.fused_epochs is None:
+            return self.recipe
+        steps = max(1, round(self.recipe.steps * self.fused_epochs / self.epochs))
+        return self.recipe.model_copy(update={"steps": steps})
 
     def options(self) -> dict[str, object]:
         """The command line's options that give this column, every decision spelled out."""
@@ -189,6 +199,7 @@ class TrainedColumn(Column):
             "weights": {"none": "none", "timm": "timm", "file": "FILE.safetensors"}[self.weights.source],
             **found,
             "epochs": f"{self.epochs:.6g}",
+            **({} if self.fused_epochs is None else {"fused-epochs": f"{self.fused_epochs:.6g}"}),
             "batch-size": self.recipe.batch_size,
             "lr": f"{self.recipe.lr:g}",
             "seeds": ",".join(map(str, self.seeds)),

@@ -20,6 +20,7 @@ from mtlkit.data.faces import AGES, GENDERS, Faces
 from mtlkit.fusion import NDDR
 from mtlkit.heads import FeatureFilter
 from mtlkit.report.estimates import Estimates
+from mtlkit.report.intervals import gains, measured
 from mtlkit.report.side_by_side import MISSING, SCALES, SideBySide, plain_label
 from mtlkit.report.style import INK, MEASURED, PRINTED
 
@@ -61,6 +62,38 @@ def dots(comparison: SideBySide) -> Figure:
     grid.tight_layout()
     grid.add_legend(title="")
     figure: Figure = grid.figure
+    return figure
+
+
+def gain_intervals(comparison: SideBySide, against: str) -> Figure:
+    """One panel a printed measure: what every row gains over the row ``against``, right being better.
+
+    A bar is the 95 % interval of the mean over draws of the test pictures, the dot that mean, the ticks the seeds.
+    """
+    found = gains(comparison, against)
+    labels = {row.id: row.label for row in comparison.rows}
+    columns = [column for column in measured(comparison) if column.printed]
+    across = min(4, len(columns))
+    down = -(-len(columns) // across)
+    figure, axes = plt.subplots(
+        down, across, figsize=(1.6 + 2.0 * across, down * (1.0 + 0.24 * len(found))), sharey=True, squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    for axis, column in zip(axes.flat, columns, strict=False):
+        scale, _ = SCALES.get(column.unit, (1, 1))
+        for place, measures in enumerate(found.values()):
+            if (one := measures.get(column.measure)) is None:
+                continue
+            axis.plot([one.low / scale, one.high / scale], [place, place], color=MEASURED, linewidth=2, alpha=0.55)
+            axis.plot([seed / scale for seed in one.seeds], [place] * len(one.seeds), "|", color=INK, markersize=8)
+            axis.plot(one.mean / scale, place, "o", color=MEASURED, markersize=6)
+        axis.axvline(0, color=PRINTED, linewidth=1)
+        axis.set_title(f"{column.group.replace(' Prediction', '')}\n{column.label} ({column.unit})", fontsize=9)
+        axis.set_yticks(range(len(found)), [labels[row] for row in found])
+    axes[0, 0].invert_yaxis()
+    for axis in axes.flat[len(columns) :]:
+        axis.axis("off")
+    figure.supxlabel(f"gain over “{labels[against]}”, to the right is better", fontsize=9)
     return figure
 
 

@@ -23,6 +23,7 @@ class Measured:
         label: of the column.
         unit: as printed.
         better: which way is better.
+        printed: whether the paper has it.
     """
 
     measure: str
@@ -30,6 +31,7 @@ class Measured:
     label: str
     unit: str
     better: Literal["lower", "higher"]
+    printed: bool
 
     @property
     def sign(self) -> int:
@@ -63,10 +65,13 @@ class Gain:
 def measured(comparison: SideBySide) -> list[Measured]:
     """The columns that are printed and measured, then those that the print lacks."""
     printed = [
-        Measured(comparison.table.measures[c.id], group, label, c.unit, c.better)
+        Measured(comparison.table.measures[c.id], group, label, c.unit, c.better, printed=True)
         for c, (group, label, _, _) in zip(comparison.print_of[1].columns, comparison.header, strict=True)
     ]
-    return printed + [Measured(x.measure, x.group, x.label, x.unit, x.better) for x in comparison.extras]
+    return printed + [
+        Measured(extra.measure, extra.group, extra.label, extra.unit, extra.better, printed=False)
+        for extra in comparison.extras
+    ]
 
 
 def gain(better: Cell, worse: Cell, sign: int) -> Gain | None:
@@ -89,6 +94,21 @@ def gains(comparison: SideBySide, against: str) -> dict[str, dict[str, Gain]]:
     return found
 
 
+def table_html(name: str, corner: str, columns: list[Measured], body: str) -> str:
+    """Measured columns over lines that are HTML already; empty without a line."""
+    if not body:
+        return ""
+    head = "".join(
+        f"<th scope='col'>{html.escape(c.group)}<br>{html.escape(c.label)} "
+        f"<span class='unit'>{html.escape(c.unit)}</span></th>"
+        for c in columns
+    )
+    return (
+        f"<div class='mtl-scroll' tabindex='0' role='region' aria-label='{name}'><table class='mtl-table'>"
+        f"<thead><tr><th scope='col'>{corner}</th>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
 def intervals_html(comparison: SideBySide) -> str:
     """Every measured cell with its 95 % interval, as an HTML table; empty where no record has draws."""
     columns, body = measured(comparison), ""
@@ -103,7 +123,7 @@ def intervals_html(comparison: SideBySide) -> str:
                 text = f"{_number(cell.mean, column.unit)} <span class='spread'>{low} to {high}</span>"
             cells += f"<td>{text}</td>"
         body += f"<tr><th scope='row'>{html.escape(row.label)}</th>{cells}</tr>" if some else ""
-    return _table("Intervals", "", columns, body)
+    return table_html("Intervals", "", columns, body)
 
 
 def gains_html(comparison: SideBySide, against: str) -> str:
@@ -125,21 +145,7 @@ def gains_html(comparison: SideBySide, against: str) -> str:
             mean = f"<b>{mean}</b>" if one.clear else mean
             cells += f"<td>{mean} <span class='spread'>{low} to {high}</span></td>"
         body += f"<tr><th scope='row'>{html.escape(labels[row])}</th>{cells}</tr>"
-    return _table("Gains", f"gain over <i>{html.escape(labels.get(against, against))}</i>", columns, body)
-
-
-def _table(name: str, corner: str, columns: list[Measured], body: str) -> str:
-    if not body:
-        return ""
-    head = "".join(
-        f"<th scope='col'>{html.escape(c.group)}<br>{html.escape(c.label)} "
-        f"<span class='unit'>{html.escape(c.unit)}</span></th>"
-        for c in columns
-    )
-    return (
-        f"<div class='mtl-scroll' tabindex='0' role='region' aria-label='{name}'><table class='mtl-table'>"
-        f"<thead><tr><th scope='col'>{corner}</th>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+    return table_html("Gains", f"gain over <i>{html.escape(labels.get(against, against))}</i>", columns, body)
 
 
 def _number(value: float, unit: str, *, signed: bool = False) -> str:

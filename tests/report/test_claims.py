@@ -1,6 +1,7 @@
 import re
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from mtlkit import papers
@@ -91,3 +92,17 @@ def test_every_claim_is_decided_where_every_table_is_measured():
     # A margin that is met exactly in decimals, as the print is judged, may be missed in binary fractions.
     margins = {c["id"] for c in PAPER.claims if any({"by", "by_from"} & one.keys() for one in c["compare"])}
     assert {name for name, verdict in found.items() if verdict != on_print(PAPER, CLAIMS[name])} <= margins
+
+
+@pytest.mark.parametrize(("noise", "verdict"), [(1.0, "holds"), (30.0, "undecided")])
+def test_where_records_hold_draws_they_must_agree_too(noise, verdict):
+    rng = np.random.default_rng(0)
+    measured = column("lite", **LOW, nddr=[40, 41, 42])
+    plain = measured.cell
+
+    def cell(row, measure):
+        values = plain(row, measure).values
+        return Cell(values, tuple(tuple(value + noise * rng.normal(size=200)) for value in values))
+
+    measured.cell = cell
+    assert on_runs(PAPER, CLAIMS["beats_all_vgg16"], [measured]) == verdict

@@ -28,7 +28,9 @@ from mtlkit.trunks import Shared, Sharing
 
 def fcn_column(choices: NDDRChoices) -> SceneColumn:
     """Choices and the cross-stitch paper's budgets as a column of Table A1."""
-    choices.refuse("A1", tasks="has lengths of training for its own two tasks")
+    choices.refuse(
+        "A1", tasks="has lengths of training for its own two tasks", fused_epochs="has its paper's length for them"
+    )
     budget = BUDGETS[choices.profile]
     backbone = choices.backbone or budget.backbone or "alexnet"
     strides = output_strides(backbone)

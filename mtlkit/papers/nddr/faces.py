@@ -25,6 +25,7 @@ from mtlkit.papers.nddr.methods import (
     START,
     Methods,
     NDDRChoices,
+    budget_line,
     pools,
 )
 from mtlkit.papers.printed import printed
@@ -126,6 +127,7 @@ def face_column(choices: NDDRChoices) -> FaceColumn:
             choices.profile, size, max(1, round(epochs * train / batch_size)), batch_size, choices.lr or budget.lr
         ),
         epochs=epochs,
+        fused_epochs=choices.fused_epochs,
         seeds=choices.seeds or budget.seeds,
     )
 
@@ -189,7 +191,7 @@ def trained(
             image_size=column.data.size,
         ),
         data=column.data,
-        recipe=column.recipe.model_copy(update={"weight_decay": decay}),
+        recipe=column.recipe_after(starts).model_copy(update={"weight_decay": decay}),
         seed=seed,
         starts=dict(starts),
     )
@@ -275,7 +277,7 @@ def face_protocol(column: FaceColumn) -> list[tuple[str, str, str]]:
         (
             "Budget",
             "unstated",
-            f"{recipe.steps} steps of {recipe.batch_size}; fused rows start from single-task networks trained as long",
+            budget_line(column),
         ),
         (
             "Learning rate, augmentation",

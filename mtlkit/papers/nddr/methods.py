@@ -11,7 +11,7 @@ from mtlkit.backbones import has_layers
 from mtlkit.data import AnyData
 from mtlkit.errors import InputError
 from mtlkit.fusion import CrossStitchSettings, Fusion, NDDRSettings, SluiceSettings
-from mtlkit.papers.declaration import Row
+from mtlkit.papers.declaration import Rate, Row, TrainedColumn
 from mtlkit.papers.scenes import SceneChoices
 from mtlkit.runs import Constant, Standard, Training
 from mtlkit.tasks import AnyTask
@@ -44,12 +44,15 @@ class NDDRChoices(SceneChoices):
 
     Attributes:
         tasks: for the tables on the network of Table 4, two or three of segmentation, normals and depth.
+        fused_epochs: passes over the training images of networks that start from trained ones; ``None``: as many as
+            these had.
         voc_weights: for Table 3, a safetensors file with a backbone trained for segmentation on PASCAL VOC 2012;
             without it a network trained on drawn people and things stands in.
         faulty: whether faulty pictures of Table 7's data set are refused or skipped.
     """
 
     tasks: tuple[str, ...] | None = None
+    fused_epochs: Rate | None = None
     voc_weights: str | None = None
     faulty: Literal["refuse", "skip"] = "refuse"
 
@@ -71,6 +74,16 @@ class NDDRChoices(SceneChoices):
         for name, reason in why.items():
             if getattr(self, name) is not None:
                 raise InputError(f"Table {table} {reason} and takes no {name}; leave it out.")
+
+
+def budget_line(column: TrainedColumn) -> str:
+    """How long rows are trained, for the protocol card."""
+    steps, batch_size = column.recipe.steps, column.recipe.batch_size
+    fused = column.recipe_after("trained networks").steps
+    start = "fused rows start from single-task networks"
+    return f"{steps} steps of {batch_size}; {start}, " + (
+        "trained as long" if fused == steps else f"and are trained for {fused} steps more"
+    )
 
 
 def pools(backbone: str) -> tuple[int, ...] | None:

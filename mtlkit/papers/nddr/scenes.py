@@ -23,6 +23,7 @@ from mtlkit.papers.nddr.methods import (
     START,
     Methods,
     NDDRChoices,
+    budget_line,
 )
 from mtlkit.papers.printed import printed
 from mtlkit.papers.scenes import TASKS, SceneColumn, scenes
@@ -146,6 +147,7 @@ def scene_column(table: str, own_backbone: str, choices: NDDRChoices) -> SceneCo
         head=scene_head(choices.profile, size, stride),
         recipe=scene_recipe(choices.profile, size, steps, batch_size, choices.lr or budget.lr),
         epochs=epochs,
+        fused_epochs=choices.fused_epochs,
         seeds=choices.seeds or budget.seeds,
         classes=train.classes,
         tasks=tasks,
@@ -192,7 +194,7 @@ def single(column: SceneColumn, task: AnyTask, seed: int, start: Training | None
     return Training(
         network=scene_network(column, (task,), Shared(), Weights() if start else column.weights),
         data=column.data,
-        recipe=column.recipe.model_copy(
+        recipe=column.recipe_after(start).model_copy(
             update={"weight_decay": DECAY_SINGLE, "loss_weights": {f"{task.name}/{task.terms[0]}": weight}}
         ),
         seed=seed,
@@ -206,7 +208,7 @@ def joint(column: SceneColumn, sharing: Sharing, seed: int, starts: Mapping[str,
     return Training(
         network=scene_network(column, scene_tasks(column), sharing, Weights() if starts else column.weights),
         data=column.data,
-        recipe=column.recipe.model_copy(
+        recipe=column.recipe_after(starts).model_copy(
             update={
                 "weight_decay": DECAY_JOINT,
                 "loss_weights": {"normals/cosine": NORMALS_JOINT / DECODED_LOSS} if "normals" in column.tasks else {},
@@ -306,7 +308,7 @@ def scene_protocol(column: SceneColumn) -> list[tuple[str, str, str]]:
         (
             "Budget",
             "20,001 steps of 10 (authors' code)",
-            f"{recipe.steps} steps of {recipe.batch_size}; fused rows start from single-task networks trained as long",
+            budget_line(column),
         ),
         ("Learning rate", "0.001, poly 0.9 (authors' code)", f"{recipe.lr:g}, poly {recipe.power:g}"),
         ("Checkpoint scored", "the last", "the last"),
