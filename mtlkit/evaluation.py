@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor
@@ -52,7 +53,8 @@ class Scores(NamedTuple):
         return cls(
             {f"{name}/{key}": value for name, metric in metrics.items() for key, value in metric.compute().items()},
             {f"{name}/{what}": values for name, found in kept.items() for what, values in found.items()},
-            drawn,
+            # A measure that some draw does not have, for want of a labelled pixel, has no interval.
+            {name: values for name, values in drawn.items() if not np.isnan(values).any()},
         )
 
 

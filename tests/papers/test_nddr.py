@@ -210,3 +210,38 @@ def test_rows_run(number, rows, tmp_path):
     for row in rows:
         assert all(comparison.cell(row, measure).values for measure in table.measures.values())
     assert len(list(tmp_path.glob("training/*.json"))) == len(trainings(values))
+
+
+def test_fused_networks_may_be_trained_for_a_length_of_their_own():
+    choices = {"image_size": (32, 40), "epochs": 6, "fused_epochs": 2}
+    for number in ("4", "7"):
+        table = papers.table("nddr", number)
+        column = table.column(NDDRChoices.of(**choices))
+        rows = trained(number, column)
+        single, steps = rows["single"][0], column.recipe.steps
+        assert single.recipe.steps == rows["multi"][0].recipe.steps == steps
+        for row in ("single_longer", "cross_stitch", "sluice", "nddr"):
+            assert rows[row][0].recipe.steps == round(steps / 3)
+            assert rows[row][0].images_seen == single.images_seen + rows[row][0].recipe.images
+        assert "--fused-epochs 2" in column.command
+        (line,) = (ours for what, _, ours in table.protocol(column) if what == "Budget")
+        assert f"trained for {round(steps / 3)} steps more" in line
+        whole = table.column(NDDRChoices.of(**choices | {"fused_epochs": None}))
+        assert trained(number, whole)["nddr"][0].recipe.steps == steps
+        assert "fused-epochs" not in whole.command
+    with pytest.raises(InputError, match="takes no fused_epochs"):
+        papers.table("nddr", "A1").column(NDDRChoices.of(fused_epochs=1))
+
+
+def test_a_development_part_of_faces_is_of_training_pictures(tmp_path):
+    table = papers.table("nddr", "7")
+    column = table.column(NDDRChoices.of(part="development"))
+    whole = table.column(NDDRChoices.of())
+    (train,), (held,) = (column.data.splits(split, ("age",)) for split in ("train", "val"))
+    (every,) = whole.data.splits("train", ("age",))
+    assert {split: count for split, (count, _) in column.counts.items()} == {"train": len(train), "val": len(held)}
+    names = [{part.name_of(index) for index in range(len(part))} for part in (train, held, every)]
+    assert not names[0] & names[1]
+    assert names[0] | names[1] <= names[2]
+    assert "--part development" in column.command
+    assert column.identity != whole.identity

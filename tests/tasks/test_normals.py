@@ -126,3 +126,9 @@ def test_a_tilt_turns_every_normal_by_its_angle_and_leaves_no_value_alone(degree
     metric = Normals().metric()
     metric.update(turned, normals)
     assert metric.compute()["decoded/mean"] == pytest.approx(degrees, rel=1e-3)
+
+
+def test_a_new_network_says_that_all_surfaces_face_the_camera():
+    facing = torch.tensor([0.0, 0.0, 1.0]).view(1, 3, 1, 1)
+    assert Normals().start == tuple(facing.flatten().tolist())
+    assert Normals(space="encoded").start == tuple(encode(facing).flatten().tolist())
