@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 # Before huggingface_hub is imported anywhere: a download that slips through fails at once.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("MTLKIT_CACHE", tempfile.mkdtemp(prefix="mtlkit-cache-"))
+
+# A slow machine is no fault: nothing here is timed.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # The networks here are tiny: threads cost more than they give, and tests run side by side.
 torch.set_num_threads(1)

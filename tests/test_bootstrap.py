@@ -44,7 +44,7 @@ def classification(generator):
 
 
 @pytest.mark.parametrize("case", [normals, segmentation, depth, age, classification])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 10_000))
 def test_a_draw_measures_what_the_drawn_pictures_do(case, seed):
     task, output, target = case(torch.Generator().manual_seed(seed))

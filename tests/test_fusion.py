@@ -203,7 +203,7 @@ def test_memory_format_and_dtype_are_kept(kind, options, layout):
     size=st.tuples(st.integers(2, 3), st.integers(1, 6), st.integers(1, 6)),
     layout=st.sampled_from(FORMATS),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_shape_goes_in_and_comes_out(case, towers, channels, size, layout):
     kind, options = case
     x = maps(towers, channels, *size, layout=layout)

@@ -20,7 +20,7 @@ def test_loss_weights_are_inverse_means():
     assert inverse_means(losses, "calories/relative", last=1)["calories/absolute"] == pytest.approx(0.002)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(values=st.dictionaries(st.text(min_size=1), st.lists(st.floats(1e-6, 1e6), min_size=1), min_size=1))
 def test_weighted_terms_of_the_first_run_have_one_mean(values):
     one = next(iter(values))

@@ -26,7 +26,7 @@ def vectors(count, length, seed, *, of=None):
     return torch.randint(of, (count, length), generator=generator).float()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=SEEDS, q=st.integers(0, 9), n=st.integers(1, 90), length=st.integers(1, 20), of=st.sampled_from([None, 2, 9]),
     memory=st.sampled_from([1, 2**12, 2**30]), data=st.data(),
@@ -113,7 +113,6 @@ def naive_ap(hits, normaliser, relevant):
     return total / by if sum(hits) else 0.0
 
 
-@settings(deadline=None)
 @given(seed=SEEDS, k=st.integers(1, 10), normaliser=st.sampled_from(["hits", "k", "relevant"]))
 def test_average_precision_is_its_sum(seed, k, normaliser):
     generator = torch.Generator().manual_seed(seed)
@@ -124,7 +123,6 @@ def test_average_precision_is_its_sum(seed, k, normaliser):
     assert found.tolist() == pytest.approx([naive_ap(row, normaliser, int(n)) for row, n in rows])
 
 
-@settings(deadline=None)
 @given(seed=SEEDS, average=st.sampled_from(["categories", "queries"]), normaliser=st.sampled_from(["hits", "relevant"]))
 def test_retrieval_measures_are_the_means_of_average_precisions(seed, average, normaliser):
     generator = torch.Generator().manual_seed(seed)

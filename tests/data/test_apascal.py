@@ -166,7 +166,7 @@ def test_a_list_of_bad_rows_alone_is_refused(root):
         APascal(root, "train", faulty="skip")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.text(alphabet="a.jpg dog 01 68 \t-", max_size=40))
 def test_any_row_is_read_or_refused_in_one_sentence(tmp_path_factory, row):
     root = tmp_path_factory.getbasetemp() / "any"

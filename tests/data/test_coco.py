@@ -418,7 +418,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     what=st.sampled_from(["images", "annotations", "categories"]),
     key=st.sampled_from(

@@ -156,7 +156,7 @@ def portions(draw: st.DrawFn) -> tuple[list[str], list[str]]:
     return [group for group, _ in each], [name for _, name in each]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(portions(), st.floats(0.05, 0.6), st.integers(0, 99), st.randoms(use_true_random=False))
 def test_no_group_is_on_both_sides_and_every_stratum_gives_its_share(samples, share, seed, order):
     groups, strata = samples
@@ -272,7 +272,7 @@ def test_skipped_rows_are_counted_by_reason(root):
     assert len(data) == 3
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(alphabet='a.jpg,01x"\n -', max_size=30))
 def test_any_row_is_read_or_refused_in_one_sentence(tmp_path_factory, row):
     root = tmp_path_factory.getbasetemp() / "any table"

@@ -68,7 +68,7 @@ def mirrored(boxes: torch.Tensor) -> torch.Tensor:
     return torch.stack((SIZE[1] - right, top, SIZE[1] - left, bottom), dim=1)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=SEEDS, count=st.integers(1, 16).map(lambda quarter: 4 * quarter), flip=st.sampled_from([0.0, 1.0]))
 def test_regions_stand_for_the_object_they_overlap_most_and_at_most_a_quarter_do(seed, count, flip):
     out = drawn(RegionSampling(size=SIZE, count=count, flip=flip), crowded(seed), seed)
@@ -85,7 +85,7 @@ def test_regions_stand_for_the_object_they_overlap_most_and_at_most_a_quarter_do
     assert ((best[~there] >= 0.1) & (best[~there] < 0.5)).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=SEEDS)
 def test_every_region_is_drawn_once_and_is_a_proposal_or_an_object(seed):
     sample = crowded(seed)
@@ -113,7 +113,7 @@ def test_the_same_seed_draws_the_same():
     assert "proposals" in sample, "the sample itself stays"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=SEEDS)
 def test_a_mirror_keeps_regions_and_boxes_on_their_pixels(seed):
     sample = crowded(seed)
@@ -184,7 +184,7 @@ def test_scoring_looks_at_every_proposal_and_then_at_every_object():
     assert "proposals" not in out
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=SEEDS, objects=st.lists(st.integers(1, 5), min_size=1, max_size=4))
 def test_a_batch_keeps_pictures_objects_and_attributes_together(seed, objects):
     sampling = RegionSampling(size=SIZE, count=12)
@@ -242,7 +242,7 @@ def test_the_targets_of_one_task_are_enough():
         assert list(batch.targets) == list(batch.rows) == [task]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     side=st.tuples(st.integers(20, 120), st.integers(20, 120)),
     size=st.tuples(st.integers(20, 120), st.integers(20, 120)),

@@ -221,7 +221,6 @@ def test_a_fraction_that_empties_a_class_is_refused_by_its_name():
     assert len(stratified([0] * 40 + [1] * 4, 0.125, ["cat", "fox"])) == 6
 
 
-@settings(deadline=None)
 @given(counts=st.lists(st.integers(1, 9), min_size=1, max_size=5), together=st.integers(2, 4), seed=st.integers(0, 99))
 def test_pictures_of_a_class_stand_together_and_each_comes_once(counts, together, seed):
     labels = [label for label, count in enumerate(counts) for _ in range(count)]

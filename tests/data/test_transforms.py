@@ -21,7 +21,7 @@ def coded(height: int, width: int) -> Sample:
     }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     side=st.tuples(st.integers(5, 90), st.integers(5, 90)),
     size=st.tuples(st.integers(1, 90), st.integers(1, 90)),
@@ -61,7 +61,7 @@ def test_resampling_is_centred():
         assert abs(offset[:, 2:-2].mean()) <= 0.51 if size == (30, 24) else abs(offset[:, 2:-2].mean()) < 0.1
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6), jitter=st.sampled_from([0.0, 0.4]))
 def test_normals_keep_unit_length(seed, jitter):
     sample = coded(20, 30)

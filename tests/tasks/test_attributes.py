@@ -22,7 +22,7 @@ def drawn(seed: int, rows: int, count: int = 64) -> tuple[torch.Tensor, torch.Te
     return output, torch.randint(0, 2, (rows, count), generator=generator).to(torch.uint8)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=SEEDS, rows=st.integers(1, 9))
 def test_the_loss_is_the_sum_over_64_attributes_over_64_averaged_over_regions(seed, rows):
     output, target = drawn(seed, rows)
@@ -51,7 +51,6 @@ def test_half_precision_is_scored_in_single():
     assert loss.dtype == torch.float32
 
 
-@settings(deadline=None)
 @given(seed=SEEDS)
 def test_two_equal_answers_are_one_and_two_others_their_mean_probability(seed):
     output, _ = drawn(seed, 6)

@@ -110,7 +110,7 @@ def test_it_equals_the_tools_on_files(tmp_path, kind, seed):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=SEEDS)
 def test_perfect_answers_score_100(kind, seed):
     pictures = crowded(seed, kind)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mtlkit.errors import InputError
@@ -16,7 +16,6 @@ def batch(seed, n=7, length=5, categories=3):
     return torch.randn(n, length, generator=generator), torch.randint(categories, (n,), generator=generator)
 
 
-@settings(deadline=None)
 @given(seed=SEEDS, n=st.integers(1, 7), above=st.floats(0.4, 1), below=st.floats(0, 0.4))
 def test_triplets_are_all_rows_beyond_both_thresholds(seed, n, above, below):
     alike = torch.rand(n, n, generator=torch.Generator().manual_seed(seed))
@@ -28,7 +27,6 @@ def test_triplets_are_all_rows_beyond_both_thresholds(seed, n, above, below):
     assert triplets(alike, above, below).nonzero().tolist() == expected
 
 
-@settings(deadline=None)
 @given(seed=SEEDS, above=st.floats(0.5, 0.99), below=st.floats(0.01, 0.5))
 def test_by_labels_any_thresholds_mean_the_same_and_another_category(seed, above, below):
     _, labels = batch(seed)
@@ -39,7 +37,6 @@ def test_by_labels_any_thresholds_mean_the_same_and_another_category(seed, above
         assert labels[i] == labels[p] != labels[m]
 
 
-@settings(deadline=None)
 @given(seed=SEEDS, margin=st.floats(0, 3), squared=st.booleans())
 def test_the_ranking_loss_is_equation_6_averaged_over_triplets(seed, margin, squared):
     features, labels = batch(seed)
@@ -89,7 +86,6 @@ def test_without_a_triplet_the_ranking_loss_is_zero_and_so_are_its_gradients():
         assert (features.grad == 0).all()
 
 
-@settings(deadline=None)
 @given(seed=SEEDS, normalised=st.booleans())
 def test_joint_learning_is_the_ranking_and_the_cross_entropy_of_one_output(seed, normalised):
     features, labels = batch(seed)

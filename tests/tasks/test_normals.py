@@ -23,7 +23,7 @@ def naive(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.degrees(np.arccos(np.clip(dot, -1, 1)))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10_000))
 def test_measures_equal_the_naive_formula_in_both_spaces(seed):
     prediction, target = 3 * unit(4, 3, 5, 6, seed=seed), unit(4, 3, 5, 6, seed=seed + 1)
@@ -67,7 +67,7 @@ def test_encoded_angles_are_much_smaller_than_true_ones():
     assert found["encoded/median"] < 0.55 * found["decoded/median"]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000))
 def test_decoding_undoes_encoding_on_the_far_side(seed):
     normals = unit(1, 3, 8, 8, seed=seed)
@@ -113,7 +113,6 @@ def test_the_constant_predictor_is_best_in_its_space():
         assert best <= metric.compute()["decoded/mean"] + 0.5
 
 
-@settings(deadline=None)
 @given(degrees=st.floats(1, 90), seed=st.integers(0, 99))
 def test_a_tilt_turns_every_normal_by_its_angle_and_leaves_no_value_alone(degrees, seed):
     generator = torch.Generator().manual_seed(seed)

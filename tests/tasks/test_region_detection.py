@@ -54,7 +54,6 @@ def surest(labels: torch.Tensor, of: int = len(NAMES)) -> torch.Tensor:
     return torch.nn.functional.one_hot(labels + 1, of + 1).float() * 30
 
 
-@settings(deadline=None)
 @given(seed=SEEDS, count=st.integers(0, 8))
 def test_moves_are_torchvisions_and_are_undone(seed, count):
     generator = torch.Generator().manual_seed(seed)
@@ -79,7 +78,6 @@ def test_no_move_leaves_a_region_and_no_growth_overflows():
     assert math.exp(CODER.bbox_xform_clip) == pytest.approx(LARGEST_GROWTH)
 
 
-@settings(deadline=None)
 @given(seed=SEEDS)
 def test_the_losses_are_eq_1_region_by_region(seed):
     output, truth = drawn(seed)
@@ -107,7 +105,6 @@ def test_the_losses_are_eq_1_region_by_region(seed):
     assert float(losses["boxes"]) == pytest.approx(boxes / 12, rel=1e-3)
 
 
-@settings(deadline=None)
 @given(seed=SEEDS)
 def test_the_losses_are_torchvisions_but_for_where_its_smooth_l1_bends(seed):
     """Torchvision's turns straight at 1/9 and not at 1: far from the truth every number costs 1/2 - 1/18 more there."""
@@ -170,7 +167,7 @@ def by_a_loop(output: torch.Tensor, regions: torch.Tensor) -> list[tuple[int, fl
     return sorted(found, key=lambda one: -one[1])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=SEEDS, count=st.integers(0, 30))
 def test_what_is_found_is_what_a_loop_finds(seed, count):
     generator = torch.Generator().manual_seed(seed)
@@ -238,7 +235,7 @@ def test_perfect_answers_score_100_and_the_objects_own_boxes_are_no_proposals(se
     assert metric.compute()["map"] == 0
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=SEEDS)
 def test_pictures_may_come_in_any_batches(seed):
     generator = torch.Generator().manual_seed(seed)
@@ -265,7 +262,6 @@ def test_an_object_in_a_picture_without_a_proposal_is_missed_not_forgotten():
     assert found["classes_averaged"] == len(truth.labels.unique())
 
 
-@settings(deadline=None)
 @given(seed=SEEDS)
 def test_two_equal_answers_are_one_and_two_others_their_mean(seed):
     output, truth = drawn(seed)

@@ -22,7 +22,7 @@ def random_case(seed: int, void: float = 0.2):
     return logits, target
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10_000))
 def test_measures_equal_trusted_libraries(seed):
     logits, target = random_case(seed)

@@ -28,7 +28,7 @@ def people(age: int, female: bool, count: int = 60) -> list[Person]:
     return [person(Easel(np.random.default_rng(seed), 32), age, female) for seed in range(count)]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**63),
     split=st.sampled_from(["train", "val"]),

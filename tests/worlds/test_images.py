@@ -42,7 +42,7 @@ def test_classes_are_names_of_folders(world: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("world", WORLDS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=st.data(), seed=st.integers(0, 2**63), index=st.integers(0, 10**6), size=st.integers(8, 70))
 def test_every_picture_keeps_its_promises(
     world: ModuleType, data: st.DataObject, seed: int, index: int, size: int

@@ -57,7 +57,7 @@ def test_names_are_names() -> None:
     assert all(name.isalpha() for name in (*CLASSES, *ATTRIBUTES)), "a row is split at its spaces"
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     seed=st.integers(0, 2**63),
     split=st.sampled_from(["train", "val"]),

@@ -49,7 +49,7 @@ def test_names_are_those_of_coco() -> None:
     assert {joint for bone in SKELETON for joint in bone} == set(range(1, 18))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     seed=st.integers(0, 2**63),
     split=st.sampled_from(["train", "val"]),

@@ -92,7 +92,7 @@ def test_food_lies_within_its_vessel(portions: list[Portion]) -> None:
 # --- pictures ---
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     seed=st.integers(0, 2**63),
     split=st.sampled_from(["train", "val"]),

@@ -31,7 +31,7 @@ def same(a: rooms.Frame, b: rooms.Frame) -> bool:
     return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**63),
     index=st.integers(0, 10_000),
