@@ -51,7 +51,7 @@ def test_a_short_training_beats_the_constant_predictors_on_rooms_it_never_saw(tm
     )
     test = eval_loader([test_set], at_size, 8)
     ours = standard(net, test, CPU)
-    blind = constant((SEGMENTATION, NORMALS), eval_loader([train_set], at_size, 8), test)
+    blind = constant((SEGMENTATION, NORMALS), eval_loader([train_set], at_size, 8), test).metrics
     assert ours["segmentation/pixel_accuracy"] > blind["segmentation/pixel_accuracy"] + 10
     assert ours["segmentation/miou"] > 2 * blind["segmentation/miou"]
     assert ours["normals/decoded/mean"] < blind["normals/decoded/mean"] - 10

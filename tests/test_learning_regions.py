@@ -54,6 +54,6 @@ def test_detection_and_attributes_overfit_eight_pictures(tmp_path):
     )
     batches = eval_loader(eight, data.view, 2)
     found = standard(net, batches, CPU)
-    blind = constant(tasks, batches, batches)
+    blind = constant(tasks, batches, batches).metrics
     assert found["detection/map"] > 90 > blind["detection/map"]
     assert found["attributes/map"] > 90 > blind["attributes/map"]
