@@ -18,7 +18,7 @@ THRESHOLDS = (11.25, 22.5, 30.0)
 """Degrees; "within" includes the threshold itself, as in NDDR-CNN's official code."""
 
 BINS = 1800
-"""Of a tenth of a degree: medians of resamples are read out of a histogram, between two of its edges."""
+"""Bins of a tenth of a degree; medians of resamples are read out of their histogram, between two edges."""
 
 
 def encode(normals: Tensor) -> Tensor:
