@@ -23,7 +23,7 @@ from torchvision.ops import roi_pool
 
 from mtlkit.errors import InputError, unknown
 
-__all__ = ["RegionPooling", "StagedBackbone", "has_layers", "last_weight", "output_strides", "staged"]
+__all__ = ["RegionPooling", "StagedBackbone", "has_layers", "last_weight", "output_strides", "rectified", "staged"]
 
 USABLE = "resnet50, mobilenetv2_100, convnext_tiny, dla34, regnety_004 or vgg16"
 FullyConnected = Literal["none", "plain", "padded"]
@@ -193,6 +193,24 @@ def output_strides(name: str) -> tuple[int, ...]:
             if stride == own or _build(name, stride).strides[-1] == stride:
                 possible.append(stride)
     return tuple(possible)
+
+
+@functools.cache
+def rectified(name: str) -> bool:
+    """Whether no stage of ``name`` puts out a negative number: VGG's and ResNet's end in a ReLU, MobileNet's do not.
+
+    Found by showing noise to the untrained network.
+
+    Raises:
+        InputError: The name is unknown or the network cannot be stepped.
+    """
+    _known(name)
+    if has_layers(name):
+        return True  # cut behind their ReLUs here
+    with torch.random.fork_rng(devices=[]), torch.inference_mode():
+        torch.manual_seed(0)
+        noise = torch.randn(1, *_facts(name).input_size)
+        return all(bool((output >= 0).all()) for output in _build(name).eval()(noise))
 
 
 def last_weight(stage: nn.Module, channels: int) -> Tensor:

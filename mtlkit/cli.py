@@ -122,6 +122,9 @@ def run(
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
     lr: Annotated[float | None, typer.Option(help="Base learning rate.")] = None,
+    units_lr: Annotated[
+        float | None, typer.Option(help="nddr 1 to 7 and A2: the rate that fusion units' multipliers multiply.")
+    ] = None,
     seeds: Annotated[str | None, typer.Option(help="Such as 0,1,2.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     workers: Annotated[int | None, typer.Option(help="Processes that read data.")] = None,
@@ -161,6 +164,7 @@ def run(
         "fused_epochs": fused_epochs,
         "batch_size": batch_size,
         "lr": lr,
+        "units_lr": units_lr,
         "seeds": _numbers(seeds),
     }
     choices = declared.choices.of(**{name: value for name, value in given.items() if value is not None})

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from timm.layers.format import Format
 from torch import nn
 
-from mtlkit.backbones import StagedBackbone, last_weight, output_strides, staged
+from mtlkit.backbones import StagedBackbone, last_weight, output_strides, rectified, staged
 from mtlkit.errors import InputError
 
 WEIGHTS = Path(__file__).parents[2] / "shared" / "weights"
@@ -388,6 +388,25 @@ def test_output_strides_are_built_and_measured(name, strides):
             backbone = staged(name, output_stride=stride, image_size=size).eval()
             assert backbone.strides[-1] == stride
             assert_facts(backbone, backbone(torch.empty(1, 3, *size)), size, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "relu"),
+    [
+        ("vgg16_bn", True),
+        ("alexnet", True),
+        ("resnet18", True),
+        ("regnety_002", True),
+        ("mobilenetv2_100", False),
+        ("mobilenetv3_small_050", False),
+        ("convnext_atto", False),
+    ],
+)
+def test_stages_that_end_in_a_relu_are_told_from_others(name, relu):
+    rectified.cache_clear()
+    state = torch.get_rng_state()
+    assert rectified(name) is relu
+    assert torch.equal(state, torch.get_rng_state())
 
 
 @pytest.mark.parametrize(

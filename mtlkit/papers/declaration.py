@@ -111,6 +111,7 @@ def explained(error: ValidationError, model: type[BaseModel]) -> InputError:
         "seeds": "whole numbers from 0",
         "epochs": "a number above 0",
         "fused_epochs": "a number above 0",
+        "units_lr": "a number above 0",
         "lr": "a number above 0",
         "batch_size": "a whole number above 0",
         "output_stride": "a whole number above 0",
@@ -175,11 +176,13 @@ class TrainedColumn(Column):
         recipe: of every training, before what a row says of its own.
         epochs: passes over the training images that the recipe's steps come from.
         fused_epochs: passes of a network that starts from trained ones; ``None``: as many.
+        units_lr: the rate that fusion units' multipliers multiply; ``None``: the recipe's.
     """
 
     recipe: Recipe
     epochs: float
     fused_epochs: float | None = None
+    units_lr: float | None = None
     seeds: tuple[int, ...]
 
     def recipe_after(self, starts: object) -> Recipe:
@@ -202,6 +205,7 @@ class TrainedColumn(Column):
             **({} if self.fused_epochs is None else {"fused-epochs": f"{self.fused_epochs:.6g}"}),
             "batch-size": self.recipe.batch_size,
             "lr": f"{self.recipe.lr:g}",
+            **({} if self.units_lr is None else {"units-lr": f"{self.units_lr:g}"}),
             "seeds": ",".join(map(str, self.seeds)),
         }
 

@@ -23,6 +23,7 @@ from mtlkit.report.estimates import Estimates
 from mtlkit.report.intervals import gains, measured
 from mtlkit.report.side_by_side import MISSING, SCALES, SideBySide, plain_label
 from mtlkit.report.style import INK, MEASURED, PRINTED
+from mtlkit.runs import trainings
 
 
 def dots(comparison: SideBySide) -> Figure:
@@ -66,11 +67,13 @@ def dots(comparison: SideBySide) -> Figure:
 
 
 def gain_intervals(comparison: SideBySide, against: str) -> Figure:
-    """One panel a printed measure: what every row gains over the row ``against``, right being better.
+    """One panel a printed measure: what every trained row gains over the row ``against``, right being better.
 
     A bar is the 95 % interval of the mean over draws of the test pictures, the dot that mean, the ticks the seeds.
     """
-    found = gains(comparison, against)
+    # A constant lies so far off that the others would all stand at zero.
+    trained = {row.id for row in comparison.rows if trainings(row.evaluations)}
+    found = {row: measures for row, measures in gains(comparison, against).items() if row in trained}
     labels = {row.id: row.label for row in comparison.rows}
     columns = [column for column in measured(comparison) if column.printed]
     across = min(4, len(columns))

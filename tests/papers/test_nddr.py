@@ -8,6 +8,7 @@ import torch
 from mtlkit import papers
 from mtlkit.engine import Engine, Where
 from mtlkit.errors import InputError
+from mtlkit.fusion import NDDRSettings
 from mtlkit.ledger import Ledger
 from mtlkit.necks import Shortcut
 from mtlkit.papers.nddr.methods import NDDRChoices
@@ -15,6 +16,7 @@ from mtlkit.papers.printed import printed
 from mtlkit.report.coverage import coverage
 from mtlkit.report.side_by_side import SideBySide
 from mtlkit.runs import trainings
+from mtlkit.trunks import Fused
 
 PAPER = printed("nddr")
 TABLES = {table.id: table for table in papers.DECLARED["nddr"]}
@@ -212,25 +214,46 @@ def test_rows_run(number, rows, tmp_path):
     assert len(list(tmp_path.glob("training/*.json"))) == len(trainings(values))
 
 
-def test_fused_networks_may_be_trained_for_a_length_of_their_own():
-    choices = {"image_size": (32, 40), "epochs": 6, "fused_epochs": 2}
+def test_fused_networks_may_have_a_length_and_their_units_a_rate_of_their_own():
+    choices = {"image_size": (32, 40), "epochs": 6, "fused_epochs": 2, "lr": 0.01, "units_lr": 0.001}
     for number in ("4", "7"):
         table = papers.table("nddr", number)
         column = table.column(NDDRChoices.of(**choices))
         rows = trained(number, column)
         single, steps = rows["single"][0], column.recipe.steps
         assert single.recipe.steps == rows["multi"][0].recipe.steps == steps
+        for row, rate in (("cross_stitch", 1), ("sluice", 1), ("nddr", 0.1)):
+            (training,) = rows[row]
+            assert training.recipe.lr * training.network.sharing.unit.lr_scale == pytest.approx(rate)
         for row in ("single_longer", "cross_stitch", "sluice", "nddr"):
             assert rows[row][0].recipe.steps == round(steps / 3)
             assert rows[row][0].images_seen == single.images_seen + rows[row][0].recipe.images
         assert "--fused-epochs 2" in column.command
+        assert "--lr 0.01 --units-lr 0.001" in column.command
         (line,) = (ours for what, _, ours in table.protocol(column) if what == "Budget")
         assert f"trained for {round(steps / 3)} steps more" in line
-        whole = table.column(NDDRChoices.of(**choices | {"fused_epochs": None}))
-        assert trained(number, whole)["nddr"][0].recipe.steps == steps
-        assert "fused-epochs" not in whole.command
-    with pytest.raises(InputError, match="takes no fused_epochs"):
-        papers.table("nddr", "A1").column(NDDRChoices.of(fused_epochs=1))
+        (line,) = (ours for what, _, ours in table.protocol(column) if what.startswith("Learning rate"))
+        assert line.startswith("0.01, poly 0.9; units' multipliers multiply 0.001")
+        whole = table.column(NDDRChoices.of(**choices | {"fused_epochs": None, "units_lr": None}))
+        assert trained(number, whole)["nddr"][0].recipe == trained(number, whole)["multi"][0].recipe
+        assert trained(number, whole)["nddr"][0].network.sharing.unit.lr_scale == 100
+        assert "fused" not in whole.command
+        assert "units" not in whole.command
+    for name in ("fused_epochs", "units_lr"):
+        with pytest.raises(InputError, match=f"takes no {name}"):
+            papers.table("nddr", "A1").column(NDDRChoices.of(**{name: 1}))
+
+
+@pytest.mark.parametrize(("backbone", "norm"), [("resnet18", "output"), ("mobilenetv2_100", "input")])
+@pytest.mark.parametrize("number", ["1", "3", "4", "7", "A1"])
+def test_no_relu_cuts_what_a_linear_stage_puts_out(number, backbone, norm):
+    table = papers.table("nddr", number)
+    column = table.column(NDDRChoices.of(image_size=(32, 40), backbone=backbone))
+    fused = [training.network.sharing for made in trained(number, column).values() for training in made]
+    units = [sharing.unit for sharing in fused if isinstance(sharing, Fused)]
+    assert {unit.norm for unit in units if isinstance(unit, NDDRSettings)} == {norm}
+    (line,) = (ours for what, _, ours in table.protocol(column) if what == "Units")
+    assert ("ReLU behind the 1x1" in line) == (norm == "output")
 
 
 def test_a_development_part_of_faces_is_of_training_pictures(tmp_path):

@@ -12,9 +12,11 @@ from mtlkit.report.intervals import gain, gains, gains_html, intervals_html
 from mtlkit.report.selection import selection_html
 from mtlkit.report.side_by_side import Cell, SideBySide
 from mtlkit.reproduce import ledger, stored
+from mtlkit.runs import Standard
 
 TABLE = papers.table("nddr", "4")
-BETTER = {"nddr": 4.0, "multi": 0.0}
+BETTER = {"nddr": 4.0, "multi": 0.0, "constant": -90.0}
+ROWS = ("single", "single_longer", *BETTER)
 
 
 def cell(*seeds, noise=1.0):
@@ -57,8 +59,9 @@ def filled(tmp_path):
         drawn = rng.normal(size=500)
         for seed in column.seeds:
             for row in TABLE.rows(column, seed):
-                for evaluation in row.evaluations if row.id in ("single", "single_longer", *BETTER) else ():
-                    tasks = [task.name for task in evaluation.subject.network.tasks]
+                for evaluation in row.evaluations if row.id in ROWS else ():
+                    trained = isinstance(evaluation, Standard)
+                    tasks = [task.name for task in (evaluation.subject.network if trained else evaluation).tasks]
                     names = [name for name in TABLE.measures.values() if name.split("/")[0] in tasks]
                     value = 20 + BETTER.get(row.id, 0) + 0.1 * seed * (row.id == "multi")
                     book.write(
@@ -74,17 +77,18 @@ def filled(tmp_path):
 def test_gains_over_a_row_go_by_what_is_better(filled):
     (comparison,) = stored(TABLE, filled)
     found = gains(comparison, "single_longer")
-    assert found.keys() == {"single", "multi", "nddr"}
+    assert found.keys() == {"constant", "single", "multi", "nddr"}
     assert found["nddr"]["segmentation/miou"].mean == pytest.approx(4)
     assert found["nddr"]["normals/encoded/mean"].mean == pytest.approx(-4)
     assert not found["multi"]["segmentation/miou"].clear  # a seed gains nothing
     page = gains_html(comparison, "single_longer")
     assert "<b>+4.0</b>" in page
     assert "<b>\u22124.0</b>" in page
-    assert page.count("<tr><th scope='row'>") == 3
+    assert page.count("<tr><th scope='row'>") == 4
     assert "20.0 <span class='spread'>18." in intervals_html(comparison)
     figure = gain_intervals(comparison, "single_longer")
     assert sum(axis.get_title() != "" for axis in figure.axes) == len(TABLE.printed.columns)
+    assert "Constant" not in {label.get_text() for label in figure.axes[0].get_yticklabels()}
     plt.close(figure)
 
 

@@ -9,7 +9,18 @@ from mtlkit.heads import Score
 from mtlkit.network import NetworkSettings, Weights
 from mtlkit.papers.cross_stitch.scenes import BUDGETS, LENGTHS, SMOKE_EPOCHS_NAMED, stitch_recipe
 from mtlkit.papers.declaration import Row, Table
-from mtlkit.papers.nddr.methods import CROSS_STITCH, NDDR, REVISION, SLUICE, START, Methods, NDDRChoices, pools
+from mtlkit.papers.nddr.methods import (
+    CROSS_STITCH,
+    NDDR,
+    REVISION,
+    SLUICE,
+    START,
+    Methods,
+    NDDRChoices,
+    fitted,
+    nddr_line,
+    pools,
+)
 from mtlkit.papers.nddr.scenes import (
     DECODED_LOSS,
     NORMALS_JOINT,
@@ -29,7 +40,10 @@ from mtlkit.trunks import Shared, Sharing
 def fcn_column(choices: NDDRChoices) -> SceneColumn:
     """Choices and the cross-stitch paper's budgets as a column of Table A1."""
     choices.refuse(
-        "A1", tasks="has lengths of training for its own two tasks", fused_epochs="has its paper's length for them"
+        "A1",
+        tasks="has lengths of training for its own two tasks",
+        fused_epochs="has its paper's length for them",
+        units_lr="has its paper's rate for units",
     )
     budget = BUDGETS[choices.profile]
     backbone = choices.backbone or budget.backbone or "alexnet"
@@ -74,7 +88,7 @@ def trained(
             output_stride=column.output_stride,
             fully_connected="padded" if has_layers(column.backbone) else "none",
             tasks=tasks,
-            sharing=sharing,
+            sharing=fitted(sharing, column),
             head=column.head,
             image_size=column.data.size,
         ),
@@ -131,7 +145,7 @@ def fcn_protocol(column: SceneColumn) -> list[tuple[str, str, str]]:
             "Units",
             f"places unstated; start ({CROSS_STITCH.alpha:g}, {CROSS_STITCH.beta:g}) and rates as in Table 4 implied",
             f"after {'every pool' if has_layers(column.backbone) else 'every stage'}; rates {CROSS_STITCH.lr_scale:g}, "
-            f"{SLUICE.lr_scale:g} (sluice) and {NDDR.lr_scale:g} (NDDR) times the base",
+            f"{SLUICE.lr_scale:g} (sluice) and {NDDR.lr_scale:g} (NDDR) times the base; {nddr_line(column)}",
         ),
         ("Start", "unstated", START.get(column.weights.source, f"ImageNet (file {column.weights.sha256[:12]})")),
         (

@@ -26,7 +26,10 @@ from mtlkit.papers.nddr.methods import (
     Methods,
     NDDRChoices,
     budget_line,
+    fitted,
+    nddr_line,
     pools,
+    rate_line,
 )
 from mtlkit.papers.printed import printed
 from mtlkit.papers.scenes import parted
@@ -128,6 +131,7 @@ def face_column(choices: NDDRChoices) -> FaceColumn:
         ),
         epochs=epochs,
         fused_epochs=choices.fused_epochs,
+        units_lr=choices.units_lr,
         seeds=choices.seeds or budget.seeds,
     )
 
@@ -186,7 +190,7 @@ def trained(
             weights=Weights() if starts else column.weights,
             fully_connected=column.fully_connected,
             tasks=tasks,
-            sharing=sharing,
+            sharing=fitted(sharing, column),
             head=Exit.Settings(),
             image_size=column.data.size,
         ),
@@ -221,7 +225,7 @@ EXTRAS = (
 
 def face_protocol(column: FaceColumn) -> list[tuple[str, str, str]]:
     """What differs between the paper's measurement and ours."""
-    recipe, data, said = column.recipe, column.data, printed("nddr").settings
+    data, said = column.data, printed("nddr").settings
     ours = {which: _counted(*found) for which, found in column.counts.items()}
     theirs = {
         which: _counted(said[f"face_{images}"], said[f"face_{people}"])
@@ -269,7 +273,8 @@ def face_protocol(column: FaceColumn) -> list[tuple[str, str, str]]:
             "Units",
             f"after the five pools; start and rates as in Table 4 implied; rate {NDDR.lr_scale:g} (NDDR)",
             f"after every {'pool' if full else 'stage'}; start ({NDDR.alpha:g}, {NDDR.beta:g}); rate "
-            f"{CROSS_STITCH.lr_scale:g} (cross-stitch), {SLUICE.lr_scale:g} (sluice), {NDDR.lr_scale:g} (NDDR)",
+            f"{CROSS_STITCH.lr_scale:g} (cross-stitch), {SLUICE.lr_scale:g} (sluice), {NDDR.lr_scale:g} (NDDR); "
+            f"{nddr_line(column)}",
         ),
         ("Start", "unstated", START.get(column.weights.source, f"ImageNet (file {column.weights.sha256[:12]})")),
         ("Losses", f"{said['loss_age']}; {said['loss_gender']}", "the same, added with equal weights"),
@@ -282,7 +287,7 @@ def face_protocol(column: FaceColumn) -> list[tuple[str, str, str]]:
         (
             "Learning rate, augmentation",
             "unstated",
-            f"{recipe.lr:g}, poly {recipe.power:g}; random crops and mirrors",
+            f"{rate_line(column)}; random crops and mirrors",
         ),
         ("Checkpoint scored", "unstated", "the last"),
         ("Runs", "unstated", f"{len(column.seeds)} seed{'s' if len(column.seeds) > 1 else ''}"),

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import field_validator
 
-from mtlkit.backbones import has_layers
+from mtlkit.backbones import has_layers, rectified
 from mtlkit.data import AnyData
 from mtlkit.errors import InputError
 from mtlkit.fusion import CrossStitchSettings, Fusion, NDDRSettings, SluiceSettings
@@ -24,7 +24,9 @@ SLUICE = SluiceSettings(subspaces=2, alpha=0.9, beta=0.1, lr_scale=1000)
 """Two subspaces (Sect. 5); the rest is unprinted and as of the cross-stitch units."""
 
 NDDR = NDDRSettings(norm="output", init="diagonal", alpha=0.9, beta=0.1, lr_scale=100)
-"""The layer of the authors' code (``nets/nddr_layer.py``), with the start and the rate of Sect. 4.1 and 4.2."""
+"""The layer of the authors' code (``nets/nddr_layer.py``), with the start and the rate of Sect. 4.1 and 4.2.
+
+Behind stages that put out negative numbers it is the printed one: see :func:`fitted`."""
 
 REVISION = 2
 """Of trainings on scenes; raised when normals began to start from a unit vector (``mtlkit.tasks.Normals.start``)."""
@@ -46,6 +48,7 @@ class NDDRChoices(SceneChoices):
         tasks: for the tables on the network of Table 4, two or three of segmentation, normals and depth.
         fused_epochs: passes over the training images of networks that start from trained ones; ``None``: as many as
             these had.
+        units_lr: the rate that the fusion units' multipliers multiply, 0.001 in the paper; ``None``: the base rate.
         voc_weights: for Table 3, a safetensors file with a backbone trained for segmentation on PASCAL VOC 2012;
             without it a network trained on drawn people and things stands in.
         faulty: whether faulty pictures of Table 7's data set are refused or skipped.
@@ -53,6 +56,7 @@ class NDDRChoices(SceneChoices):
 
     tasks: tuple[str, ...] | None = None
     fused_epochs: Rate | None = None
+    units_lr: Rate | None = None
     voc_weights: str | None = None
     faulty: Literal["refuse", "skip"] = "refuse"
 
@@ -84,6 +88,35 @@ def budget_line(column: TrainedColumn) -> str:
     return f"{steps} steps of {batch_size}; {start}, " + (
         "trained as long" if fused == steps else f"and are trained for {fused} steps more"
     )
+
+
+def fitted(sharing: Sharing, column: TrainedColumn) -> Sharing:
+    """``sharing`` with its units as the column's rate and backbone ask for.
+
+    Multipliers multiply ``units_lr``. The ReLU behind an NDDR layer of the authors' code would cut the negative half
+    off what the stages of, say, a MobileNet put out; there the layer is the printed one, with batch norm first.
+    """
+    if not isinstance(sharing, Fused):
+        return sharing
+    unit, update = sharing.unit, dict[str, object]()
+    if column.units_lr is not None:
+        update["lr_scale"] = unit.lr_scale * column.units_lr / column.recipe.lr
+    if isinstance(unit, NDDRSettings) and not rectified(column.backbone):
+        update["norm"] = "input"
+    return sharing.model_copy(update={"unit": unit.model_copy(update=update)})
+
+
+def nddr_line(column: TrainedColumn) -> str:
+    """The form of the NDDR layer, for the protocol card."""
+    if rectified(column.backbone):
+        return "NDDR with batch norm and ReLU behind the 1x1 convolution (authors' code)"
+    return "NDDR with batch norm before the 1x1 convolution (print), as the backbone's stages end without a ReLU"
+
+
+def rate_line(column: TrainedColumn) -> str:
+    """The learning rate, for the protocol card."""
+    line = f"{column.recipe.lr:g}, poly {column.recipe.power:g}"
+    return line if column.units_lr is None else f"{line}; units' multipliers multiply {column.units_lr:g}"
 
 
 def pools(backbone: str) -> tuple[int, ...] | None:

@@ -24,6 +24,9 @@ from mtlkit.papers.nddr.methods import (
     Methods,
     NDDRChoices,
     budget_line,
+    fitted,
+    nddr_line,
+    rate_line,
 )
 from mtlkit.papers.printed import printed
 from mtlkit.papers.scenes import TASKS, SceneColumn, scenes
@@ -148,6 +151,7 @@ def scene_column(table: str, own_backbone: str, choices: NDDRChoices) -> SceneCo
         recipe=scene_recipe(choices.profile, size, steps, batch_size, choices.lr or budget.lr),
         epochs=epochs,
         fused_epochs=choices.fused_epochs,
+        units_lr=choices.units_lr,
         seeds=choices.seeds or budget.seeds,
         classes=train.classes,
         tasks=tasks,
@@ -206,7 +210,9 @@ def single(column: SceneColumn, task: AnyTask, seed: int, start: Training | None
 def joint(column: SceneColumn, sharing: Sharing, seed: int, starts: Mapping[str, Training]) -> Training:
     """All tasks in one network."""
     return Training(
-        network=scene_network(column, scene_tasks(column), sharing, Weights() if starts else column.weights),
+        network=scene_network(
+            column, scene_tasks(column), fitted(sharing, column), Weights() if starts else column.weights
+        ),
         data=column.data,
         recipe=column.recipe_after(starts).model_copy(
             update={
@@ -291,8 +297,7 @@ def scene_protocol(column: SceneColumn) -> list[tuple[str, str, str]]:
             "Units",
             f"after every stage; start ({CROSS_STITCH.alpha:g}, {CROSS_STITCH.beta:g}); rate {CROSS_STITCH.lr_scale:g} "
             f"(cross-stitch) and {NDDR.lr_scale:g} (NDDR) times the base; of sluice two subspaces are printed",
-            f"the same; one cross-stitch matrix a layer, sluice at rate {SLUICE.lr_scale:g}, NDDR with batch norm and "
-            "ReLU behind the 1x1 convolution (authors' code)",
+            f"the same; one cross-stitch matrix a layer, sluice at rate {SLUICE.lr_scale:g}, {nddr_line(column)}",
         ),
         (
             "Start",
@@ -310,7 +315,7 @@ def scene_protocol(column: SceneColumn) -> list[tuple[str, str, str]]:
             "20,001 steps of 10 (authors' code)",
             budget_line(column),
         ),
-        ("Learning rate", "0.001, poly 0.9 (authors' code)", f"{recipe.lr:g}, poly {recipe.power:g}"),
+        ("Learning rate", "0.001, poly 0.9 (authors' code)", rate_line(column)),
         ("Checkpoint scored", "the last", "the last"),
         ("Runs", "unstated", f"{len(column.seeds)} seed{'s' if len(column.seeds) > 1 else ''}"),
     ]
