@@ -139,7 +139,8 @@ class NDDR(Unit):
 
     Eq. 1 to 3 of Gao et al., NDDR-CNN, CVPR 2019, https://arxiv.org/abs/1801.08297. The paper normalises the joined
     input; its official code (``norm="output"``) has batch norm and ReLU behind the convolution, with the decay and
-    epsilon used here for both. The K convolutions are one, `(K*C, K*C, 1, 1)`, whose block i of C rows is tower i's.
+    epsilon used here for both. That ReLU fits stages that end in one; of others it would cut off the negative half, and
+    ``relu=False`` leaves it out. The K convolutions are one, `(K*C, K*C, 1, 1)`, whose block i of C rows is tower i's.
     The diagonal start has ``alpha`` on the own channel and ``beta / (K - 1)`` on the same channel of each other tower.
 
     Raises:
@@ -155,6 +156,7 @@ class NDDR(Unit):
         init: Init = "diagonal",
         alpha: float = 0.9,
         beta: float = 0.1,
+        relu: bool = True,
     ):
         super().__init__(towers, channels)
         _check("NDDR norm", norm, Norm)
@@ -168,6 +170,7 @@ class NDDR(Unit):
         self.weight = nn.Parameter(weight[..., None, None])
         self.norm_in = nn.BatchNorm2d(joined, eps=1e-3, momentum=0.05) if norm == "input" else None
         self.norm_out = nn.BatchNorm2d(joined, eps=1e-3, momentum=0.05) if norm == "output" else None
+        self.relu = relu and norm == "output"
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """One map `(N, C, H, W)` a tower, to the same."""
@@ -181,8 +184,10 @@ class NDDR(Unit):
             # A product of matrices for every image, with one weight for all: a third faster than the convolution.
             y = torch.bmm(self.weight.flatten(1).expand(len(x), -1, -1), x.flatten(2)).view(x.shape)
         if self.norm_out is not None:
-            # ReLU a tower at a time: its results are dense, as the next stage wants them.
-            return [F.relu(block) for block in self.norm_out(y).chunk(self.towers, 1)]
+            y = self.norm_out(y)
+        if self.relu:
+            # A tower at a time: its results are dense, as the next stage wants them.
+            return [F.relu(block) for block in y.chunk(self.towers, 1)]
         layout = torch.channels_last if last else torch.contiguous_format
         # Dense here, once: the next stage and a head would otherwise each copy the block.
         return [block.contiguous(memory_format=layout) for block in y.chunk(self.towers, 1)]
@@ -280,10 +285,11 @@ class NDDRSettings(Value):
     alpha: float = 0.9
     beta: float = 0.1
     lr_scale: float = Field(default=100, gt=0)
+    relu: bool = True
 
     def unit(self, towers: int, channels: int) -> NDDR:
         """The unit for ``towers`` maps of ``channels`` channels."""
-        return NDDR(towers, channels, norm=self.norm, init=self.init, alpha=self.alpha, beta=self.beta)
+        return NDDR(towers, channels, norm=self.norm, init=self.init, alpha=self.alpha, beta=self.beta, relu=self.relu)
 
 
 Fusion = Annotated[CrossStitchSettings | SluiceSettings | NDDRSettings, Field(discriminator="kind")]

@@ -29,6 +29,7 @@ EVERY: list[tuple[type[Unit], dict]] = [
     (NDDR, {"norm": "none"}),
     (NDDR, {"norm": "input"}),
     (NDDR, {"norm": "output"}),
+    (NDDR, {"norm": "output", "relu": False}),
     (NDDR, {"norm": "none", "init": "xavier"}),
 ]
 
@@ -90,9 +91,9 @@ def normed(x, scale, shift):
 
 @pytest.mark.parametrize("layout", FORMATS)
 @pytest.mark.parametrize("towers", [2, 3])
-@pytest.mark.parametrize("norm", ["input", "output", "none"])
-def test_nddr_is_equations_1_and_2(towers, norm, layout):
-    unit, x = shaken(NDDR(towers, 4, norm=norm)), maps(towers, layout=layout)
+@pytest.mark.parametrize(("norm", "relu"), [("input", True), ("output", True), ("output", False), ("none", True)])
+def test_nddr_is_equations_1_and_2(towers, norm, relu, layout):
+    unit, x = shaken(NDDR(towers, 4, norm=norm, relu=relu)), maps(towers, layout=layout)
     joined = torch.cat(x, 1)
     if norm == "input":
         joined = normed(joined, unit.norm_in.weight, unit.norm_in.bias)
@@ -104,7 +105,8 @@ def test_nddr_is_equations_1_and_2(towers, norm, layout):
                 y[:, c] += unit.weight[4 * i + c, d, 0, 0].detach() * joined[:, d].detach()
         if norm == "output":
             block = slice(4 * i, 4 * i + 4)
-            y = normed(y, unit.norm_out.weight[block], unit.norm_out.bias[block]).clamp(min=0)
+            y = normed(y, unit.norm_out.weight[block], unit.norm_out.bias[block])
+            y = y.clamp(min=0) if relu else y
         wanted.append(y.detach())
     same(unit(x), wanted)
 
@@ -128,6 +130,8 @@ def test_nddr_output_norm_is_no_identity_for_negative_inputs():
     unit, x = NDDR(2, 4, norm="output", alpha=1.0, beta=0.0).double().eval(), maps(2)
     # Untouched running statistics leave only the ReLU and epsilon.
     same(unit(x), [m.clamp(min=0) / (1 + 1e-3) ** 0.5 for m in x])
+    linear = NDDR(2, 4, norm="output", alpha=1.0, beta=0.0, relu=False).double().eval()
+    same(linear(x), [m / (1 + 1e-3) ** 0.5 for m in x])
 
 
 @pytest.mark.parametrize("towers", [2, 3])

@@ -24,6 +24,7 @@ from mtlkit.report.intervals import gains, measured
 from mtlkit.report.side_by_side import MISSING, SCALES, SideBySide, plain_label
 from mtlkit.report.style import INK, MEASURED, PRINTED
 from mtlkit.runs import trainings
+from mtlkit.training import History
 
 
 def dots(comparison: SideBySide) -> Figure:
@@ -97,6 +98,30 @@ def gain_intervals(comparison: SideBySide, against: str) -> Figure:
     for axis in axes.flat[len(columns) :]:
         axis.axis("off")
     figure.supxlabel(f"gain over “{labels[against]}”, to the right is better", fontsize=9)
+    return figure
+
+
+def losses(histories: Mapping[str, Sequence[History]]) -> Figure:
+    """The training losses of rows that start alike, one panel a task's term.
+
+    Args:
+        histories: row -> what the losses of its networks did.
+    """
+    lines: dict[str, dict[str, History]] = {}
+    for row, several in histories.items():
+        for history in several:
+            for term in history.losses:
+                lines.setdefault(term, {})[row] = history
+    shared = {term: rows for term, rows in lines.items() if len(rows) > 1}  # a unit's own penalty has one line
+    figure, axes = plt.subplots(1, len(shared), figsize=(3.6 * len(shared), 2.6), squeeze=False, layout="constrained")
+    colours = dict(zip(histories, sns.color_palette("colorblind", len(histories)), strict=True))
+    for axis, (term, rows) in zip(axes[0], shared.items(), strict=True):
+        for row, history in rows.items():
+            axis.plot(history.steps, history.losses[term], color=colours[row], label=row, linewidth=1.2)
+        axis.set_title(term, fontsize=8)
+        axis.set_xlabel("step")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncol=len(histories), fontsize=7)
     return figure
 
 

@@ -244,16 +244,16 @@ def test_fused_networks_may_have_a_length_and_their_units_a_rate_of_their_own():
             papers.table("nddr", "A1").column(NDDRChoices.of(**{name: 1}))
 
 
-@pytest.mark.parametrize(("backbone", "norm"), [("resnet18", "output"), ("mobilenetv2_100", "input")])
+@pytest.mark.parametrize(("backbone", "relu"), [("resnet18", True), ("mobilenetv2_100", False)])
 @pytest.mark.parametrize("number", ["1", "3", "4", "7", "A1"])
-def test_no_relu_cuts_what_a_linear_stage_puts_out(number, backbone, norm):
+def test_no_relu_cuts_what_a_linear_stage_puts_out(number, backbone, relu):
     table = papers.table("nddr", number)
     column = table.column(NDDRChoices.of(image_size=(32, 40), backbone=backbone))
     fused = [training.network.sharing for made in trained(number, column).values() for training in made]
     units = [sharing.unit for sharing in fused if isinstance(sharing, Fused)]
-    assert {unit.norm for unit in units if isinstance(unit, NDDRSettings)} == {norm}
+    assert {(unit.norm, unit.relu) for unit in units if isinstance(unit, NDDRSettings)} == {("output", relu)}
     (line,) = (ours for what, _, ours in table.protocol(column) if what == "Units")
-    assert ("ReLU behind the 1x1" in line) == (norm == "output")
+    assert ("without a ReLU" not in line) == relu
 
 
 def test_a_development_part_of_faces_is_of_training_pictures(tmp_path):

@@ -6,7 +6,8 @@ import pytest
 
 from mtlkit.data import UTKFace
 from mtlkit.fusion import NDDR
-from mtlkit.report.figures import ages_and_genders, fusion_shares
+from mtlkit.report.figures import ages_and_genders, fusion_shares, losses
+from mtlkit.training import History
 from mtlkit.worlds import faces
 
 mpl.use("Agg")
@@ -29,3 +30,14 @@ def test_all_faces_of_both_splits_are_counted(tmp_path):
     assert [sum(bar.get_height() for bar in axis.patches) for axis in (left, right)] == [17, 17]
     counts = np.bincount(np.concatenate([one.ages for one in sets]), minlength=100)
     assert [bar.get_height() for bar in right.patches] == counts.tolist()
+
+
+def test_losses_of_one_term_stand_in_one_panel_whatever_networks_they_come_from():
+    alone = [History(steps=[10, 20], losses={term: [2.0, 1.0]}) for term in ("age/loss", "gender/loss")]
+    fused = History(
+        steps=[10, 20], losses={"age/loss": [8.0, 4.0], "gender/loss": [3.0, 2.0], "sharing/penalty": [1, 1]}
+    )
+    age, gender = losses({"Single": alone, "Fused": [fused]}).axes
+    assert (age.get_title(), gender.get_title()) == ("age/loss", "gender/loss")
+    assert [list(line.get_ydata()) for line in age.lines] == [[2, 1], [8, 4]]
+    assert [line.get_label() for line in gender.lines] == ["Single", "Fused"]

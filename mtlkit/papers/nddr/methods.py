@@ -26,7 +26,7 @@ SLUICE = SluiceSettings(subspaces=2, alpha=0.9, beta=0.1, lr_scale=1000)
 NDDR = NDDRSettings(norm="output", init="diagonal", alpha=0.9, beta=0.1, lr_scale=100)
 """The layer of the authors' code (``nets/nddr_layer.py``), with the start and the rate of Sect. 4.1 and 4.2.
 
-Behind stages that put out negative numbers it is the printed one: see :func:`fitted`."""
+Behind stages that put out negative numbers it has no ReLU: see :func:`fitted`."""
 
 REVISION = 2
 """Of trainings on scenes; raised when normals began to start from a unit vector (``mtlkit.tasks.Normals.start``)."""
@@ -93,8 +93,8 @@ def budget_line(column: TrainedColumn) -> str:
 def fitted(sharing: Sharing, column: TrainedColumn) -> Sharing:
     """``sharing`` with its units as the column's rate and backbone ask for.
 
-    Multipliers multiply ``units_lr``. The ReLU behind an NDDR layer of the authors' code would cut the negative half
-    off what the stages of, say, a MobileNet put out; there the layer is the printed one, with batch norm first.
+    Multipliers multiply ``units_lr``. An NDDR layer ends as the backbone's stages do: the ReLU of the authors' code
+    would cut the negative half off what, say, a MobileNet's put out.
     """
     if not isinstance(sharing, Fused):
         return sharing
@@ -102,7 +102,7 @@ def fitted(sharing: Sharing, column: TrainedColumn) -> Sharing:
     if column.units_lr is not None:
         update["lr_scale"] = unit.lr_scale * column.units_lr / column.recipe.lr
     if isinstance(unit, NDDRSettings) and not rectified(column.backbone):
-        update["norm"] = "input"
+        update["relu"] = False
     return sharing.model_copy(update={"unit": unit.model_copy(update=update)})
 
 
@@ -110,7 +110,7 @@ def nddr_line(column: TrainedColumn) -> str:
     """The form of the NDDR layer, for the protocol card."""
     if rectified(column.backbone):
         return "NDDR with batch norm and ReLU behind the 1x1 convolution (authors' code)"
-    return "NDDR with batch norm before the 1x1 convolution (print), as the backbone's stages end without a ReLU"
+    return "NDDR with batch norm behind the 1x1 convolution (authors' code), without a ReLU as the backbone's stages"
 
 
 def rate_line(column: TrainedColumn) -> str:
