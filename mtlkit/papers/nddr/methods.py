@@ -86,7 +86,7 @@ def budget_line(column: TrainedColumn) -> str:
     fused = column.recipe_after("trained networks").steps
     start = "fused rows start from single-task networks"
     return f"{steps} steps of {batch_size}; {start}, " + (
-        "trained as long" if fused == steps else f"and are trained for {fused} steps more"
+        "and are trained as long" if fused == steps else f"and are trained for {fused} steps more"
     )
 
 
@@ -110,7 +110,7 @@ def nddr_line(column: TrainedColumn) -> str:
     """The form of the NDDR layer, for the protocol card."""
     if rectified(column.backbone):
         return "NDDR with batch norm and ReLU behind the 1x1 convolution (authors' code)"
-    return "NDDR with batch norm behind the 1x1 convolution (authors' code), without a ReLU as the backbone's stages"
+    return "NDDR with batch norm behind the 1x1 convolution (authors' code), ending without a ReLU as the stages do"
 
 
 def rate_line(column: TrainedColumn) -> str:
