@@ -6,6 +6,7 @@ A printed number is the YAML's text, a measured one comes out of records; nothin
 import csv
 import html
 import io
+import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -276,7 +277,7 @@ class SideBySide:
         """The protocol card as HTML."""
         rows = "".join(
             "<tr>"
-            + "".join(f"<{tag}>{html.escape(text)}</{tag}>" for tag, text in zip(("th", "td", "td"), line, strict=True))
+            + "".join(f"<{tag}>{_unbroken(text)}</{tag}>" for tag, text in zip(("th", "td", "td"), line, strict=True))
             + "</tr>"
             for line in self.card()
         )
@@ -291,6 +292,11 @@ class SideBySide:
 
     def __repr__(self) -> str:
         return self.text()
+
+
+def _unbroken(text: str) -> str:
+    """``text`` as HTML that never ends a line within an option such as ``--lr``, where browsers like to."""
+    return re.sub(r"--[\w-]+", r"<span style='white-space: nowrap'>\g<0></span>", html.escape(text))
 
 
 def plain_label(column: Measure) -> str:

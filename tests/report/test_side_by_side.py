@@ -1,6 +1,8 @@
 import csv
+import html
 import io
 import json
+import re
 
 import pytest
 
@@ -134,6 +136,17 @@ def test_the_card_names_both_sides(filled):
     assert "resnet18" in card["Network"][1]
     assert "encoded" in card["Metric space of normals"][0]
     assert all(theirs and ours for theirs, ours in card.values())
+
+
+def test_the_card_never_breaks_an_option(filled):
+    column, book, _ = filled
+    comparison = SideBySide.of(TABLE, column, book)
+    page = comparison.card_html()
+    command = {what: ours for what, _, ours in comparison.card()}["Command"]
+    options = [word for word in command.split() if word.startswith("--")]
+    assert options
+    assert all(f"<span style='white-space: nowrap'>{option}</span>" in page for option in options)
+    assert command in html.unescape(re.sub(r"</?span[^>]*>", "", page))
 
 
 def test_runnable_builds_and_therefore_notices_what_does_not():
