@@ -37,6 +37,24 @@ Kept = Literal["predictions", "features"]
 """Beside weights, a training's predictions at its snapshots and features of data sets are kept."""
 
 
+class Drawn(BaseModel):
+    """What the draws behind :attr:`Record.resampled` were made of.
+
+    Attributes:
+        of: what was drawn as a whole: an image, or all images of a portion, a person, a run of frames.
+        groups: how many of them the test split has.
+        key: of the groups, image by image; measures with the same key were taken on the same draws and are compared
+            draw by draw.
+        too_narrow: whether images that belong together were drawn singly, as early records had it; such intervals are
+            too narrow to decide anything.
+    """
+
+    of: str
+    groups: int
+    key: str
+    too_narrow: bool = False
+
+
 class Record(BaseModel):
     """All there is to say about one run.
 
@@ -48,7 +66,10 @@ class Record(BaseModel):
         samples: numbers of every test picture, in their order, by name: what the measures come from where it is that
             little; ``group`` numbers what each picture shows (evaluations).
         resampled: measures by name on draws of the test pictures with replacement, the same draws for every
-            evaluation of a test split (:mod:`mtlkit.bootstrap`), so that rows compare draw by draw (evaluations).
+            evaluation of a test split (:mod:`mtlkit.metrics.bootstrap`), so that rows compare draw by draw
+            (evaluations).
+        drawn: task -> what those draws were made of (evaluations).
+        rounds: measures by name, one value a round, of what was timed (evaluations).
         history: what the losses did (trainings).
         timing: seconds.
         data: images in each split, classes and whatever else was counted.
@@ -65,6 +86,8 @@ class Record(BaseModel):
     metrics: Mapping[str, float | None] = {}
     samples: dict[str, list[float]] = {}
     resampled: dict[str, list[float]] = {}
+    drawn: dict[str, Drawn] = {}
+    rounds: dict[str, list[float]] = {}
     history: History | None = None
     timing: Timing | None = None
     data: dict[str, Any] = {}

@@ -239,6 +239,7 @@ class Row:
         evaluations: each fills the columns whose measure it has.
         what: how it differs from the row above, in a line.
         printed: whether the paper has this row.
+        controls: ids of the rows that a gain of this one is measured against, the strictest first.
     """
 
     id: str
@@ -246,6 +247,7 @@ class Row:
     evaluations: tuple[Evaluation, ...]
     what: str = ""
     printed: bool = True
+    controls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

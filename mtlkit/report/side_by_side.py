@@ -8,18 +8,18 @@ import html
 import io
 import re
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mtlkit.ledger import Ledger
+from mtlkit.ledger import Drawn, Ledger, Record
 from mtlkit.papers.declaration import Column, Extra, Row, Table, chosen
 from mtlkit.papers.printed import Measure, PrintedTable
-from mtlkit.runs import trainings
+from mtlkit.runs import Evaluation, trainings
 
 MISSING = "–"
 
@@ -32,17 +32,32 @@ class Cell:
     """One measured cell.
 
     Attributes:
-        values: one for every seed that has one.
-        resampled: for each of them, its values on draws of the test pictures; empty where a record has none.
+        by_seed: seed -> its value. A row that no seed changes (a constant, a count) has one value, under the column's
+            first seed.
+        resampled: seed -> its values on draws of the test images, of the seeds whose records have them.
+        drawn: what these draws were made of; ``None`` where there are none, or not the same ones for all seeds.
+        rounds: seed -> its value in every round, of what was timed.
+        seeded: whether seeds change this cell.
+        sampled: whether it was measured on test images; else it is a count or a time.
     """
 
-    values: tuple[float, ...]
-    resampled: tuple[tuple[float, ...], ...] = ()
+    by_seed: Mapping[int, float] = field(default_factory=dict)
+    resampled: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
+    drawn: Drawn | None = None
+    rounds: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
+    seeded: bool = True
+    sampled: bool = True
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """One for every seed that has one."""
+        return tuple(self.by_seed.values())
 
     @cached_property
     def draws(self) -> NDArray[np.float64] | None:
-        """The mean over seeds on every draw of the test pictures, ``(B,)``; ``None`` where a record has none."""
-        return np.mean(self.resampled, axis=0) if self.resampled and all(self.resampled) else None
+        """The mean over seeds on every draw of the test images, ``(B,)``; ``None`` where a record has none."""
+        there = self.drawn is not None and self.resampled.keys() == self.by_seed.keys()
+        return np.mean(list(self.resampled.values()), axis=0) if there and self.resampled else None
 
     @property
     def mean(self) -> float:
@@ -97,23 +112,22 @@ class SideBySide:
             ledger: where records are looked up.
             methods: ids of the rows to show; all by default.
         """
-        values: dict[tuple[str, str], list[float]] = {}
-        drawn: dict[tuple[str, str], list[tuple[float, ...]]] = {}
+        cells: dict[tuple[str, str], _Gathered] = {}
         machines: list[str] = []
-        every = [row for seed in column.seeds for row in chosen(table, column, methods, seed)]
-        for row in every:
+        every = [(seed, row) for seed in column.seeds for row in chosen(table, column, methods, seed)]
+        for seed, row in every:
             for evaluation in row.evaluations:
-                record = ledger.find("evaluation", evaluation.identity)
-                machines += [_machine(record.hardware)] if record else []
-                for measure, value in (record.metrics if record else {}).items():
-                    if record is not None and value is not None:
-                        values.setdefault((row.id, measure), []).append(value)
-                        drawn.setdefault((row.id, measure), []).append(tuple(record.resampled.get(measure, ())))
-        needed = trainings(evaluation for row in every for evaluation in row.evaluations)
+                if record := ledger.find("evaluation", evaluation.identity):
+                    machines.append(_machine(record.hardware))
+                    for measure in record.metrics:
+                        cells.setdefault((row.id, measure), _Gathered()).add(seed, evaluation, record, measure)
+        needed = trainings(evaluation for _, row in every for evaluation in row.evaluations)
         found = [ledger.find("training", identity) for identity in needed]
         hours = sum(record.timing.training for record in found if record and record.timing) / 3600
-        cells = {key: Cell(tuple(several), tuple(drawn[key])) for key, several in values.items()}
-        return cls(table, column, tuple(chosen(table, column, methods)), cells, hours, tuple(dict.fromkeys(machines)))
+        measured = {key: gathered.cell() for key, gathered in cells.items()}
+        return cls(
+            table, column, tuple(chosen(table, column, methods)), measured, hours, tuple(dict.fromkeys(machines))
+        )
 
     @cached_property
     def print_of(self) -> tuple[str, PrintedTable]:
@@ -148,7 +162,7 @@ class SideBySide:
 
     def cell(self, row: str, measure: str) -> Cell:
         """The measured cell; an empty one where nothing was measured."""
-        return self.cells.get((row, measure), Cell(()))
+        return self.cells.get((row, measure), Cell())
 
     def printed_cell(self, row: str, column: str) -> tuple[str, bool]:
         """The cell's printed text and whether it is bold; :data:`MISSING` where the paper has no such row."""
@@ -292,6 +306,35 @@ class SideBySide:
 
     def __repr__(self) -> str:
         return self.text()
+
+
+class _Gathered:
+    """The records of one cell, seed by seed."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, tuple[int, Record, str]] = {}
+        self.seeded = False
+
+    def add(self, seed: int, evaluation: Evaluation, record: Record, measure: str) -> None:
+        # A row that no seed changes comes under every seed with the same record, which counts once.
+        if record.metrics[measure] is not None:
+            self.found.setdefault(record.identity, (seed, record, measure))
+        self.seeded |= bool(trainings((evaluation,)))
+
+    def cell(self) -> Cell:
+        by_seed, resampled, rounds = {}, {}, {}
+        drawn: list[Drawn | None] = []
+        sampled = False
+        for seed, record, measure in self.found.values():
+            by_seed[seed] = float(record.metrics[measure] or 0.0)
+            drawn.append(record.drawn.get(measure.split("/")[0]))
+            sampled |= "test_images" in record.data
+            if measure in record.resampled:
+                resampled[seed] = tuple(record.resampled[measure])
+            if measure in record.rounds:
+                rounds[seed] = tuple(record.rounds[measure])
+        same = drawn[0] if drawn and all(one == drawn[0] for one in drawn) else None
+        return Cell(by_seed, resampled, same, rounds, seeded=self.seeded, sampled=sampled)
 
 
 def _unbroken(text: str) -> str:
