@@ -9,11 +9,11 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from mtlkit import evaluation
-from mtlkit.data import AnyData, Mixture
+from mtlkit.data import AnyData
 from mtlkit.data.samples import DataSet, Split
 from mtlkit.data.sampling import Batches, Part, eval_loader, groups_of, loader
 from mtlkit.errors import InputError, WeightsMissing
-from mtlkit.evaluation import Scores
+from mtlkit.evaluation import Groups, Scores
 from mtlkit.ledger import Ledger, Record, hardware
 from mtlkit.loss_weights import inverse_means
 from mtlkit.network import Network, parameter_count
@@ -33,7 +33,7 @@ from mtlkit.runs import (
     Training,
     trainings,
 )
-from mtlkit.tasks import Calories, Task
+from mtlkit.tasks import Task
 from mtlkit.training import train
 from mtlkit.trunks import Fused
 
@@ -55,6 +55,7 @@ class Where:
         progress: whether trainings show a bar.
         checkpoint_seconds: time between two checkpoints of a training.
         retrain: whether a training whose weights are gone may be run anew.
+        rescore: whether evaluations that have a record are scored again, as after a change of what records hold.
     """
 
     device: str = "auto"
@@ -62,6 +63,7 @@ class Where:
     progress: bool = True
     checkpoint_seconds: float = 60.0
     retrain: bool = False
+    rescore: bool = False
 
     def readers(self, device: torch.device) -> int:
         """Processes that read data for a run on ``device``."""
@@ -95,9 +97,8 @@ def reads(tasks: Sequence[Task]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for task in tasks for name in task.reads))
 
 
-def _shown(data: AnyData, tested: Sequence[DataSet]) -> list[str]:
-    """What every test picture shows; nothing for several sets, whose tasks do not share pictures."""
-    return [] if isinstance(data, Mixture) else groups_of(tested[0])
+def _groups(tasks: Sequence[Task], tested: Sequence[DataSet]) -> dict[str, Groups]:
+    return Groups.by_task([task.name for task in tasks], tested)
 
 
 class Engine:
@@ -117,12 +118,13 @@ class Engine:
         records = {}
         for value in evaluations:
             identity = value.identity
-            record = self.ledger.find("evaluation", identity)
+            record = None if self.where.rescore else self.ledger.find("evaluation", identity)
             if record is None:
                 for need in value.needs:
                     self.train(need)
                 with self.ledger.lock(identity):
-                    record = self.ledger.find("evaluation", identity) or self._evaluate(value)
+                    again = None if self.where.rescore else self.ledger.find("evaluation", identity)
+                    record = again or self._evaluate(value)
             records[identity] = record
         return records
 
@@ -287,14 +289,16 @@ class Engine:
                 device = fabric.device
                 batches, tested = self._batches("val", value.data, first.network.tasks, first.recipe.batch_size, device)
                 networks = [self.network(need) for need in value.needs]
-                scores = evaluation.ensemble(networks, batches, fabric, _shown(value.data, tested))
+                scores = evaluation.ensemble(networks, batches, fabric, _groups(first.network.tasks, tested))
             case Averaged():
                 training = value.subject
                 said = self.predictions(training)
                 assert training.snapshots is not None
                 tasks = training.network.tasks
                 batches, tested = self._batches("val", training.snapshots.data, tasks, 8, device)
-                scores = evaluation.averaged({task.name: task for task in tasks}, said, batches, of=value.of)
+                by_name = {task.name: task for task in tasks}
+                groups = _groups(tasks, tested)
+                scores = evaluation.averaged(by_name, said, batches, of=value.of, groups=groups)
             case Retrieval():
                 fabric = self.where.fabric()
                 device = fabric.device
@@ -302,7 +306,7 @@ class Engine:
                 tested = value.features.data.splits("val", value.features.reads)
                 counted = {"database_images": len(found["train"]["features"])}
                 scores = evaluation.retrieval(
-                    found["train"], found["val"], value.k, Calories(floor=value.floor), device
+                    found["train"], found["val"], value.k, value.floor, device, Groups.by_task(["all"], tested)["all"]
                 )
             case CategoryMean():
                 fabric = self.where.fabric()
@@ -314,9 +318,8 @@ class Engine:
                     network = self.network(value.subject).to(device)
                     named = evaluation.outputs(network, test_batches, fabric)["category"].argmax(1)
                 classes = len(tested[0].classes)
-                scores = evaluation.category_mean(
-                    train_batches, test_batches, named, classes, Calories(floor=value.floor)
-                )
+                shown = Groups.by_task(["all"], tested)["all"]
+                scores = evaluation.category_mean(train_batches, test_batches, named, classes, value.floor, shown)
             case Chosen():
                 records = self.run(value.candidates)
                 means = [
@@ -325,27 +328,31 @@ class Engine:
                 ]
                 best = means.index(max(means))
                 record = self.run([value.subjects[best]])[value.subjects[best].identity]
-                scores = Scores({name: score for name, score in record.metrics.items() if score is not None})
+                scores = Scores(
+                    {name: score for name, score in record.metrics.items() if score is not None},
+                    resampled=record.resampled,
+                    drawn=record.drawn,
+                )
                 counted = record.data | {"chosen": best}
             case Constant():
                 train_batches, _ = self._batches("train", value.data, value.tasks, 8, device)
                 batches, tested = self._batches("val", value.data, value.tasks, 8, device)
-                scores = evaluation.constant(value.tasks, train_batches, batches, _shown(value.data, tested))
+                scores = evaluation.constant(value.tasks, train_batches, batches, _groups(value.tasks, tested))
             case Tilted():
                 batches, tested = self._batches("val", value.data, [value.task], 8, device)
-                scores = Scores(evaluation.tilt(value.task, batches, value.degrees))
+                scores = evaluation.tilt(value.task, batches, value.degrees, _groups([value.task], tested))
             case Cost():
                 scores = Scores(evaluation.cost(value.network, value.size))
             case Speed():
                 fabric = self.where.fabric()
                 device = fabric.device
-                scores = Scores(evaluation.speed(value.networks, value.reference, value.size, value.rounds, fabric))
+                scores = evaluation.speed(value.networks, value.reference, value.size, value.rounds, fabric)
         if tested:
             counted |= {"test_images": sum(map(len, tested)), "classes": sum(len(some.classes) for some in tested)}
         if scores.samples:
-            shown = [group for some in tested for group in groups_of(some)]
-            numbers = {group: float(number) for number, group in enumerate(dict.fromkeys(shown))}
-            scores.samples["group"] = [numbers[group] for group in shown]
+            names = [group for some in tested for group in groups_of(some)]
+            numbers = {group: float(number) for number, group in enumerate(dict.fromkeys(names))}
+            scores.samples["group"] = [numbers[group] for group in names]
         return self.ledger.write(
             Record(
                 kind="evaluation",
@@ -354,6 +361,8 @@ class Engine:
                 metrics=scores.metrics,
                 samples=scores.samples,
                 resampled=scores.resampled,
+                drawn=scores.drawn,
+                rounds=scores.rounds,
                 data=counted,
                 hardware=hardware(device),
             )

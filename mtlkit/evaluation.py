@@ -8,17 +8,43 @@ import numpy as np
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor
+from torch.nn.functional import one_hot
 
-from mtlkit.bootstrap import draws
-from mtlkit.data.samples import Batch, Target
+from mtlkit.data.samples import Batch, DataSet, Target
+from mtlkit.data.sampling import grouped_by, groups_of
 from mtlkit.errors import InputError
+from mtlkit.metrics.accuracy import Accuracy
+from mtlkit.metrics.base import ImageMetric
+from mtlkit.metrics.bootstrap import Drawn, draws, group_key
+from mtlkit.metrics.calorie_errors import CalorieErrors
 from mtlkit.network import Network, NetworkSettings, parameter_count
 from mtlkit.network import cost as network_cost
-from mtlkit.retrieval import estimate, nearest, retrieval_measures
-from mtlkit.tasks import Calories, Embedding, Metric, Normals, Task
-from mtlkit.tasks.base import PerPicture, Resampled
-from mtlkit.tasks.calories import CalorieErrors
+from mtlkit.retrieval import NeighbourHits, estimate, nearest
+from mtlkit.tasks import Embedding, Normals, Task
 from mtlkit.tasks.normals import tilted
+
+
+class Groups(NamedTuple):
+    """Which images of a test split are drawn together.
+
+    Attributes:
+        of: what a group is: an image, a portion, a person, a run of frames.
+        names: the group of every image, in the order they come.
+        first: how many images of other sets come before.
+    """
+
+    of: str
+    names: Sequence[str]
+    first: int = 0
+
+    @classmethod
+    def by_task(cls, tasks: Sequence[str], sets: Sequence[DataSet]) -> dict[str, "Groups"]:
+        """The groups of each task's test images: of one set for all tasks, or of a set for each."""
+        found, first = [], 0
+        for dataset in sets:
+            found.append(cls(grouped_by(dataset), groups_of(dataset), first))
+            first += len(dataset)
+        return dict.fromkeys(tasks, found[0]) if len(found) == 1 else dict(zip(tasks, found, strict=True))
 
 
 class Scores(NamedTuple):
@@ -26,36 +52,44 @@ class Scores(NamedTuple):
 
     Attributes:
         metrics: ``task/measure`` -> its value.
-        samples: ``task/what`` -> a number for every test picture, of tasks that have so few.
-        resampled: ``task/measure`` -> its value on every one of :data:`mtlkit.bootstrap.RESAMPLES` draws of the test
-            pictures, the same draws whatever is scored.
+        samples: ``task/what`` -> a number for every test image, of tasks that have so few.
+        resampled: ``task/measure`` -> its value on every one of :data:`mtlkit.metrics.bootstrap.RESAMPLES` draws of the
+            test images, the same draws whatever is scored.
+        drawn: task -> what these draws were made of.
+        rounds: ``what/measure`` -> its value in every round, of what was timed.
     """
 
     metrics: dict[str, float]
     samples: dict[str, list[float]] = {}
     resampled: dict[str, list[float]] = {}
+    drawn: dict[str, Drawn] = {}
+    rounds: dict[str, list[float]] = {}
 
     @classmethod
-    def of(cls, metrics: Mapping[str, Metric], groups: Sequence[str] = ()) -> "Scores":
+    def of(cls, metrics: Mapping[str, ImageMetric], groups: Mapping[str, Groups] | None = None) -> "Scores":
         """What the metrics of several tasks have gathered.
 
         Args:
             metrics: by task.
-            groups: what every picture shows, in the order they came; without two of them nothing is drawn again.
+            groups: by task; nothing is drawn of a task without two of them.
         """
-        kept = {name: metric.samples() for name, metric in metrics.items() if isinstance(metric, PerPicture)}
-        drawn: dict[str, list[float]] = {}
-        for times in draws(groups) if len(set(groups)) > 1 else ():
-            for name, metric in metrics.items():
-                for key, values in metric.resampled(times).items() if isinstance(metric, Resampled) else ():
+        found = cls({}, {}, {}, {})
+        for name, metric in metrics.items():
+            found.metrics.update({f"{name}/{measure}": value for measure, value in metric.compute().items()})
+            found.samples.update({f"{name}/{what}": values for what, values in metric.samples().items()})
+            some = (groups or {}).get(name)
+            count = len(set(some.names)) if some else 0
+            if some is None or count < 2:
+                continue
+            parts = [metric.resampled(times) for times in draws(some.names)]
+            for measure in parts[0]:
+                values = np.concatenate([part[measure] for part in parts])
+                # A measure that some draw does not have, for want of a labelled pixel, has no interval.
+                if not np.isnan(values).any():
                     # A thousandth of a degree, a year or a per cent is far below what the draws differ by.
-                    drawn.setdefault(f"{name}/{key}", []).extend(values.round(3).tolist())
-        return cls(
-            {f"{name}/{key}": value for name, metric in metrics.items() for key, value in metric.compute().items()},
-            {f"{name}/{what}": values for name, found in kept.items() for what, values in found.items()},
-            # A measure that some draw does not have, for want of a labelled pixel, has no interval.
-            {name: values for name, values in drawn.items() if not np.isnan(values).any()},
-        )
+                    found.resampled[f"{name}/{measure}"] = values.round(3).tolist()
+            found.drawn[name] = Drawn(of=some.of, groups=count, key=group_key(some.names))
+        return found
 
 
 def standard(network: Network, batches: Iterable[Batch], fabric: Fabric) -> dict[str, float]:
@@ -65,7 +99,10 @@ def standard(network: Network, batches: Iterable[Batch], fabric: Fabric) -> dict
 
 @torch.inference_mode()
 def ensemble(
-    networks: Sequence[Network], batches: Iterable[Batch], fabric: Fabric, groups: Sequence[str] = ()
+    networks: Sequence[Network],
+    batches: Iterable[Batch],
+    fabric: Fabric,
+    groups: Mapping[str, Groups] | None = None,
 ) -> Scores:
     """The measures of what several networks of the same tasks say together; see each task's ``combined``.
 
@@ -79,6 +116,7 @@ def ensemble(
         network.to(fabric.device).eval()
     tasks = networks[0].tasks
     metrics = {name: task.metric() for name, task in tasks.items()}
+    first = 0
     for batch in batches:
         batch = batch.to(fabric.device)
         with fabric.autocast():
@@ -86,8 +124,19 @@ def ensemble(
         for name, metric in metrics.items():
             if name in batch.targets:
                 several = [output[name][batch.rows[name]] for output in outputs]
-                metric.update(tasks[name].combined(several) if len(several) > 1 else several[0], batch.targets[name])
+                output = tasks[name].combined(several) if len(several) > 1 else several[0]
+                metric.update(output, batch.targets[name], numbered(batch, name, first, groups))
+        first += len(batch.images)
     return Scores.of(metrics, groups)
+
+
+def numbered(batch: Batch, task: str, first: int, groups: Mapping[str, Groups] | None) -> Tensor:
+    """The numbers of a batch's images in their set, as :class:`~mtlkit.metrics.base.ImageMetric` wants them."""
+    number = torch.arange(len(batch.images)) + first - (groups[task].first if groups else 0)
+    if not isinstance(batch.targets[task], Tensor):
+        return number
+    rows = batch.rows[task].cpu()
+    return number[rows] if batch.regions is None else number[batch.regions[:, 0].cpu().long()[rows]]
 
 
 @torch.inference_mode()
@@ -102,7 +151,12 @@ def outputs(network: Network, batches: Iterable[Batch], fabric: Fabric) -> dict[
 
 
 def averaged(
-    tasks: Mapping[str, Task], snapshots: Sequence[Mapping[str, Tensor]], batches: Iterable[Batch], *, of: str
+    tasks: Mapping[str, Task],
+    snapshots: Sequence[Mapping[str, Tensor]],
+    batches: Iterable[Batch],
+    *,
+    of: str,
+    groups: Mapping[str, Groups] | None = None,
 ) -> Scores:
     """The measures of several snapshots of one network together, and as ``last/...`` those of the last alone.
 
@@ -112,24 +166,26 @@ def averaged(
         batches: the split they looked at, for its targets.
         of: ``estimates``: what they say together is scored (each task's ``combined``); ``scores``: each is scored,
             and the scores are averaged.
+        groups: as in :meth:`Scores.of`.
     """
-    groups = [snapshots, *([snapshot] for snapshot in snapshots)]
-    metrics = [{name: task.metric() for name, task in tasks.items()} for _ in groups]
+    scored = [snapshots, *([snapshot] for snapshot in snapshots)]
+    metrics = [{name: task.metric() for name, task in tasks.items()} for _ in scored]
     first = 0
     for batch in batches:
         for name in tasks.keys() & batch.targets.keys():
             rows = batch.rows[name] + first
-            for group, metric in zip(groups, metrics, strict=True):
-                several = [snapshot[name][rows] for snapshot in group]
-                metric[name].update(
-                    tasks[name].combined(several) if len(several) > 1 else several[0], batch.targets[name]
-                )
+            for some, metric in zip(scored, metrics, strict=True):
+                several = [snapshot[name][rows] for snapshot in some]
+                output = tasks[name].combined(several) if len(several) > 1 else several[0]
+                metric[name].update(output, batch.targets[name], numbered(batch, name, first, groups))
         first += len(batch.images)
-    together, *alone = (Scores.of(metric) for metric in metrics)
-    found = dict(together.metrics)
+    together, *alone = (Scores.of(metric, groups) for metric in metrics)
+    found, resampled = together.metrics, together.resampled
     if of == "scores":
         found = {name: sum(one.metrics[name] for one in alone) / len(alone) for name in found}
-    return Scores(found | {f"last/{name}": value for name, value in alone[-1].metrics.items()}, together.samples)
+        resampled = {name: np.mean([one.resampled[name] for one in alone], 0).tolist() for name in resampled}
+    last = {f"last/{name}": value for name, value in alone[-1].metrics.items()}
+    return together._replace(metrics=found | last, resampled=resampled)
 
 
 @torch.inference_mode()
@@ -154,7 +210,12 @@ def features(network: Network, batches: Iterable[Batch], fabric: Fabric) -> dict
 
 
 def retrieval(
-    database: Mapping[str, Tensor], queries: Mapping[str, Tensor], k: int, calories: Calories, device: torch.device
+    database: Mapping[str, Tensor],
+    queries: Mapping[str, Tensor],
+    k: int,
+    floor: float,
+    device: torch.device,
+    groups: Groups | None = None,
 ) -> Scores:
     """``calories/...`` of the mean of the k nearest, and where categories are known ``retrieval/...``.
 
@@ -162,8 +223,9 @@ def retrieval(
         database: :func:`features` of the training split.
         queries: of the test split.
         k: how many neighbours are averaged.
-        calories: for its floor.
+        floor: kcal; no relative error is taken of less.
         device: where distances are computed.
+        groups: of the queries.
 
     Raises:
         InputError: k is larger than the database.
@@ -171,32 +233,38 @@ def retrieval(
     at = [n for n in (1, 5, 10) if n <= len(database["features"])]
     _, indices = nearest(queries["features"], database["features"].to(device), max(k, *at))
     indices = indices.cpu()
-    errors = CalorieErrors(calories)
-    errors.add(estimate(database["calories"], indices, k), queries["calories"])
-    found = Scores.of({"calories": errors})
+    errors = CalorieErrors(floor)
+    errors.update(estimate(database["calories"], indices, k), queries["calories"])
+    metrics: dict[str, ImageMetric] = {"calories": errors}
     if "category" in queries:
-        hits = retrieval_measures(queries["category"], database["category"], indices, at)
-        found.metrics.update({f"retrieval/{name}": value for name, value in hits.items()})
-    return found
+        metrics["retrieval"] = NeighbourHits(at)
+        metrics["retrieval"].update(queries["category"], database["category"], indices)
+    return Scores.of(metrics, groups and dict.fromkeys(metrics, groups))
 
 
 def category_mean(
-    train: Iterable[Batch], test: Iterable[Batch], named: Tensor | None, classes: int, calories: Calories
+    train: Iterable[Batch],
+    test: Iterable[Batch],
+    named: Tensor | None,
+    classes: int,
+    floor: float,
+    groups: Groups | None = None,
 ) -> Scores:
-    """``calories/...`` of answering each picture's category with the mean of its training pictures.
+    """``calories/...`` of answering each image's category with the mean of its training images.
 
     Args:
-        train: pictures with calories and categories.
+        train: images with calories and categories.
         test: the same.
-        named: category ids of the test pictures as a network names them; ``None``: the true ones.
+        named: category ids of the test images as a network names them; ``None``: the true ones.
         classes: how many categories there are.
-        calories: for its floor.
+        floor: kcal; no relative error is taken of less.
+        groups: of the test images.
 
     Returns:
         Also ``category/accuracy`` of the names, where a network gave them.
 
     Raises:
-        InputError: a named category has no training picture.
+        InputError: a named category has no training image.
     """
     known, category = _joined(train)
     truths, true = _joined(test)
@@ -205,11 +273,16 @@ def category_mean(
     if not counts[answer].all():
         raise InputError("A category without a training picture has no mean; every category needs one.")
     means = torch.zeros(classes, dtype=torch.float64).index_add_(0, category, known.double()) / counts
-    errors = CalorieErrors(calories)
-    errors.add(means[answer], truths)
-    found = Scores.of({"calories": errors})
+    metrics: dict[str, ImageMetric] = {"calories": CalorieErrors(floor)}
+    metrics["calories"].update(means[answer], truths)
     if named is not None:
-        found.metrics["category/accuracy"] = 100 * float((named == true).double().mean())
+        metrics["category"] = Accuracy(classes)
+        metrics["category"].update(one_hot(named, classes), true)
+    found = Scores.of(metrics, groups and dict.fromkeys(metrics, groups))
+    # Of names without probabilities only this one means anything.
+    for measures in (found.metrics, found.resampled):
+        for name in [name for name in measures if name.startswith("category/") and name != "category/accuracy"]:
+            del measures[name]
     return found
 
 
@@ -220,23 +293,28 @@ def _joined(batches: Iterable[Batch]) -> tuple[Tensor, Tensor]:
 
 
 def constant(
-    tasks: Iterable[Task], train: Iterable[Batch], test: Iterable[Batch], groups: Sequence[str] = ()
+    tasks: Iterable[Task],
+    train: Iterable[Batch],
+    test: Iterable[Batch],
+    groups: Mapping[str, Groups] | None = None,
 ) -> Scores:
     """The measures of each task's best prediction that never looks at an image; both iterables are gone through
-    once a task."""
-    scores = Scores.of(
-        {task.name: task.constant(_targets(task, train), _targets(task, test)) for task in tasks}, groups
-    )
-    return scores._replace(samples={})  # one number throughout
+    once a task, the second once more."""
+    metrics = {}
+    for task in tasks:
+        metrics[task.name] = task.constant(_targets(task, train), _targets(task, test))
+        if groups:
+            metrics[task.name].renumber(torch.cat(list(_numbers(task.name, test, groups))))
+    return Scores.of(metrics, groups)._replace(samples={})  # one number throughout
 
 
-def tilt(task: Normals, batches: Iterable[Batch], degrees: float) -> dict[str, float]:
+def tilt(task: Normals, batches: Iterable[Batch], degrees: float, groups: Mapping[str, Groups] | None = None) -> Scores:
     """The measures of the truth itself, every normal turned by ``degrees`` in a random direction."""
     generator, metric = torch.Generator().manual_seed(0), task.metric()
     for batch in batches:
         truth = batch.targets[task.name]
         metric.update(tilted(truth, degrees, generator), truth)
-    return {f"{task.name}/{name}": value for name, value in metric.compute().items()}
+    return Scores.of({task.name: metric}, groups)
 
 
 def cost(settings: NetworkSettings, size: tuple[int, int]) -> dict[str, float]:
@@ -261,7 +339,7 @@ def speed(
     size: tuple[int, int],
     rounds: int,
     fabric: Fabric,
-) -> dict[str, float]:
+) -> Scores:
     """Median times of one image (batch 1), the networks run one after the other.
 
     Every round times the networks, the networks with decoding, and the reference; the device is waited for before the
@@ -269,7 +347,8 @@ def speed(
 
     Returns:
         ``speed/ms`` and ``speed/fps`` of the networks alone, ``speed/decoded_ms`` with what they find decoded,
-        ``speed/parameters``; ``speed/ratio``, the median over rounds of the time over the reference's.
+        ``speed/parameters``; ``speed/ratio``, the median over rounds of the time over the reference's; all but the
+        parameters round by round too.
     """
     image = torch.rand(1, 3, *size, device=fabric.device)
     systems = [[one.network(weights=False).to(fabric.device).eval() for one in some] for some in (networks, reference)]
@@ -289,14 +368,14 @@ def speed(
     times = [
         [once(systems[0], False), once(systems[0], True), once(systems[1], False)] for _ in range(warm_up + rounds)
     ]
-    alone, decoded, beside = torch.tensor(times[warm_up:], dtype=torch.float64).unbind(1)
-    return {
-        "speed/ms": float(alone.median()),
-        "speed/fps": 1000 / float(alone.median()),
-        "speed/decoded_ms": float(decoded.median()),
-        "speed/ratio": float((alone / beside).median()),
-        "speed/parameters": float(sum(map(parameter_count, systems[0]))),
-    }
+    alone, decoded, beside = np.array(times[warm_up:]).T
+    rounds_of = {
+        "speed/ms": alone, "speed/fps": 1000 / alone, "speed/decoded_ms": decoded, "speed/ratio": alone / beside
+    }  # fmt: skip
+    metrics = {name: float(np.median(each)) for name, each in rounds_of.items()}
+    metrics["speed/fps"] = 1000 / metrics["speed/ms"]
+    metrics["speed/parameters"] = float(sum(map(parameter_count, systems[0])))
+    return Scores(metrics, rounds={name: each.round(5).tolist() for name, each in rounds_of.items()})
 
 
 def _wait(device: torch.device) -> None:
@@ -309,3 +388,11 @@ def _wait(device: torch.device) -> None:
 
 def _targets(task: Task, batches: Iterable[Batch]) -> Iterable[Target]:
     return (batch.targets[task.name] for batch in batches if task.name in batch.targets)
+
+
+def _numbers(task: str, batches: Iterable[Batch], groups: Mapping[str, Groups]) -> Iterable[Tensor]:
+    first = 0
+    for batch in batches:
+        if task in batch.targets:
+            yield numbered(batch, task, first, groups)
+        first += len(batch.images)

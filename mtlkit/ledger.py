@@ -26,6 +26,7 @@ from torch import Tensor
 
 import mtlkit
 from mtlkit.errors import InputError, WeightsMissing
+from mtlkit.metrics.bootstrap import Drawn
 from mtlkit.training import History, Timing
 
 WEIGHTS_LIMIT = 8 * 1024**3
@@ -35,24 +36,6 @@ Kind = Literal["training", "evaluation", "table"]
 
 Kept = Literal["predictions", "features"]
 """Beside weights, a training's predictions at its snapshots and features of data sets are kept."""
-
-
-class Drawn(BaseModel):
-    """What the draws behind :attr:`Record.resampled` were made of.
-
-    Attributes:
-        of: what was drawn as a whole: an image, or all images of a portion, a person, a run of frames.
-        groups: how many of them the test split has.
-        key: of the groups, image by image; measures with the same key were taken on the same draws and are compared
-            draw by draw.
-        too_narrow: whether images that belong together were drawn singly, as early records had it; such intervals are
-            too narrow to decide anything.
-    """
-
-    of: str
-    groups: int
-    key: str
-    too_narrow: bool = False
 
 
 class Record(BaseModel):

@@ -22,6 +22,8 @@ from mtlkit.data.sampling import Part, eval_loader
 from mtlkit.engine import Device, Engine, Where
 from mtlkit.errors import InputError, suggestion, unknown
 from mtlkit.ledger import Kind, Record
+from mtlkit.metrics.age_errors import expected
+from mtlkit.metrics.resize import enlarged
 from mtlkit.network import Network
 from mtlkit.papers.declaration import Index, chosen, explained
 from mtlkit.report.estimates import Estimates, estimates
@@ -30,8 +32,6 @@ from mtlkit.report.style import use_style
 from mtlkit.reproduce import costs, ledger, reproduce, stored
 from mtlkit.runs import Evaluation, Features, Training
 from mtlkit.tasks import Age, DenseTask
-from mtlkit.tasks.age import expected
-from mtlkit.tasks.base import enlarged
 
 _SHELL = {"In", "Out", "exit", "quit", "get_ipython", "open"}
 

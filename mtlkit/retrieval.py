@@ -8,11 +8,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mtlkit.errors import InputError, unknown
+from mtlkit.metrics.base import ImageMetric, Measures, Weights, mean_of_known
 
 Normaliser = Literal["hits", "k", "relevant"]
 Average = Literal["categories", "queries"]
@@ -101,6 +103,68 @@ def average_precision(hits: Tensor, normaliser: Normaliser = "hits", relevant: T
     return total / most.clamp(min=1)
 
 
+class NeighbourHits(ImageMetric):
+    """How often neighbours are of the query's category, in per cent: Table 2 of the paper, under its names.
+
+    ``map1``, ``map5``, ``map10`` by ``at``, and ``top1``, the share of the queries whose nearest is of their category;
+    NaN without a query.
+
+    Args:
+        at: the k of every AP@k.
+        normaliser: see :func:`average_precision`; the default is inferred from the printed numbers.
+        average: the mean over each category's queries and then over the ``categories`` among them, the likelier
+            reading of the paper, or over all ``queries`` at once.
+
+    Raises:
+        InputError: there is no such normaliser or average.
+    """
+
+    def __init__(
+        self, at: Sequence[int] = (1, 5, 10), *, normaliser: Normaliser = "hits", average: Average = "categories"
+    ) -> None:
+        super().__init__()
+        if average not in get_args(Average):
+            raise unknown("average", average, get_args(Average))
+        self.at, self.normaliser, self.average = tuple(at), normaliser, average
+        self.keeps("category", (), torch.int64)
+        self.keeps("precision", (len(self.at) + 1,), torch.float64)
+
+    def update(self, queries: Tensor, database: Tensor, indices: Tensor, image: Tensor | None = None) -> None:
+        """Takes the neighbours of some queries.
+
+        Args:
+            queries: category ids of the queries, ``(Q,)``.
+            database: of the database, ``(N,)``.
+            indices: of :func:`nearest`, ``(Q, K)``, K at least the largest of ``at``.
+            image: numbers of the queries.
+
+        Raises:
+            InputError: a k is not between 1 and K.
+        """
+        for k in self.at:
+            _check(k, indices)
+        truth, database = queries.cpu(), database.cpu()
+        hits = database[indices.cpu()] == truth[:, None]
+        relevant = database.bincount(minlength=int(truth.max()) + 1)[truth] if len(truth) else truth
+        columns = [average_precision(hits[:, :k], self.normaliser, relevant) for k in self.at]
+        self.add(image, category=truth, precision=torch.stack([*columns, hits[:, 0].double()], 1))
+
+    def measures(self, weights: Weights) -> Measures:
+        """The measures by name."""
+        weights, precision = weights[:, self.gathered("image")], self.gathered("precision")
+        category = self.gathered("category") if self.average == "categories" else np.zeros(len(precision), np.int64)
+        members = category[:, None] == np.unique(category)
+        names = [*(f"map{k}" for k in self.at), "top1"]
+        found: Measures = {}
+        with np.errstate(invalid="ignore"):
+            for place, name in enumerate(names):
+                # Which nearest are right is not averaged by category.
+                groups = members if name != "top1" else np.ones((len(precision), 1))
+                own = ((weights * precision[:, place]) @ groups) / (weights @ groups)
+                found[name] = 100 * mean_of_known(own)
+        return found
+
+
 def retrieval_measures(
     queries: Tensor,
     database: Tensor,
@@ -110,38 +174,11 @@ def retrieval_measures(
     normaliser: Normaliser = "hits",
     average: Average = "categories",
 ) -> dict[str, float]:
-    """How often neighbours are of the query's category, in per cent: Table 2 of the paper, under its names.
-
-    Args:
-        queries: category ids of the queries, ``(Q,)``.
-        database: of the database, ``(N,)``.
-        indices: of :func:`nearest`, ``(Q, K)``, K at least the largest of ``at``.
-        at: the k of every AP@k.
-        normaliser: see :func:`average_precision`; the default is inferred from the printed numbers.
-        average: the mean over each category's queries and then over the ``categories`` among them, the likelier
-            reading of the paper, or over all ``queries`` at once.
-
-    Returns:
-        ``map1``, ``map5``, ``map10`` by ``at``, and ``top1``, the share of the queries whose nearest is of their
-        category; NaN without a query.
-
-    Raises:
-        InputError: a k is not between 1 and K, or there is no such normaliser or average.
-    """
-    if average not in get_args(Average):
-        raise unknown("average", average, get_args(Average))
-    for k in at:
-        _check(k, indices)
-    truth, database = queries.cpu(), database.cpu()
-    hits = database[indices.cpu()] == truth[:, None]
-    relevant = database.bincount(minlength=int(truth.max()) + 1)[truth] if len(truth) else truth
-    _, own, sizes = torch.unique(truth, return_inverse=True, return_counts=True)
-    weights = 1 / sizes[own].double() if average == "categories" else torch.ones(len(truth), dtype=torch.float64)
-    measures = {
-        f"map{k}": 100 * float(weights @ average_precision(hits[:, :k], normaliser, relevant) / weights.sum())
-        for k in at
-    }
-    return measures | {"top1": 100 * float(hits[:, 0].double().mean())}
+    """The measures of :class:`NeighbourHits` at once."""
+    metric = NeighbourHits(at, normaliser=normaliser, average=average)
+    metric.update(queries, database, indices)
+    measures: dict[str, float] = metric.compute()
+    return measures
 
 
 class _Search:

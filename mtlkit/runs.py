@@ -7,9 +7,9 @@ from pydantic import Field
 
 from mtlkit.data import AnyData, Data
 from mtlkit.errors import InputError
+from mtlkit.metrics.calorie_errors import FLOOR
 from mtlkit.network import NetworkSettings
 from mtlkit.tasks import AnyTask, Normals
-from mtlkit.tasks.calorie_measures import FLOOR
 from mtlkit.training import Recipe
 from mtlkit.values import Value
 

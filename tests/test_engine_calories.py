@@ -12,10 +12,10 @@ from mtlkit.errors import InputError, WeightsMissing
 from mtlkit.heads import Embedding as EmbeddingHead
 from mtlkit.heads import Exit
 from mtlkit.ledger import Ledger
+from mtlkit.metrics.calorie_errors import measures
 from mtlkit.network import NetworkSettings
 from mtlkit.runs import Averaged, Balance, CategoryMean, Features, Retrieval, Snapshots, Standard, Training
 from mtlkit.tasks import Calories, Classification, Embedding
-from mtlkit.tasks.calorie_measures import measures
 
 QUIET = Where(device="cpu", progress=False)
 CALORIES = Calories(unit=300)
@@ -157,7 +157,7 @@ def test_a_picture_is_at_distance_0_of_itself_and_is_its_own_answer(data, tmp_pa
     distances, indices = nearest(found["train"]["features"], found["train"]["features"], 1)
     assert (distances == 0).all()
     assert indices[:, 0].tolist() == list(range(30))
-    scores = retrieval(found["train"], found["train"], 1, CALORIES, torch.device("cpu"))
+    scores = retrieval(found["train"], found["train"], 1, CALORIES.floor, torch.device("cpu"))
     assert scores.metrics["calories/abs_err"] == 0
     again = engine.features(Features(subject=subject, data=data, reads=BOTH))
     assert torch.equal(again["val"]["features"], found["val"]["features"])

@@ -81,7 +81,7 @@ class Faces:
             )
             raise InputError(f"No face is left in {folder}{why}; a split needs at least one.")
         self._folder, self._names, self.ages, self.genders = folder, names, ages, genders
-        self.groups = names if groups is None else groups
+        self.groups, self.grouped_by = (names if groups is None else groups), "person"
 
     def _leave_out(self, folder: Path, faults: dict[str, list[str]], of: int) -> None:
         """Counts pictures that something is wrong with, by reason.

@@ -13,6 +13,7 @@ Other folders (``depth/``) and files are left alone.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torchvision import tv_tensors
 
+from mtlkit.data.groups import runs
 from mtlkit.data.samples import IGNORE, Normals, Sample, Split, checked, digest, unit
 from mtlkit.errors import InputError
 
@@ -42,6 +44,8 @@ class Folder:
         InputError: the folder, the list or ``classes.txt`` is missing or empty, or a listed name has no file.
             Reading a sample: a file is no picture, has another size than its image, or holds an unknown class id.
     """
+
+    grouped_by = "run of frames"
 
     def __init__(self, root: Path, split: Split, tasks: Sequence[str] = ("segmentation", "normals")) -> None:
         self._root = Path(root)
@@ -86,6 +90,17 @@ class Folder:
     def name_of(self, index: int) -> str:
         """The name in the split's list."""
         return self._names[index]
+
+    @cached_property
+    def groups(self) -> list[str]:
+        """The run of frames (:func:`mtlkit.data.groups.runs`) of every sample, where names in both lists are numbers
+        that tell; else each is its own."""
+        other = self._root / "splits" / ("val.txt" if self._list.endswith("train.txt") else "train.txt")
+        others = [name for _, name in _lines(other, "")] if other.is_file() else []
+        # Splits numbered apart from each other say nothing, and neither does one run for all.
+        numbers = all(name.isdecimal() for name in [*self._names, *others]) and not {*self._names} & {*others}
+        found = runs(list(map(int, self._names)), list(map(int, others))) if numbers else []
+        return found if len(set(found)) > 1 else self._names
 
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits over the split's list, the classes, and its samples' images and targets."""

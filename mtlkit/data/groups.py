@@ -53,6 +53,26 @@ def held_out(
     return np.array([group in chosen for group in groups], bool)
 
 
+def runs(frames: Sequence[int], others: Sequence[int]) -> list[str]:
+    """The runs of frames: two are in one run where no frame of the other split lies between their numbers.
+
+    Data sets of films number frames in the order they were taken and keep a scene on one side of the split. Where
+    nothing names the scenes, no scene lies in two runs; a run may hold several.
+
+    Args:
+        frames: numbers of the split's frames.
+        others: numbers of the other split's.
+
+    Returns:
+        For every frame the name of its run, its first frame's number.
+    """
+    places = np.searchsorted(np.sort(np.asarray(others)), np.asarray(frames))
+    first: dict[int, int] = {}
+    for frame, place in sorted(zip(frames, places.tolist(), strict=True)):
+        first.setdefault(place, frame)
+    return [f"{first[place]:04d}" for place in places.tolist()]
+
+
 def _chance(seed: int, *names: str) -> float:
     """A number in 0..1 for every name, the same on every machine."""
     text = "\0".join([str(seed), *names]).encode(errors="surrogatepass")

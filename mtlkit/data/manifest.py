@@ -137,7 +137,7 @@ class Manifest:
                 raise InputError(f"{self._path} holds no {'good ' * bool(self._skipped)}row of the split {name}.")
         self.skipped = dict(self._skipped)
         self.classes = tuple(sorted({row.category for row in rows if row.category is not None}))
-        self.groups = [row.group for row in self._rows]
+        self.groups, self.grouped_by = [row.group for row in self._rows], "portion"
         ids = {name: number for number, name in enumerate(self.classes)}
         self.labels = [ids[row.category] for row in self._rows if row.category is not None]
         self.values: NDArray[np.float32] = np.array([r.kcal for r in self._rows if r.kcal is not None], np.float32)

@@ -30,6 +30,7 @@ from scipy.io import loadmat
 from torch import Tensor
 from torchvision import tv_tensors
 
+from mtlkit.data.groups import runs
 from mtlkit.data.samples import IGNORE, Normals, Sample, Split, checked, digest, unit
 from mtlkit.errors import InputError
 
@@ -56,6 +57,8 @@ class NYUv2:
             or ``normals/`` exists and lacks a frame. Reading a sample: a normal map is no 8-bit RGB picture of the
             frame's size, or a label is not in the class mapping.
     """
+
+    grouped_by = "run of frames"
 
     def __init__(self, root: Path, split: Split, tasks: Sequence[str] = ("segmentation", "normals")) -> None:
         self._root = Path(root)
@@ -110,6 +113,12 @@ class NYUv2:
     def name_of(self, index: int) -> str:
         """The frame's number in the labelled set, from 1 as in ``splits.mat``."""
         return f"{self._frames[index] + 1:04d}"
+
+    @property
+    def groups(self) -> list[str]:
+        """The run of frames of every sample: frames of consecutive numbers."""
+        frames = self._frames.tolist()
+        return runs(frames, sorted(set(range(max(frames))) - set(frames)))
 
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits over the split, the mapping, 64 blocks of the big file, and published normals."""

@@ -145,6 +145,11 @@ class Part:
         groups = groups_of(self._dataset)
         return [groups[index] for index in self._indices]
 
+    @property
+    def grouped_by(self) -> str:
+        """As of the whole data set."""
+        return grouped_by(self._dataset)
+
     def name_of(self, index: int) -> str:
         """The name in the whole data set."""
         return self._dataset.name_of(self._indices[index])
@@ -162,6 +167,12 @@ def labels_of(dataset: DataSet) -> list[int]:
 def groups_of(dataset: DataSet) -> list[str]:
     """What every sample shows: the portion or person where the set tells, else each picture is a group of its own."""
     return list(getattr(dataset, "groups", ())) or [dataset.name_of(index) for index in range(len(dataset))]
+
+
+def grouped_by(dataset: DataSet) -> str:
+    """What a group of :func:`groups_of` is, in a word or two: an image, unless some hold several."""
+    groups = groups_of(dataset)
+    return str(getattr(dataset, "grouped_by", "group")) if len(set(groups)) < len(groups) else "image"
 
 
 class Batches:

@@ -20,6 +20,7 @@ from mtlkit.data.transforms import Augmentation
 from mtlkit.errors import InputError, suggestion, unknown
 from mtlkit.heads import Embedding as EmbeddingHead
 from mtlkit.heads import Exit
+from mtlkit.metrics.calorie_errors import FLOOR
 from mtlkit.network import NetworkSettings, Weights
 from mtlkit.papers.declaration import Choices, Extra, Profile, Row, Table, TrainedColumn, located
 from mtlkit.papers.sources import source
@@ -37,7 +38,6 @@ from mtlkit.runs import (
     Training,
 )
 from mtlkit.tasks import AnyTask, Calories, Classification, Embedding
-from mtlkit.tasks.calorie_measures import FLOOR
 from mtlkit.training import CHECK_EVERY, Recipe
 from mtlkit.trunks import Shared
 from mtlkit.worlds import plates

@@ -1,6 +1,6 @@
 """How sure measured cells are, and differences between rows: by the bootstrap over test pictures.
 
-Every record of a test split holds its measures on the same draws of its pictures (:mod:`mtlkit.bootstrap`), so that two
+Every record of a test split holds its measures on the same draws of its pictures (:mod:`mtlkit.metrics.bootstrap`), so that two
 rows can be compared draw by draw. A cell is the mean over seeds, on every draw as in the table: the intervals say what
 other pictures would change, the spread over seeds beside them what other seeds would.
 """
@@ -9,7 +9,7 @@ import html
 from dataclasses import dataclass
 from typing import Literal
 
-from mtlkit.bootstrap import interval
+from mtlkit.metrics.bootstrap import interval
 from mtlkit.report.side_by_side import MISSING, SCALES, Cell, SideBySide
 
 

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtlkit.ledger import Drawn, Ledger, Record
+from mtlkit.ledger import Ledger, Record
+from mtlkit.metrics.bootstrap import Drawn
 from mtlkit.papers.declaration import Column, Extra, Row, Table, chosen
 from mtlkit.papers.printed import Measure, PrintedTable
 from mtlkit.runs import Evaluation, trainings

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from mtlkit.tasks.age import Age
 from mtlkit.tasks.attributes import Attributes
-from mtlkit.tasks.base import DenseTask, Metric, Task
+from mtlkit.tasks.base import DenseTask, Task
 from mtlkit.tasks.calories import Calories
 from mtlkit.tasks.center_detection import CenterDetection
 from mtlkit.tasks.classification import Classification
@@ -44,7 +44,6 @@ __all__ = [
     "DenseTask",
     "Depth",
     "Embedding",
-    "Metric",
     "Normals",
     "RegionDetection",
     "Segmentation",

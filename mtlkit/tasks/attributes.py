@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mtlkit.tasks.average_precision import LabelAP
-from mtlkit.tasks.base import Metric, Task
+from mtlkit.metrics.average_precision import LabelAP
+from mtlkit.metrics.base import ImageMetric
+from mtlkit.tasks.base import Task
 
 
 class Attributes(Task):
@@ -36,14 +37,14 @@ class Attributes(Task):
         # As logarithms: a sure answer's probability is 1 to the last digit, and sure answers would tie.
         return F.logsigmoid(logits).logsumexp(0) - F.logsigmoid(-logits).logsumexp(0)
 
-    def metric(self) -> Metric:
-        """A fresh :class:`mtlkit.tasks.average_precision.LabelAP`."""
-        return LabelAP()
+    def metric(self) -> ImageMetric:
+        """A fresh :class:`mtlkit.metrics.average_precision.LabelAP`."""
+        return LabelAP(self.outputs)
 
-    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> Metric:
+    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> ImageMetric:
         """Scores of the training objects' shares: every object is ranked alike, in the order it comes."""
         shares = torch.cat(list(train)).double().mean(0)
-        metric = LabelAP()
+        metric = LabelAP(self.outputs)
         for target in test:
             metric.update(shares.expand(len(target), -1), target)
         return metric

@@ -2,47 +2,15 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 import numpy as np
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
+from mtlkit.metrics.base import ImageMetric
+from mtlkit.metrics.resize import enlarged
 from mtlkit.values import Value
-
-
-class Metric(Protocol):
-    """Accumulates over batches on the device, without waiting for it; :meth:`compute` looks at the whole set."""
-
-    def update(self, output: Tensor, target: Any) -> None:
-        """Takes the network's output and the target of some samples."""
-        ...
-
-    def compute(self) -> dict[str, float]:
-        """The measures over everything taken so far, by name."""
-        ...
-
-
-@runtime_checkable
-class PerPicture(Protocol):
-    """A metric that keeps what it was made of."""
-
-    def samples(self) -> dict[str, list[float]]:
-        """Numbers of every picture by name, in the order they came."""
-        ...
-
-
-@runtime_checkable
-class Resampled(Protocol):
-    """A metric that knows what it would be on other draws of the pictures it has taken."""
-
-    def resampled(self, times: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-        """Measures ``(B,)`` by name where picture i counts ``times[b, i]`` times, ``times`` being ``(B, n)``.
-
-        Measures of single classes may be left out.
-        """
-        ...
 
 
 class Task(Value):
@@ -87,12 +55,12 @@ class Task(Value):
         """The outputs of several networks for the same images as one output: what an ensemble of them says."""
 
     @abstractmethod
-    def metric(self) -> Metric:
+    def metric(self) -> ImageMetric:
         """A fresh accumulator."""
 
     @abstractmethod
-    def constant(self, train: Iterable[Any], test: Iterable[Any]) -> Metric:
-        """A metric that has taken the best prediction that never looks at the image for all ``test`` targets.
+    def constant(self, train: Iterable[Any], test: Iterable[Any]) -> ImageMetric:
+        """A metric of the best prediction that never looks at the image, scored on all ``test`` targets.
 
         The constant is the one with the lowest loss on the ``train`` targets.
         """
@@ -118,10 +86,3 @@ class DenseTask(Task):
         planes = target.unsqueeze(1) if target.ndim == 3 else target
         planes = F.interpolate(planes.float(), size=output.shape[-2:], mode="nearest-exact")
         return output, (planes.squeeze(1) if target.ndim == 3 else planes).to(target.dtype)
-
-
-def enlarged(output: Tensor, target: Tensor) -> Tensor:
-    """``output`` enlarged bilinearly to the target's height and width."""
-    if output.shape[-2:] == target.shape[-2:]:
-        return output
-    return F.interpolate(output, size=target.shape[-2:], mode="bilinear", align_corners=False)

@@ -5,17 +5,17 @@ is damaged, and what is inferred is said so.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from mtlkit.bootstrap import medians
-from mtlkit.tasks.base import Metric, Task
-from mtlkit.tasks.calorie_measures import FLOOR, measures
+from mtlkit.metrics.base import ImageMetric
+from mtlkit.metrics.bootstrap import medians
+from mtlkit.metrics.calorie_errors import FLOOR, CalorieErrors
+from mtlkit.tasks.base import Task
 
 
 class Calories(Task):
@@ -25,7 +25,7 @@ class Calories(Task):
         unit: kcal of an output of 0, and what an output of 1 adds. With the training mean a new network starts at a
             fair guess and needs numbers of size 1 only. The terms stay in kcal and shares, so that an absolute one
             weighted 1 pulls at the output about ``unit`` times as hard as a relative one.
-        floor: kcal; no relative error is taken of less (:data:`mtlkit.tasks.calorie_measures.FLOOR`).
+        floor: kcal; no relative error is taken of less (:data:`mtlkit.metrics.calorie_errors.FLOOR`).
     """
 
     terms: ClassVar = ("relative", "absolute")
@@ -61,59 +61,31 @@ class Calories(Task):
         """The mean of the estimates, as the paper takes it of its last ten snapshots (Sect. 4)."""
         return torch.stack([output.float() for output in outputs]).mean(0)
 
-    def metric(self) -> Metric:
-        """A fresh :class:`CalorieErrors`."""
-        return CalorieErrors(self)
+    def metric(self) -> ImageMetric:
+        """A fresh :class:`~mtlkit.metrics.calorie_errors.CalorieErrors`."""
+        return _OfOutputs(self)
 
-    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> Metric:
+    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> ImageMetric:
         """Scores of the constant with the lowest loss: a median, where light dishes weigh more.
 
         The absolute term is taken in ``unit`` kcal, which with the training mean for a unit is about the weight that
         the paper's first run would give it.
         """
-        known = np.concatenate([np.zeros(0), *(_numbers(target) for target in train)])
+        known = torch.cat([torch.zeros(0), *train]).double().numpy()
         answer = float(medians(known, 1 / np.maximum(known, self.floor) + 1 / self.unit))
-        metric = CalorieErrors(self)
+        metric = CalorieErrors(self.floor)
         for target in test:
-            metric.add(torch.full_like(target, answer), target)
+            metric.update(torch.full_like(target, answer), target)
         return metric
 
 
-class CalorieErrors:
-    """:func:`mtlkit.tasks.calorie_measures.measures` over the whole set; eight bytes a picture stay on the device."""
+class _OfOutputs(CalorieErrors):
+    """The errors of a network's outputs."""
 
     def __init__(self, task: Calories):
+        super().__init__(task.floor)
         self.task = task
-        self.estimates: list[Tensor] = []
-        self.truths: list[Tensor] = []
 
-    def update(self, output: Tensor, target: Tensor) -> None:
+    def update(self, output: Tensor, target: Tensor, image: Tensor | None = None) -> None:
         """Takes outputs ``(N, 1)`` and kcal ``(N,)``."""
-        self.add(self.task.estimates(output.detach()), target)
-
-    def add(self, estimates: Tensor, truths: Tensor) -> None:
-        """Takes kcal ``(N,)``, estimated and true."""
-        self.estimates.append(estimates)
-        self.truths.append(truths)
-
-    def samples(self) -> dict[str, list[float]]:
-        """``estimate`` and ``truth``, kcal, picture by picture in the order they came: what plots and intervals are
-        made of."""
-        return {
-            name: values.round(2).tolist() for name, values in zip(("estimate", "truth"), self.pairs(), strict=True)
-        }
-
-    def pairs(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Estimates and truths ``(n,)`` in the order they came: what a plot or an interval is made of."""
-        estimates, truths = (
-            np.concatenate([np.zeros(0), *map(_numbers, kept)]) for kept in (self.estimates, self.truths)
-        )
-        return estimates, truths
-
-    def compute(self) -> dict[str, float]:
-        """The measures by name; NaN without a picture."""
-        return {name: float(value) for name, value in measures(*self.pairs(), self.task.floor).items()}
-
-
-def _numbers(tensor: Tensor) -> NDArray[Any]:
-    return tensor.detach().cpu().double().numpy()
+        super().update(self.task.estimates(output.detach()), target, image)

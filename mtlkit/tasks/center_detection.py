@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from mtlkit.data.samples import Objects
+from mtlkit.metrics.base import ImageMetric
+from mtlkit.metrics.coco_ap import CocoMetric, Matcher
 from mtlkit.tasks import centers
-from mtlkit.tasks.base import Metric, Task
-from mtlkit.tasks.coco_ap import CocoAP
+from mtlkit.tasks.base import Task
 
 STRIDE = 4
 """Picture pixels in a pixel of the maps."""
@@ -141,11 +142,11 @@ class CenterDetection(Task):
         ]
         return torch.cat([mean.to(outputs[0].dtype) for mean in means], dim=1)
 
-    def metric(self) -> Metric:
+    def metric(self) -> ImageMetric:
         """A fresh :class:`FoundObjects`."""
         return FoundObjects(self)
 
-    def constant(self, train: Iterable[Objects], test: Iterable[Objects]) -> Metric:
+    def constant(self, train: Iterable[Objects], test: Iterable[Objects]) -> ImageMetric:
         """Scores of answering every picture with each class's mean training object, the commonest class surest."""
         boxes, labels, joints = (
             torch.cat(parts) for parts in zip(*((each.boxes, each.labels, each.joints) for each in train), strict=True)
@@ -161,8 +162,8 @@ class CenterDetection(Task):
         )
         metric = FoundObjects(self)
         for target in test:
-            for picture in range(int(target.pictures)):
-                metric.add(found, target, picture)
+            each = (part.expand(int(target.pictures), *part.shape) for part in found if part is not None)
+            metric.update(Found(*each), target)
         return metric
 
 
@@ -170,31 +171,32 @@ def _mean_pose(joints: Tensor, seen: Tensor) -> Tensor:
     return (joints * seen).sum(0) / seen.sum(0).clamp(min=1)
 
 
-class FoundObjects:
-    """COCO's average precision of what is found: ``ap`` and the rest of :class:`mtlkit.tasks.coco_ap.CocoAP` for
+class FoundObjects(CocoMetric):
+    """COCO's average precision of what is found: ``ap`` and the rest of :class:`mtlkit.metrics.coco_ap.CocoAP` for
     boxes, the same with ``pose_`` in front for poses."""
 
     def __init__(self, task: CenterDetection):
-        self.task, self.boxes = task, CocoAP(task.classes)
-        self.poses = CocoAP(task.classes, "keypoints", task.sigmas) if task.joints else None
+        matchers = {"": Matcher(len(task.classes))}
+        if task.joints:
+            matchers["pose_"] = Matcher(len(task.classes), "keypoints", task.sigmas)
+        super().__init__(task.classes, matchers)
+        self.task = task
 
-    def update(self, output: Tensor, target: Objects) -> None:
-        """Takes the output of a batch; waits for the device."""
-        decoded = self.task.decoded(output)
-        for picture in range(len(output)):
-            self.add(Found(*(None if each is None else each[picture] for each in decoded)), target, picture)  # type: ignore[arg-type]
+    def update(self, output: Tensor | Found, target: Objects, image: Tensor | None = None) -> None:
+        """Takes the output of a batch, or what was found in it; waits for the device.
 
-    def add(self, found: Found, target: Objects, picture: int) -> None:
-        """Takes what was found in one picture, every field without the dimension of the batch."""
-        here = target.picture == picture
-        truth = (target.boxes[here], target.labels[here], target.crowd[here], target.areas[here])
-        self.boxes.add(found.boxes, found.scores, found.labels, *truth)
-        if self.poses is not None and found.joints is not None:
-            self.poses.add(found.joints, found.scores, found.labels, *truth, target.joints[here])
-
-    def compute(self) -> dict[str, float]:
-        """The measures of both."""
-        measures = self.boxes.compute()
-        if self.poses is not None:
-            measures |= {f"pose_{name}": value for name, value in self.poses.compute().items()}
-        return measures
+        Args:
+            output: ``(N, channels, h, w)``, or the objects of every image.
+            target: the objects of all ``N`` images.
+            image: numbers of the images, ``(N,)``.
+        """
+        decoded = output if isinstance(output, Found) else self.task.decoded(output)
+        for row in range(len(decoded.boxes)):
+            found, here = Found(*(None if each is None else each[row] for each in decoded)), target.picture == row  # type: ignore[arg-type]
+            truth = (target.boxes[here], target.labels[here], target.crowd[here], target.areas[here])
+            matches = {"": self.matchers[""](found.boxes, found.scores, found.labels, *truth)}
+            if "pose_" in self.matchers and found.joints is not None:
+                matches["pose_"] = self.matchers["pose_"](
+                    found.joints, found.scores, found.labels, *truth, target.joints[here]
+                )
+            self.keep(None if image is None else image[row, None], **matches)

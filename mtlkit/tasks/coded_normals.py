@@ -10,8 +10,10 @@ from scipy.cluster.vq import kmeans2
 from torch import Tensor
 
 from mtlkit.errors import InputError
-from mtlkit.tasks.base import DenseTask, Metric
-from mtlkit.tasks.normals import Angles, Normals
+from mtlkit.metrics.angles import Angles
+from mtlkit.metrics.base import ImageMetric
+from mtlkit.tasks.base import DenseTask
+from mtlkit.tasks.normals import Normals
 
 Direction = tuple[float, float, float]
 
@@ -70,11 +72,11 @@ class CodedNormals(DenseTask):
         """The logarithm of the mean probability of every word."""
         return torch.stack([output.float().softmax(1) for output in outputs]).mean(0).log()
 
-    def metric(self) -> Metric:
-        """A fresh :class:`mtlkit.tasks.normals.Angles` of the decoded directions."""
+    def metric(self) -> ImageMetric:
+        """A fresh :class:`mtlkit.metrics.angles.Angles` of the decoded directions."""
         return _Decoded(self)
 
-    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> Metric:
+    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> ImageMetric:
         """As for normals: the best constant vector."""
         return Normals().constant(train, test)
 
@@ -88,16 +90,13 @@ class CodedNormals(DenseTask):
         return torch.tensor(self.words, device=like.device)
 
 
-class _Decoded:
+class _Decoded(Angles):
     """Angles of a codebook's answers: decoded at the output's size, then enlarged, as any other normals."""
 
     def __init__(self, task: CodedNormals):
-        self.task, self.angles = task, Angles()
+        super().__init__()
+        self.task = task
 
-    def update(self, output: Tensor, target: Tensor) -> None:
+    def update(self, output: Tensor, target: Tensor, image: Tensor | None = None) -> None:  # type: ignore[override]
         """Takes logits ``(N, words, h, w)`` and normals ``(N, 3, H, W)``."""
-        self.angles.update(self.task.decoded(output), target)
-
-    def compute(self) -> dict[str, float]:
-        """The measures of :class:`Angles`."""
-        return self.angles.compute()
+        super().update(self.task.decoded(output), target, image)

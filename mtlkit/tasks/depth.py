@@ -5,10 +5,11 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from mtlkit.tasks.base import DenseTask, Metric, enlarged
+from mtlkit.metrics.base import ImageMetric
+from mtlkit.metrics.depth_errors import DepthErrors
+from mtlkit.tasks.base import DenseTask
 
 LONGEST = 100.0
 """Metres up to which the best constant is looked for, in steps of a millimetre."""
@@ -37,11 +38,11 @@ class Depth(DenseTask):
         """The mean."""
         return torch.stack([output.float() for output in outputs]).mean(0)
 
-    def metric(self) -> Metric:
+    def metric(self) -> ImageMetric:
         """A fresh :class:`DepthErrors`."""
         return DepthErrors()
 
-    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> Metric:
+    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> ImageMetric:
         """Scores of the median depth of the training pixels, to a millimetre."""
         counts = torch.zeros(int(1000 * LONGEST) + 1, dtype=torch.int64)
         for target in train:
@@ -60,35 +61,3 @@ class Depth(DenseTask):
         light = torch.where(depth > 0, 255 / depth.clamp(min=1), 0)
         picture: np.ndarray = light[..., None].expand(-1, -1, 3).numpy().astype(np.uint8)
         return picture
-
-
-class DepthErrors:
-    """Errors over the whole set, known pixels pooled: ``rmse`` and ``mean`` (absolute) in metres, ``relative``
-    (absolute error over true depth) and ``within_1.25`` (ratio of the two at most 1.25) in per cent.
-    """
-
-    def __init__(self) -> None:
-        self.sums: list[Tensor] = []
-
-    def update(self, output: Tensor, target: Tensor) -> None:
-        """Takes depths ``(N, 1, h, w)``, enlarged to the target ``(N, H, W)``."""
-        said = enlarged(output.float(), target)[:, 0]
-        known = target > 0
-        true = torch.where(known, target, 1.0)
-        error = (said - true).abs()
-        near = torch.maximum(said / true, true / said.clamp(min=1e-6)) <= 1.25
-        each = torch.stack([torch.ones_like(true), error**2, error, error / true, near.float()])
-        self.sums.append((each * known).flatten(2).sum(2).T)
-
-    def compute(self) -> dict[str, float]:
-        """``rmse``, ``mean``, ``relative``, ``within_1.25``; NaN when no depth was known."""
-        count = sum(map(len, self.sums))
-        return {name: float(value[0]) for name, value in self.resampled(np.ones((1, count), np.int64)).items()}
-
-    def resampled(self, times: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-        """As :meth:`compute`, on draws of the pictures."""
-        every = torch.cat(self.sums).cpu().double().numpy() if self.sums else np.zeros((0, 5))
-        count, *sums = (times @ every).T
-        with np.errstate(invalid="ignore"):
-            square, mean, relative, near = (each / count for each in sums)
-        return {"rmse": square**0.5, "mean": mean, "relative": 100 * relative, "within_1.25": 100 * near}

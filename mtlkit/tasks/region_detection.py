@@ -13,8 +13,9 @@ from torch import Tensor
 from torchvision.ops import batched_nms, box_convert
 
 from mtlkit.data.samples import RegionTruth
-from mtlkit.tasks.average_precision import DetectionAP
-from mtlkit.tasks.base import Metric, Task
+from mtlkit.metrics.average_precision import Detections
+from mtlkit.metrics.base import ImageMetric
+from mtlkit.tasks.base import Task
 
 SPREAD = (0.1, 0.1, 0.2, 0.2)
 """What a move's four numbers are divided by, so that they vary about as much as a class's logit. The code measures
@@ -104,11 +105,11 @@ class RegionDetection(Task):
         kept = kept[rank <= MOST]
         return box[kept], score[kept], label[kept]
 
-    def metric(self) -> Metric:
+    def metric(self) -> ImageMetric:
         """A fresh :class:`FoundAP`."""
         return FoundAP(self)
 
-    def constant(self, train: Iterable[RegionTruth], test: Iterable[RegionTruth]) -> Metric:
+    def constant(self, train: Iterable[RegionTruth], test: Iterable[RegionTruth]) -> ImageMetric:
         """Scores of taking every region, unmoved, for each class as surely as it is common among training objects."""
         counts = sum(
             (torch.bincount(target.labels, minlength=len(self.classes)) for target in train),
@@ -122,28 +123,27 @@ class RegionDetection(Task):
         return metric
 
 
-class FoundAP:
-    """:class:`mtlkit.tasks.average_precision.DetectionAP` of the boxes found in regions that stand for no object.
+class FoundAP(Detections):
+    """The measures of :class:`mtlkit.metrics.average_precision.DetectionAP`, of the boxes found in regions that stand
+    for no object.
 
-    Boxes are cut off at the edges of the picture, which are those of its outermost regions: selective search proposes
-    the whole picture too.
+    Boxes are cut off at the edges of the image, which are those of its outermost regions: selective search proposes
+    the whole image too.
     """
 
     def __init__(self, task: RegionDetection):
-        self.task, self.scores = task, DetectionAP(task.classes)
+        super().__init__(task.classes)
+        self.task = task
 
-    def update(self, output: Tensor, target: RegionTruth) -> None:
-        """Takes the output of a batch; waits for the device."""
-        proposed = target.matched < 0
-        for picture in set(target.regions[:, 0].tolist()) | set(target.boxes[:, 0].tolist()):
-            here, there = proposed & (target.regions[:, 0] == picture), target.boxes[:, 0] == picture
+    def update(self, output: Tensor, target: RegionTruth, image: Tensor | None = None) -> None:
+        """Takes the output of a batch; waits for the device. ``image`` numbers the images of the batch."""
+        proposed, first = target.matched < 0, self.images
+        for row in sorted(set(target.regions[:, 0].long().tolist()) | set(target.boxes[:, 0].long().tolist())):
+            here, there = proposed & (target.regions[:, 0] == row), target.boxes[:, 0] == row
             regions = target.regions[here, 1:]
             boxes, scores, labels = self.task.found(output[here], regions)
             if len(boxes):
                 low, high = regions[:, :2].amin(0), regions[:, 2:].amax(0)
                 boxes = boxes.maximum(low.repeat(2)).minimum(high.repeat(2))
-            self.scores.add(boxes, scores, labels, target.boxes[there, 1:], target.labels[there])
-
-    def compute(self) -> dict[str, float]:
-        """As :meth:`mtlkit.tasks.average_precision.DetectionAP.compute`."""
-        return self.scores.compute()
+            number = torch.tensor([first + row]) if image is None else image[row, None]
+            self.match(boxes, scores, labels, target.boxes[there, 1:], target.labels[there], number)

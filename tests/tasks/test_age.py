@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlkit.tasks.age import Age, expected
-from mtlkit.tasks.classification import Accuracy
+from mtlkit.metrics.accuracy import Accuracy
+from mtlkit.metrics.age_errors import expected
+from mtlkit.tasks.age import Age
 
 TASK = Age()
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 
+from mtlkit.metrics.average_precision import LabelAP
 from mtlkit.tasks import Attributes
-from mtlkit.tasks.average_precision import LabelAP
 
 SEEDS = st.integers(0, 999)
 

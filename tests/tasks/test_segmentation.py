@@ -45,7 +45,7 @@ def test_measures_equal_trusted_libraries(seed):
 def test_a_class_that_never_occurs_is_left_out_and_counted():
     target = torch.zeros(1, 2, 2, dtype=torch.uint8)
     metric = Confusion("abcd")
-    metric.add(torch.tensor([[[0, 0], [0, 1]]]), target)
+    metric.update(torch.tensor([[[0, 0], [0, 1]]]), target)
     assert metric.compute()["classes_averaged"] == 1
     assert metric.compute()["miou"] == pytest.approx(75)
 

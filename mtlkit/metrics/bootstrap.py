@@ -1,15 +1,17 @@
-"""How sure a measure is: what it would be on other draws of the same test pictures.
+"""How sure a measure is: what it would be on other draws of the same test images.
 
 The bootstrap of Efron and Tibshirani, *An Introduction to the Bootstrap*, 1993, over groups: of G groups G are drawn
-with replacement, each as a whole. Pictures of one portion or person look alike: to draw them singly would promise more
-than the groups can hold.
+with replacement, each as a whole. Images of one portion, person or room look alike: to draw them singly would promise
+more than the groups can hold.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from mtlkit.errors import InputError
 
@@ -19,14 +21,32 @@ RESAMPLES = 500
 _AT_ONCE = 2**22
 
 
-def draws(groups: Sequence[Any], resamples: int = RESAMPLES, seed: int = 0) -> Iterator[NDArray[np.int64]]:
-    """How often each picture is in a resample, ``(b, n)``, for a few resamples at a time.
+class Drawn(BaseModel):
+    """What the draws behind :attr:`mtlkit.ledger.Record.resampled` were made of.
 
-    The same groups give the same draws: measures of two networks on the same pictures are paired, resample by
+    Attributes:
+        of: what was drawn as a whole: an image, or all images of a portion, a person, a run of frames.
+        groups: how many of them the test split has.
+        key: of the groups, image by image; measures with the same key were taken on the same draws and are compared
+            draw by draw.
+        too_narrow: whether images that belong together were drawn singly, as early records had it; such intervals are
+            too narrow to decide anything.
+    """
+
+    of: str
+    groups: int
+    key: str
+    too_narrow: bool = False
+
+
+def draws(groups: Sequence[Any], resamples: int = RESAMPLES, seed: int = 0) -> Iterator[NDArray[np.int64]]:
+    """How often each image is in a resample, ``(b, n)``, for a few resamples at a time.
+
+    The same groups give the same draws: measures of two networks on the same images are paired, resample by
     resample.
 
     Args:
-        groups: the group of every picture, ``n`` of them; their order changes nothing.
+        groups: the group of every image, ``n`` of them; their order changes nothing.
         resamples: how many in all.
         seed: of the draws.
 
@@ -44,6 +64,11 @@ def draws(groups: Sequence[Any], resamples: int = RESAMPLES, seed: int = 0) -> I
         yield rng.multinomial(len(names), chances, size=min(rows, resamples - done))[:, group]
 
 
+def group_key(groups: Sequence[Any]) -> str:
+    """Twelve hexadecimal digits of the groups, image by image: the same key means the same :func:`draws`."""
+    return hashlib.sha256("\0".join(map(str, groups)).encode(errors="surrogatepass")).hexdigest()[:12]
+
+
 def interval(values: NDArray[Any], level: float = 95.0) -> tuple[float, float]:
     """Percentile interval of a number's resamples (Sect. 13.3); those that are NaN are left out.
 
@@ -59,37 +84,6 @@ def interval(values: NDArray[Any], level: float = 95.0) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def intervals(
-    statistic: Callable[[NDArray[np.int64]], Mapping[str, NDArray[Any]]],
-    groups: Sequence[Any],
-    *,
-    level: float = 95.0,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> dict[str, tuple[float, float]]:
-    """The :func:`interval` of every number that a function of the pictures finds.
-
-    Args:
-        statistic: from how often each picture was drawn, ``(B, n)``, to numbers ``(B,)`` by name, such as
-            ``lambda times: measures(estimates, truths, times=times)``, or a difference of two of these for a paired
-            comparison.
-        groups: as in :func:`draws`.
-        level: per cent of the resamples inside an interval.
-        resamples: how many.
-        seed: of the draws.
-
-    Returns:
-        Lower and upper end by name.
-
-    Raises:
-        InputError: there are fewer than two groups, or ``level`` or ``resamples`` make no interval.
-    """
-    if not 0 < level < 100 or resamples < 1:
-        raise InputError(f"{resamples} resamples give no interval of {level:g} per cent; give 1 or more, and 0 to 100.")
-    drawn = [statistic(times) for times in draws(groups, resamples, seed)]
-    return {name: interval(np.concatenate([part[name] for part in drawn]), level) for name in drawn[0]}
-
-
 def medians(values: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.float64]:
     """Medians ``(...)`` of values ``(n,)`` that occur with weights ``(..., n)``; NaN of nothing.
 
@@ -97,7 +91,7 @@ def medians(values: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.float64]:
     """
     if not len(values):
         return np.full(weights.shape[:-1], np.nan)
-    order = np.argsort(values)
+    order = np.argsort(values, kind="stable")
     below = weights[..., order].cumsum(-1)
     # As many weights lie below the lower of the two middle values as above the upper one.
     middle = [(reached).sum(-1) for reached in (2 * below < below[..., -1:], 2 * below <= below[..., -1:])]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mtlkit.data.coco import Coco
 from mtlkit.data.transforms import resized
 from mtlkit.errors import InputError
-from mtlkit.tasks.coco_ap import CocoAP
+from mtlkit.metrics.coco_ap import CocoAP
 
 NAMES = ("cow", "dog", "boat")
 SIGMAS = (0.05, 0.1, 0.02, 0.08, 0.06)
@@ -56,7 +56,7 @@ def crowded(seed: int, kind: str, pictures: int = 4) -> list[Picture]:
 def score(pictures: list[Picture], kind: str, names=NAMES, sigmas=SIGMAS) -> dict[str, float]:
     metric = CocoAP(names, kind, sigmas if kind == "keypoints" else None)
     for picture in pictures:
-        metric.add(**picture)
+        metric.update(**picture)
     return metric.compute()
 
 
@@ -134,7 +134,7 @@ def test_the_order_of_pictures_and_asking_twice_do_not_matter(kind):
     assert score(pictures[::-1], kind) == pytest.approx(score(pictures, kind), nan_ok=True)
     metric = CocoAP(NAMES, kind, SIGMAS)
     for each in pictures:
-        metric.add(**each)
+        metric.update(**each)
     assert metric.compute() == pytest.approx(metric.compute(), nan_ok=True)
 
 
@@ -177,11 +177,11 @@ def test_nothing_found_is_zero_and_nothing_to_find_is_not_a_number(kind):
 def test_poses_need_joints_and_a_sigma_for_each():
     picture = crowded(1, "keypoints")[0]
     with pytest.raises(InputError, match="joints are missing; average precision of poses needs them"):
-        CocoAP(NAMES, "keypoints", SIGMAS).add(**(picture | {"joints": None}))
+        CocoAP(NAMES, "keypoints", SIGMAS).update(**(picture | {"joints": None}))
     with pytest.raises(
         InputError, match=r"shape \(\d, 5, 3\), but there are 17 sigmas; it should be \(objects, 17, 3\)"
     ):
-        CocoAP(NAMES, "keypoints").add(**picture)
+        CocoAP(NAMES, "keypoints").update(**picture)
     with pytest.raises(InputError, match="no kind of average precision 'boxes'; "):
         CocoAP(NAMES, "boxes")  # type: ignore[arg-type]
 
@@ -202,8 +202,8 @@ def test_the_truth_of_real_data_scores_100(shared, name, size):
         corners, labels, joints = sample["boxes"], sample["detection"], sample["pose"]
         truth = (corners, labels, sample["crowd"], sample["cover"] * (corners[:, 2:] - corners[:, :2]).prod(1), joints)
         alone, posed = ~sample["crowd"], joints.any(2).any(1)
-        boxes.add(corners[alone], torch.rand(int(alone.sum())), labels[alone], *truth)
-        poses.add(joints[posed], torch.rand(int(posed.sum())), labels[posed], *truth)
+        boxes.update(corners[alone], torch.rand(int(alone.sum())), labels[alone], *truth)
+        poses.update(joints[posed], torch.rand(int(posed.sum())), labels[posed], *truth)
     assert boxes.compute()["ap"] == pytest.approx(100)
     assert boxes.compute()["classes_averaged"] == (48 if name == "tiny-coco" else 5)
     assert poses.compute()["ap"] == pytest.approx(100)

@@ -8,10 +8,13 @@ lightest dishes.
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from mtlkit.bootstrap import medians
 from mtlkit.errors import InputError
+from mtlkit.metrics.base import ImageMetric, Measures, Weights
+from mtlkit.metrics.bootstrap import medians
 
 FLOOR = 10.0
 """No relative error is taken of fewer kcal. Water and black coffee lie below, a dish does not."""
@@ -73,3 +76,34 @@ def measures(
             "within40": 100 * within40,
             "floored": floored,
         }
+
+
+class CalorieErrors(ImageMetric):
+    """:func:`measures` over the whole set.
+
+    Args:
+        floor: kcal; no relative error is taken of less.
+    """
+
+    def __init__(self, floor: float = FLOOR):
+        super().__init__()
+        self.floor = floor
+        self.keeps("estimates", (), torch.float64)
+        self.keeps("truths", (), torch.float64)
+
+    def update(self, estimates: Tensor, truths: Tensor, image: Tensor | None = None) -> None:
+        """Takes kcal ``(N,)``, estimated and true."""
+        self.add(image, estimates=estimates.detach().cpu(), truths=truths.cpu())
+
+    def samples(self) -> dict[str, list[float]]:
+        """``estimate`` and ``truth``, kcal, image by image in the order they came."""
+        return {name: self.gathered(f"{name}s").round(2).tolist() for name in ("estimate", "truth")}
+
+    def measures(self, weights: Weights) -> Measures:
+        """The measures by name; NaN without an image."""
+        times = weights[:, self.gathered("image")]
+        return measures(self.gathered("estimates"), self.gathered("truths"), self.floor, times)
+
+    def resamples(self, measure: str) -> bool:
+        """All but the number of truths below the floor."""
+        return measure != "floored"

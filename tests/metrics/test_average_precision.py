@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torchmetrics.classification import BinaryAveragePrecision, BinaryPrecisionRecallCurve
 from torchvision.ops import box_iou
 
-from mtlkit.tasks.average_precision import DetectionAP, LabelAP, average_precision
+from mtlkit.metrics.average_precision import DetectionAP, LabelAP, average_precision
 
 NAMES = ("cow", "dog", "boat", "train")
 SEEDS = st.integers(0, 999)
@@ -20,7 +20,7 @@ Picture = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Te
 def score(pictures: list[Picture]) -> dict[str, float]:
     metric = DetectionAP(NAMES)
     for picture in pictures:
-        metric.add(*picture)
+        metric.update(*picture)
     return metric.compute()
 
 
@@ -210,8 +210,8 @@ def test_removing_a_wrong_detection_never_lowers_a_score(seed, data):
     pictures = crowded(seed)
     before, metric = score(pictures), DetectionAP(NAMES)
     for picture in pictures:
-        metric.add(*picture)
-    wrong = [(row, i) for row, hits in enumerate(metric.hits[1:]) for i, hit in enumerate(hits) if not hit]
+        metric.update(*picture)
+    wrong = [(row, i) for row, found in enumerate(metric.detections) for i, hit in enumerate(found[:, 2]) if not hit]
     if wrong:
         row, index = data.draw(st.sampled_from(wrong))
         boxes, scores, labels, *truth = pictures[row]
@@ -278,7 +278,7 @@ def test_labels_are_averaged_over_the_attributes_that_occur(seed, batches):
     outputs = torch.stack([torch.randperm(samples) / samples for _ in range(5)], dim=1)
     targets = torch.randint(0, 2, (samples, 5))
     targets[:, 1] = 0
-    metric = LabelAP()
+    metric = LabelAP(5)
     for output, target in zip(outputs.split(batches), targets.split(batches), strict=True):
         metric.update(output, target)
     found = metric.compute()
@@ -293,7 +293,7 @@ def test_labels_are_averaged_over_the_attributes_that_occur(seed, batches):
 
 
 def test_no_label_is_not_a_number():
-    metric = LabelAP()
+    metric = LabelAP(2)
     assert math.isnan(metric.compute()["map"])
     metric.update(torch.zeros(3, 2, requires_grad=True), torch.zeros(3, 2))
     found = metric.compute()

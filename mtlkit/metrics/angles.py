@@ -1,0 +1,123 @@
+"""Angles between predicted and true surface normals, in the two spaces the literature mixes up."""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mtlkit.metrics.base import ImageMetric, Measures, Weights, exact
+from mtlkit.metrics.bootstrap import medians
+from mtlkit.metrics.resize import enlarged
+
+Space = Literal["decoded", "encoded"]
+SPACES: tuple[Space, ...] = ("decoded", "encoded")
+THRESHOLDS = (11.25, 22.5, 30.0)
+"""Degrees; "within" includes the threshold itself, as in NDDR-CNN's official code."""
+
+STEP = 0.01
+"""Degrees; medians are those of angles rounded to whole steps, at most half a step off."""
+
+BINS = round(180 / STEP) + 1
+
+
+class Directions(NamedTuple):
+    """A prediction with an answer of its own in each space, both ``(N, 3, H, W)``."""
+
+    decoded: Tensor
+    encoded: Tensor
+
+
+def encode(normals: Tensor) -> Tensor:
+    """Unit normals ``(N, 3, H, W)`` as the vectors NDDR-CNN's official code reads from its pictures, up to scale.
+
+    Its 8-bit maps store ``127 (n + 1)`` with the axes right, away from the camera, up, and are never decoded
+    (``util/img_encoder_mt.py``, ``ops/errors.py``): all components are positive.
+    """
+    x, y, z = normals.unbind(1)
+    return torch.stack([x, -z, y], 1) + 1
+
+
+def decode(encoded: Tensor) -> Tensor:
+    """Directions in the encoded space ``(N, 3, H, W)`` back to unit normals.
+
+    A ray from the origin meets the sphere of encoded normals twice, so a direction alone does not determine a
+    normal. The far meeting point is taken: the near side only holds normals that point down, left and at the camera
+    at once. Directions that miss the sphere go to its nearest point on the rim.
+    """
+    direction = F.normalize(encoded, dim=1)
+    along = direction.sum(1, keepdim=True)
+    reach = along + (along.square() - 2).clamp(min=0).sqrt()
+    right, away, up = (reach * direction - 1).unbind(1)
+    return F.normalize(torch.stack([right, up, -away], 1), dim=1)
+
+
+def angles(a: Tensor, b: Tensor) -> Tensor:
+    """Angle in degrees between vectors along dimension 1, exact near 0 and 180 where arccos is not."""
+    a, b = F.normalize(a, dim=1), F.normalize(b, dim=1)
+    return torch.rad2deg(2 * torch.atan2((a - b).norm(dim=1), (a + b).norm(dim=1)))
+
+
+class Angles(ImageMetric):
+    """Angles between predicted and true normals, pixels pooled, in both spaces.
+
+    Of every image the sum of its angles, their number, how many are within each threshold and a histogram are kept:
+    72 kB a space, whatever the size of the image.
+
+    Args:
+        space: of the predictions.
+    """
+
+    def __init__(self, space: Space = "decoded"):
+        super().__init__()
+        self.space = space
+        for name in SPACES:
+            self.keeps(f"{name}_sums", (2 + len(THRESHOLDS),), torch.float64)
+            self.keeps(f"{name}_histogram", (BINS,), torch.int32)
+
+    def update(self, output: Tensor | Directions, target: Tensor, image: Tensor | None = None) -> None:
+        """Takes vectors ``(N, 3, h, w)``, enlarged to the target ``(N, 3, H, W)``; zero in the target is no value."""
+        if isinstance(output, Directions):
+            decoded, encoded = output
+        else:
+            vectors = enlarged(output.float(), target)
+            decoded, encoded = (
+                (decode(vectors), vectors)
+                if self.space == "encoded"
+                else (vectors, encode(F.normalize(vectors, dim=1)))
+            )
+        rows: dict[str, Tensor] = {}
+        valid = (target != 0).any(1).flatten(1)
+        for space, error in (("decoded", angles(decoded, target)), ("encoded", angles(encoded, encode(target)))):
+            error = error.flatten(1)
+            # Pixels without a value go to a bin of their own: selecting them away would wait for the device.
+            known = valid & ~error.isnan()
+            error = torch.where(known, error, 0)
+            within = [(error <= limit) & known for limit in THRESHOLDS]
+            sums = [known, error, *within]
+            rows[f"{space}_sums"] = torch.stack([each.sum(1, dtype=exact(error)) for each in sums], 1)
+            step = torch.where(known, (error / STEP).round().long().clamp(max=BINS - 1), BINS)
+            histogram = torch.zeros(len(error), BINS + 1, dtype=torch.int32, device=error.device)
+            histogram.scatter_add_(1, step, torch.ones_like(step, dtype=torch.int32))
+            rows[f"{space}_histogram"] = histogram[:, :-1]
+        self.add(image, **rows)
+
+    def measures(self, weights: Weights) -> Measures:
+        """``<space>/mean``, ``/median`` in degrees and ``/11.25``, ``/22.5``, ``/30`` in per cent of pixels."""
+        measures: Measures = {}
+        weights = weights[:, self.gathered("image")]
+        for space in SPACES:
+            total, angles, *within = (weights @ self.gathered(f"{space}_sums")).T
+            histogram = weights @ self.gathered(f"{space}_histogram").astype(np.float64)
+            with np.errstate(invalid="ignore"):
+                measures[f"{space}/mean"] = angles / total
+                measures[f"{space}/median"] = medians(np.arange(BINS) * STEP, histogram)
+                for threshold, count in zip(THRESHOLDS, within, strict=True):
+                    measures[f"{space}/{threshold:g}"] = 100 * count / total
+        return measures
+
+    @property
+    def width(self) -> int:
+        """A row of weights makes a histogram."""
+        return 4 * BINS

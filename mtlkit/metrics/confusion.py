@@ -1,0 +1,64 @@
+"""How predicted classes of pixels agree with the true ones."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mtlkit.data.samples import IGNORE
+from mtlkit.metrics.base import FEW_CLASSES, ImageMetric, Measures, Weights, by_class, mean_of_known
+from mtlkit.metrics.resize import enlarged
+
+
+class Confusion(ImageMetric):
+    """Every class's hits, true and predicted pixels, kept for each image; measured with pixels pooled.
+
+    The measures are those of Long et al., *Fully Convolutional Networks*, CVPR 2015, in per cent: ``miou`` is
+    averaged over the classes that occur in the truth (``classes_averaged`` says how many), ``fwiou`` weights
+    classes by their pixels, ``pixel_accuracy`` is the share of labelled pixels that are right. ``iou/CLASS`` is a
+    class's own, NaN where it does not occur in the truth.
+
+    Args:
+        classes: their names.
+    """
+
+    def __init__(self, classes: Sequence[str]):
+        super().__init__()
+        self.names, self.classes = tuple(classes), len(classes)
+        self.keeps("tallies", (3, self.classes), torch.int32)
+
+    def update(self, output: Tensor, target: Tensor, image: Tensor | None = None) -> None:
+        """Takes logits ``(N, classes, h, w)``, enlarged to the target ``(N, H, W)`` before the argmax, or ids
+        ``(N, H, W)``."""
+        predicted = output if output.ndim == target.ndim else enlarged(output.float(), target).argmax(1)
+        true, void = target.long(), target == IGNORE
+        # Void goes to a bin of its own: masking pixels away would make the device report how many are left.
+        bins = [
+            torch.where(void | (predicted != true), self.classes, true),
+            torch.where(void, self.classes, true),
+            torch.where(void, self.classes, predicted),
+        ]
+        pixels = torch.stack(bins, 1).flatten(2)
+        counts = torch.zeros(*pixels.shape[:2], self.classes + 1, dtype=torch.int32, device=target.device)
+        counts.scatter_add_(2, pixels, torch.ones_like(pixels, dtype=torch.int32))
+        self.add(image, tallies=counts[..., :-1])
+
+    def measures(self, weights: Weights) -> Measures:
+        """``miou``, ``fwiou``, ``pixel_accuracy``, ``iou/CLASS``: per cent or NaN; ``classes_averaged``."""
+        tallies = self.gathered("tallies").astype(np.float64)
+        hits, true, predicted = np.moveaxis(np.tensordot(weights[:, self.gathered("image")], tallies, 1), 1, 0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            iou = np.where(true > 0, 100 * hits / (true + predicted - hits), np.nan)
+            every = true.sum(1)
+            return {
+                "miou": mean_of_known(iou),
+                "fwiou": np.where(true > 0, true * iou, 0).sum(1) / every,
+                "pixel_accuracy": 100 * hits.sum(1) / every,
+                "classes_averaged": (true > 0).sum(1).astype(np.float64),
+                **by_class(self.names, "iou", iou),
+            }
+
+    def resamples(self, measure: str) -> bool:
+        """All but the number of classes, and single classes only where there are few."""
+        return measure != "classes_averaged" and ("/" not in measure or self.classes <= FEW_CLASSES)
