@@ -63,6 +63,7 @@ def test_coverage_has_the_promised_shape(tmp_path):
         (["run", "nddr", "4", "--dataset", "folder"], "set data_root"),
         (["run", "nddr", "4", "--weights", "/no/file.safetensors"], "There is no weights file"),
         (["run", "nddr", "4", "--seeds", "0,x"], "seeds must be whole numbers"),
+        (["run", "nddr", "4", "--seeds", "0,0,0"], "Seed 0 is named 3 times"),
         (["run", "nddr", "4", "--epochs", "-1"], "epochs must be a number above 0, not -1"),
         (["run", "nddr", "4", "--backbone", "vgg16", "--output-stride", "16"], "not 16"),
         (["run", "nddr", "4", "--device", "tpu"], "There is no device 'tpu'"),

@@ -62,6 +62,7 @@ def test_papermill_lists_every_parameter_with_its_type_and_help(path):
         ({"image_size": [64]}, "image_size must be height and width"),
         ({"image_size": 64}, "image_size must be height and width"),
         ({"seeds": ["a"]}, "seeds must be whole numbers from 0"),
+        ({"seeds": [0, 1, 0]}, "Seed 0 is named 2 times"),
         ({"profile": "smok"}, "There is no profile 'smok'; did you mean 'smoke'?"),
         ({"tables": ["44"]}, "There is no table of nddr '44'"),
         ({"tables": "F3"}, "There is no table of nddr 'F3'"),

@@ -99,6 +99,11 @@ class Data(Value):
     proposals_folder: Path | None = Field(default=None, exclude=True)
     root: Path | None = Field(default=None, exclude=True)
 
+    @property
+    def drawn(self) -> bool:
+        """Whether an embedded world draws it."""
+        return self.fingerprint.startswith(f"{self.name}-r")
+
     def split(self, split: Split, tasks: tuple[str, ...]) -> DataSet:
         """One split, with the targets of ``tasks``.
 
@@ -198,6 +203,11 @@ class Mixture(Value):
     def fingerprint(self) -> str:
         """The sets' fingerprints, joined."""
         return " + ".join(data.fingerprint for data in self.sets.values())
+
+    @property
+    def drawn(self) -> bool:
+        """Whether an embedded world draws one of them."""
+        return any(data.drawn for data in self.sets.values())
 
     @property
     def size(self) -> tuple[int, int]:

@@ -83,6 +83,15 @@ class Choices(BaseModel):
     def _one_or_several(cls, value: object) -> object:
         return value if value is None or isinstance(value, (list, tuple)) else [value]
 
+    @field_validator("seeds")
+    @classmethod
+    def _no_seed_twice(cls, seeds: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        given = seeds or ()
+        for seed in given:
+            if (times := given.count(seed)) > 1:
+                raise InputError(f"Seed {seed} is named {times} times; a run with the same seed tells nothing new.")
+        return seeds
+
     @classmethod
     def of(cls, **given: Any) -> Self:
         """The choices, checked.
@@ -213,7 +222,7 @@ class TrainedColumn(Column):
 def located(data: AnyData) -> dict[str, object]:
     """The options that name the data sets; a world needs no folder."""
     sets = list(data.sets.values()) if isinstance(data, Mixture) else [data]
-    names = [one.name if one.fingerprint.startswith(f"{one.name}-r") else one.layout for one in sets]
+    names = [one.name if one.drawn else one.layout for one in sets]
     folders = ["FOLDER" for one, name in zip(sets, names, strict=True) if name != one.name]
     return {"dataset": names, "data-root": folders}
 

@@ -1,98 +1,243 @@
 """What a paper claims, judged on its own print and on our runs."""
 
 import html
+import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from mtlkit.data import Data, Mixture
+from mtlkit.papers.declaration import Column, TrainedColumn
+from mtlkit.papers.printed import Measure, PrintedPaper, printed
+from mtlkit.report.judging import LEVEL, Verdict, combined, difference
+from mtlkit.report.side_by_side import MISSING, SCALES, Cell, SideBySide, plain_label
 
-from mtlkit.papers.printed import PrintedPaper, printed
-from mtlkit.report.side_by_side import MISSING, SideBySide, plain_label
-
-Verdict = Literal["holds", "fails", "undecided"]
-Cell = tuple[str, str, str]
+Place = tuple[str, str, str]
 """Table, row and column of a printed cell."""
-Lookup = Callable[[Cell], Decimal | None]
+Setting = Mapping[str, SideBySide]
+"""Table -> its column, of columns that are judged together."""
 
-FEWEST_SEEDS = 3
-"""Below this many seeds nothing is judged on our runs."""
 
-SURE = 0.975
-"""Share of the draws of the test pictures on which a comparison must come out alike: one end of a 95 % interval."""
+@dataclass(frozen=True)
+class Compared:
+    """One comparison of a claim on measured cells.
+
+    Attributes:
+        mean: how much better the first cell is, in the unit of the print, or its ratio where that is claimed; ``None``
+            where a cell was not measured.
+        above: the p-value that this lies above the margin; 0 or 1 of exact counts.
+        below: that it lies below.
+    """
+
+    mean: float | None = None
+    above: float = 1.0
+    below: float = 1.0
+
+    @property
+    def status(self) -> Literal["hold", "fail", "open"]:
+        """What the comparison says when it is looked at alone."""
+        return "hold" if self.above <= LEVEL else "fail" if self.below <= LEVEL else "open"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim on the columns of one setting.
+
+    Attributes:
+        name: of the setting, no other of this claim has it.
+        setting: the columns.
+        verdict: on the claim.
+        comparisons: one by one, as the claim lists them.
+    """
+
+    name: str
+    setting: Setting
+    verdict: Verdict
+    comparisons: tuple[Compared, ...]
+
+    @property
+    def tally(self) -> str:
+        """How many comparisons hold, fail and stay open."""
+        counted = Counter(one.status for one in self.comparisons)
+        return f"{counted['hold']} hold, {counted['fail']} fail, {counted['open']} open"
 
 
 def on_print(paper: PrintedPaper, claim: dict[str, Any]) -> Verdict:
     """The verdict on the printed digits."""
 
-    def cell(at: Cell) -> Decimal | None:
-        table, row, column = at
-        found = paper.tables[table].row(row)
-        text = found.cells.get(column) if found else None
+    def cell(at: Place) -> Decimal | None:
+        found = paper.tables[at[0]].row(at[1])
+        text = found.cells.get(at[2]) if found else None
         return None if text is None else Decimal(text)
 
-    return _together(claim["holds_if"], [_verdict(paper, comparison, cell) for comparison in claim["compare"]])
+    several = [_exact(paper, comparison, [cell(at) for at in _places(comparison)]) for comparison in claim["compare"]]
+    return combined([one.above for one in several], [one.below for one in several], _needed(claim))
 
 
-def on_runs(paper: PrintedPaper, claim: dict[str, Any], measured: Sequence[SideBySide]) -> Verdict:
-    """The verdict on measured columns of one profile, data set and backbone, one a table.
+def on_runs(paper: PrintedPaper, claim: dict[str, Any], columns: Iterable[SideBySide]) -> list[Judged]:
+    """The verdicts on measured columns, one a setting: profile ``paper`` first, then real images, then drawn worlds.
 
-    A comparison is decided when every seed says the same about it, seed by seed, and there are at least
-    :data:`FEWEST_SEEDS`; where the records hold draws of the test pictures, the means over seeds must say the same
-    on a share :data:`SURE` of them too. Nothing is judged at profile ``smoke``.
+    A claim about several tables is judged on columns that agree in all that the print has in common for these tables;
+    see :func:`agree`. Where a table has no such column its comparisons stay open. Nothing is judged at profile
+    ``smoke``.
+
+    Args:
+        paper: whose claim it is.
+        claim: as its printed file has it.
+        columns: all there are, the oldest first; of the same kind, the newest comes first.
     """
-    columns = {comparison.table.id: comparison for comparison in measured}
-    if any(comparison.column.profile == "smoke" for comparison in measured):
-        return "undecided"
-    return _together(claim["holds_if"], [_decided(paper, one, columns) for one in claim["compare"]])
+    places = {at for comparison in claim["compare"] for at in _places(comparison)}
+    useful = [
+        one
+        for one in columns
+        if one.column.profile != "smoke"
+        and any(one.cell(row, one.table.measures[name]).by_seed for table, row, name in places if table == one.table.id)
+    ]
+    newest_first = _settings(useful)
+    newest_first.reverse()
+    found = sorted(newest_first, key=_order)
+    judged = []
+    for name, setting in zip(_names(found), found, strict=True):
+        several = tuple(_compared(paper, comparison, setting) for comparison in claim["compare"])
+        verdict = combined([one.above for one in several], [one.below for one in several], _needed(claim))
+        judged.append(Judged(name, setting, verdict, several))
+    return judged
 
 
-def _decided(paper: PrintedPaper, comparison: dict[str, Any], columns: Mapping[str, SideBySide]) -> Verdict:
-    """The verdict on one comparison; see :func:`on_runs`."""
-    wanted = {tuple(cell) for cell in (comparison["a"], comparison["b"], *comparison.get("by_from", []))}
-    found = {
-        (table, row, column): columns[table].cell(row, columns[table].table.measures[column])
-        for table, row, column in wanted
-        if table in columns
-    }
-    seeds = min((len(cell.values) for cell in found.values()), default=0)
-    if len(found) < len(wanted) or seeds < FEWEST_SEEDS:
-        return "undecided"
-    by_seed = _said(paper, comparison, {at: cell.values for at, cell in found.items()})
-    verdict, agreeing = by_seed.most_common(1)[0]
-    drawn = {at: cell.draws for at, cell in found.items() if cell.draws is not None}
-    if len(drawn) == len(found):
-        by_draw = _said(paper, comparison, drawn)
-        sure = by_draw[verdict] >= SURE * by_draw.total()
-    else:
-        sure = True
-    return verdict if agreeing == by_seed.total() and sure else "undecided"
+def agree(one: SideBySide, other: SideBySide) -> bool:
+    """Whether columns of two tables differ in nothing that the print has in common for the two.
+
+    These are the profile; where both tables are printed for one backbone, the backbone; where both are printed for one
+    data set, the data sets of the same role, their size, and of trained networks the weights they start from, the
+    rate, the batch size and the epochs; where they are printed for two data sets, that neither or both are drawn.
+    Columns that only count or time networks have no data and no recipe.
+    """
+    first, second = one.column, other.column
+    if first.profile != second.profile:
+        return False
+    ours, theirs = one.table.printed, other.table.printed
+    if ours.backbone == theirs.backbone and first.backbone != second.backbone:
+        return False
+    sets, others = _sets(first), _sets(second)
+    if ours.dataset != theirs.dataset:
+        return not (sets and others) or first.data.drawn == second.data.drawn
+    shared = [(sets[role], others[role]) for role in sets.keys() & others.keys()]
+    if any((a.fingerprint, a.size, a.fraction) != (b.fingerprint, b.size, b.fraction) for a, b in shared):
+        return False
+    if not (isinstance(first, TrainedColumn) and isinstance(second, TrainedColumn)):
+        return True
+    return _recipe(first) == _recipe(second)
 
 
-def _said(
-    paper: PrintedPaper, comparison: dict[str, Any], several: Mapping[Cell, Sequence[float] | NDArray[np.float64]]
-) -> Counter[Verdict]:
-    """How many seeds, or draws of the test pictures, say what of a comparison."""
-    return Counter(
-        _verdict(paper, comparison, lambda at: Decimal(several[(at[0], at[1], at[2])][place]))  # noqa: B023
-        for place in range(min(map(len, several.values())))
-    )
+def _recipe(column: TrainedColumn) -> tuple[object, ...]:
+    return column.weights.source, column.weights.sha256, column.recipe.lr, column.recipe.batch_size, column.epochs
 
 
-def claims_html(slug: str, tables: Sequence[str], measured: Sequence[SideBySide] = ()) -> str:
-    """The claims that only compare cells of ``tables``: text, the compared cells, the verdicts on print and runs."""
-    paper = printed(slug)
+def _sets(column: Column) -> dict[str, Data]:
+    """Role -> data set, of those that were at hand."""
+    found: dict[str, Data] = {}
+    for role, value in column:
+        found |= value.sets if isinstance(value, Mixture) else {role: value} if isinstance(value, Data) else {}
+    return {role: data for role, data in found.items() if data.fingerprint}
+
+
+def _settings(columns: Sequence[SideBySide]) -> list[Setting]:
+    """Columns of several tables, put together where they agree; every column is in one setting or more."""
+    settings: list[dict[str, SideBySide]] = []
+    for table in dict.fromkeys(one.table.id for one in columns):
+        own = [one for one in columns if one.table.id == table]
+        longer: list[dict[str, SideBySide]] = []
+        for setting in settings:
+            fitting = [one for one in own if all(agree(one, other) for other in setting.values())]
+            longer += [{**setting, table: one} for one in fitting] or [setting]
+        used = [setting[table] for setting in longer if table in setting]
+        settings = longer + [{table: one} for one in own if not any(one is other for other in used)]
+    return list(settings)
+
+
+def _order(setting: Setting) -> tuple[bool, bool]:
+    columns = [one.column for one in setting.values()]
+    return columns[0].profile != "paper", any(column.data.drawn for column in columns)
+
+
+def _names(settings: Sequence[Setting]) -> list[str]:
+    """What each setting is called: profile, data, size and networks, and whatever else tells it from one alike."""
+
+    def name(setting: Setting) -> str:
+        columns = [one.column for one in setting.values()]
+        sets = [data for column in columns for data in _sets(column).values()]
+        words = [", ".join(dict.fromkeys(data.name for data in sets))] if sets else []
+        words += dict.fromkeys(f"{height}x{width}" for height, width in (data.size for data in sets))
+        return "; ".join([columns[0].profile, *words, ", ".join(dict.fromkeys(c.networks for c in columns))])
+
+    def options(setting: Setting) -> dict[str, str]:
+        return {key: str(value) for one in setting.values() for key, value in one.column.options().items()}
+
+    found = []
+    for setting in settings:
+        alike = [options(other) for other in settings if name(other) == name(setting)]
+        telling = [
+            f"{key} {value}"
+            for key, value in options(setting).items()
+            if any(other.get(key) != value for other in alike)
+        ]
+        found.append("; ".join([name(setting), *telling]))
+    return found
+
+
+def _compared(paper: PrintedPaper, comparison: dict[str, Any], setting: Setting) -> Compared:
+    places = _places(comparison)
+    if any(table not in setting for table, _, _ in places):
+        return Compared()
+    cells = {at: setting[at[0]].cell(at[1], setting[at[0]].table.measures[at[2]]) for at in places}
+    if not all(cell.by_seed for cell in cells.values()):
+        return Compared()
+    first, by = _measure(paper, comparison["a"]), comparison.get("by", 0)
+    scale, _ = SCALES.get(first.unit, (1, 1))
+    a, b, *beyond = several = [cells[at] for at in places]
+    if all(map(_counted, several)):
+        return _exact(paper, comparison, [Decimal(int(cell.values[0])) / Decimal(int(scale)) for cell in several])
+    ratio = comparison["op"] == "ratio_at_least"
+    less = (beyond[0], beyond[1], _sign(_measure(paper, places[2]))) if beyond else None
+    lead = difference(a, b, _sign(first), beyond=less, log=ratio)
+    if lead is None:
+        return Compared()
+    margin = math.log(by) if ratio else by * scale
+    mean = math.exp(lead.mean) if ratio else lead.mean / scale
+    return Compared(mean, lead.above(margin), lead.below(margin))
+
+
+def _counted(cell: Cell) -> bool:
+    """Whether a cell is an exact count; a time whose rounds are not at hand is no whole number."""
+    return not cell.sampled and not cell.rounds and all(value.is_integer() for value in cell.values)
+
+
+def claims_html(slug: str, tables: Sequence[str], columns: Iterable[SideBySide] = ()) -> str:
+    """The claims that only compare cells of ``tables``: text, the compared cells, the verdicts on print and runs.
+
+    Args:
+        slug: the paper.
+        tables: ids of its tables.
+        columns: all measured columns of these, whatever their settings.
+    """
+    paper, columns = printed(slug), list(columns)
     lines = []
     for claim in paper.claims:
-        if {cell[0] for comparison in claim["compare"] for cell in (comparison["a"], comparison["b"])} <= set(tables):
-            verdicts = on_print(paper, claim), on_runs(paper, claim, measured)
-            cells = "".join(f"<td class='{verdict}'>{verdict}</td>" for verdict in verdicts)
-            lines.append(
-                f"<tr><th scope='row'>{html.escape(claim['text'])} ({html.escape(claim['where'])})"
-                f"{_evidence(paper, claim, measured)}</th>{cells}</tr>"
-            )
+        if not {table for comparison in claim["compare"] for table, _, _ in _places(comparison)} <= set(tables):
+            continue
+        judged, on_paper = on_runs(paper, claim, columns), on_print(paper, claim)
+        ours = "".join(
+            f"<div><span class='{one.verdict}'>{one.verdict}</span> "
+            f"<span class='spread'>{one.tally}<br>{html.escape(one.name)}</span></div>"
+            for one in judged
+        )
+        lines.append(
+            f"<tr><th scope='row'>{html.escape(claim['text'])} ({html.escape(claim['where'])})"
+            f"{_evidence(paper, claim, judged)}</th><td class='{on_paper}'>{on_paper}</td>"
+            f"<td>{ours or '<span class=undecided>undecided</span>'}</td></tr>"
+        )
     head = "<tr><th>claim</th><th>on the print</th><th>on our runs</th></tr>"
     return (
         "<div class='mtl-scroll' tabindex='0' role='region' aria-label='Claims'>"
@@ -101,56 +246,83 @@ def claims_html(slug: str, tables: Sequence[str], measured: Sequence[SideBySide]
     )
 
 
-def _evidence(paper: PrintedPaper, claim: dict[str, Any], measured: Sequence[SideBySide]) -> str:
+def _evidence(paper: PrintedPaper, claim: dict[str, Any], judged: Sequence[Judged]) -> str:
     """Every comparison of a claim with its cells, printed and measured, folded away."""
-    columns = {comparison.table.id: comparison for comparison in measured}
 
-    def shown(at: Cell) -> tuple[str, str, str]:
-        """Which cell it is, its printed text and its measured one."""
-        table, row, column = at
-        measure = next(one for one in paper.tables[table].columns if one.id == column)
-        found = paper.tables[table].row(row)
-        ours = columns[table].cell(row, columns[table].table.measures[column]) if table in columns else None
+    def label(at: Place) -> str:
+        found = paper.tables[at[0]].row(at[1])
+        text = (found.cells.get(at[2]) if found else None) or MISSING
+        return f"Table {at[0]}, {found.label if found else at[1]}, {plain_label(_measure(paper, at))}: {text}"
+
+    def ours(one: Judged, place: int) -> str:
+        compared, comparison = one.comparisons[place], claim["compare"][place]
+        if compared.mean is None:
+            return ""
+        texts = [
+            one.setting[at[0]].cell(at[1], one.setting[at[0]].table.measures[at[2]]).text(_measure(paper, at).unit)
+            for at in _places(comparison)[:2]
+        ]
+        _, digits = SCALES.get(_measure(paper, comparison["a"]).unit, (1, 1))
+        lead = f"ratio {compared.mean:.2f}" if comparison["op"] == "ratio_at_least" else f"{compared.mean:+.{digits}f}"
+        named = f" ({one.name})" if len(judged) > 1 else ""
         return (
-            f"Table {table}, {found.label if found else row}, {plain_label(measure)}",
-            (found.cells.get(column) if found else None) or MISSING,
-            ours.text(measure.unit) if ours is not None and ours.values else "",
+            f"ours{named} {' and '.join(texts)}: {lead.replace('-', chr(0x2212))}, "
+            f"p {compared.above:.3f} above, {compared.below:.3f} below the margin"
         )
 
     lines = []
-    for comparison in claim["compare"]:
-        (first, a, our_a), (second, b, our_b) = shown(comparison["a"]), shown(comparison["b"])
-        ours = f"; ours {our_a} and {our_b}" if our_a and our_b else ""
-        lines.append(f"<li>{html.escape(f'{first}: {a}; {second}: {b}{ours}')}</li>")
+    for place, comparison in enumerate(claim["compare"]):
+        text = "; ".join(map(label, _places(comparison)[:2]))
+        measured = [html.escape(line) for line in (ours(one, place) for one in judged) if line]
+        lines.append(f"<li>{'<br>'.join([html.escape(text), *measured])}</li>")
     count = f"{len(lines)} comparison{'' if len(lines) == 1 else 's'}"
     return f"<details><summary>{count}</summary><ul>{''.join(lines)}</ul></details>"
 
 
-def _verdict(paper: PrintedPaper, comparison: dict[str, Any], cell: Lookup) -> Verdict:
-    gain = _gain(paper, comparison["a"], comparison["b"], cell)
-    margin: Decimal | None = Decimal(str(comparison.get("by", 0)))
-    if "by_from" in comparison:
-        first, second = comparison["by_from"]
-        margin = _gain(paper, first, second, cell)
-    if gain is None or margin is None:
-        return "undecided"
+def _places(comparison: dict[str, Any]) -> list[Place]:
+    """The cells of a comparison: the better one, the other, and those of a margin that is itself a difference."""
+    return [(at[0], at[1], at[2]) for at in (comparison["a"], comparison["b"], *comparison.get("by_from", []))]
+
+
+def _needed(claim: dict[str, Any]) -> int:
+    """How many of the comparisons must hold."""
+    count = len(claim["compare"])
+    return {"all": count, "most": count // 2 + 1, "any": 1}[claim["holds_if"]]
+
+
+def _measure(paper: PrintedPaper, at: Place) -> Measure:
+    return next(column for column in paper.tables[at[0]].columns if column.id == at[2])
+
+
+def _sign(measure: Measure) -> int:
+    return 1 if measure.better == "higher" else -1
+
+
+def _exact(paper: PrintedPaper, comparison: dict[str, Any], values: Sequence[Decimal | None]) -> Compared:
+    """A comparison of printed digits or of counts in the unit of the print, which no chance changes.
+
+    Args:
+        paper: whose comparison it is.
+        comparison: as the printed file has it.
+        values: of its cells, in the order of :func:`_places`.
+    """
+    a, b, *beyond = values
+    if a is None or b is None:
+        return Compared()
+    sign, by = _sign(_measure(paper, comparison["a"])), Decimal(str(comparison.get("by", 0)))
+    if comparison["op"] == "ratio_at_least":
+        high, low = (a, b) if sign > 0 else (b, a)
+        if min(high, low) <= 0:
+            return Compared()
+        gain, past = high / low, high - by * low
+    else:
+        gain = sign * (a - b)
+        if beyond:
+            c, d = beyond
+            if c is None or d is None:
+                return Compared()
+            gain -= _sign(_measure(paper, _places(comparison)[2])) * (c - d)
+        past = gain - by
     strict = comparison["op"] == "better" or comparison.get("strict", False)
-    return "holds" if gain > margin or (gain == margin and not strict) else "fails"
-
-
-def _gain(paper: PrintedPaper, a: Cell, b: Cell, cell: Lookup) -> Decimal | None:
-    """How much better a is than b, in the column's own direction."""
-    first, second = cell(a), cell(b)
-    if first is None or second is None:
-        return None
-    better = next(column.better for column in paper.tables[a[0]].columns if column.id == a[2])
-    return first - second if better == "higher" else second - first
-
-
-def _together(holds_if: str, verdicts: Sequence[Verdict]) -> Verdict:
-    """All, most (more than half) or any of the comparisons; undecided while open ones could turn it."""
-    needed = {"all": len(verdicts), "most": len(verdicts) // 2 + 1, "any": 1}[holds_if]
-    holds, fails = verdicts.count("holds"), verdicts.count("fails")
-    if holds >= needed:
-        return "holds"
-    return "fails" if len(verdicts) - fails < needed else "undecided"
+    holds = past > 0 or (past == 0 and not strict)
+    return Compared(float(gain), float(not holds), float(holds))

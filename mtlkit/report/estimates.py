@@ -1,4 +1,4 @@
-"""What calorie tables are made of, the estimate for every test picture, and how sure measures of these are."""
+"""What calorie tables are made of: the estimate for every test picture."""
 
 from typing import NamedTuple
 

@@ -67,15 +67,17 @@ def dots(comparison: SideBySide) -> Figure:
     return figure
 
 
-def gain_intervals(comparison: SideBySide, against: str) -> Figure:
-    """One panel a printed measure: what every trained row gains over the row ``against``, right being better.
+def gain_intervals(comparison: SideBySide, against: str | None = None) -> Figure:
+    """One panel a printed measure: what every trained row gains, right being better; see :func:`gains`.
 
-    A bar is the 95 % interval of the mean over draws of the test pictures, the dot that mean, the ticks the seeds.
+    A bar is the 95 % interval of the mean, dotted where it is too narrow, the dot that mean, the ticks the seeds.
     """
     # A constant lies so far off that the others would all stand at zero.
     trained = {row.id for row in comparison.rows if trainings(row.evaluations)}
     found = {row: measures for row, measures in gains(comparison, against).items() if row in trained}
     labels = {row.id: row.label for row in comparison.rows}
+    over = {row: next(labels[one.over] for one in measures.values()) for row, measures in found.items()}
+    one_control = len(set(over.values())) == 1
     columns = [column for column in measured(comparison) if column.printed]
     across = min(4, len(columns))
     down = -(-len(columns) // across)
@@ -88,16 +90,21 @@ def gain_intervals(comparison: SideBySide, against: str) -> Figure:
         for place, measures in enumerate(found.values()):
             if (one := measures.get(column.measure)) is None:
                 continue
-            axis.plot([one.low / scale, one.high / scale], [place, place], color=MEASURED, linewidth=2, alpha=0.55)
+            if one.interval is not None:
+                ends, style = [end / scale for end in one.interval], ":" if one.too_narrow else "-"
+                axis.plot(ends, [place, place], style, color=MEASURED, linewidth=2, alpha=0.55)
             axis.plot([seed / scale for seed in one.seeds], [place] * len(one.seeds), "|", color=INK, markersize=8)
             axis.plot(one.mean / scale, place, "o", color=MEASURED, markersize=6)
         axis.axvline(0, color=PRINTED, linewidth=1)
         axis.set_title(f"{column.group.replace(' Prediction', '')}\n{column.label} ({column.unit})", fontsize=9)
-        axis.set_yticks(range(len(found)), [labels[row] for row in found])
+        axis.set_yticks(
+            range(len(found)), [labels[row] + ("" if one_control else f"\nover {over[row]}") for row in found]
+        )
     axes[0, 0].invert_yaxis()
     for axis in axes.flat[len(columns) :]:
         axis.axis("off")
-    figure.supxlabel(f"gain over “{labels[against]}”, to the right is better", fontsize=9)
+    control = f" over “{next(iter(over.values()))}”" if one_control else ""
+    figure.supxlabel(f"gain{control}, to the right is better", fontsize=9)
     return figure
 
 

@@ -1,8 +1,8 @@
-"""How sure measured cells are, and differences between rows: by the bootstrap over test pictures.
+"""How sure measured cells are, and differences between rows.
 
-Every record of a test split holds its measures on the same draws of its pictures (:mod:`mtlkit.metrics.bootstrap`), so that two
-rows can be compared draw by draw. A cell is the mean over seeds, on every draw as in the table: the intervals say what
-other pictures would change, the spread over seeds beside them what other seeds would.
+Every record of a test split holds its measures on the same draws of its images (:mod:`mtlkit.metrics.bootstrap`), so
+that two rows can be compared draw by draw. The interval of a cell says what other images would change, the spread over
+seeds beside it what other seeds would; the interval of a gain has both (:mod:`mtlkit.report.judging`).
 """
 
 import html
@@ -10,7 +10,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mtlkit.metrics.bootstrap import interval
+from mtlkit.report.judging import LEVEL, difference
 from mtlkit.report.side_by_side import MISSING, SCALES, Cell, SideBySide
+
+DAGGER = "\u2020"
+
+TOO_NARROW = "drawn by single frames, which run in sequences: too narrow, decides nothing"
 
 
 @dataclass(frozen=True)
@@ -45,21 +50,19 @@ class Gain:
 
     Attributes:
         mean: of the seeds.
-        low: end of the 95 % interval of that mean over draws of the test pictures.
-        high: its other end.
+        interval: 95 % of what it may be with other seeds and other test images; ``None`` where that is not known.
         seeds: the gain of every seed.
+        clear: whether the mean is off 0 by more than chance.
+        over: id of the row it is measured against.
+        too_narrow: whether the interval is, and so decides nothing; see :class:`mtlkit.ledger.Drawn`.
     """
 
     mean: float
-    low: float
-    high: float
+    interval: tuple[float, float] | None
     seeds: tuple[float, ...]
-
-    @property
-    def clear(self) -> bool:
-        """Whether every seed and the interval say the same."""
-        ends = (self.low, self.high, *self.seeds)
-        return all(end > 0 for end in ends) or all(end < 0 for end in ends)
+    clear: bool
+    over: str = ""
+    too_narrow: bool = False
 
 
 def measured(comparison: SideBySide) -> list[Measured]:
@@ -74,23 +77,33 @@ def measured(comparison: SideBySide) -> list[Measured]:
     ]
 
 
-def gain(better: Cell, worse: Cell, sign: int) -> Gain | None:
-    """How much the first cell gains over the second; ``None`` where one of them was not measured on draws."""
-    if better.draws is None or worse.draws is None or len(better.values) != len(worse.values):
+def gain(better: Cell, worse: Cell, sign: int, over: str = "") -> Gain | None:
+    """How much the first cell gains over the second; ``None`` where no seed has both."""
+    lead = difference(better, worse, sign)
+    if lead is None:
         return None
-    low, high = interval(sign * (better.draws - worse.draws))
-    seeds = tuple(sign * (a - b) for a, b in zip(better.values, worse.values, strict=True))
-    return Gain(sign * (better.mean - worse.mean), low, high, seeds)
+    clear = min(lead.above(), lead.below()) <= LEVEL
+    return Gain(lead.mean, lead.interval, lead.values, clear, over, lead.too_narrow)
 
 
-def gains(comparison: SideBySide, against: str) -> dict[str, dict[str, Gain]]:
-    """Row -> measure -> its gain over the row ``against``, where both were measured."""
+def gains(comparison: SideBySide, against: str | None = None) -> dict[str, dict[str, Gain]]:
+    """Row -> measure -> its gain, where both rows were measured.
+
+    Args:
+        comparison: a table's measured column.
+        against: id of the row that all gains are over; by default each row has its own, the strictest of
+            :attr:`~mtlkit.papers.declaration.Row.controls` that was measured.
+    """
+    ids, columns = {row.id for row in comparison.rows}, measured(comparison)
     found: dict[str, dict[str, Gain]] = {}
     for row in comparison.rows:
-        for column in measured(comparison):
-            one = gain(comparison.cell(row.id, column.measure), comparison.cell(against, column.measure), column.sign)
-            if row.id != against and one is not None:
-                found.setdefault(row.id, {})[column.measure] = one
+        controls = row.controls if against is None else (against,)
+        for control in (one for one in controls if one in ids - {row.id}):
+            pairs = {c: [comparison.cell(each, c.measure) for each in (row.id, control)] for c in columns}
+            several = {c.measure: gain(better, worse, c.sign, control) for c, (better, worse) in pairs.items()}
+            if there := {measure: one for measure, one in several.items() if one is not None}:
+                found[row.id] = there
+                break
     return found
 
 
@@ -117,19 +130,21 @@ def intervals_html(comparison: SideBySide) -> str:
         for column in columns:
             cell = comparison.cell(row.id, column.measure)
             text = MISSING
-            if cell.draws is not None:
+            if cell.draws is not None and cell.drawn is not None:
                 some = True
                 low, high = (_number(end, column.unit) for end in interval(cell.draws))
-                text = f"{_number(cell.mean, column.unit)} <span class='spread'>{low} to {high}</span>"
+                mark = DAGGER if cell.drawn.too_narrow else ""
+                text = f"{_number(cell.mean, column.unit)} <span class='spread'>{low} to {high}{mark}</span>"
             cells += f"<td>{text}</td>"
         body += f"<tr><th scope='row'>{html.escape(row.label)}</th>{cells}</tr>" if some else ""
-    return table_html("Intervals", "", columns, body)
+    what = "95 % intervals over draws of the test images: what other images would change, not what other seeds would"
+    return _captioned(comparison, what, table_html("Intervals", "", columns, body))
 
 
-def gains_html(comparison: SideBySide, against: str) -> str:
-    """What every row gains over the row ``against``, with the interval of the difference, as an HTML table.
+def gains_html(comparison: SideBySide, against: str | None = None) -> str:
+    """What every row gains, with the interval of the difference, as an HTML table; see :func:`gains`.
 
-    A gain is in bold where every seed and the interval have the same sign. Empty where nothing can be compared.
+    A gain is in bold where its interval lies on one side of 0. Empty where nothing can be compared.
     """
     found, columns = gains(comparison, against), measured(comparison)
     labels = {row.id: row.label for row in comparison.rows}
@@ -141,11 +156,30 @@ def gains_html(comparison: SideBySide, against: str) -> str:
             if one is None:
                 cells += f"<td>{MISSING}</td>"
                 continue
-            mean, low, high = (_number(value, column.unit, signed=True) for value in (one.mean, one.low, one.high))
-            mean = f"<b>{mean}</b>" if one.clear else mean
-            cells += f"<td>{mean} <span class='spread'>{low} to {high}</span></td>"
-        body += f"<tr><th scope='row'>{html.escape(labels[row])}</th>{cells}</tr>"
-    return table_html("Gains", f"gain over <i>{html.escape(labels.get(against, against))}</i>", columns, body)
+            mean = _number(one.mean, column.unit, signed=True)
+            spread = MISSING
+            if one.interval is not None:
+                ends = (_number(end, column.unit, signed=True) for end in one.interval)
+                spread = " to ".join(ends) + (DAGGER if one.too_narrow else "")
+            cells += f"<td>{f'<b>{mean}</b>' if one.clear else mean} <span class='spread'>{spread}</span></td>"
+        over = next(labels[one.over] for one in measures.values())
+        body += (
+            f"<tr><th scope='row'>{html.escape(labels[row])} "
+            f"<span class='spread'>over <i>{html.escape(over)}</i></span></th>{cells}</tr>"
+        )
+    what = "95 % intervals of the mean gain, over seeds and over draws of the test images; bold where off 0"
+    return _captioned(comparison, what, table_html("Gains", "gain", columns, body))
+
+
+def _captioned(comparison: SideBySide, what: str, table: str) -> str:
+    """A table of intervals under what was drawn for them, with what its daggers mean; empty without a table."""
+    if not table:
+        return ""
+    drawn = [cell.drawn for cell in comparison.cells.values() if cell.drawn is not None and cell.resampled]
+    how = "; ".join(dict.fromkeys(f"drawn by {one.of}, {one.groups:,} in all" for one in drawn))
+    caption = html.escape(f"{what}{f' ({how})' if how else ''}.")
+    note = f"<p class='mtl-caption'>{DAGGER} {TOO_NARROW}</p>" if DAGGER in table else ""
+    return f"<p class='mtl-caption'>{caption}</p>{table}{note}"
 
 
 def _number(value: float, unit: str, *, signed: bool = False) -> str:

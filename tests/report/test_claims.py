@@ -1,16 +1,63 @@
 import re
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from cells import cell, counted, timed
 
 from mtlkit import papers
+from mtlkit.data import Data
 from mtlkit.papers.printed import SLUGS, printed
-from mtlkit.report.claims import claims_html, on_print, on_runs
-from mtlkit.report.side_by_side import Cell
+from mtlkit.report.claims import Compared, claims_html, on_print, on_runs
+from mtlkit.report.side_by_side import Cell, SideBySide
 
 PAPER = printed("nddr")
-CLAIMS = {claim["id"]: claim for claim in PAPER.claims}
+CLAIMS = {claim["id"]: claim for slug in SLUGS for claim in printed(slug).claims}
+
+ROOMS = Data(layout="folder", name="rooms", fingerprint="rooms-r3-s0-24-8-32x40", size=(32, 40))
+FRAMES = Data(layout="folder", name="frames", fingerprint="3d25dc3eeb54", size=(120, 160))
+
+RECIPE = papers.table("nddr", "4").meta_column().recipe
+
+
+def measured(slug, table, cells, **decided):
+    """A column of a table with these cells, row and printed column -> cell."""
+    declared = papers.table(slug, table)
+    column = declared.meta_column().model_copy(update={"profile": "lite", **decided})
+    held = {(row, declared.measures[name]): one for (row, name), one in cells.items()}
+    return SideBySide(declared, column, tuple(declared.rows(column, 0)), held, 0.0)
+
+
+def rows(table="4", noise=0.3, **values):
+    """Cells of a table of scenes: every measure of a row has the same value, whichever way is better."""
+    return {
+        (row, column.id): cell(
+            {seed: value if column.better == "higher" else 100 - value for seed, value in seeds.items()},
+            noise,
+            stream=place + 10 * (table == "6"),
+        )
+        for place, (row, seeds) in enumerate(values.items())
+        for column in PAPER.tables[table].columns
+    }
+
+
+def around(value, seeds=3, spread=0.2):
+    return {seed: value + spread * (seed - 1) * (-1) ** seed for seed in range(seeds)}
+
+
+LOW = {row: around(30 + place, spread=0.1) for place, row in enumerate(("single", "multi", "cross_stitch", "sluice"))}
+
+
+def verdict(name, *columns, slug="nddr"):
+    (judged,) = on_runs(printed(slug), CLAIMS[name], columns)
+    return judged.verdict
+
+
+def compared(op, a, b, slug, table, column, **more):
+    """One comparison of two cells of a column."""
+    claim = {"compare": [{"a": [table, "a", column], "op": op, "b": [table, "b", column], **more}], "holds_if": "all"}
+    (judged,) = on_runs(printed(slug), claim, [measured(slug, table, {("a", column): a, ("b", column): b})])
+    return judged.verdict
 
 
 @pytest.mark.parametrize(
@@ -24,33 +71,167 @@ def test_eight_of_the_25_claims_fail_on_the_print_itself():
     assert [on_print(PAPER, claim) for claim in PAPER.claims].count("fails") == 8
 
 
-def column(profile, **rows):
-    """A measured column with the same value in every measure of a row, a list of seeds each."""
-    table = papers.table("nddr", "4")
-    higher = {table.measures[c.id]: c.better == "higher" for c in table.printed.columns}
-
-    def cell(row, measure):
-        return Cell(tuple(v if higher[measure] else 100 - v for v in rows.get(row, ())))
-
-    return SimpleNamespace(table=table, column=SimpleNamespace(profile=profile), cell=cell)
-
-
-LOW = {row: [30, 31, 32] for row in ("single", "multi", "cross_stitch", "sluice")}
+def test_the_ratio_of_two_printed_times_is_a_ratio():
+    claim = {
+        "compare": [{"a": ["4", "seg_det", "ms"], "op": "ratio_at_least", "b": ["4", "stn_two", "ms"], "by": 2.0}],
+        "holds_if": "all",
+    }
+    assert on_print(printed("mcn"), claim) == "fails"  # 1.654, though the times are more than 2 ms apart
 
 
 @pytest.mark.parametrize(
-    ("measured", "verdict"),
+    ("nddr", "seeds", "found"),
     [
-        ([], "undecided"),
-        ([column("lite", **LOW, nddr=[40, 41, 42])], "holds"),
-        ([column("lite", **LOW, nddr=[20, 21, 22])], "fails"),
-        ([column("lite", **LOW, nddr=[31, 30, 33])], "undecided"),  # a seed says otherwise
-        ([column("lite", **LOW, nddr=[40, 41])], "undecided"),  # too few seeds
-        ([column("smoke", **LOW, nddr=[40, 41, 42])], "undecided"),  # smoke is never judged
+        (40.0, 3, "holds"),
+        (20.0, 3, "fails"),
+        (33.1, 3, "undecided"),  # ahead by less than the seeds differ
+        (40.0, 2, "undecided"),  # too few seeds
     ],
 )
-def test_our_runs_are_judged_seed_by_seed(measured, verdict):
-    assert on_runs(PAPER, CLAIMS["beats_all_vgg16"], measured) == verdict
+def test_a_claim_is_judged_on_a_column(nddr, seeds, found):
+    assert verdict("beats_all_vgg16", measured("nddr", "4", rows(**LOW, nddr=around(nddr, seeds)))) == found
+
+
+def test_nothing_is_judged_at_smoke_or_where_nothing_was_measured():
+    full = rows(**LOW, nddr=around(40))
+    assert on_runs(PAPER, CLAIMS["beats_all_vgg16"], [measured("nddr", "4", full, profile="smoke")]) == []
+    assert on_runs(PAPER, CLAIMS["beats_all_vgg16"], [measured("nddr", "4", {})]) == []
+
+
+def test_images_that_vary_leave_a_claim_open():
+    assert verdict("beats_all_vgg16", measured("nddr", "4", rows(noise=30, **LOW, nddr=around(40)))) == "undecided"
+
+
+def test_without_draws_nothing_is_decided():
+    bare = {at: replace(one, resampled={}) for at, one in rows(**LOW, nddr=around(40)).items()}
+    assert verdict("beats_all_vgg16", measured("nddr", "4", bare)) == "undecided"
+
+
+def test_how_many_comparisons_hold_fail_and_stay_open_is_told():
+    cells = rows(**LOW, nddr=around(40)) | {("multi", "seg_miou"): cell(around(50)), ("multi", "seg_pacc"): Cell()}
+    (judged,) = on_runs(PAPER, CLAIMS["beats_all_vgg16"], [measured("nddr", "4", cells)])
+    assert (judged.verdict, judged.tally) == ("fails", "26 hold, 1 fail, 1 open")
+
+
+def test_100_against_103_ms_is_not_twice_as_fast():
+    pace = np.random.default_rng(0).normal(0, 0.1, (2, 30))
+    times = timed(*(100 + pace[0])), timed(*(103 + pace[1]))
+    assert compared("ratio_at_least", *times, "mcn", "4", "ms", by=2.0) == "fails"
+    assert compared("ratio_at_least", *times, "mcn", "4", "ms", by=1.02) == "holds"
+    assert compared("better", *times, "mcn", "4", "ms") == "holds"
+    old = [replace(one, rounds={}) for one in times]
+    assert compared("better", *old, "mcn", "4", "ms") == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("op", "a", "b", "more", "found"),
+    [
+        ("ratio_at_least", 20_000_000, 20_000_100, {"by": 2.9}, "fails"),
+        ("ratio_at_least", 20_000_000, 58_000_000, {"by": 2.9}, "holds"),
+        ("better", 20_000_000, 20_000_001, {}, "holds"),
+        ("better", 20_000_000, 20_000_000, {}, "fails"),
+        ("not_worse", 20_000_000, 20_000_000, {}, "holds"),
+        ("at_least_by", 20_000_000, 20_100_000, {"by": 0.1}, "holds"),  # in M
+        ("at_least_by", 20_000_000, 20_100_000, {"by": 0.1, "strict": True}, "fails"),
+    ],
+)
+def test_counts_are_compared_exactly_in_the_unit_of_the_print(op, a, b, more, found):
+    assert compared(op, counted(a), counted(b), "mcn", "4", "params", **more) == found
+
+
+def test_a_filter_of_500_operations_does_not_exceed_a_thousandth_of_a_giga():
+    macs = counted(4_000_000_500), counted(4_000_000_000)
+    assert compared("at_least_by", *macs, "multi_exit", "4", "macs", by=-0.0010) == "holds"
+    macs = counted(4_001_000_001), counted(4_000_000_000)
+    assert compared("at_least_by", *macs, "multi_exit", "4", "macs", by=-0.0010) == "fails"
+
+
+def test_a_margin_of_two_cells_is_judged_as_a_double_difference():
+    claim = CLAIMS["data_starved_task_gains_more"]
+    for gain, found in ((4, "holds"), (2, "undecided"), (0, "fails")):
+        cells = {
+            ("cross_stitch", "attr_map"): cell(around(50 + gain), stream=1),
+            ("one_task", "attr_map"): cell(around(50, spread=0.1), stream=2),
+            ("cross_stitch", "det_map"): cell(around(42), stream=3),
+            ("one_task", "det_map"): cell(around(40, spread=0.1), stream=4),
+        }
+        (judged,) = on_runs(printed("cross_stitch"), claim, [measured("cross_stitch", "6", cells)])
+        assert judged.verdict == found
+        assert judged.comparisons[0].mean == pytest.approx(gain - 2, abs=0.1)
+
+
+def columns_of(*tables, **decided):
+    """Columns of the scenes' tables with NDDR ahead of everything else."""
+    ids = {"4": LOW, "6": {row: around(50 + place, spread=0.1) for place, row in enumerate(LOW)}}
+    return [
+        measured("nddr", table, rows(table, **ids[table], nddr=around(60)), backbone="vgg16", **decided)
+        for table in tables
+    ]
+
+
+def test_tables_of_different_settings_are_not_compared():
+    frames, rooms = {"data": FRAMES}, {"data": ROOMS}
+    claim = CLAIMS["shortcut_improves_every_method"]
+    (four,), (six,) = columns_of("4", **frames), columns_of("6", **rooms)
+    judged = on_runs(PAPER, claim, [four, six])
+    assert [(one.verdict, set(one.setting)) for one in judged] == [("undecided", {"4"}), ("undecided", {"6"})]
+    (apart,) = columns_of("6", **frames, profile="paper")
+    assert {len(one.setting) for one in on_runs(PAPER, claim, [four, apart])} == {1}
+    (apart,) = columns_of("6", **frames, recipe=RECIPE.model_copy(update={"lr": 0.5}))
+    assert {len(one.setting) for one in on_runs(PAPER, claim, [four, apart])} == {1}
+    (judged,) = on_runs(PAPER, claim, columns_of("4", "6", **frames))
+    assert (set(judged.setting), judged.tally) == ({"4", "6"}, "28 hold, 0 fail, 7 open")
+
+
+def test_tables_printed_for_two_backbones_need_not_agree_in_theirs():
+    times = {
+        table: {
+            (row, column): timed(*(value + np.random.default_rng(place).normal(0, 0.01, 10)))
+            for place, (row, column, value) in enumerate(several)
+        }
+        for table, several in {
+            "4": [
+                (row, column, value if column == "ms" else 1000 / value)
+                for row, value in (("seg_det", 10), ("stn_two", 15), ("seg_det_pose", 10), ("stn_three", 21))
+                for column in ("ms", "fps")
+            ],
+            "F7": [
+                (row, column, value if column == "ms" else 1000 / value)
+                for row, value in (("triple_mcn", 5), ("composite_stn", 12))
+                for column in ("ms", "fps")
+            ],
+        }.items()
+    }
+    columns = [measured("mcn", table, cells) for table, cells in times.items()]
+    assert [one.column.backbone for one in columns] == ["dla34", "resnet18"]
+    assert verdict("shared_network_faster", *columns, slug="mcn") == "holds"
+
+
+def test_every_setting_is_judged_paper_first_then_real_images_then_drawn_worlds():
+    def ahead(by, **decided):
+        return measured("nddr", "4", rows(**LOW, nddr=around(33 + by)), **decided)
+
+    columns = [
+        ahead(9, data=ROOMS),
+        ahead(-9, data=FRAMES),
+        ahead(9, data=FRAMES, recipe=RECIPE.model_copy(update={"lr": 0.5})),
+        ahead(0, data=ROOMS, profile="paper"),
+    ]
+    judged = on_runs(PAPER, CLAIMS["beats_all_vgg16"], columns)
+    assert [one.verdict for one in judged] == ["undecided", "holds", "fails", "holds"]
+    names = [one.name for one in judged]
+    assert names[0] == "paper; rooms; 32x40; vgg16_bn"
+    assert len(set(names)) == 4
+    assert names[1:3] == [f"lite; frames; 120x160; vgg16_bn; lr {rate:g}" for rate in (0.5, RECIPE.lr)]
+    page = claims_html("nddr", ["4"], columns)
+    assert all(name in page for name in names)
+
+
+def test_printed_networks_that_were_only_counted_have_no_data():
+    cells = {(row.id, "macs"): counted(4e9) for row in printed("multi_exit").tables["4"].rows}
+    column = measured("multi_exit", "4", cells, profile="paper")
+    (judged,) = on_runs(printed("multi_exit"), CLAIMS["layer4_costliest_placement"], [column])
+    assert judged.name == "paper; resnet50"
 
 
 def test_the_page_lists_the_claims_of_its_tables_only():
@@ -60,49 +241,68 @@ def test_the_page_lists_the_claims_of_its_tables_only():
     assert "undecided" in page
 
 
-def test_the_evidence_names_every_compared_cell_with_its_print_and_our_mean():
+def test_the_evidence_names_every_compared_cell_with_its_print_our_mean_and_both_p_values():
     claim = CLAIMS["beats_all_vgg16"]
-    page = claims_html("nddr", ["4"], [column("lite", nddr=[60.0, 62.0, 64.0], single=[50.0, 50.0, 50.0])])
-    lines = re.findall(r"<li>(.*?)</li>", page)
+    column = measured("nddr", "4", rows(nddr={0: 60, 1: 62, 2: 64}, single={0: 50, 1: 50, 2: 50}))
+    lines = re.findall(r"<li>(.*?)</li>", claims_html("nddr", ["4"], [column]))
     assert len(lines) == sum(len(c["compare"]) for c in PAPER.claims if _tables(c) == {"4"})
     one = next(c for c in claim["compare"] if c["b"][1] == "single" and c["a"][2] == "seg_miou")
     texts = [PAPER.tables["4"].row(one[side][1]).cells["seg_miou"] for side in "ab"]
     label = PAPER.tables["4"].row("single").label
     (line,) = [line for line in lines if f"{label}, mIoU" in line]
     assert all(f": {text}" in line for text in texts)
-    assert line.endswith("ours 62.0 ±2.0 and 50.0 ±0.0")
+    assert "ours 62.0 ±2.0 and 50.0 ±0.0: +12.0, p 0.00" in line
+    assert "28 comparisons" in claims_html("nddr", ["4"])
 
 
 def _tables(claim):
-    return {cell[0] for comparison in claim["compare"] for cell in (comparison["a"], comparison["b"])}
+    return {at[0] for comparison in claim["compare"] for at in (comparison["a"], comparison["b"])}
 
 
-def test_every_claim_is_decided_where_every_table_is_measured():
-    """On columns that repeat the print for three seeds the verdicts are the print's."""
-    measured = []
-    for table in papers.DECLARED["nddr"]:
-        ids = {measure: column for column, measure in table.measures.items()}
-
-        def cell(row, measure, table=table, ids=ids):
-            return Cell((float(table.printed.row(row).cells[ids[measure]]),) * 3)
-
-        measured.append(SimpleNamespace(table=table, column=SimpleNamespace(profile="paper"), cell=cell))
-    found = {claim["id"]: on_runs(PAPER, claim, measured) for claim in PAPER.claims}
-    assert "undecided" not in found.values()
-    # A margin that is met exactly in decimals, as the print is judged, may be missed in binary fractions.
-    margins = {c["id"] for c in PAPER.claims if any({"by", "by_from"} & one.keys() for one in c["compare"])}
-    assert {name for name, verdict in found.items() if verdict != on_print(PAPER, CLAIMS[name])} <= margins
-
-
-@pytest.mark.parametrize(("noise", "verdict"), [(1.0, "holds"), (30.0, "undecided")])
-def test_where_records_hold_draws_they_must_agree_too(noise, verdict):
+def test_every_claim_is_decided_where_every_table_repeats_the_print():
+    """On columns that repeat the print with little noise the verdicts are the print's, but for ties."""
+    columns = []
     rng = np.random.default_rng(0)
-    measured = column("lite", **LOW, nddr=[40, 41, 42])
-    plain = measured.cell
+    for table in papers.DECLARED["nddr"]:
+        cells = {
+            (row.id, column): cell({s: float(text) + 1e-4 * rng.normal() for s in range(3)}, 1e-4, stream=place)
+            for place, row in enumerate(table.printed.rows)
+            for column, text in row.cells.items()
+        }
+        columns.append(measured("nddr", table.id, cells, data=FRAMES, profile="paper"))
+    ties = 0
+    for claim in PAPER.claims:
+        (judged,) = on_runs(PAPER, claim, columns)
+        cells = {(one.table.id, row, name): one for one in columns for row, name in one.cells}
+        assert cells
+        tied = [one for one in judged.comparisons if abs(one.mean - _margin(claim, judged, one)) < 0.01]
+        ties += bool(tied)
+        if not tied:
+            assert judged.verdict == on_print(PAPER, claim), claim["id"]
+    assert ties < len(PAPER.claims) / 2
 
-    def cell(row, measure):
-        values = plain(row, measure).values
-        return Cell(values, tuple(tuple(value + noise * rng.normal(size=200)) for value in values))
 
-    measured.cell = cell
-    assert on_runs(PAPER, CLAIMS["beats_all_vgg16"], [measured]) == verdict
+def _margin(claim, judged, compared):
+    return float(claim["compare"][judged.comparisons.index(compared)].get("by", 0))
+
+
+def test_a_comparison_alone_is_held_to_one_level():
+    assert [Compared(1.0, p, 1 - p).status for p in (0.025, 0.026, 0.974, 0.976)] == ["hold", "open", "open", "fail"]
+
+
+def test_drawn_rooms_do_not_stand_beside_real_objects():
+    claim = CLAIMS["multi_task_edge_over_one_task"]
+    objects = Data(layout="apascal", name="apascal", fingerprint="1234", size=(120, 160))
+    places = {
+        table: {(at[1], at[2]) for c in claim["compare"] for at in (c["a"], c["b"]) if at[0] == table} for table in "56"
+    }
+
+    def judged(scenes):
+        both = ("5", scenes), ("6", objects)
+        columns = [
+            measured("cross_stitch", t, {at: cell(around(1)) for at in places[t]}, data=data) for t, data in both
+        ]
+        return [set(one.setting) for one in on_runs(printed("cross_stitch"), claim, columns)]
+
+    assert judged(FRAMES) == [{"5", "6"}]
+    assert judged(ROOMS) == [{"6"}, {"5"}]

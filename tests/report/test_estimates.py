@@ -1,6 +1,4 @@
-"""Estimates of test pictures out of records, and their intervals."""
-
-import re
+"""Estimates of test pictures out of records."""
 
 import numpy as np
 import pytest
@@ -10,7 +8,7 @@ from mtlkit import papers
 from mtlkit.engine import Engine, Where
 from mtlkit.ledger import Ledger
 from mtlkit.papers.calorie import CalorieChoices
-from mtlkit.report.estimates import Estimates, estimates, intervals_html
+from mtlkit.report.estimates import estimates
 from mtlkit.report.figures import against_truth
 from mtlkit.report.side_by_side import SideBySide
 
@@ -39,29 +37,6 @@ def test_every_row_with_answers_has_them_for_all_seeds(scored):
         relative = 100 * np.abs(answers.estimates[0] - answers.truths) / np.maximum(answers.truths, 10)
         label = next(row for row in comparison.rows if found.get(row.label) is answers)
         assert comparison.cell(label.id, "calories/rel_err").values[0] == pytest.approx(relative.mean(), rel=1e-3)
-
-
-def test_an_interval_holds_its_value_and_counts_portions(scored):
-    comparison, book = scored
-    found = estimates(comparison, book)
-    page = intervals_html(comparison, {label: found[label] for label in ("Category mean, category given",)})
-    assert "15 test portions (30 pictures)" in page
-    cells = re.findall(r"<td>(-?[\d.]+) <span class='spread'>(-?[\d.]+) to (-?[\d.]+)</span>", page)
-    assert len(cells) == 4
-    assert all(float(low) < float(high) for _, low, high in cells)
-    # A mean lies within its percentiles; a correlation of so few portions need not.
-    assert all(float(low) <= float(value) <= float(high) for value, low, high in cells if float(value) > 1)
-
-
-def test_answers_without_error_have_intervals_of_no_width(scored):
-    comparison, _ = scored
-    truths = np.linspace(100, 400, 12)
-    exact = Estimates(np.stack([truths, truths]), truths, np.arange(12.0) // 2)
-    page = intervals_html(comparison, {"exact": exact})
-    assert "0.0 <span class='spread'>0.0 to 0.0" in page
-    assert "100.0 <span class='spread'>100.0 to 100.0" in page
-    blind = Estimates(np.full((2, 12), 250.0), truths, np.arange(12.0) // 2)
-    assert "<td>–</td>" in intervals_html(comparison, {"blind": blind})
 
 
 def test_the_plot_has_a_panel_a_row(scored):

@@ -1,14 +1,18 @@
 """Intervals and gains: from the draws that records hold, row against row."""
 
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from cells import cell
 
 from mtlkit import papers
-from mtlkit.ledger import Record
+from mtlkit.ledger import Drawn, Record
 from mtlkit.papers.nddr.methods import NDDRChoices
 from mtlkit.report.figures import gain_intervals
-from mtlkit.report.intervals import gain, gains, gains_html, intervals_html
+from mtlkit.report.intervals import DAGGER, TOO_NARROW, gain, gains, gains_html, intervals_html
+from mtlkit.report.judging import difference
 from mtlkit.report.selection import selection_html
 from mtlkit.report.side_by_side import Cell, SideBySide
 from mtlkit.reproduce import ledger, stored
@@ -19,36 +23,53 @@ BETTER = {"nddr": 4.0, "multi": 0.0, "constant": -90.0}
 ROWS = ("single", "single_longer", *BETTER)
 
 
-def cell(*seeds, noise=1.0):
-    """Draws around each seed's value: the same draws for every cell."""
-    drawn = noise * np.random.default_rng(0).normal(size=500)
-    return Cell(tuple(map(float, seeds)), tuple(tuple(seed + drawn) for seed in seeds))
+DRAWN = Drawn(of="scene", groups=120, key="scenes")
 
 
-def test_what_all_draws_share_cancels():
-    one = gain(cell(12, 13, 14), cell(10, 11, 12), 1)
-    assert (one.mean, one.low, one.high) == pytest.approx((2, 2, 2))
-    assert one.seeds == (2, 2, 2)
+def seeds(*values):
+    return dict(enumerate(values))
+
+
+def test_a_gain_has_the_interval_of_both_sources_of_noise():
+    better, worse = cell(seeds(12, 13.2, 14), stream=1), cell(seeds(10, 11, 12.1), stream=2)
+    one = gain(better, worse, 1)
+    assert one.seeds == pytest.approx((2, 2.2, 1.9))
+    assert one.interval == difference(better, worse).interval
+    assert one.interval[0] < one.mean < one.interval[1]
     assert one.clear
     # Less is better: the same cells the other way round.
-    assert gain(cell(12, 13, 14), cell(10, 11, 12), -1).mean == -2
+    assert gain(better, worse, -1).mean == -one.mean
+    assert gain(better, worse, -1).clear
 
 
-def test_a_gain_is_clear_only_where_seeds_and_draws_agree():
-    assert not gain(cell(12, 9, 14), cell(10, 11, 12), 1).clear
-    wide = gain(cell(12, 13, 14, noise=10), cell(10, 11, 12), 1)
-    assert wide.low < 0 < wide.high
+def test_a_gain_is_clear_only_off_what_seeds_and_images_change():
+    worse = cell(seeds(10, 11, 12), stream=2)
+    assert not gain(cell(seeds(12, 9, 14), stream=1), worse, 1).clear
+    wide = gain(cell(seeds(12, 13, 14.1), 10, stream=1), worse, 1)
+    assert wide.interval[0] < 0 < wide.interval[1]
     assert not wide.clear
 
 
-def test_nothing_is_compared_without_draws():
-    assert gain(Cell((1.0,)), cell(1), 1) is None
-    assert gain(Cell((1.0,), ((),)), cell(1), 1) is None
-    assert gain(cell(1), cell(1, 2), 1) is None
+def test_seeds_of_a_gain_are_paired_by_number_though_one_is_missing():
+    assert gain(cell({0: 1, 1: 2, 2: 3}), cell({1: 2, 2: 3, 3: 4}), 1).seeds == (0, 0)
+
+
+def test_without_draws_a_gain_has_no_interval_and_is_never_clear():
+    one = gain(Cell({0: 5.0, 1: 6.0, 2: 7.0}), cell(seeds(1, 2, 3)), 1)
+    assert (one.mean, one.interval, one.clear) == (4, None, False)
+    assert gain(Cell(), cell(seeds(1)), 1) is None
+
+
+def test_too_narrow_an_interval_is_shown_and_decides_nothing():
+    narrow = DRAWN.model_copy(update={"too_narrow": True})
+    better, worse = (cell(seeds(*s), stream=s[0], drawn=narrow) for s in ((12, 13, 14.1), (10, 11, 12)))
+    one = gain(better, worse, 1)
+    assert one.interval[0] > 0
+    assert (one.clear, one.too_narrow) == (False, True)
 
 
 @pytest.fixture
-def filled(tmp_path):
+def filled(tmp_path, request):
     """Two columns of the table, one on a development part, with records of known values and draws."""
     rng = np.random.default_rng(0)
     for part in ("all", "development"):
@@ -56,19 +77,22 @@ def filled(tmp_path):
                                              image_size=(32, 40), output_stride=16, seeds=[0, 1, 2]))  # fmt: skip
         book = ledger("lite", tmp_path)
         book.write(Record(kind="table", identity=column.identity, settings=column.model_dump(mode="json")))
-        drawn = rng.normal(size=500)
+        shared = rng.normal(size=500)
+        drawn = DRAWN.model_copy(update=getattr(request, "param", {}))
         for seed in column.seeds:
             for row in TABLE.rows(column, seed):
                 for evaluation in row.evaluations if row.id in ROWS else ():
                     trained = isinstance(evaluation, Standard)
                     tasks = [task.name for task in (evaluation.subject.network if trained else evaluation).tasks]
                     names = [name for name in TABLE.measures.values() if name.split("/")[0] in tasks]
-                    value = 20 + BETTER.get(row.id, 0) + 0.1 * seed * (row.id == "multi")
+                    value = 20 + BETTER.get(row.id, 0) + 0.1 * (seed - 1) * (row.id == "multi")
+                    own = rng.normal(size=500)
                     book.write(
                         Record(
                             kind="evaluation", identity=evaluation.identity, settings={},
                             metrics=dict.fromkeys(names, value),
-                            resampled={name: (value + drawn).tolist() for name in names},
+                            resampled={name: (value + shared + 0.1 * own).tolist() for name in names},
+                            drawn=dict.fromkeys(tasks, drawn), data={"test_images": 240},
                         )
                     )  # fmt: skip
     return tmp_path
@@ -80,15 +104,46 @@ def test_gains_over_a_row_go_by_what_is_better(filled):
     assert found.keys() == {"constant", "single", "multi", "nddr"}
     assert found["nddr"]["segmentation/miou"].mean == pytest.approx(4)
     assert found["nddr"]["normals/encoded/mean"].mean == pytest.approx(-4)
-    assert not found["multi"]["segmentation/miou"].clear  # a seed gains nothing
+    assert not found["multi"]["segmentation/miou"].clear
     page = gains_html(comparison, "single_longer")
     assert "<b>+4.0</b>" in page
     assert "<b>\u22124.0</b>" in page
-    assert page.count("<tr><th scope='row'>") == 4
+    assert page.count("<tr><th scope='row'>") == page.count("over <i>Single task, trained on</i>") == 4
+    assert "drawn by scene, 120 in all" in page
+    assert DAGGER not in page
     assert "20.0 <span class='spread'>18." in intervals_html(comparison)
     figure = gain_intervals(comparison, "single_longer")
     assert sum(axis.get_title() != "" for axis in figure.axes) == len(TABLE.printed.columns)
     assert "Constant" not in {label.get_text() for label in figure.axes[0].get_yticklabels()}
+    plt.close(figure)
+
+
+@pytest.mark.parametrize("filled", [{"too_narrow": True}], indirect=True)
+def test_draws_of_single_frames_are_marked_and_nothing_is_bold(filled):
+    (comparison,) = stored(TABLE, filled)
+    for page in (gains_html(comparison, "single_longer"), intervals_html(comparison)):
+        assert f"{DAGGER}</span>" in page
+        assert page.count(TOO_NARROW) == 1
+        assert "<b>" not in page
+
+
+def test_every_row_is_measured_against_its_strictest_control_that_was_measured(filled):
+    (comparison,) = stored(TABLE, filled)
+    controls = {"nddr": ("tilted", "multi", "single"), "multi": ("single",)}
+    rows = tuple(replace(row, controls=controls.get(row.id, ())) for row in comparison.rows)
+    comparison = replace(comparison, rows=rows)
+    found = gains(comparison)
+    assert {row: {one.over for one in several.values()} for row, several in found.items()} == {
+        "nddr": {"multi"},  # nothing was measured for the strictest
+        "multi": {"single"},
+    }
+    assert found["nddr"]["segmentation/miou"].mean == pytest.approx(4)
+    page = gains_html(comparison)
+    labels = {row.id: row.label for row in rows}
+    assert all(f"over <i>{labels[control]}</i>" in page for control in ("multi", "single"))
+    figure = gain_intervals(comparison)
+    ticks = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert f"{labels['nddr']}\nover {labels['multi']}" in ticks
     plt.close(figure)
 
 

@@ -44,8 +44,8 @@ def test_mean_spread_and_n_come_from_the_records_alone(filled):
     assert multi.values == (30, 31, 32)
     assert (multi.mean, multi.spread) == (31, 1)
     assert comparison.cell("sluice", "segmentation/miou").values == ()
-    assert Cell((1.25,)).text("%") == "1.2"
-    assert Cell(()).text("%") == MISSING
+    assert Cell({0: 1.25}).text("%") == "1.2"
+    assert Cell().text("%") == MISSING
 
 
 def test_every_form_shows_the_same_cells(filled):
