@@ -129,6 +129,9 @@ def run(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     workers: Annotated[int | None, typer.Option(help="Processes that read data.")] = None,
     retrain: Annotated[bool, typer.Option(help="Train anew where weights are gone.")] = False,
+    rescore: Annotated[
+        bool, typer.Option(help="Score again what has a record, with the weights that are kept.")
+    ] = False,
     checkpoint_seconds: Annotated[float, typer.Option(help="Time between checkpoints.")] = 60.0,
     results_dir: Results = None,
     output: Annotated[
@@ -174,6 +177,7 @@ def run(
         progress=sys.stderr.isatty(),
         checkpoint_seconds=checkpoint_seconds,
         retrain=retrain,
+        rescore=rescore,
     )
     _print(reproduce(declared, choices, where=where, results=results_dir, methods=row), output)
 

@@ -299,12 +299,13 @@ def constant(
     groups: Mapping[str, Groups] | None = None,
 ) -> Scores:
     """The measures of each task's best prediction that never looks at an image; both iterables are gone through
-    once a task, the second once more."""
+    once a task."""
     metrics = {}
     for task in tasks:
-        metrics[task.name] = task.constant(_targets(task, train), _targets(task, test))
-        if groups:
-            metrics[task.name].renumber(torch.cat(list(_numbers(task.name, test, groups))))
+        numbers: list[Tensor] = []
+        answered = _targets(task, test, numbers, groups)
+        metrics[task.name] = task.constant(_targets(task, train), answered)
+        metrics[task.name].renumber(torch.cat(numbers))
     return Scores.of(metrics, groups)._replace(samples={})  # one number throughout
 
 
@@ -386,13 +387,17 @@ def _wait(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def _targets(task: Task, batches: Iterable[Batch]) -> Iterable[Target]:
-    return (batch.targets[task.name] for batch in batches if task.name in batch.targets)
-
-
-def _numbers(task: str, batches: Iterable[Batch], groups: Mapping[str, Groups]) -> Iterable[Tensor]:
+def _targets(
+    task: Task,
+    batches: Iterable[Batch],
+    numbers: list[Tensor] | None = None,
+    groups: Mapping[str, Groups] | None = None,
+) -> Iterable[Target]:
+    """A task's targets; the numbers of their images are added to ``numbers``."""
     first = 0
     for batch in batches:
-        if task in batch.targets:
-            yield numbered(batch, task, first, groups)
+        if task.name in batch.targets:
+            if numbers is not None:
+                numbers.append(numbered(batch, task.name, first, groups))
+            yield batch.targets[task.name]
         first += len(batch.images)

@@ -132,6 +132,18 @@ def test_gone_weights_are_said_and_retrained_only_when_told(data, tmp_path, trai
     assert len(trained) == 2
 
 
+def test_scoring_again_adds_what_early_records_lack_and_trains_nothing(data, tmp_path, trained):
+    evaluations, _ = graph(data)
+    ledger = Ledger(tmp_path)
+    ((identity, whole),) = Engine(ledger, QUIET).run(evaluations[:1]).items()
+    assert whole.drawn["segmentation"].groups == 4
+    ledger.write(whole.model_copy(update={"resampled": {}, "drawn": {}}))
+    assert not Engine(ledger, QUIET).run(evaluations[:1])[identity].drawn
+    again = Engine(ledger, Where(device="cpu", progress=False, rescore=True)).run(evaluations[:1])[identity]
+    assert (again.metrics, again.resampled, again.drawn) == (whole.metrics, whole.resampled, whole.drawn)
+    assert len(trained) == 1
+
+
 def test_weights_that_do_not_belong_to_the_record_are_refused(data, tmp_path):
     evaluations, _ = graph(data)
     ledger = Ledger(tmp_path)
@@ -180,6 +192,7 @@ def metrics(folder: Path) -> dict[str, dict]:
     return {file.stem: json.loads(file.read_text())["metrics"] for file in files}
 
 
+@pytest.mark.slow  # over a minute; every other property of resume has a quick test
 def test_killed_in_a_step_and_run_again_and_two_at_once(tmp_path):
     """Kill -9 while a training runs, run again; the same metrics, bit for bit, as two undisturbed runs side by side."""
     disturbed, shared = tmp_path / "disturbed", tmp_path / "shared"

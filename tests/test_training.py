@@ -147,6 +147,7 @@ def test_accumulated_batches_equal_one_large_batch(dataset, tmp_path):
         assert torch.allclose(value, small.state_dict()[name], atol=1e-4), name
 
 
+@pytest.mark.slow  # half a minute each
 @pytest.mark.parametrize(
     ("task", "measure", "margin"), [(SEGMENTATION, "pixel_accuracy", -3.0), (NORMALS, "decoded/mean", 3.0)]
 )

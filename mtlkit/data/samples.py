@@ -173,12 +173,14 @@ class RegionTruth(NamedTuple):
         matched: int64 ``(M,)``: which of the objects a region stands for, -1 for none.
         boxes: float32 ``(R, 5)``: the row of the picture, then the object's box.
         labels: int64 ``(R,)``: the objects' classes.
+        pictures: int64 ``()``: how many pictures there are; 0: as many as the rows name.
     """
 
     regions: Tensor
     matched: Tensor
     boxes: Tensor
     labels: Tensor
+    pictures: Tensor = torch.tensor(0)
 
 
 class Objects(NamedTuple):
@@ -302,7 +304,8 @@ def _of_regions(images: Tensor, samples: list[Sample]) -> Batch:
     for task in sorted(samples[0].keys() - {"image", "boxes", "regions", "matched"}):
         labels = torch.cat([sample[task] for sample in samples])
         if task == "detection":
-            targets[task], rows[task] = RegionTruth(regions, matched, boxes, labels), torch.arange(len(regions))
+            truth = RegionTruth(regions, matched, boxes, labels, torch.tensor(len(samples)))
+            targets[task], rows[task] = truth, torch.arange(len(regions))
         else:
             targets[task], rows[task] = labels[matched[objects]], objects
     return Batch(images, targets, rows, regions)

@@ -138,7 +138,8 @@ class FoundAP(Detections):
     def update(self, output: Tensor, target: RegionTruth, image: Tensor | None = None) -> None:
         """Takes the output of a batch; waits for the device. ``image`` numbers the images of the batch."""
         proposed, first = target.matched < 0, self.images
-        for row in sorted(set(target.regions[:, 0].long().tolist()) | set(target.boxes[:, 0].long().tolist())):
+        named = torch.cat([target.regions[:, 0], target.boxes[:, 0]]).long()
+        for row in range(max(int(target.pictures), int(named.max()) + 1 if len(named) else 0)):
             here, there = proposed & (target.regions[:, 0] == row), target.boxes[:, 0] == row
             regions = target.regions[here, 1:]
             boxes, scores, labels = self.task.found(output[here], regions)

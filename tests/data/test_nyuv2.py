@@ -11,6 +11,7 @@ from PIL import Image
 from scipy.io import loadmat, savemat
 
 from mtlkit.data.nyuv2 import CX, CY, FX, FY, VALID, NYUv2, normals_from_depth
+from mtlkit.data.sampling import grouped_by
 from mtlkit.errors import InputError
 
 META = Path(__file__).parents[3] / "shared" / "data" / "nyuv2-meta"
@@ -106,6 +107,12 @@ def test_axes_splits_and_classes_are_those_of_the_files(root):
     assert sample["segmentation"][100, 599] == 1  # raw 1 -> 2 -> 1
     assert train[0]["segmentation"][100, 600] == 255  # raw 0
     assert val[0]["segmentation"][100, 600] == 0
+
+
+def test_frames_of_consecutive_numbers_are_one_run(root):
+    train = NYUv2(root, "train")
+    assert train.groups == ["0000", "0000", "0003"]  # frames 1, 2 and 4, from 0
+    assert grouped_by(train) == "run of frames"
 
 
 def test_the_white_frame_has_no_targets(root):

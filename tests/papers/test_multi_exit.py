@@ -136,6 +136,14 @@ def test_a_table_runs_on_two_folders_of_ones_own(own, tmp_path):
     assert found.cell("mtl_50", "places/accuracy").values[0] > 50  # two colours
     assert found.cell("constant_50", "objects/accuracy").values == (25.0,)
     assert all(not row.printed for row in found.rows)
+    # Alone and together a set's test images are drawn alike, so that the rows compare draw by draw.
+    alone, together, places = (
+        found.cell(*cell)
+        for cell in (("stl_in_50", "objects/accuracy"), ("mtl_50", "objects/accuracy"), ("mtl_50", "places/accuracy"))
+    )
+    assert alone.drawn == together.drawn is not None
+    assert len(together.resampled[0]) == 500
+    assert places.drawn.key != together.drawn.key
     ledger = Ledger(tmp_path / "results" / "smoke")
     parts = {}
     for training in trainings(value for row in found.rows for value in row.evaluations).values():
