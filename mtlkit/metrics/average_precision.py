@@ -41,12 +41,14 @@ def average_precision(
     """
     order = np.argsort(-np.asarray(scores, np.float64), kind="stable")
     weights = np.ones((1, len(order))) if weights is None else weights[:, order]
-    found = (weights * np.asarray(hits, bool)[order]).cumsum(1)
-    best = envelope(found, weights.cumsum(1))
+    # Only at hits does a curve rise, so only there precision can be highest and a recall be reached.
+    places = np.flatnonzero(np.asarray(hits, bool)[order])
+    found = weights[:, places].cumsum(1)
+    best = envelope(found, weights.cumsum(1)[:, places])
     positives = np.broadcast_to(np.asarray(positives, np.float64), len(weights))
     with np.errstate(invalid="ignore", divide="ignore"):
         if points is None:
-            whole: NDArray[np.float64] = 100 * (np.diff(found, axis=1, prepend=0) * best).sum(1) / positives
+            whole: NDArray[np.float64] = 100 * (weights[:, places] * best).sum(1) / positives
             return whole
         # In whole numbers: 3 of 10 found is a recall of 0.3, which 3 * 0.1 is not.
         wanted = positives[:, None] * np.arange(float(points))
@@ -54,7 +56,7 @@ def average_precision(
 
 
 def envelope(found: NDArray[np.float64], counted: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The highest precision at each place of a ranking or beyond, ``(B, D)``, of running sums of hits and answers."""
+    """The highest precision at each hit of a ranking or beyond, ``(B, H)``, of running sums of hits and answers."""
     precision = np.divide(found, counted, out=np.zeros_like(found), where=counted > 0)
     best: NDArray[np.float64] = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     return best
@@ -63,7 +65,7 @@ def envelope(found: NDArray[np.float64], counted: NDArray[np.float64]) -> NDArra
 def at_recalls(
     best: NDArray[np.float64], recall: NDArray[np.float64], wanted: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """``best`` ``(B, D)`` at the first place that reaches each wanted recall ``(B, P)``; 0 where none does."""
+    """``best`` ``(B, H)`` at the first hit that reaches each wanted recall ``(B, P)``; 0 where none does."""
     best = np.pad(best, ((0, 0), (0, 1)))
     places = [np.searchsorted(row, some) for row, some in zip(recall, wanted, strict=True)]
     return np.take_along_axis(best, np.array(places).reshape(wanted.shape), 1)

@@ -191,10 +191,13 @@ class CocoMetric(ImageMetric):
         for c in np.flatnonzero(positives.any(0)):
             own = np.flatnonzero(label == c)
             own = own[np.argsort(-scores[own], kind="stable")]
-            there = positives[:, c, None]
+            there, ranked = positives[:, c, None], weighed[:, own]
+            answers = ranked.cumsum(1)
             for place in range(len(OVERLAPS)):
-                right, none = (bits[own] >> place & 1 for bits in (found, ignored))
-                hits, counted = (weighed[:, own] * right).cumsum(1), (weighed[:, own] * (1 - none)).cumsum(1)
+                right, none = (np.flatnonzero(bits[own] >> place & 1) for bits in (found, ignored))
+                hits = ranked[:, right].cumsum(1)
+                skipped = np.pad(ranked[:, none].cumsum(1), ((0, 0), (1, 0)))[:, np.searchsorted(none, right)]
+                counted = answers[:, right] - skipped
                 with np.errstate(invalid="ignore", divide="ignore"):
                     recall = hits / there
                 wanted = np.broadcast_to(RECALLS, (len(weights), len(RECALLS)))
