@@ -17,6 +17,7 @@ from mtlkit.network import NetworkSettings, Weights
 from mtlkit.papers.declaration import Extra, Profile, Row, Table, TrainedColumn
 from mtlkit.papers.nddr.methods import (
     BATCH_NORM,
+    CONTROLS_WITH_SHARED,
     CROSS_STITCH,
     DECAY_JOINT,
     DECAY_SINGLE,
@@ -289,6 +290,7 @@ def face_protocol(column: FaceColumn) -> list[tuple[str, str, str]]:
             "unstated",
             f"{rate_line(column)}; random crops and mirrors",
         ),
+        CONTROLS_WITH_SHARED,
         ("Checkpoint scored", "unstated", "the last"),
         ("Runs", "unstated", f"{len(column.seeds)} seed{'s' if len(column.seeds) > 1 else ''}"),
     ]
