@@ -70,7 +70,7 @@ BUDGETS: dict[Profile, Budget] = {
         12,
         SelectiveSearch(least_side=8),
         "none",
-        1.5,
+        0.75,
         4,
         1e-2,
         (0,),

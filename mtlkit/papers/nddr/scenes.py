@@ -64,7 +64,7 @@ class Budget:
 
 
 BUDGETS: dict[Profile, Budget] = {
-    "smoke": Budget("mobilenetv3_small_050", "rooms", (64, 32), (64, 80), "none", 128, 5, 8, 1e-2, 16, (0,)),
+    "smoke": Budget("mobilenetv3_small_050", "rooms", (64, 32), (64, 80), "none", 128, 2, 8, 1e-2, 16, (0,)),
     "lite": Budget(None, "rooms", (800, 200), (120, 160), "timm", 256, 60, 8, 1e-3, 8, (0, 1, 2)),
     # 20,001 steps of 10 images are 251.6 passes over the 795 training frames.
     "paper": Budget(None, "nyuv2", (795, 654), (480, 640), "timm", 1024, 251.6, 10, 1e-3, 8, (0, 1, 2)),
