@@ -479,7 +479,7 @@ def partners(column: ExitColumn, seed: int) -> list[Row]:
         joint = trained(column, seed, both)
         rows += [
             Row(f"stl_{short}", f"{label} alone", (trained(column, seed, partner),), "one network"),
-            longer(column, seed, both, joint, f"longer_{short}", f"both alone, as many as with {label}"),
+            longer(column, seed, both, joint, f"longer_{short}", f"alone, as many (with {label})"),
             Row(f"mtl_{short}", f"with {label}", (joint,), "one trunk, an exit a set", controls=(f"longer_{short}",)),
             *filters(column, seed, both, short, f"with {label}"),
         ]
