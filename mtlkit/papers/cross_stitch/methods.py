@@ -150,7 +150,7 @@ def compared(
     fused = [train(tasks, seed, data, row.sharing, "fused", alone) for row in stitches]
     apart = [train(tasks, seed, data, row.apart, "fused", alone) for row in stitches]
     seen = fused[0].images_seen
-    # A one-task network that is trained for less than the other is no control of rows that see as much for both tasks.
+    # Where one task is trained for less alone, its network has seen fewer images than these rows: no control of theirs.
     controls = (TRAINED_ON,) if all(training.images_seen == seen for training in longer) else ()
 
     def as_many(row: Row) -> Row:

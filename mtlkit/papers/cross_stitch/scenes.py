@@ -55,7 +55,7 @@ class Budget:
 
 
 BUDGETS: dict[Profile, Budget] = {
-    "smoke": Budget("mobilenetv3_small_050", "rooms", (64, 32), (64, 80), "none", 1.5, 8, 1e-2, 100, 20, (0,)),
+    "smoke": Budget("mobilenetv3_small_050", "rooms", (64, 32), (64, 80), "none", 1.25, 8, 1e-2, 100, 20, (0,)),
     "lite": Budget(None, "rooms", (800, 200), (120, 160), "timm", 60, 8, 1e-3, 100, 40, (0, 1, 2)),
     # 25,000 steps of 20 images are 628.9 passes over the 795 training frames.
     "paper": Budget(None, "nyuv2", (795, 654), (480, 640), "timm", 628.9, 20, 1e-4, 1000, 40, (0, 1, 2)),

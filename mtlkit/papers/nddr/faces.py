@@ -64,7 +64,7 @@ class Budget:
 
 
 BUDGETS: dict[Profile, Budget] = {
-    "smoke": Budget("mobilenetv3_small_050", "faces", (96, 32), (48, 48), "none", 1, 16, 2e-3, (0,)),
+    "smoke": Budget("mobilenetv3_small_050", "faces", (96, 32), (48, 48), "none", 0.75, 16, 2e-3, (0,)),
     "lite": Budget(None, "faces", (4000, 1000), (64, 64), "timm", 30, 32, 1e-3, (0, 1, 2)),
     # 20,001 steps of 10 are 1.227 passes over the 163,013 printed training images.
     "paper": Budget(None, "imdb_wiki", (4000, 1000), (224, 224), "timm", 1.227, BATCH, 1e-3, (0, 1, 2)),
