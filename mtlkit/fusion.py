@@ -29,21 +29,36 @@ class Unit(nn.Module):
     Args:
         towers: K, at least two.
         channels: C of every map.
+        exchange: ``False`` makes a control out of any unit: the weights between towers are zero and stay so, everything
+            else starts and is trained as in the unit proper. A tower's own weights start at ``alpha + beta``, so that
+            the scale of its map is kept.
 
     Raises:
         InputError: There are fewer than two towers.
     """
 
-    def __init__(self, towers: int, channels: int):
+    def __init__(self, towers: int, channels: int, exchange: bool = True):
         super().__init__()
         if towers < 2:
             raise InputError(f"A fusion unit joins at least two towers, not {towers}.")
         self.towers = towers
         self.channels = channels
+        self.exchange = exchange
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """One map `(N, C, H, W)` a tower, to the same. The results may be views of one tensor."""
         raise NotImplementedError
+
+    def used(self, weight: Tensor) -> Tensor:
+        """``weight`` `(..., K*b, K*b)` as :meth:`forward` uses it: without exchange only its K own blocks.
+
+        The other blocks get no gradient, so an optimiser leaves them at the zero that they start at.
+        """
+        if self.exchange:
+            return weight
+        size = weight.shape[-1] // self.towers
+        own = torch.eye(self.towers, dtype=weight.dtype, device=weight.device)
+        return weight * own.repeat_interleave(size, 0).repeat_interleave(size, 1)
 
     def decayed(self) -> list[nn.Parameter]:
         """The parameters that weight decay acts on: none, for decay would pull mixing scalars towards no signal."""
@@ -55,7 +70,7 @@ class Unit(nn.Module):
 
     def extra_repr(self) -> str:
         """What ``print`` shows between the brackets."""
-        return f"towers={self.towers}, channels={self.channels}"
+        return f"towers={self.towers}, channels={self.channels}" + ("" if self.exchange else ", exchange=False")
 
 
 class CrossStitch(Unit):
@@ -69,17 +84,26 @@ class CrossStitch(Unit):
         InputError: ``per`` is neither ``"channel"`` nor ``"layer"``.
     """
 
-    def __init__(self, towers: int, channels: int, *, per: Per = "channel", alpha: float = 0.9, beta: float = 0.1):
-        super().__init__(towers, channels)
+    def __init__(
+        self,
+        towers: int,
+        channels: int,
+        *,
+        per: Per = "channel",
+        alpha: float = 0.9,
+        beta: float = 0.1,
+        exchange: bool = True,
+    ):
+        super().__init__(towers, channels, exchange)
         _check("cross-stitch unit per", per, Per)
-        start = _start(towers, alpha, beta)
+        start = _start(towers, alpha, beta) if exchange else _start(towers, alpha + beta, 0)
         self.alpha = nn.Parameter(start.repeat(channels, 1, 1) if per == "channel" else start)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """One map `(N, C, H, W)` a tower, to the same."""
         if self.alpha.dim() == 2:
-            return _mixed(self.alpha, maps)
-        alpha = self.alpha.to(maps[0].dtype)
+            return _mixed(self.used(self.alpha), maps)
+        alpha = self.used(self.alpha).to(maps[0].dtype)
         if _channels_last(maps[0]):
             # With the channel innermost there is no product of matrices to make: a channel's pixels lie C apart.
             return [_weighted_sum(row, maps) for row in alpha.permute(1, 2, 0)[..., None, None]]
@@ -96,26 +120,36 @@ class Sluice(Unit):
     is about recurrent networks; here a subspace is a block of neighbouring channels. Start ("imbalanced" in the
     authors' code): ``alpha`` on a subspace itself, zero on its own tower's others, and ``beta`` spread equally over
     all subspaces of the other towers. So (1, 0) is the identity, rows sum to ``alpha + beta``, and one subspace is a
-    cross-stitch unit per layer.
+    cross-stitch unit per layer. Without exchange a tower still mixes its own subspaces.
 
     Raises:
         InputError: The channels do not divide into the subspaces.
     """
 
-    def __init__(self, towers: int, channels: int, *, subspaces: int = 2, alpha: float = 0.9, beta: float = 0.1):
-        super().__init__(towers, channels)
+    def __init__(
+        self,
+        towers: int,
+        channels: int,
+        *,
+        subspaces: int = 2,
+        alpha: float = 0.9,
+        beta: float = 0.1,
+        exchange: bool = True,
+    ):
+        super().__init__(towers, channels, exchange)
         if subspaces < 1 or channels % subspaces:
             raise InputError(
                 f"{channels} channels do not divide into {subspaces} equal subspaces; take a divisor of {channels}."
             )
         self.subspaces = subspaces
+        alpha, beta = (alpha, beta) if exchange else (alpha + beta, 0)
         own = torch.eye(towers).kron(alpha * torch.eye(subspaces))
         others = _start(towers, 0, beta).kron(torch.full((subspaces, subspaces), 1 / subspaces))
         self.alpha = nn.Parameter(own + others)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """One map `(N, C, H, W)` a tower, to the same."""
-        parts = _mixed(self.alpha, [part for x in maps for part in x.chunk(self.subspaces, 1)])
+        parts = _mixed(self.used(self.alpha), [part for x in maps for part in x.chunk(self.subspaces, 1)])
         return [torch.cat(parts[i : i + self.subspaces], 1) for i in range(0, len(parts), self.subspaces)]
 
     def penalty(self, weights: Sequence[Tensor]) -> Tensor:
@@ -142,6 +176,7 @@ class NDDR(Unit):
     epsilon used here for both. That ReLU fits stages that end in one; of others it would cut off the negative half, and
     ``relu=False`` leaves it out. The K convolutions are one, `(K*C, K*C, 1, 1)`, whose block i of C rows is tower i's.
     The diagonal start has ``alpha`` on the own channel and ``beta / (K - 1)`` on the same channel of each other tower.
+    Without exchange a tower keeps its norm and its own 1x1 convolution, over all of its channels.
 
     Raises:
         InputError: ``norm`` or ``init`` is not among its choices.
@@ -157,17 +192,19 @@ class NDDR(Unit):
         alpha: float = 0.9,
         beta: float = 0.1,
         relu: bool = True,
+        exchange: bool = True,
     ):
-        super().__init__(towers, channels)
+        super().__init__(towers, channels, exchange)
         _check("NDDR norm", norm, Norm)
         _check("NDDR init", init, Init)
         joined = towers * channels
         if init == "diagonal":
-            weight = _start(towers, alpha, beta).kron(torch.eye(channels))
+            own, others = (alpha, beta) if exchange else (alpha + beta, 0)
+            weight = _start(towers, own, others).kron(torch.eye(channels))
         else:
             # A block at a time: the fan-out of a tower's convolution is C, not K*C.
             weight = torch.cat([nn.init.xavier_uniform_(torch.empty(channels, joined)) for _ in range(towers)])
-        self.weight = nn.Parameter(weight[..., None, None])
+        self.weight = nn.Parameter(self.used(weight)[..., None, None])
         self.norm_in = nn.BatchNorm2d(joined, eps=1e-3, momentum=0.05) if norm == "input" else None
         self.norm_out = nn.BatchNorm2d(joined, eps=1e-3, momentum=0.05) if norm == "output" else None
         self.relu = relu and norm == "output"
@@ -177,12 +214,13 @@ class NDDR(Unit):
         x = torch.cat(list(maps), 1)
         if self.norm_in is not None:
             x = self.norm_in(x)
+        weight = self.weight if self.exchange else self.used(self.weight.flatten(1)).view_as(self.weight)
         last = _channels_last(maps[0])
         if last:
-            y = F.conv2d(x, self.weight)
+            y = F.conv2d(x, weight)
         else:
             # A product of matrices for every image, with one weight for all: a third faster than the convolution.
-            y = torch.bmm(self.weight.flatten(1).expand(len(x), -1, -1), x.flatten(2)).view(x.shape)
+            y = torch.bmm(weight.flatten(1).expand(len(x), -1, -1), x.flatten(2)).view(x.shape)
         if self.norm_out is not None:
             y = self.norm_out(y)
         if self.relu:
@@ -247,21 +285,29 @@ class LayerMixing(nn.Module):
 
 
 class CrossStitchSettings(Value):
-    """A :class:`CrossStitch` after a stage. The learning-rate scale is the one the NDDR paper names for it."""
+    """A :class:`CrossStitch` after a stage. The learning-rate scale is the one the NDDR paper names for it.
+
+    ``exchange=False`` is the control that tells what towers give each other from everything else that a fused network
+    has: its own scales, its losses, its longer training; see :class:`Unit`. So in all three settings.
+    """
 
     kind: Literal["cross_stitch"] = "cross_stitch"
     per: Per = "channel"
     alpha: float = 0.9
     beta: float = 0.1
     lr_scale: float = Field(default=1000, gt=0)
+    exchange: bool = True
 
     def unit(self, towers: int, channels: int) -> CrossStitch:
         """The unit for ``towers`` maps of ``channels`` channels."""
-        return CrossStitch(towers, channels, per=self.per, alpha=self.alpha, beta=self.beta)
+        return CrossStitch(towers, channels, per=self.per, alpha=self.alpha, beta=self.beta, exchange=self.exchange)
 
 
 class SluiceSettings(Value):
-    """A :class:`Sluice` after a stage; ``penalty`` weighs its orthogonality, ``layer_mixing`` adds the betas."""
+    """A :class:`Sluice` after a stage; ``penalty`` weighs its orthogonality, ``layer_mixing`` adds the betas.
+
+    ``exchange=False``: the control without weights between towers; own subspaces are mixed and the penalty stays.
+    """
 
     kind: Literal["sluice"] = "sluice"
     subspaces: int = Field(default=2, ge=1)
@@ -270,14 +316,21 @@ class SluiceSettings(Value):
     penalty: float = Field(default=0.1, ge=0)
     layer_mixing: bool = False
     lr_scale: float = Field(default=1000, gt=0)
+    exchange: bool = True
 
     def unit(self, towers: int, channels: int) -> Sluice:
         """The unit for ``towers`` maps of ``channels`` channels."""
-        return Sluice(towers, channels, subspaces=self.subspaces, alpha=self.alpha, beta=self.beta)
+        return Sluice(
+            towers, channels, subspaces=self.subspaces, alpha=self.alpha, beta=self.beta, exchange=self.exchange
+        )
 
 
 class NDDRSettings(Value):
-    """An :class:`NDDR` layer after a stage."""
+    """An :class:`NDDR` layer after a stage.
+
+    ``exchange=False``: the control without weights between towers, so that a method is not credited for its norm and
+    its own 1x1 convolutions, which stay.
+    """
 
     kind: Literal["nddr"] = "nddr"
     norm: Norm = "input"
@@ -286,10 +339,20 @@ class NDDRSettings(Value):
     beta: float = 0.1
     lr_scale: float = Field(default=100, gt=0)
     relu: bool = True
+    exchange: bool = True
 
     def unit(self, towers: int, channels: int) -> NDDR:
         """The unit for ``towers`` maps of ``channels`` channels."""
-        return NDDR(towers, channels, norm=self.norm, init=self.init, alpha=self.alpha, beta=self.beta, relu=self.relu)
+        return NDDR(
+            towers,
+            channels,
+            norm=self.norm,
+            init=self.init,
+            alpha=self.alpha,
+            beta=self.beta,
+            relu=self.relu,
+            exchange=self.exchange,
+        )
 
 
 Fusion = Annotated[CrossStitchSettings | SluiceSettings | NDDRSettings, Field(discriminator="kind")]

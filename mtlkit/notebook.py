@@ -224,8 +224,10 @@ class Reproduction:
 
 
 def _trained(comparison: SideBySide) -> list[tuple[str, Training]]:
-    """The comparison's networks under their rows' labels."""
-    return [(row.label, need) for row in comparison.rows for value in row.evaluations for need in value.needs]
+    """The comparison's networks under their rows' labels; where there are rows of the paper, of these alone."""
+    # Controls look like the rows that they belong to, and a figure has no room for as many columns.
+    rows = [row for row in comparison.rows if row.printed] or comparison.rows
+    return [(row.label, need) for row in rows for value in row.evaluations for need in value.needs]
 
 
 def show(comparison: SideBySide) -> None:

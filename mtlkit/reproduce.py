@@ -67,13 +67,12 @@ def costs(table: Table, results: Path | None = None) -> SideBySide:
         InputError: when the table declares none.
     """
     column = table.meta_column()
-    rows = chosen(table, column)
-    counted = [value for row in rows for value in row.evaluations if isinstance(value, Cost)]
+    counted = {row.id: value for row in chosen(table, column) for value in row.evaluations if isinstance(value, Cost)}
     if not counted:
         raise InputError(f"Table {table.id} of {table.paper} prints no parameters and no operations.")
     book = _opened(column, results)
-    Engine(book).run(counted)
-    return SideBySide.of(table, column, book)
+    Engine(book).run(counted.values())
+    return SideBySide.of(table, column, book, list(counted))
 
 
 def _opened(column: Column, results: Path | None) -> Ledger:

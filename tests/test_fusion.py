@@ -190,6 +190,69 @@ def test_without_exchange_a_task_is_independent_of_the_others(kind, options):
     assert all(grad.eq(0).all() for grad in others)
 
 
+def between(unit):
+    """The weights between towers, as one vector."""
+    weight = unit.weight[..., 0, 0] if isinstance(unit, NDDR) else unit.alpha
+    size = weight.shape[-1] // unit.towers
+    own = torch.eye(unit.towers).kron(torch.ones(size, size)).bool()
+    return weight.detach()[..., ~own]
+
+
+@pytest.mark.parametrize("layout", FORMATS)
+@pytest.mark.parametrize("towers", [2, 3])
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+@pytest.mark.parametrize(("kind", "options"), EVERY)
+def test_without_exchange_no_step_lets_a_tower_see_another(kind, options, decay, towers, layout):
+    unit = kind(towers, 4, exchange=False, **options)
+    assert between(kind(towers, 4, **options)).ne(0).any()
+    optimiser = torch.optim.SGD(unit.parameters(), lr=0.1, momentum=0.9, weight_decay=decay)
+    for _ in range(4):
+        optimiser.zero_grad()
+        x = maps(towers, layout=layout, dtype=torch.float32)
+        sum((y.square() * torch.rand_like(y)).sum() for y in unit(x)).backward()
+        assert all(parameter.grad.ne(0).any() for parameter in unit.parameters())
+        optimiser.step()
+        assert between(unit).eq(0).all()
+    unit.eval()
+    x = [m.requires_grad_() for m in maps(towers, layout=layout, dtype=torch.float32)]
+    first, *_ = unit(x)
+    other, *_ = unit([x[0], *(m + torch.randn_like(m) for m in x[1:])])
+    assert torch.equal(first, other)
+    own, *others = torch.autograd.grad(first.square().sum(), x)
+    assert own.ne(0).any()
+    assert all(grad.eq(0).all() for grad in others)
+
+
+@pytest.mark.parametrize("layout", FORMATS)
+@pytest.mark.parametrize(("kind", "options"), EVERY)
+def test_without_exchange_a_unit_is_the_unit_with_zeros_between_towers(kind, options, layout):
+    unit, plain, x = kind(3, 4, exchange=False, **options), kind(3, 4, **options), maps(3, layout=layout)
+    shaken(unit)
+    state = {key: value.clone() for key, value in unit.state_dict().items()}
+    for name in ("alpha", "weight"):
+        if name in state:
+            state[name] = unit.used(state[name].flatten(1) if kind is NDDR else state[name]).view_as(state[name])
+    plain.double().load_state_dict(state)  # the same tensors: a control needs none of its own
+    same(unit(x), plain(x))
+
+
+@pytest.mark.parametrize("towers", [2, 3])
+@pytest.mark.parametrize(("kind", "options"), EVERY[:-1])
+def test_without_exchange_a_tower_starts_at_alpha_plus_beta(kind, options, towers):
+    unit = kind(towers, 4, alpha=0.75, beta=0.5, exchange=False, **options)
+    weight = unit.weight[..., 0, 0] if kind is NDDR else unit.alpha
+    assert torch.equal(weight, (1.25 * torch.eye(weight.shape[-1])).expand_as(weight))
+
+
+def test_own_subspaces_and_own_channels_are_mixed_without_exchange():
+    sluice, nddr = Sluice(2, 4, exchange=False), NDDR(2, 4, exchange=False)
+    for unit, weight in ((sluice, sluice.alpha), (nddr, nddr.weight)):
+        sum((y.square() * torch.rand_like(y)).sum() for y in unit(maps(2, dtype=torch.float32))).backward()
+        size = len(weight) // 2
+        assert weight.grad[:size, :size].ne(0).all()
+        assert weight.grad[:size, size:].eq(0).all()
+
+
 @pytest.mark.parametrize("layout", FORMATS)
 @pytest.mark.parametrize(("kind", "options"), EVERY)
 def test_memory_format_and_dtype_are_kept(kind, options, layout):
@@ -329,6 +392,11 @@ def test_settings_reach_the_unit():
     )
     assert SluiceSettings(subspaces=4).unit(2, 8).alpha.shape == (8, 8)
     assert SluiceSettings().penalty == 0.1
+    for fusion in (CrossStitchSettings, SluiceSettings, NDDRSettings):
+        assert fusion().unit(2, 4).exchange
+        unit = fusion(exchange=False).unit(2, 4)
+        assert not unit.exchange
+        assert "exchange=False" in repr(unit)
     unit = NDDRSettings(norm="output", init="xavier").unit(2, 4)
     assert unit.norm_in is None
     assert unit.norm_out is not None

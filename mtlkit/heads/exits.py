@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mtlkit.errors import InputError, unknown
 from mtlkit.values import Value
 
-Gate = Literal["input", "fixed"]
+Gate = Literal["input", "fixed", "half"]
 
 
 class FeatureFilter(nn.Module):
@@ -23,12 +23,15 @@ class FeatureFilter(nn.Module):
     feature. ``gate="fixed"`` is that other reading, ``F * sigmoid(alpha + beta)``. Both start at zero, so that every
     gate starts at 1/2, where a good part of the gates in Figure 4 still are; the paper does not print its start.
 
+    ``gate="half"`` stays there: ``F / 2``, without parameters. A map of half the size alone changes how fast what
+    follows is trained, so this control tells filtering from scaling.
+
     Args:
         channels: C of the map.
-        gate: ``input`` (Eq. 2) or ``fixed`` (Figure 4).
+        gate: ``input`` (Eq. 2), ``fixed`` (Figure 4) or ``half``.
 
     Raises:
-        InputError: ``gate`` is neither.
+        InputError: ``gate`` is none of them.
     """
 
     def __init__(self, channels: int, gate: Gate = "input"):
@@ -36,11 +39,14 @@ class FeatureFilter(nn.Module):
         if gate not in get_args(Gate):
             raise unknown("gate of a feature filter", gate, get_args(Gate))
         self.gate = gate
-        self.alpha = nn.Parameter(torch.zeros(channels))
-        self.beta = nn.Parameter(torch.zeros(channels))
+        if gate != "half":
+            self.alpha = nn.Parameter(torch.zeros(channels))
+            self.beta = nn.Parameter(torch.zeros(channels))
 
     def forward(self, features: Tensor) -> Tensor:
         """`(N, C, H, W)` to the same."""
+        if self.gate == "half":
+            return features / 2
         alpha, beta = self.alpha[:, None, None], self.beta[:, None, None]
         return features * torch.sigmoid(alpha * features + beta if self.gate == "input" else alpha + beta)
 

@@ -66,7 +66,7 @@ class Budget:
 
 
 BUDGETS: dict[Profile, Budget] = {
-    "smoke": Budget("mobilenetv3_small_050", "vgg11", (80, 12), (64, 64), 1.0, 0.25, 15, 32, 0.05, (0,)),
+    "smoke": Budget("mobilenetv3_small_050", "vgg11", (80, 12), (64, 64), 1.0, 0.25, 10, 32, 0.05, (0,)),
     "lite": Budget(None, None, (400, 50), (64, 64), 1.0, 0.25, 90, 64, 0.025, (0, 1, 2)),
     "paper": Budget(None, None, (0, 0), PRINTED_SIZE, 0.875, 0.08, 90, 256, 0.1, (0, 1, 2)),
 }
@@ -379,6 +379,62 @@ def trained(
     return Standard(subject=training, data=data)
 
 
+CONTROLS = (
+    "Controls",
+    "none",
+    "alone, as many: networks of one set trained for as many pictures as the joint ones",
+)
+"""Line of the protocol card for the rows that gains of joint networks are measured against."""
+
+GATES = (*CONTROLS[:2], f"{CONTROLS[2]}; filters: one value a channel (Figure 4), and half the map without learning")
+"""The same where filters are told from scaling."""
+
+
+def longer(
+    column: ExitColumn,
+    seed: int,
+    sets: Mapping[str, tuple[str, float]],
+    joint: Standard,
+    identifier: str,
+    label: str,
+    backbone: str | None = None,
+) -> Row:
+    """Every set alone, each network trained for as many pictures as the joint one sees of all sets."""
+    each = (
+        trained(column, seed, {task: part}, backbone=backbone, as_long_as=joint.subject) for task, part in sets.items()
+    )
+    what = "two networks, each trained for as many pictures as the joint one"
+    return Row(identifier, label, tuple(each), what, printed=False)
+
+
+def filters(
+    column: ExitColumn, seed: int, sets: Mapping[str, tuple[str, float]], key: str, label: str, printed: bool = True
+) -> list[Row]:
+    """The joint network of the row ``mtl_KEY`` with a filter at its exits: the paper's, and two that tell what it does.
+
+    Args:
+        column: of the report.
+        seed: of the networks.
+        sets: as of :func:`trained`.
+        key: of these rows.
+        label: of that row.
+        printed: whether the paper has the first.
+    """
+    together, half = f"mtl_{key}", f"mtl_half_{key}"
+
+    def row(identifier: str, name: str, gate: Gate, what: str, *controls: str) -> Row:
+        value = trained(column, seed, sets, gate=gate)
+        return Row(identifier, f"{label}, {name}", (value,), what, printed and gate == "input", controls)
+
+    return [
+        row(f"mtl_filter_{key}", "filter", "input", "a feature filter in front of each exit", half, together),
+        row(
+            f"mtl_fixed_{key}", "fixed filter", "fixed", "a value a channel, the same for every picture", half, together
+        ),
+        row(half, "halved", "half", "half of every map in front of each exit, without learning", together),
+    ]
+
+
 def _percent(fraction: float) -> str:
     return f"{100 * fraction:g}"
 
@@ -389,11 +445,8 @@ def data_sizes(column: ExitColumn, seed: int) -> list[Row]:
     for fraction in column.fractions:
         share, in_print = _percent(fraction), fraction in FRACTIONS
         both = {"objects": ("objects", fraction), "places": ("places", fraction)}
-        joint, filtered = trained(column, seed, both), trained(column, seed, both, gate="input")
-        alone, longer = (
-            {task: trained(column, seed, {task: both[task]}, as_long_as=like) for task in both}
-            for like in (None, joint.subject)
-        )
+        joint = trained(column, seed, both)
+        alone = {task: trained(column, seed, {task: both[task]}) for task in both}
         data = Mixture(sets={task: column.part(role, part) for task, (role, part) in both.items()})
         tasks = tuple(Classification(name=name, classes=column.classes[name]) for name in both)
         rows += [
@@ -403,15 +456,12 @@ def data_sizes(column: ExitColumn, seed: int) -> list[Row]:
             ),
             Row(f"stl_in_{share}", f"{share} %: objects alone", (alone["objects"],), "one network", in_print),
             Row(f"stl_pl_{share}", f"{share} %: places alone", (alone["places"],), "one network", in_print),
+            longer(column, seed, both, joint, f"longer_{share}", f"{share} %: alone, as many pictures"),
             Row(
-                f"longer_{share}", f"{share} %: alone, as many pictures", tuple(longer.values()),
-                "two networks, each trained for as many pictures as the joint one", printed=False,
+                f"mtl_{share}", f"{share} %: together", (joint,), "one trunk, an exit a set", in_print,
+                (f"longer_{share}",),
             ),
-            Row(f"mtl_{share}", f"{share} %: together", (joint,), "one trunk, an exit a set", in_print),
-            Row(
-                f"mtl_filter_{share}", f"{share} %: together, filter", (filtered,),
-                "a feature filter in front of each exit", in_print,
-            ),
+            *filters(column, seed, both, share, f"{share} %: together", in_print),
         ]  # fmt: skip
     return rows
 
@@ -426,15 +476,12 @@ def partners(column: ExitColumn, seed: int) -> list[Row]:
     for short, role, label in (("op", "pets", "Pets"), ("ca", "caltech", "Caltech")):
         partner = {"partner": (role, 1.0)}
         both = objects_part | partner
+        joint = trained(column, seed, both)
         rows += [
             Row(f"stl_{short}", f"{label} alone", (trained(column, seed, partner),), "one network"),
-            Row(f"mtl_{short}", f"with {label}", (trained(column, seed, both),), "one trunk, an exit a set"),
-            Row(
-                f"mtl_filter_{short}",
-                f"with {label}, filter",
-                (trained(column, seed, both, gate="input"),),
-                "a feature filter in front of each exit",
-            ),
+            longer(column, seed, both, joint, f"longer_{short}", f"alone, as many (with {label})"),
+            Row(f"mtl_{short}", f"with {label}", (joint,), "one trunk, an exit a set", controls=(f"longer_{short}",)),
+            *filters(column, seed, both, short, f"with {label}"),
         ]
     return rows
 
@@ -451,9 +498,15 @@ def backbones(column: ExitColumn, seed: int) -> list[Row]:
         rows += [
             Row(f"{short}_stl_in", f"{label}: objects alone", (alone["objects"],), name),
             Row(f"{short}_stl_pl", f"{label}: places alone", (alone["places"],), name),
-            Row(f"{short}_mtl", f"{label}: together", (joint,), f"{name}, an exit a set"),
-            Row(f"{short}_mtl_filter", f"{label}: together, filter", (filtered,), "a feature filter before each exit"),
-        ]
+            longer(column, seed, both, joint, f"{short}_longer", f"{label}: alone, as many", backbone=name),
+            Row(
+                f"{short}_mtl", f"{label}: together", (joint,), f"{name}, an exit a set", controls=(f"{short}_longer",)
+            ),
+            Row(
+                f"{short}_mtl_filter", f"{label}: together, filter", (filtered,), "a feature filter before each exit",
+                controls=(f"{short}_mtl",),
+            ),
+        ]  # fmt: skip
     return rows
 
 
@@ -469,16 +522,18 @@ def placements(column: ExitColumn, seed: int) -> list[Row]:
         stages: dict[str, int],
         gate: Gate | None = None,
         sharing: Sharing | None = None,
+        controls: tuple[str, ...] = ("longer",),
     ) -> Row:
         classes = {task: PRINTED_CLASSES[task] for task in stages}
         network = exit_network(column, classes, stages, gate, sharing, size=PRINTED_SIZE)
         sets = {task: both[task] for task in stages}
         scored = trained(column, seed, sets, stages=stages, gate=gate, sharing=sharing)
-        return Row(key, label, (scored, Cost(network=network, size=PRINTED_SIZE)), what)
+        return Row(key, label, (scored, Cost(network=network, size=PRINTED_SIZE)), what, controls=controls)
 
     return [
-        row("stl_imagenet", "objects alone", "one network", {"objects": -1}),
-        row("stl_places", "places alone", "one network", {"places": -1}),
+        row("stl_imagenet", "objects alone", "one network", {"objects": -1}, controls=()),
+        row("stl_places", "places alone", "one network", {"places": -1}, controls=()),
+        longer(column, seed, both, trained(column, seed, both), "longer", "both alone, as many"),
         *(
             row(f"mtl_layer{4 - early}", label, f"objects leave after the last stage, places {early} earlier",
                 {"objects": -1, "places": -1 - early})
@@ -488,7 +543,7 @@ def placements(column: ExitColumn, seed: int) -> list[Row]:
         row("mtl_big_head", "big head", "a last stage of its own for each set", {"objects": -1, "places": -1},
             sharing=Shared(split_after=-1)),
         row("mtl_layer3_filter", "1 stage earlier, filter", "a feature filter in front of each exit",
-            {"objects": -1, "places": -2}, gate="input"),
+            {"objects": -1, "places": -2}, gate="input", controls=("mtl_layer3",)),
     ]  # fmt: skip
 
 
@@ -537,6 +592,7 @@ def exit_protocol(column: ExitColumn) -> list[tuple[str, str, str]]:
         ),
         ("Filter", "start unstated", "alpha = beta = 0, so that every gate starts at 1/2"),
         ("Accuracy", "top-1, one crop (implied)", "top-1, the middle crop of all test pictures"),
+        GATES if column.table in ("1", "2") else CONTROLS,
         ("Checkpoint scored", "unstated", "the last"),
         ("Runs", "unstated; a spread on some rows", f"{seeds} seed{'s' if seeds > 1 else ''}"),
     ]

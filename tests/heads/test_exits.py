@@ -56,6 +56,19 @@ def test_every_gate_starts_at_a_half_and_can_move(gate):
     assert (unit.beta.grad != 0).all()
 
 
+def test_a_gate_of_a_half_scales_and_cannot_learn():
+    unit = FeatureFilter(5, "half")
+    features = torch.randn(2, 5, 3, 4)
+    assert torch.equal(unit(features), FeatureFilter(5, "fixed")(features))
+    assert list(unit.parameters()) == []
+    net = network(gate="half").network()
+    which = batch(4, 4)
+    torch.stack(list(loss_terms(net, net(which.images), which).values())).sum().backward()
+    assert all(p.grad is not None for p in net.parameters())
+    grouped = [p for group in net.parameter_groups(decay_all=True) for p in group.parameters]
+    assert len(grouped) == len(list(net.parameters()))
+
+
 def test_an_unknown_gate_is_refused():
     with pytest.raises(InputError, match="input"):
         FeatureFilter(5, "inptu")

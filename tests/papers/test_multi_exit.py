@@ -129,6 +129,38 @@ def test_the_longer_row_sees_as_many_pictures_as_the_joint_one():
             assert value.subject.images_seen > rows[f"stl_in_{share}"].evaluations[0].subject.images_seen
 
 
+def test_the_rows_that_the_paper_lacks():
+    own = {
+        "1": {
+            f"{kind}_{share}" for kind in ("constant", "longer", "mtl_fixed", "mtl_half") for share in ("5", "10", "20")
+        },
+        "2": {f"{kind}_{partner}" for kind in ("longer", "mtl_fixed", "mtl_half") for partner in ("op", "ca")},
+        "3": {"se_longer", "vgg_longer"},
+        "4": {"longer"},
+    }
+    for number, table in TABLES.items():
+        column = table.meta_column()
+        rows = {row.id: row for row in table.rows(column, 0)}
+        assert {row.id for row in rows.values() if not row.printed} == own[number]
+        (line,) = (ours for what, _, ours in table.protocol(column) if what == "Controls")
+        assert ("filters" in line) == (number in "12")
+        for row in rows.values():
+            key = row.id.rpartition("_")[2]
+            if row.id.startswith(("mtl_filter", "mtl_fixed")) and number in "12":
+                assert row.controls == (f"mtl_half_{key}", f"mtl_{key}")
+            if row.id.startswith(("stl", "constant", "longer")):
+                assert row.controls == ()
+    assert subject(TABLES["4"], TABLES["4"].meta_column(), "longer") == subject(
+        TABLES["1"], TABLES["1"].meta_column(), "longer_10"
+    )
+
+
+def test_a_joined_set_is_compared_at_the_length_of_the_joint_training():
+    rows = {row.id: row for row in TABLES["2"].rows(TABLES["2"].meta_column(), 0)}
+    steps = {row: {v.subject.recipe.steps for v in rows[row].evaluations} for row in ("stl_op", "longer_op", "mtl_op")}
+    assert steps == {"stl_op": {1_294}, "longer_op": {45_041}, "mtl_op": {45_041}}
+
+
 def test_a_table_runs_on_two_folders_of_ones_own(own, tmp_path):
     choices = ExitChoices.of(**own | {"epochs": 3}, fractions=[0.5])
     found = reproduce(TABLES["1"], choices, results=tmp_path / "results")

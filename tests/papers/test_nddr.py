@@ -48,8 +48,50 @@ def test_rows_that_are_one_training_are_trained_once(column):
     assert found["A2"]["a09_b01"] == found["A2"]["scale_1000"] == found["4"]["cross_stitch"]
     assert all(rows["single"] == found["4"]["single"] for rows in found.values())
     distinct = {identity for rows in found.values() for row, identity in rows.items() if row != "single"}
-    # 20 printed rows of sweeps, of which 5 are Table 4's; Table 4 has 5 more rows than they and single.
-    assert len(distinct) == 6 + 4 + 3 + 7 - 5 + 5
+    # 20 printed rows of sweeps, of which 5 are Table 4's; Table 4 has 5 more rows than they and single, and 5 controls,
+    # among them those of the sweeps.
+    assert len(distinct) == 6 + 4 + 3 + 7 - 5 + 5 + 5
+    for number in ("1", "2", "3", "A2"):
+        apart = "cross_stitch_no_exchange" if number == "A2" else "no_exchange"
+        assert found[number]["no_exchange"] == found["4"][apart]
+        assert found[number]["joint_recipe"] == found["4"]["joint_recipe"]
+
+
+JOINT, APART = {"single_longer", "joint_recipe"}, {"cross_stitch_no_exchange", "sluice_no_exchange", "no_exchange"}
+FIVE, SWEEP = {"constant", "multi_longer"} | JOINT | APART, {"constant", "single", "joint_recipe", "no_exchange"}
+OWN = {
+    "1": SWEEP, "2": SWEEP, "3": SWEEP, "4": FIVE | {"tilted"}, "5": FIVE, "6": FIVE, "7": FIVE,
+    "A1": {"constant", "single"} | JOINT | APART, "A2": SWEEP,
+}  # fmt: skip
+"""Table -> its rows that the paper lacks."""
+
+
+@pytest.mark.parametrize("number", OWN)
+def test_the_rows_that_the_paper_lacks(number):
+    table = papers.table("nddr", number)
+    column = table.meta_column()
+    rows = table.rows(column, 0)
+    assert {row.id for row in rows if not row.printed} == OWN[number]
+    assert all(row.what for row in rows if row.controls)
+    (line,) = (ours for what, _, ours in table.protocol(column) if what == "Controls")
+    assert ("as many images" in line) == ("multi_longer" in OWN[number])
+
+
+def test_rows_of_a_sweep_have_the_control_that_is_theirs():
+    controls = {n: {row.id: row.controls for row in TABLES[n].rows(TABLES[n].meta_column(), 0)} for n in TABLES}
+    both, recipe = ("no_exchange", "joint_recipe"), ("joint_recipe",)
+    own = {"1": {"a10_b00", "a09_b01", "a05_b05", "a01_b09", "a00_b10"}, "2": {"scale_100"}}
+    for number in ("1", "2", "A2"):
+        printed_rows = {row.id for row in PAPER.tables[number].rows}
+        shared = own.get(number) or {row for row in printed_rows if not row.startswith("scale") or row == "scale_1000"}
+        assert {row: controls[number][row] for row in printed_rows} == {
+            row: both if row in shared else recipe for row in printed_rows
+        }
+    assert [controls["3"][row] for row in ("init", "pret", "sing")] == [(), (), both]
+    assert controls["4"]["nddr"] == both
+    assert controls["4"]["cross_stitch"] == ("cross_stitch_no_exchange", "joint_recipe")
+    assert controls["4"]["sluice"] == ("sluice_no_exchange", "joint_recipe")
+    assert controls["4"]["joint_recipe"] == ("single_longer",)
 
 
 def test_sweeps_take_their_settings_from_the_print():
@@ -60,8 +102,9 @@ def test_sweeps_take_their_settings_from_the_print():
                 if value is not None:
                     assert getattr(unit, {"fuse_lr_scale": "lr_scale"}.get(name, name)) == value
     assert trained("1")["random"][0].network.sharing.unit.lr_scale == 1000
-    starts = {frozenset(start.identity for start in rows[0].starts.values()) for rows in trained("1").values()}
-    assert len(starts - {frozenset()}) == 1
+    rows = trained("1")
+    starts = {tuple(s.identity for s in rows[row.id][0].starts.values()) for row in PAPER.tables["1"].rows}
+    assert len(starts) == 1
 
 
 def test_the_same_networks_stand_in_the_table_of_the_backbone():
@@ -222,10 +265,11 @@ def test_fused_networks_may_have_a_length_and_their_units_a_rate_of_their_own():
         rows = trained(number, column)
         single, steps = rows["single"][0], column.recipe.steps
         assert single.recipe.steps == rows["multi"][0].recipe.steps == steps
-        for row, rate in (("cross_stitch", 1), ("sluice", 1), ("nddr", 0.1)):
+        for row, rate in (("cross_stitch", 1), ("sluice_no_exchange", 1), ("nddr", 0.1), ("no_exchange", 0.1)):
             (training,) = rows[row]
             assert training.recipe.lr * training.network.sharing.unit.lr_scale == pytest.approx(rate)
-        for row in ("single_longer", "cross_stitch", "sluice", "nddr"):
+        assert rows["multi_longer"][0].images_seen == rows["nddr"][0].images_seen
+        for row in ("single_longer", "joint_recipe", "cross_stitch", "sluice", "nddr", "no_exchange"):
             assert rows[row][0].recipe.steps == round(steps / 3)
             assert rows[row][0].images_seen == single.images_seen + rows[row][0].recipe.images
         assert "--fused-epochs 2" in column.command

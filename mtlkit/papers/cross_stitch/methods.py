@@ -1,17 +1,31 @@
 """The methods that the paper compares, on whatever pair of tasks."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from mtlkit.data import AnyData
 from mtlkit.papers.declaration import Row
-from mtlkit.runs import Constant, Ensemble, Standard, Training
+from mtlkit.runs import Chosen, Constant, Ensemble, Standard, Training
 from mtlkit.tasks import AnyTask
 from mtlkit.trunks import Fused, Shared, Sharing
 
+TRAINED_ON = "one_task_longer"
+"""The row of one-task networks that are trained on. They have the loss weights, the decay and the length of a
+cross-stitch network that starts from them, so it is a row by the joint recipe too."""
+
 ENSEMBLE_SEEDS = 10_000
 """The ensembles' members have seeds from here on, so that no row shares a network with them."""
+
+
+CONTROLS = (
+    "Controls",
+    "none",
+    "one-task, trained on: by the recipe of the cross-stitch rows; no exchange: cross-stitch networks whose weights "
+    "between towers are zero and stay so; as many: splits and the shared network trained for as many images as the "
+    "cross-stitch rows",
+)
+"""Line of the protocol card for the rows that gains of cross-stitch rows are measured against."""
 
 
 class Train(Protocol):
@@ -32,13 +46,34 @@ class Train(Protocol):
 
 @dataclass(frozen=True)
 class Stitch:
-    """A row with a cross-stitch network."""
+    """A row with a cross-stitch network, which brings its control without exchange."""
 
     id: str
     label: str
     what: str
     sharing: Fused
     printed: bool = True
+
+    def row(self, evaluation: Standard) -> Row:
+        """The row of its network, scored."""
+        controls = (f"{self.id}_no_exchange", TRAINED_ON)
+        return Row(self.id, self.label, (evaluation,), self.what, self.printed, controls)
+
+    @property
+    def apart(self) -> Fused:
+        """How its control shares."""
+        return self.sharing.model_copy(update={"unit": self.sharing.unit.model_copy(update={"exchange": False})})
+
+    def control(self, evaluation: Standard) -> Row:
+        """The row of the same network without exchange between towers, scored."""
+        return Row(
+            f"{self.id}_no_exchange",
+            f"{self.label}, no exchange",
+            (evaluation,),
+            f"as {self.label}, the weights between towers zero and frozen",
+            printed=False,
+            controls=(TRAINED_ON,),
+        )
 
 
 def splits(stages: int, printed: Mapping[str, int]) -> dict[str, int]:
@@ -66,6 +101,15 @@ def split_trainings(
     }
 
 
+def lengthened(value: Standard | Chosen, seen: int) -> Standard | Chosen:
+    """The same network trained for ``seen`` images by its recipe, stretched; of a choice its subjects alone."""
+    if isinstance(value, Chosen):
+        return value.model_copy(update={"subjects": tuple(lengthened(subject, seen) for subject in value.subjects)})
+    recipe = value.subject.recipe
+    stretched = recipe.model_copy(update={"steps": round(recipe.steps * seen / recipe.images)})
+    return value.model_copy(update={"subject": value.subject.model_copy(update={"recipe": stretched})})
+
+
 def compared(
     tasks: tuple[AnyTask, ...],
     data: AnyData,
@@ -78,7 +122,7 @@ def compared(
     stitches: tuple[Stitch, ...],
     after_splits: tuple[Row, ...] = (),
 ) -> list[Row]:
-    """The rows of a table: the paper's, every split, and the two that an honest reader would miss.
+    """The rows of a table: the paper's, every split, and the controls that an honest reader would miss.
 
     Args:
         tasks: both.
@@ -90,7 +134,7 @@ def compared(
         blind: the constant predictor.
         splits: as of :func:`splits`; rows that are not called ``split_NUMBER`` are printed.
         stitches: the cross-stitch rows.
-        after_splits: rows of the table's own.
+        after_splits: rows of the table's own, of networks that share.
     """
 
     def scored(training: Training) -> Standard:
@@ -103,6 +147,23 @@ def compared(
     longer = [train((task,), seed, data, Shared(), "fused", {task.name: alone[task.name]}) for task in tasks]
     members = [ENSEMBLE_SEEDS + 2 * seed, ENSEMBLE_SEEDS + 2 * seed + 1]
     ensembles = tuple(Ensemble(subjects=tuple(one_task(task, m) for m in members), data=data) for task in tasks)
+    fused = [train(tasks, seed, data, row.sharing, "fused", alone) for row in stitches]
+    apart = [train(tasks, seed, data, row.apart, "fused", alone) for row in stitches]
+    seen = fused[0].images_seen
+    # Where one task is trained for less alone, its network has seen fewer images than these rows: no control of theirs.
+    controls = (TRAINED_ON,) if all(training.images_seen == seen for training in longer) else ()
+
+    def as_many(row: Row) -> Row:
+        return replace(
+            row,
+            id=f"{row.id}_longer",
+            label=f"{row.label}, as many",
+            evaluations=tuple(lengthened(value, seen) for value in row.evaluations),  # type: ignore[arg-type]
+            what="the same recipe, stretched to as many images as the cross-stitch rows have seen",
+            printed=False,
+            controls=controls,
+        )
+
     stages = len(splits) + 1
     split_rows = [
         Row(
@@ -115,28 +176,22 @@ def compared(
         for name, value in split_trainings(tasks, data, seed, train, splits).items()
     ]
     shared = scored(train(tasks, seed, data, Shared(), "joint", {}))
+    sharing = [*split_rows, *after_splits, Row("mtl_shared", "MTL-shared", (shared,), "one trunk, two classifiers")]
     return [
         Row("constant", "Constant", (blind,), "never looks at the image", printed=False),
         Row("one_task", "One-task", tuple(map(scored, alone.values())), "one network a task"),
         Row(
-            "one_task_longer",
+            TRAINED_ON,
             "One-task, trained on",
             tuple(map(scored, longer)),
-            "as many images seen as the cross-stitch row",
+            "as many images seen as the cross-stitch row, and by its recipe",
             printed=False,
         ),
         Row("ensemble", "Ensemble", ensembles, "two networks a task, of other seeds, their probabilities averaged"),
-        *split_rows,
-        *after_splits,
-        Row("mtl_shared", "MTL-shared", (shared,), "one trunk, two classifiers"),
+        *(each for row in sharing for each in (row, as_many(row))),
         *(
-            Row(
-                row.id,
-                row.label,
-                (scored(train(tasks, seed, data, row.sharing, "fused", alone)),),
-                row.what,
-                printed=row.printed,
-            )
-            for row in stitches
+            each
+            for row, with_, without in zip(stitches, fused, apart, strict=True)
+            for each in (row.row(scored(with_)), row.control(scored(without)))
         ),
     ]

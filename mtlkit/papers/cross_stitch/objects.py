@@ -20,7 +20,7 @@ from mtlkit.errors import InputError
 from mtlkit.fusion import CrossStitchSettings
 from mtlkit.heads import Exit
 from mtlkit.network import NetworkSettings, Weights
-from mtlkit.papers.cross_stitch.methods import Stitch, compared, split_trainings, splits
+from mtlkit.papers.cross_stitch.methods import CONTROLS, Stitch, compared, split_trainings, splits
 from mtlkit.papers.cross_stitch.scenes import StitchChoices
 from mtlkit.papers.declaration import Extra, Profile, Row, Table, TrainedColumn
 from mtlkit.papers.sources import source
@@ -70,7 +70,7 @@ BUDGETS: dict[Profile, Budget] = {
         12,
         SelectiveSearch(least_side=8),
         "none",
-        1.5,
+        0.75,
         4,
         1e-2,
         (0,),
@@ -348,6 +348,7 @@ def object_protocol(column: ObjectColumn) -> list[tuple[str, str, str]]:
             f"and train {FUSED_SHARE:.0%} as long",
         ),
         ("Learning rate", "not in the text read", f"{recipe.lr:g}, a tenth after three quarters"),
+        CONTROLS,
         ("Checkpoint scored", "unstated", "the last"),
         ("Runs", "unstated", f"{len(column.seeds)} seed{'s' if len(column.seeds) > 1 else ''}"),
     ]

@@ -19,7 +19,7 @@ from mtlkit.errors import InputError
 from mtlkit.fusion import CrossStitchSettings
 from mtlkit.heads import Score
 from mtlkit.network import NetworkSettings, Weights
-from mtlkit.papers.cross_stitch.methods import Stitch, compared, splits
+from mtlkit.papers.cross_stitch.methods import CONTROLS, Stitch, compared, splits
 from mtlkit.papers.declaration import Profile, Row, Table
 from mtlkit.papers.scenes import SceneChoices, SceneColumn, scenes
 from mtlkit.papers.weights import weights
@@ -55,7 +55,7 @@ class Budget:
 
 
 BUDGETS: dict[Profile, Budget] = {
-    "smoke": Budget("mobilenetv3_small_050", "rooms", (64, 32), (64, 80), "none", 3, 8, 1e-2, 100, 20, (0,)),
+    "smoke": Budget("mobilenetv3_small_050", "rooms", (64, 32), (64, 80), "none", 1.25, 8, 1e-2, 100, 20, (0,)),
     "lite": Budget(None, "rooms", (800, 200), (120, 160), "timm", 60, 8, 1e-3, 100, 40, (0, 1, 2)),
     # 25,000 steps of 20 images are 628.9 passes over the 795 training frames.
     "paper": Budget(None, "nyuv2", (795, 654), (480, 640), "timm", 628.9, 20, 1e-4, 1000, 40, (0, 1, 2)),
@@ -242,6 +242,7 @@ def stitch_protocol(column: StitchColumn) -> list[tuple[str, str, str]]:
     recipe, data = column.recipe, column.data
     height, width = data.size
     places = unit_places(column)
+    normals, segmentation = (LENGTHS[task] + LENGTHS["fused"] for task in ("normals", "segmentation"))
     return [
         ("Data", "NYU v2", f"{data.name} ({data.fingerprint}), {column.train_images} training images"),
         (
@@ -280,6 +281,10 @@ def stitch_protocol(column: StitchColumn) -> list[tuple[str, str, str]]:
             "Learning rate",
             "not in the text read",
             f"{recipe.lr:g}, fixed; {BUDGETS[column.profile].unit_scale:g} times that for the units",
+        ),
+        (
+            *CONTROLS[:2],
+            f"{CONTROLS[2]} have seen for segmentation (for normals: {normals / segmentation:.0%} of these)",
         ),
         ("Checkpoint scored", "unstated", "the last"),
         ("Runs", "unstated", f"{len(column.seeds)} seed{'s' if len(column.seeds) > 1 else ''}"),

@@ -10,6 +10,7 @@ from mtlkit.network import NetworkSettings, Weights
 from mtlkit.papers.cross_stitch.scenes import BUDGETS, LENGTHS, SMOKE_EPOCHS_NAMED, stitch_recipe
 from mtlkit.papers.declaration import Row, Table
 from mtlkit.papers.nddr.methods import (
+    CONTROLS,
     CROSS_STITCH,
     NDDR,
     REVISION,
@@ -114,7 +115,12 @@ def fcn_rows(column: SceneColumn, seed: int) -> list[Row]:
         joint=lambda sharing, starts: trained(column, scene_tasks(column), seed, sharing, starts),
         after=pools(column.backbone),
     )
-    return [*methods.baselines(printed=False), methods.longer(), *methods.fusions()]
+    return [
+        *methods.baselines(printed=False),
+        methods.longer(),
+        methods.joint_recipe("single_longer"),
+        *methods.fusions(),
+    ]
 
 
 def fcn_protocol(column: SceneColumn) -> list[tuple[str, str, str]]:
@@ -161,6 +167,7 @@ def fcn_protocol(column: SceneColumn) -> list[tuple[str, str, str]]:
             f"{round(recipe.steps * LENGTHS['normals'] / LENGTHS['joint'])}; fused {fused} more)",
         ),
         ("Learning rate", "settings of the cross-stitch paper", f"{recipe.lr:g}, fixed"),
+        CONTROLS,
         ("Checkpoint scored", "unstated", "the last"),
         ("Runs", "unstated", f"{len(column.seeds)} seed{'s' if len(column.seeds) > 1 else ''}"),
     ]

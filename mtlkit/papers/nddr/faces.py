@@ -17,6 +17,7 @@ from mtlkit.network import NetworkSettings, Weights
 from mtlkit.papers.declaration import Extra, Profile, Row, Table, TrainedColumn
 from mtlkit.papers.nddr.methods import (
     BATCH_NORM,
+    CONTROLS_WITH_SHARED,
     CROSS_STITCH,
     DECAY_JOINT,
     DECAY_SINGLE,
@@ -63,7 +64,7 @@ class Budget:
 
 
 BUDGETS: dict[Profile, Budget] = {
-    "smoke": Budget("mobilenetv3_small_050", "faces", (96, 48), (48, 48), "none", 2, 16, 2e-3, (0,)),
+    "smoke": Budget("mobilenetv3_small_050", "faces", (96, 32), (48, 48), "none", 0.75, 16, 2e-3, (0,)),
     "lite": Budget(None, "faces", (4000, 1000), (64, 64), "timm", 30, 32, 1e-3, (0, 1, 2)),
     # 20,001 steps of 10 are 1.227 passes over the 163,013 printed training images.
     "paper": Budget(None, "imdb_wiki", (4000, 1000), (224, 224), "timm", 1.227, BATCH, 1e-3, (0, 1, 2)),
@@ -289,6 +290,7 @@ def face_protocol(column: FaceColumn) -> list[tuple[str, str, str]]:
             "unstated",
             f"{rate_line(column)}; random crops and mirrors",
         ),
+        CONTROLS_WITH_SHARED,
         ("Checkpoint scored", "unstated", "the last"),
         ("Runs", "unstated", f"{len(column.seeds)} seed{'s' if len(column.seeds) > 1 else ''}"),
     ]

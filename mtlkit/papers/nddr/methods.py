@@ -90,6 +90,23 @@ def budget_line(column: TrainedColumn) -> str:
     )
 
 
+CONTROLS = (
+    "Controls",
+    "none",
+    "joint recipe: single-task networks trained on with the joint networks' loss weights and decay; no exchange: fused "
+    "networks whose weights between towers are zero and stay so",
+)
+"""Line of the protocol card for the rows that gains of fused rows are measured against."""
+
+CONTROLS_WITH_SHARED = (*CONTROLS[:2], f"{CONTROLS[2]}; as many images: the multi-task network trained for longer")
+"""The same where there is a multi-task network."""
+
+
+def apart(unit: Fusion) -> Fusion:
+    """The unit without exchange between towers."""
+    return unit.model_copy(update={"exchange": False})
+
+
 def fitted(sharing: Sharing, column: TrainedColumn) -> Sharing:
     """``sharing`` with its units as the column's rate and backbone ask for.
 
@@ -172,41 +189,89 @@ class Methods:
             Row("single", "Single task", tuple(map(self.scored, self.alone.values())), "one network a task", printed),
         ]
 
+    def trained_on(self) -> list[Training]:
+        """The single-task networks, each trained for as long as a fused row in all, by its own recipe."""
+        return [self.single(task, self.alone[task.name]) for task in self.tasks]
+
     def longer(self) -> Row:
         """What the single-task networks become when they are trained for as long as a fused row in all."""
-        trained_on = (self.scored(self.single(task, self.alone[task.name])) for task in self.tasks)
         return Row(
             "single_longer",
             "Single task, trained on",
-            tuple(trained_on),
+            tuple(map(self.scored, self.trained_on())),
             "as many images seen as the fused rows",
             printed=False,
         )
 
+    def joint_recipe(self, *controls: str) -> Row:
+        """The same with the recipe of the fused rows, so that these differ from it in the towers' units alone.
+
+        Args:
+            controls: of the row.
+        """
+        recipe = self.fused(NDDR).subject.recipe
+        trained_on = (training.model_copy(update={"recipe": recipe}) for training in self.trained_on())
+        return Row(
+            "joint_recipe",
+            "Single task, joint recipe",
+            tuple(map(self.scored, trained_on)),
+            "trained on with the loss weights and the decay of the fused rows",
+            printed=False,
+            controls=controls,
+        )
+
+    def no_exchange(self, unit: Fusion, identifier: str, label: str) -> Row:
+        """The control of a fused row: its network without exchange between towers."""
+        return Row(
+            identifier,
+            f"{label}, no exchange",
+            (self.fused(apart(unit)),),
+            f"as {label}, the weights between towers zero and frozen",
+            printed=False,
+            controls=("joint_recipe",),
+        )
+
     def fusions(self) -> list[Row]:
-        """The three ways to fuse towers."""
+        """The three ways to fuse towers, each with its control."""
+        scalars = "a tower a task, a scalar for every pair of towers after every stage"
+        subspaces = "a tower a task in two subspaces, a scalar for every pair of subspaces after every stage"
+        channels = "a tower a task, a 1x1 convolution over all towers' channels after every stage"
+        rows = []
+        for unit, identifier, label, short, what, control in (
+            (CROSS_STITCH, "cross_stitch", "Cross-stitch", "Cross-stitch", scalars, "cross_stitch_no_exchange"),
+            (SLUICE, "sluice", "Sluice", "Sluice", subspaces, "sluice_no_exchange"),
+            (NDDR, "nddr", "NDDR (theirs)", "NDDR", channels, "no_exchange"),
+        ):
+            rows += [
+                Row(identifier, label, (self.fused(unit),), what, controls=(control, "joint_recipe")),
+                self.no_exchange(unit, control, short),
+            ]
+        return rows
+
+    def multi_task(self) -> list[Row]:
+        """One network for all tasks, as long as the single-task networks and as long as a fused row in all."""
+        multi = self.joint(self.shared, {})
+        recipe, seen = multi.recipe, self.fused(NDDR).subject.images_seen
+        stretched = recipe.model_copy(update={"steps": round(recipe.steps * seen / recipe.images)})
+        longer = multi.model_copy(update={"recipe": stretched})
         return [
+            Row("multi", "Multi-task", (self.scored(multi),), "one trunk, a head a task"),
             Row(
-                "cross_stitch",
-                "Cross-stitch",
-                (self.fused(CROSS_STITCH),),
-                "a tower a task, a scalar for every pair of towers after every stage",
-            ),
-            Row(
-                "sluice",
-                "Sluice",
-                (self.fused(SLUICE),),
-                "a tower a task in two subspaces, a scalar for every pair of subspaces after every stage",
-            ),
-            Row(
-                "nddr",
-                "NDDR (theirs)",
-                (self.fused(NDDR),),
-                "a tower a task, a 1x1 convolution over all towers' channels after every stage",
+                "multi_longer",
+                "Multi-task, as many images",
+                (self.scored(longer),),
+                "as many images seen as the fused rows: the same recipe, stretched",
+                printed=False,
+                controls=("joint_recipe",),
             ),
         ]
 
     def five(self) -> list[Row]:
-        """The rows of Tables 4 to 7, with the two rows that an honest reader would miss."""
-        multi = Row("multi", "Multi-task", (self.scored(self.joint(self.shared, {})),), "one trunk, a head a task")
-        return [*self.baselines(printed=True), self.longer(), multi, *self.fusions()]
+        """The rows of Tables 4 to 7, and the controls that an honest reader would miss."""
+        return [
+            *self.baselines(printed=True),
+            self.longer(),
+            self.joint_recipe("single_longer"),
+            *self.multi_task(),
+            *self.fusions(),
+        ]

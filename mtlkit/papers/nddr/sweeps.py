@@ -1,5 +1,6 @@
 """Tables 1, 2, 3 and A2: one setting of the fused network after the other, on the network of Table 4."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -29,6 +30,8 @@ from mtlkit.tasks import Segmentation
 from mtlkit.trunks import Fused
 from mtlkit.worlds import people
 
+Unit = NDDRSettings | CrossStitchSettings
+
 RANDOM_SCALE = 1000.0
 """Rate of NDDR layers that start at random, in base rates: ten times the others' (``experiments/ablation``)."""
 
@@ -56,16 +59,35 @@ def _renamed(said: dict[str, Any]) -> dict[str, Any]:
     return {{"fuse_lr_scale": "lr_scale"}.get(name, name): value for name, value in said.items()}
 
 
-def sweep(
-    unit_of: Callable[[PrintedRow], NDDRSettings | CrossStitchSettings],
-) -> Callable[[SceneColumn, int], list[Row]]:
-    """The rows of a sweep: the two baselines of Table 4, and a fused network for every printed row."""
+def same_control(unit: Unit, base: Unit) -> bool:
+    """Whether two units are one without exchange: where they differ in how a row's sum is shared at the start alone."""
+    start = {"alpha": base.alpha, "beta": base.beta}
+    return unit.model_copy(update=start) == base and math.isclose(unit.alpha + unit.beta, base.alpha + base.beta)
+
+
+def sweep(unit_of: Callable[[PrintedRow], Unit], base: Unit, label: str) -> Callable[[SceneColumn, int], list[Row]]:
+    """The rows of a sweep: the two baselines of Table 4, a fused network for every printed row, and the controls.
+
+    Args:
+        unit_of: the unit of a printed row.
+        base: the unit of Table 4, whose control is the rows' too; of those that differ from it in their rate, or start
+            at random, it is not.
+        label: of that unit.
+    """
 
     def rows(column: SceneColumn, seed: int) -> list[Row]:
         found = methods(column, seed)
-        every = printed(column.paper).tables[column.table].rows
-        fused = (Row(row.id, row.label, (found.fused(unit_of(row)),), row.what) for row in every)
-        return [*found.baselines(printed=False), *fused]
+        fused = []
+        for row in printed(column.paper).tables[column.table].rows:
+            unit = unit_of(row)
+            controls = ("no_exchange",) * same_control(unit, base) + ("joint_recipe",)
+            fused.append(Row(row.id, row.label, (found.fused(unit),), row.what, controls=controls))
+        return [
+            *found.baselines(printed=False),
+            found.joint_recipe(),
+            *fused,
+            found.no_exchange(base, "no_exchange", label),
+        ]
 
     return rows
 
@@ -124,8 +146,17 @@ def starts(column: StartColumn, seed: int) -> list[Row]:
         "pret": "both branches from a network trained for segmentation on other pictures",
         "sing": "each branch from the single-task network of its own task",
     }
-    rows = (Row(row.id, row.label, (by_row[row.id],), what[row.id]) for row in printed("nddr").tables["3"].rows)
-    return [*found.baselines(printed=False), *rows]
+    # The controls start as the last row does.
+    controls = {"sing": ("no_exchange", "joint_recipe")}
+    return [
+        *found.baselines(printed=False),
+        found.joint_recipe(),
+        *(
+            Row(row.id, row.label, (by_row[row.id],), what[row.id], controls=controls.get(row.id, ()))
+            for row in printed("nddr").tables["3"].rows
+        ),
+        found.no_exchange(NDDR, "no_exchange", "NDDR"),
+    ]
 
 
 def start_protocol(column: StartColumn) -> list[tuple[str, str, str]]:
@@ -171,8 +202,8 @@ def _table(identifier: str, rows: Callable[[Any, int], list[Row]], systems: dict
     )
 
 
-TABLE1 = replace(_table("1", sweep(nddr_of), {"S26": "a10_b00"}), protocol=random_protocol)
-TABLE2 = _table("2", sweep(nddr_of), {"S27": "scale_100"})
+TABLE1 = replace(_table("1", sweep(nddr_of, NDDR, "NDDR"), {"S26": "a10_b00"}), protocol=random_protocol)
+TABLE2 = _table("2", sweep(nddr_of, NDDR, "NDDR"), {"S27": "scale_100"})
 TABLE3 = replace(
     _table("3", starts, {"S28": "pret"}),
     columns=StartColumn,
@@ -180,4 +211,4 @@ TABLE3 = replace(
     protocol=start_protocol,
     meta_column=lambda: StartColumn(**dict(printed_scene_column("3", BATCH_NORM["vgg16"])), voc=Weights(source="file")),
 )
-TABLEA2 = _table("A2", sweep(cross_stitch_of), {"S31": "scale_1000"})
+TABLEA2 = _table("A2", sweep(cross_stitch_of, CROSS_STITCH, "Cross-stitch"), {"S31": "scale_1000"})
