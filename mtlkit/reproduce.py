@@ -79,7 +79,9 @@ def _opened(column: Column, results: Path | None) -> Ledger:
     """The column's ledger, with a record of the column in it."""
     book = ledger(column.profile, results)
     if book.find("table", column.identity) is None:
-        book.write(Record(kind="table", identity=column.identity, settings=column.model_dump(mode="json")))
+        book.write(
+            Record(kind="table", identity=column.identity, settings=column.model_dump(mode="json", by_alias=True))
+        )
     return book
 
 

@@ -2,29 +2,46 @@
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Value(BaseModel):
-    """A frozen value whose identity is a hash of its class and of the fields that differ from their defaults.
+    """A frozen value whose identity is a hash of its tag and of the fields that differ from their defaults.
 
     Only differing fields count, so adding a field with a default leaves all earlier identities as they were; a
     released default must therefore never change. Fields declared with ``exclude=True`` (a folder on this
     machine, say) are not part of it.
+
+    A class or a field may be renamed: it then declares its released name, as :attr:`tag` or as the field's ``alias``,
+    under which it is hashed and read for good.
+
+    >>> class Stitch(Value):
+    ...     tag: ClassVar[str] = "CrossStitch"  # as it was called at first
+    ...     start: float = Field(default=0.9, alias="alpha")
+    >>> Stitch(start=0.5).canonical()
+    {'is': 'CrossStitch', 'alpha': 0.5}
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    tag: ClassVar[str] = "Value"
+    """What the class is called in identities and records; by default the name that it is declared with."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "tag" not in cls.__dict__:
+            cls.tag = cls.__qualname__
 
     def canonical(self) -> dict[str, Any]:
-        """The class name and the fields that differ from their defaults, as plain JSON types."""
-        differing: dict[str, Any] = {"is": type(self).__qualname__}
+        """The tag and the fields that differ from their defaults, by their aliases, as plain JSON types."""
+        differing: dict[str, Any] = {"is": self.tag}
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
             if field.exclude or (not field.is_required() and value == field.get_default(call_default_factory=True)):
                 continue
-            differing[name] = plain(value)
+            differing[field.alias or name] = plain(value)
         return differing
 
     @property
