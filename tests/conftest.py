@@ -4,6 +4,7 @@ import os
 import socket
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -34,6 +35,14 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError(f"a test reached for the network: {address}")
 
     monkeypatch.setattr(socket.socket, "connect", local_only)
+
+
+@pytest.fixture(scope="session")
+def counted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What is printed and what runs, of all papers, with nothing measured: a quarter of a minute, so once."""
+    from mtlkit.report.coverage import coverage  # only now, since it brings huggingface_hub
+
+    return coverage(tmp_path_factory.mktemp("nothing"))
 
 
 @pytest.fixture(scope="session")

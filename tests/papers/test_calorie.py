@@ -13,7 +13,6 @@ from mtlkit.ledger import Ledger
 from mtlkit.network import Weights
 from mtlkit.papers.calorie import CalorieChoices, fully_connected, joint_learning, regression
 from mtlkit.papers.printed import printed
-from mtlkit.report.coverage import coverage
 from mtlkit.runs import Averaged, Retrieval, Standard, trainings
 
 TABLES = {number: papers.table("calorie", number) for number in "12345"}
@@ -39,8 +38,8 @@ def own(tmp_path):
     return tmp_path / "own", {"kcal": "energy", "category": "food", "group": "dish"}
 
 
-def test_every_printed_row_is_declared_and_builds(tmp_path):
-    lines = coverage(tmp_path)["papers"]["calorie"]["tables"]
+def test_every_printed_row_is_declared_and_builds(counted):
+    lines = counted["papers"]["calorie"]["tables"]
     assert {name: (line["rows"], line["runnable"]) for name, line in lines.items()} == {
         "1": (6, 6), "2": (3, 3), "3": (9, 9), "4": (6, 6), "5": (3, 3),
     }  # fmt: skip

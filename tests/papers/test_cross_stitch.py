@@ -8,7 +8,6 @@ from mtlkit.backbones import staged
 from mtlkit.errors import InputError
 from mtlkit.papers.cross_stitch.scenes import StitchChoices
 from mtlkit.papers.printed import printed
-from mtlkit.report.coverage import coverage
 from mtlkit.runs import Ensemble, trainings
 
 TABLE = papers.table("cross_stitch", "5")
@@ -16,9 +15,9 @@ COLUMN = TABLE.meta_column()
 ROWS = {row.id: row for row in TABLE.rows(COLUMN, 3)}
 
 
-def test_every_printed_row_is_declared_and_builds(tmp_path):
+def test_every_printed_row_is_declared_and_builds(counted):
     assert {row.id for row in ROWS.values() if row.printed} == {r.id for r in printed("cross_stitch").tables["5"].rows}
-    line = coverage(tmp_path)["papers"]["cross_stitch"]["tables"]["5"]
+    line = counted["papers"]["cross_stitch"]["tables"]["5"]
     assert (line["rows"], line["runnable"]) == (5, 5)
 
 

@@ -19,7 +19,6 @@ from mtlkit.ledger import Ledger, Record
 from mtlkit.papers.cross_stitch.methods import ENSEMBLE_SEEDS
 from mtlkit.papers.cross_stitch.objects import regions_of
 from mtlkit.papers.printed import printed
-from mtlkit.report.coverage import coverage
 from mtlkit.runs import Chosen, Ensemble, trainings
 from mtlkit.worlds import parts
 
@@ -66,9 +65,8 @@ def spoilt(tmp_path) -> Path:
     return folder
 
 
-def test_every_printed_row_is_declared_and_builds(tmp_path):
+def test_every_printed_row_is_declared_and_builds(counted):
     assert {row.id for row in ROWS.values() if row.printed} == {r.id for r in printed("cross_stitch").tables["6"].rows}
-    counted = coverage(tmp_path)
     line = counted["papers"]["cross_stitch"]["tables"]["6"]
     assert (line["rows"], line["runnable"]) == (6, 6)
     assert all(counted["systems"][system] for system in TABLE.systems)

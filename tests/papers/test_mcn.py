@@ -12,15 +12,14 @@ from mtlkit.ledger import Ledger
 from mtlkit.necks import Deconvolution, DLAUp, Upsampling
 from mtlkit.papers.mcn import LOSS_WEIGHTS, ROWS, CenterChoices, neck_name, neck_of
 from mtlkit.papers.printed import printed
-from mtlkit.report.coverage import coverage
 from mtlkit.runs import Speed, Standard
 from mtlkit.worlds import people
 
 TABLE2, TABLE4, FIGURE7 = (papers.table("mcn", number) for number in ("2", "4", "F7"))
 
 
-def test_every_printed_row_is_declared_and_builds(tmp_path):
-    lines = coverage(tmp_path)["papers"]["mcn"]["tables"]
+def test_every_printed_row_is_declared_and_builds(counted):
+    lines = counted["papers"]["mcn"]["tables"]
     assert {name: (lines[name]["rows"], lines[name]["runnable"]) for name in ("2", "4", "F7")} == {
         "2": (5, 5), "4": (7, 7), "F7": (2, 2),
     }  # fmt: skip

@@ -12,7 +12,6 @@ from mtlkit.ledger import Ledger
 from mtlkit.papers.multi_exit import ExitChoices, exit_order
 from mtlkit.papers.printed import printed
 from mtlkit.report.costs import Costs, reading
-from mtlkit.report.coverage import coverage
 from mtlkit.report.side_by_side import SideBySide
 from mtlkit.reproduce import costs, reproduce
 from mtlkit.runs import trainings
@@ -42,14 +41,13 @@ def own(tmp_path):
     return {"data_root": [first, second], "backbone": "resnet10t", "image_size": (32, 32), "batch_size": 8, "epochs": 4}
 
 
-def test_every_printed_row_is_declared_and_builds(tmp_path):
+def test_every_printed_row_is_declared_and_builds(counted):
     for number, table in TABLES.items():
         declared = {row.id for row in table.rows(table.meta_column(), 0) if row.printed}
         assert declared == {row.id for row in printed("multi_exit").tables[number].rows}
-    found = coverage(tmp_path)
-    tables = found["papers"]["multi_exit"]["tables"]
+    tables = counted["papers"]["multi_exit"]["tables"]
     assert [(line["rows"], line["runnable"]) for line in tables.values()] == [(12, 12), (7, 7), (8, 8), (8, 8)]
-    assert all(found["systems"][f"S{number}"] for number in range(32, 45))
+    assert all(counted["systems"][f"S{number}"] for number in range(32, 45))
 
 
 # Worked out by hand from ResNet-50's layers in the doubts of the printed table.

@@ -13,7 +13,6 @@ from mtlkit.ledger import Ledger
 from mtlkit.necks import Shortcut
 from mtlkit.papers.nddr.methods import NDDRChoices
 from mtlkit.papers.printed import printed
-from mtlkit.report.coverage import coverage
 from mtlkit.report.side_by_side import SideBySide
 from mtlkit.runs import trainings
 from mtlkit.trunks import Fused
@@ -30,8 +29,7 @@ def trained(number, column=None, seed=0):
     return {row.id: [v.subject for v in row.evaluations] for row in rows if row.id not in ("constant", "tilted")}
 
 
-def test_every_printed_row_is_declared_and_builds(tmp_path):
-    counted = coverage(tmp_path)
+def test_every_printed_row_is_declared_and_builds(counted):
     lines = counted["papers"]["nddr"]["tables"]
     for number, table in TABLES.items():
         declared = [row.id for row in table.rows(table.meta_column(), 0) if row.printed]
