@@ -56,9 +56,14 @@ STANDING = {"exchange": False, "lr_scale": 0.0}
     "unit",
     [
         CrossStitchSettings(per="layer").model_copy(update=STANDING),
-        CrossStitchSettings(per="channel").model_copy(update=STANDING),
-        SluiceSettings(penalty=0.0).model_copy(update=STANDING),
-        NDDRSettings(norm="none").model_copy(update=STANDING),
+        *(
+            pytest.param(unit.model_copy(update=STANDING), marks=pytest.mark.slow)
+            for unit in (
+                CrossStitchSettings(per="channel"),
+                SluiceSettings(penalty=0.0),
+                NDDRSettings(norm="none"),
+            )
+        ),
     ],
     ids=["cross_stitch", "cross_stitch_channel", "sluice", "nddr"],
 )

@@ -162,15 +162,12 @@ def printed_networks():
         pytest.param(
             need,
             id=f"{name}-{'+'.join(task.name for task in need.network.tasks)}",
-            # To draw VGG's 120 million fully connected weights, a tower each, takes up to half a minute.
-            marks=[pytest.mark.slow]
-            if need.network.fully_connected == "plain" and "vgg" in need.network.backbone
-            else [],
         )
         for name, need in found.values()
     ]
 
 
+@pytest.mark.slow  # three minutes of large networks; that they build is quick and tested with the tables
 @pytest.mark.parametrize("training", printed_networks())
 def test_every_printed_network_trains(training):
     torch.manual_seed(0)
