@@ -77,7 +77,7 @@ class ImageMetric(Metric):
 
     @property
     def images(self) -> int:
-        """How many images there are: one more than the highest number."""
+        """How many images there are, one more than the highest number."""
         return max((int(part.max()) + 1 for part in self._parts("image") if len(part)), default=0)
 
     def renumber(self, image: Tensor) -> None:

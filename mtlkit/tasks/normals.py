@@ -26,7 +26,7 @@ class Normals(DenseTask):
     """One unit vector a pixel. Output ``(N, 3, h, w)`` of any length; target ``(N, 3, H, W)``, zero for no value.
 
     ``space`` is where the network is trained: ``decoded`` compares true directions, ``encoded`` the positive
-    vectors of NDDR-CNN's official code (:func:`encode`).
+    vectors of NDDR-CNN's official code (:func:`mtlkit.metrics.angles.encode`).
     """
 
     terms: ClassVar = ("cosine",)
