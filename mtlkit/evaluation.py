@@ -183,7 +183,9 @@ def averaged(
     found, resampled = together.metrics, together.resampled
     if of == "scores":
         found = {name: sum(one.metrics[name] for one in alone) / len(alone) for name in found}
-        resampled = {name: np.mean([one.resampled[name] for one in alone], 0).tolist() for name in resampled}
+        # A measure that some draw of one snapshot does not have has no interval.
+        known = set.intersection(*(set(one.resampled) for one in alone))
+        resampled = {name: np.mean([one.resampled[name] for one in alone], 0).tolist() for name in sorted(known)}
     last = {f"last/{name}": value for name, value in alone[-1].metrics.items()}
     return together._replace(metrics=found | last, resampled=resampled)
 
@@ -311,10 +313,12 @@ def constant(
 
 def tilt(task: Normals, batches: Iterable[Batch], degrees: float, groups: Mapping[str, Groups] | None = None) -> Scores:
     """The measures of the truth itself, every normal turned by ``degrees`` in a random direction."""
-    generator, metric = torch.Generator().manual_seed(0), task.metric()
+    generator, metric, first = torch.Generator().manual_seed(0), task.metric(), 0
     for batch in batches:
-        truth = batch.targets[task.name]
-        metric.update(tilted(truth, degrees, generator), truth)
+        if task.name in batch.targets:
+            truth = batch.targets[task.name]
+            metric.update(tilted(truth, degrees, generator), truth, numbered(batch, task.name, first, groups))
+        first += len(batch.images)
     return Scores.of({task.name: metric}, groups)
 
 

@@ -503,7 +503,7 @@ def backbones(column: ExitColumn, seed: int) -> list[Row]:
                 f"{short}_mtl", f"{label}: together", (joint,), f"{name}, an exit a set", controls=(f"{short}_longer",)
             ),
             Row(
-                f"{short}_mtl_filter", f"{label}: together, filter", (filtered,), "a feature filter before each exit",
+                f"{short}_mtl_filter", f"{label}: together, filter", (filtered,), "a filter before each exit, half open at first",
                 controls=(f"{short}_mtl",),
             ),
         ]  # fmt: skip
@@ -536,13 +536,13 @@ def placements(column: ExitColumn, seed: int) -> list[Row]:
         longer(column, seed, both, trained(column, seed, both), "longer", "both alone, as many"),
         *(
             row(f"mtl_layer{4 - early}", label, f"objects leave after the last stage, places {early} earlier",
-                {"objects": -1, "places": -1 - early})
+                {"objects": -1, "places": -1 - early}, controls=("mtl_layer4", "longer") if early else ("longer",))
             for early, label in enumerate(("both at the end", "places 1 stage earlier", "places 2 stages earlier",
                                            "places 3 stages earlier"))
         ),
         row("mtl_big_head", "big head", "a last stage of its own for each set", {"objects": -1, "places": -1},
-            sharing=Shared(split_after=-1)),
-        row("mtl_layer3_filter", "1 stage earlier, filter", "a feature filter in front of each exit",
+            sharing=Shared(split_after=-1), controls=("mtl_layer4", "longer")),
+        row("mtl_layer3_filter", "1 stage earlier, filter", "a filter in front of each exit, half open at first",
             {"objects": -1, "places": -2}, gate="input", controls=("mtl_layer3",)),
     ]  # fmt: skip
 

@@ -260,7 +260,7 @@ class Methods:
                 "multi_longer",
                 "Multi-task, as many images",
                 (self.scored(longer),),
-                "as many images seen as the fused rows: the same recipe, stretched",
+                "as many images seen as the fused rows, in one schedule where these have two",
                 printed=False,
                 controls=("joint_recipe",),
             ),
