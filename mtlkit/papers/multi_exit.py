@@ -503,8 +503,8 @@ def backbones(column: ExitColumn, seed: int) -> list[Row]:
                 f"{short}_mtl", f"{label}: together", (joint,), f"{name}, an exit a set", controls=(f"{short}_longer",)
             ),
             Row(
-                f"{short}_mtl_filter", f"{label}: together, filter", (filtered,), "a filter before each exit, half open at first",
-                controls=(f"{short}_mtl",),
+                f"{short}_mtl_filter", f"{label}: together, filter", (filtered,),
+                "a filter before each exit, half open at first", controls=(f"{short}_mtl",),
             ),
         ]  # fmt: skip
     return rows
