@@ -40,6 +40,9 @@ from mtlkit.trunks import Fused
 CALORIES_AND_CATEGORY = ("calories", "category")
 """What a category's mean is made of."""
 
+RETRIEVED = ("calories", "retrieval")
+"""What is measured of neighbours."""
+
 Device = Literal["auto", "cpu", "cuda", "mps"]
 DEVICES = get_args(Device)
 
@@ -306,7 +309,7 @@ class Engine:
                 tested = value.features.data.splits("val", value.features.reads)
                 counted = {"database_images": len(found["train"]["features"])}
                 scores = evaluation.retrieval(
-                    found["train"], found["val"], value.k, value.floor, device, Groups.by_task(["all"], tested)["all"]
+                    found["train"], found["val"], value.k, value.floor, device, Groups.by_task(RETRIEVED, tested)
                 )
             case CategoryMean():
                 fabric = self.where.fabric()
@@ -318,8 +321,8 @@ class Engine:
                     network = self.network(value.subject).to(device)
                     named = evaluation.outputs(network, test_batches, fabric)["category"].argmax(1)
                 classes = len(tested[0].classes)
-                shown = Groups.by_task(["all"], tested)["all"]
-                scores = evaluation.category_mean(train_batches, test_batches, named, classes, value.floor, shown)
+                groups = Groups.by_task(CALORIES_AND_CATEGORY, tested)
+                scores = evaluation.category_mean(train_batches, test_batches, named, classes, value.floor, groups)
             case Chosen():
                 records = self.run(value.candidates)
                 means = [

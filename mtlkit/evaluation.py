@@ -86,7 +86,7 @@ class Scores(NamedTuple):
                 values = np.concatenate([part[measure] for part in parts])
                 # A measure that some draw does not have, for want of a labelled pixel, has no interval.
                 if not np.isnan(values).any():
-                    # A thousandth of a degree, a year or a per cent is far below what the draws differ by.
+                    # A thousandth of a degree, a year, a metre or a per cent is far below what the draws differ by.
                     found.resampled[f"{name}/{measure}"] = values.round(3).tolist()
             found.drawn[name] = Drawn(of=some.of, groups=count, key=group_key(some.names))
         return found
@@ -217,7 +217,7 @@ def retrieval(
     k: int,
     floor: float,
     device: torch.device,
-    groups: Groups | None = None,
+    groups: Mapping[str, Groups] | None = None,
 ) -> Scores:
     """``calories/...`` of the mean of the k nearest, and where categories are known ``retrieval/...``.
 
@@ -227,7 +227,7 @@ def retrieval(
         k: how many neighbours are averaged.
         floor: kcal; no relative error is taken of less.
         device: where distances are computed.
-        groups: of the queries.
+        groups: as in :meth:`Scores.of`.
 
     Raises:
         InputError: k is larger than the database.
@@ -241,7 +241,7 @@ def retrieval(
     if "category" in queries:
         metrics["retrieval"] = NeighbourHits(at)
         metrics["retrieval"].update(queries["category"], database["category"], indices)
-    return Scores.of(metrics, groups and dict.fromkeys(metrics, groups))
+    return Scores.of(metrics, groups)
 
 
 def category_mean(
@@ -250,7 +250,7 @@ def category_mean(
     named: Tensor | None,
     classes: int,
     floor: float,
-    groups: Groups | None = None,
+    groups: Mapping[str, Groups] | None = None,
 ) -> Scores:
     """``calories/...`` of answering each image's category with the mean of its training images.
 
@@ -260,7 +260,7 @@ def category_mean(
         named: category ids of the test images as a network names them; ``None``: the true ones.
         classes: how many categories there are.
         floor: kcal; no relative error is taken of less.
-        groups: of the test images.
+        groups: as in :meth:`Scores.of`.
 
     Returns:
         Also ``category/accuracy`` of the names, where a network gave them.
@@ -280,7 +280,7 @@ def category_mean(
     if named is not None:
         metrics["category"] = Accuracy(classes)
         metrics["category"].update(one_hot(named, classes), true)
-    found = Scores.of(metrics, groups and dict.fromkeys(metrics, groups))
+    found = Scores.of(metrics, groups)
     # Of names without probabilities only this one means anything.
     for measures in (found.metrics, found.resampled):
         for name in [name for name in measures if name.startswith("category/") and name != "category/accuracy"]:
