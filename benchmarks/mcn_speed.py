@@ -18,7 +18,7 @@ from mtlkit import papers
 from mtlkit.engine import Where
 from mtlkit.evaluation import speed
 from mtlkit.network import NetworkSettings
-from mtlkit.papers.mcn import CenterChoices
+from mtlkit.papers.mcn.tables import CenterChoices
 from mtlkit.papers.printed import printed
 
 TABLES = {"resnet18": ("F7", "composite_stn", "triple_mcn"), "dla34": ("4", "stn_three", "seg_det_pose")}

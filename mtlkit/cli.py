@@ -338,7 +338,7 @@ def data_check(
         raise unknown("layout", layout, LAYOUTS)
     given: dict[str, Any] = {}
     if layout in TABLE_LAYOUTS:
-        from mtlkit.papers.calorie import CalorieChoices
+        from mtlkit.papers.calorie.tables import CalorieChoices
 
         given["columns"] = CalorieChoices.of(columns=_pairs(columns)).mapping()
     for split in ("train", "val"):

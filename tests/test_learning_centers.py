@@ -11,7 +11,7 @@ from mtlkit.evaluation import constant, standard
 from mtlkit.heads import Branches
 from mtlkit.necks import Upsampling
 from mtlkit.network import NetworkSettings
-from mtlkit.papers.mcn import LOSS_WEIGHTS
+from mtlkit.papers.mcn.tables import LOSS_WEIGHTS
 from mtlkit.tasks import CenterDetection, Segmentation
 from mtlkit.training import Recipe, train
 from mtlkit.worlds import people

@@ -11,7 +11,7 @@ from mtlkit.engine import Engine, Where
 from mtlkit.errors import InputError
 from mtlkit.ledger import Ledger
 from mtlkit.network import Weights
-from mtlkit.papers.calorie import CalorieChoices, fully_connected, joint_learning, regression
+from mtlkit.papers.calorie.tables import CalorieChoices, fully_connected, joint_learning, regression
 from mtlkit.papers.printed import printed
 from mtlkit.runs import Averaged, Retrieval, Standard, trainings
 

@@ -10,7 +10,7 @@ from mtlkit.engine import Engine, Where
 from mtlkit.errors import InputError
 from mtlkit.ledger import Ledger
 from mtlkit.necks import Deconvolution, DLAUp, Upsampling
-from mtlkit.papers.mcn import LOSS_WEIGHTS, ROWS, CenterChoices, neck_name, neck_of
+from mtlkit.papers.mcn.tables import LOSS_WEIGHTS, ROWS, CenterChoices, neck_name, neck_of
 from mtlkit.papers.printed import printed
 from mtlkit.runs import Speed, Standard
 from mtlkit.worlds import people

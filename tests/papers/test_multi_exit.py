@@ -9,7 +9,7 @@ from PIL import Image
 from mtlkit import papers
 from mtlkit.errors import InputError
 from mtlkit.ledger import Ledger
-from mtlkit.papers.multi_exit import ExitChoices, exit_order
+from mtlkit.papers.multi_exit.tables import ExitChoices, exit_order
 from mtlkit.papers.printed import printed
 from mtlkit.report.costs import Costs, reading
 from mtlkit.report.side_by_side import SideBySide

@@ -7,7 +7,7 @@ from builders import plate_data
 from mtlkit import papers
 from mtlkit.engine import Engine, Where
 from mtlkit.ledger import Ledger
-from mtlkit.papers.calorie import CalorieChoices
+from mtlkit.papers.calorie.tables import CalorieChoices
 from mtlkit.report.estimates import estimates
 from mtlkit.report.figures import against_truth
 from mtlkit.report.side_by_side import SideBySide

@@ -1,8 +1,4 @@
-"""MultiTask-CenterNet (Heuer et al., ICCV Workshops 2021): the declaration of Tables 2 and 4 and of Figure 7.
-
-No code of the paper is public. Where its text says "as CenterNet" or nothing, the settings are those of
-https://github.com/xingyizhou/CenterNet.
-"""
+"""The declared tables; see the package for what they follow."""
 
 from collections import Counter
 from dataclasses import dataclass

@@ -1,8 +1,4 @@
-"""Food calories by regression or by retrieval (Ege and Yanai): the declaration of its tables.
-
-The source is a damaged Japanese text; ``papers/printed/calorie.yaml`` lists what is lost. What it leaves open and
-what is inferred here stands on the protocol cards.
-"""
+"""The declared tables; see the package for what they follow."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
