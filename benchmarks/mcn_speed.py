@@ -15,11 +15,11 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mtlkit import papers
-from mtlkit.engine import Where
-from mtlkit.evaluation import speed
+from mtlkit.evaluations.speed import speed
 from mtlkit.network import NetworkSettings
 from mtlkit.papers.mcn.tables import CenterChoices
 from mtlkit.papers.printed import printed
+from mtlkit.runtime import Runtime
 
 TABLES = {"resnet18": ("F7", "composite_stn", "triple_mcn"), "dla34": ("4", "stn_three", "seg_det_pose")}
 
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--backbones", nargs="+", default=list(TABLES))
     arguments = parser.parse_args()
-    fabric = Where().fabric()
+    fabric = Runtime().fabric()
     print(f"torch {torch.__version__}, {fabric.device}, {torch.get_num_threads()} threads, {arguments.rounds} rounds")
     print(f"{'':10}{'neck':26}{'ratio':>7}{'printed':>9}{'one, G':>8}{'heads, G':>10}{'ratio of G':>12}")
     for backbone in arguments.backbones:

@@ -140,8 +140,8 @@ def run(
 ) -> None:
     """Run a table, or find it in the ledger, and print it beside the paper's."""
     from mtlkit import papers
-    from mtlkit.engine import Where
     from mtlkit.reproduce import reproduce
+    from mtlkit.runtime import Runtime
 
     declared = papers.table(paper, table)
     given = {
@@ -169,9 +169,10 @@ def run(
         "lr": lr,
         "units_lr": units_lr,
         "seeds": _numbers(seeds),
+        "device": device,
     }
     choices = declared.choices.of(**{name: value for name, value in given.items() if value is not None})
-    where = Where(
+    runtime = Runtime(
         device=device,
         workers=workers,
         progress=sys.stderr.isatty(),
@@ -179,7 +180,7 @@ def run(
         retrain=retrain,
         rescore=rescore,
     )
-    _print(reproduce(declared, choices, where=where, results=results_dir, methods=row), output)
+    _print(reproduce(declared, choices, runtime=runtime, results=results_dir, methods=row), output)
 
 
 @app.command()

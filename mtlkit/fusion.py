@@ -285,7 +285,7 @@ class LayerMixing(nn.Module):
 
 
 class CrossStitchSettings(Value):
-    """A :class:`CrossStitch` after a stage. The learning-rate scale is the one the NDDR paper names for it.
+    """A :class:`CrossStitch` after a stage.
 
     ``exchange=False`` is the control that tells what towers give each other from everything else that a fused network
     has: its own scales, its losses, its longer training; see :class:`Unit`. So in all three settings.
@@ -295,7 +295,6 @@ class CrossStitchSettings(Value):
     per: Per = "channel"
     alpha: float = 0.9
     beta: float = 0.1
-    lr_scale: float = Field(default=1000, gt=0)
     exchange: bool = True
 
     def unit(self, towers: int, channels: int) -> CrossStitch:
@@ -315,7 +314,6 @@ class SluiceSettings(Value):
     beta: float = 0.1
     penalty: float = Field(default=0.1, ge=0)
     layer_mixing: bool = False
-    lr_scale: float = Field(default=1000, gt=0)
     exchange: bool = True
 
     def unit(self, towers: int, channels: int) -> Sluice:
@@ -337,7 +335,6 @@ class NDDRSettings(Value):
     init: Init = "diagonal"
     alpha: float = 0.9
     beta: float = 0.1
-    lr_scale: float = Field(default=100, gt=0)
     relu: bool = True
     exchange: bool = True
 

@@ -16,9 +16,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import torch
 from filelock import FileLock
 from pydantic import BaseModel
 from safetensors.torch import load_file, save_file
@@ -30,19 +29,14 @@ from mtlkit.metrics.bootstrap import Drawn
 from mtlkit.training import History, Timing
 
 WEIGHTS_LIMIT = 8 * 1024**3
-"""Bytes of trained weights kept before the oldest go."""
-
-Kind = Literal["training", "evaluation", "table"]
-
-Kept = Literal["predictions", "features"]
-"""Beside weights, a training's predictions at its snapshots and features of data sets are kept."""
+"""Bytes of kept tensors of a kind before the oldest go."""
 
 
 class Record(BaseModel):
     """All there is to say about one run.
 
     Attributes:
-        kind: what ran.
+        kind: what ran; the folder.
         identity: of the value that ran; the file's name.
         settings: the value in canonical form: its class and whatever differs from the defaults.
         metrics: measures by name (evaluations).
@@ -56,14 +50,14 @@ class Record(BaseModel):
         history: what the losses did (trainings).
         timing: seconds.
         data: images in each split, classes and whatever else was counted.
-        weights: SHA-256 of the trained weights (trainings).
+        weights: SHA-256 of the tensors that are kept beside it: the trained weights (trainings).
         versions: of the libraries that decide numbers.
         hardware: processor or accelerator, threads.
         commit: of mtlkit, where it ran from a checkout; ``+`` marks uncommitted changes.
         created: UTC, to the second.
     """
 
-    kind: Kind
+    kind: str
     identity: str
     settings: dict[str, Any]
     metrics: Mapping[str, float | None] = {}
@@ -89,11 +83,11 @@ class Ledger:
         self.state = root / ".state"
         self.weights_limit = weights_limit
 
-    def path(self, kind: Kind, identity: str) -> Path:
+    def path(self, kind: str, identity: str) -> Path:
         """The record's file."""
         return self.root / kind / f"{identity}.json"
 
-    def find(self, kind: Kind, identity: str) -> Record | None:
+    def find(self, kind: str, identity: str) -> Record | None:
         """The record, or ``None`` when there is none yet.
 
         Raises:
@@ -109,7 +103,7 @@ class Ledger:
         except ValueError as error:
             raise InputError(f"{path} is not a record of this version; remove it to run its node again.") from error
 
-    def all(self, kind: Kind) -> list[Record]:
+    def all(self, kind: str) -> list[Record]:
         """Every record of a kind, oldest first."""
         found = [self.find(kind, path.stem) for path in (self.root / kind).glob("*.json")]
         return sorted((record for record in found if record), key=lambda record: (record.created, record.identity))
@@ -146,26 +140,17 @@ class Ledger:
         """Where an unfinished training keeps its state."""
         return self.state / "checkpoints" / f"{identity}.pt"
 
-    def weights_path(self, identity: str) -> Path:
-        """Where a finished training's weights lie, while they do."""
-        return self.state / "weights" / f"{identity}.safetensors"
+    def tensors_path(self, folder: str, identity: str) -> Path:
+        """Where a node's tensors lie, while they do."""
+        return self.state / folder / f"{identity}.safetensors"
 
-    def save_weights(self, identity: str, state: dict[str, Tensor]) -> str:
-        """Keeps trained weights, makes room by letting the least recently used go, returns their SHA-256."""
-        path = self.weights_path(identity)
-        self._keep(path, state)
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+    def keeps(self, folder: str, identity: str) -> bool:
+        """Whether a node's tensors are still there."""
+        return self.tensors_path(folder, identity).exists()
 
-    def keep(self, kind: Kept, identity: str, tensors: dict[str, Tensor]) -> None:
-        """Keeps what is costly to compute again, as weights are kept."""
-        self._keep(self.state / kind / f"{identity}.safetensors", tensors)
-
-    def kept(self, kind: Kept, identity: str) -> dict[str, Tensor] | None:
-        """What :meth:`keep` was given, or ``None`` when it is not there (any more)."""
-        path = self.state / kind / f"{identity}.safetensors"
-        return load_file(path) if path.exists() else None
-
-    def _keep(self, path: Path, tensors: dict[str, Tensor]) -> None:
+    def save(self, folder: str, identity: str, tensors: dict[str, Tensor]) -> str:
+        """Keeps tensors, makes room by letting the least recently used of the folder go, returns their SHA-256."""
+        path = self.tensors_path(folder, identity)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, part)
@@ -176,22 +161,26 @@ class Ledger:
             total += file.stat().st_size
             if total > self.weights_limit and file != path:
                 file.unlink(missing_ok=True)
+        return hashlib.sha256(path.read_bytes()).hexdigest()
 
-    def load_weights(self, identity: str, digest: str) -> dict[str, Tensor]:
-        """The weights of a finished training.
+    def load(self, folder: str, identity: str, digest: str | None = None) -> dict[str, Tensor]:
+        """What :meth:`save` was given.
+
+        Args:
+            folder: as there.
+            identity: as there.
+            digest: what it returned; where given, it is checked.
 
         Raises:
-            WeightsMissing: when they were evicted, or are not those the record speaks of.
+            WeightsMissing: the tensors were let go, or are not those of the digest.
         """
-        path = self.weights_path(identity)
+        path = self.tensors_path(folder, identity)
         if not path.exists():
+            raise WeightsMissing(f"The {folder} of {identity} are no longer kept; run again with --retrain.")
+        if digest is not None and hashlib.sha256(path.read_bytes()).hexdigest() != digest:
             raise WeightsMissing(
-                f"The weights of training {identity} are no longer kept; run again with --retrain to train it anew."
-            )
-        if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
-            raise WeightsMissing(
-                f"The weights of training {identity} differ from those its record speaks of; "
-                "run again with --retrain to train it anew."
+                f"The {folder} of {identity} differ from those its record speaks of; run again with --retrain to make "
+                "them anew."
             )
         os.utime(path)
         return load_file(path)
@@ -206,13 +195,6 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:  # a library vendored without metadata
             found[name] = "unknown"
     return found
-
-
-def hardware(device: torch.device) -> dict[str, Any]:
-    """What the numbers were computed on."""
-    if device.type == "cuda":
-        return {"device": torch.cuda.get_device_name(device), "cuda": torch.version.cuda}
-    return {"device": device.type, "machine": platform.machine(), "threads": torch.get_num_threads()}
 
 
 def commit() -> str | None:

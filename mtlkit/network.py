@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mtlkit.backbones import Cut, FullyConnected, StagedBackbone, staged
-from mtlkit.errors import InputError
+from mtlkit.errors import InputError, unknown
 from mtlkit.fusion import Unit
 from mtlkit.heads import Exit, FeatureFilter, HeadSettings
 from mtlkit.necks import NeckSettings, Shortcut
@@ -54,13 +54,17 @@ class NetworkSettings(Value):
         return Network(self, weights=weights)
 
 
+GROUPS = ("trunk", "norms_and_biases", "classifier", "classifier_bias", "fusion", "shortcut")
+"""Groups of parameters that may have a multiplier of the learning rate."""
+
+
 @dataclass
 class ParameterGroup:
-    """Parameters that share a learning-rate scale and a weight-decay switch."""
+    """Parameters that share a multiplier of the learning rate and a weight-decay switch."""
 
     name: str
     parameters: list[nn.Parameter]
-    lr_scale: float = 1.0
+    lr_mult: float = 1.0
     decay: bool = True
 
 
@@ -161,14 +165,18 @@ class Network(nn.Module):
         self.load_state_dict(renamed, strict=False)
 
     def parameter_groups(
-        self, *, classifier_lr: tuple[float, float] = (1.0, 1.0), decay_all: bool = False
+        self, lr_mult: Mapping[str, float] | None = None, *, decay_all: bool = False
     ) -> list[ParameterGroup]:
         """The optimiser's groups: trunk, norms and biases, classifiers, fusion units, shortcuts.
 
         Args:
-            classifier_lr: learning-rate scales of the classifiers' weights and biases (10 and 20 in the official
-                NDDR code).
+            lr_mult: one of :data:`GROUPS` -> what multiplies its learning rate (the official NDDR code has 10 for
+                ``classifier`` and 20 for ``classifier_bias``); 1 where none is given. Groups that this network lacks
+                may be named.
             decay_all: weight decay on every parameter, as an optimiser that is told nothing has it.
+
+        Raises:
+            InputError: there is no group of that name.
 
         Otherwise weight decay acts on the weights of convolutions and linear layers, on NDDR's 1x1 weights, and on
         nothing else: decay pulls a mixing scalar towards "no exchange, no signal", which is no prior anybody means.
@@ -176,8 +184,8 @@ class Network(nn.Module):
         groups = [
             ParameterGroup("trunk", []),
             ParameterGroup("norms_and_biases", [], decay=False),
-            ParameterGroup("classifier", [], lr_scale=classifier_lr[0]),
-            ParameterGroup("classifier_bias", [], lr_scale=classifier_lr[1], decay=False),
+            ParameterGroup("classifier", []),
+            ParameterGroup("classifier_bias", [], decay=False),
         ]
         trunk, plain, classifier, classifier_bias = (group.parameters for group in groups)
         shortcuts = [neck for neck in self.necks.values() if isinstance(neck, Shortcut)]
@@ -192,26 +200,32 @@ class Network(nn.Module):
             else:
                 (trunk if parameter.ndim > 1 else plain).append(parameter)
         if isinstance(self.trunk, FusedTrunk):
-            scale = self.settings.sharing.unit.lr_scale  # type: ignore[union-attr]
             units = [module for module in self.trunk.modules() if isinstance(module, Unit)]
             decayed = [parameter for unit in units for parameter in unit.decayed()]
             rest = [p for p in self._fusion_parameters() if not any(p is d for d in decayed)]
             groups += [
-                ParameterGroup("fusion", decayed, lr_scale=scale),
-                ParameterGroup("fusion_undecayed", rest, lr_scale=scale, decay=False),
+                ParameterGroup("fusion", decayed),
+                ParameterGroup("fusion_undecayed", rest, decay=False),
             ]
-        if isinstance(self.settings.neck, Shortcut.Settings):
-            scale = self.settings.neck.lr_scale
-            groups += [
-                ParameterGroup("shortcut", [p for neck in shortcuts for p in neck.reduce.parameters()], lr_scale=scale),
-                ParameterGroup(
-                    "shortcut_undecayed",
-                    [p for neck in shortcuts for p in neck.norm.parameters()],
-                    lr_scale=scale,
-                    decay=False,
-                ),
-            ]
-        return [replace(group, decay=group.decay or decay_all) for group in groups if group.parameters]
+        groups += [
+            ParameterGroup("shortcut", [p for neck in shortcuts for p in neck.reduce.parameters()]),
+            ParameterGroup(
+                "shortcut_undecayed", [p for neck in shortcuts for p in neck.norm.parameters()], decay=False
+            ),
+        ]
+        given = lr_mult or {}
+        for name in given:
+            if name not in GROUPS:
+                raise unknown("group of parameters", name, GROUPS)
+        return [
+            replace(
+                group,
+                lr_mult=given.get(group.name.removesuffix("_undecayed"), 1.0),
+                decay=group.decay or decay_all,
+            )
+            for group in groups
+            if group.parameters
+        ]
 
     def _fusion_parameters(self) -> Iterator[nn.Parameter]:
         if isinstance(self.trunk, FusedTrunk):

@@ -3,7 +3,7 @@
 # ruff: noqa: E402
 import types
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,9 +19,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from mtlkit import papers
 from mtlkit.data.samples import collate
 from mtlkit.data.sampling import Part, eval_loader
-from mtlkit.engine import Device, Engine, Where
+from mtlkit.engine import Engine
 from mtlkit.errors import InputError, suggestion, unknown
-from mtlkit.ledger import Kind, Record
+from mtlkit.evaluations import FeatureExtraction
+from mtlkit.evaluations.features import by_split
+from mtlkit.graph import Node
+from mtlkit.ledger import Record
 from mtlkit.metrics.age_errors import expected
 from mtlkit.metrics.resize import enlarged
 from mtlkit.network import Network
@@ -30,7 +33,8 @@ from mtlkit.report.estimates import Estimates, estimates
 from mtlkit.report.side_by_side import SideBySide
 from mtlkit.report.style import use_style
 from mtlkit.reproduce import costs, ledger, reproduce, stored
-from mtlkit.runs import Evaluation, Features, Training
+from mtlkit.runs import Training, trainings
+from mtlkit.runtime import Runtime
 from mtlkit.tasks import Age, DenseTask
 
 _SHELL = {"In", "Out", "exit", "quit", "get_ipython", "open"}
@@ -52,7 +56,6 @@ class Running(BaseModel):
     Attributes:
         tables: tables to run.
         methods: rows to run.
-        device: where to run.
         workers: processes that read data.
         results_dir: where records lie.
     """
@@ -61,7 +64,6 @@ class Running(BaseModel):
 
     tables: Names = ()
     methods: Names | None = None
-    device: Device | None = None
     workers: Index | None = None
     results_dir: Path | None = None
 
@@ -107,13 +109,13 @@ class Reproduction:
         except ValidationError as error:
             raise explained(error, Running) from None
         smoke = self.choices.profile == "smoke"
-        self.where = Where(
-            device=self.running.device or "auto",
+        self.runtime = Runtime(
+            device=self.choices.device,
             workers=self.running.workers,
             progress=not smoke,
             retrain=smoke,
         )
-        self.where.fabric()
+        self.runtime.fabric()
         self.tables = {identifier: papers.table(paper, identifier) for identifier in self.running.tables}
         # A wrong backbone, folder or row should stop here, not in a later cell.
         rows = {
@@ -136,7 +138,7 @@ class Reproduction:
         return reproduce(
             self.tables[identifier],
             self.choices,
-            where=self.where,
+            runtime=self.runtime,
             results=self.running.results_dir,
             methods=methods,
         )
@@ -209,25 +211,36 @@ class Reproduction:
         """For every row of a calorie table its answers on the test pictures, from the records of the table."""
         return estimates(comparison, ledger(comparison.column.profile, self.running.results_dir))
 
-    def features(self, comparison: SideBySide, features: Features) -> dict[str, dict[str, torch.Tensor]]:
+    def features(self, comparison: SideBySide, features: FeatureExtraction) -> dict[str, dict[str, torch.Tensor]]:
         """Split -> features and targets of its pictures, behind a comparison's retrieval."""
-        return Engine(ledger(comparison.column.profile, self.running.results_dir), self.where).features(features)
+        return by_split(self._engine(comparison).tensors(features))
 
-    def record(self, comparison: SideBySide, node: Evaluation | Training) -> Record | None:
-        """The record behind a comparison's evaluation or training, with what was counted beside the measures."""
-        kind: Kind = "training" if isinstance(node, Training) else "evaluation"
-        return ledger(comparison.column.profile, self.running.results_dir).find(kind, node.identity)
+    def record(self, comparison: SideBySide, node: Node) -> Record | None:
+        """The record behind a comparison's node, with what was counted beside the measures."""
+        return ledger(comparison.column.profile, self.running.results_dir).find(node.kind, node.identity)
 
     def network(self, comparison: SideBySide, training: Training) -> Network:
         """A trained network behind a comparison, in evaluation mode on the CPU."""
-        return Engine(ledger(comparison.column.profile, self.running.results_dir), self.where).network(training)
+        engine = self._engine(comparison)
+        engine.tensors(training)
+        return training.trained(engine.context())
+
+    def _engine(self, comparison: SideBySide) -> Engine:
+        return Engine(ledger(comparison.column.profile, self.running.results_dir), self.runtime)
 
 
 def _trained(comparison: SideBySide) -> list[tuple[str, Training]]:
     """The comparison's networks under their rows' labels; where there are rows of the paper, of these alone."""
     # Controls look like the rows that they belong to, and a figure has no room for as many columns.
     rows = [row for row in comparison.rows if row.printed] or comparison.rows
-    return [(row.label, need) for row in rows for value in row.evaluations for need in value.needs]
+    return [(row.label, need) for row in rows for need in _subjects(row.evaluations)]
+
+
+def _subjects(evaluations: Iterable[Node]) -> list[Training]:
+    """The trainings that evaluations look at, and not those that these start from."""
+    found = trainings(evaluations)
+    inner = {need.identity for training in found.values() for need in training.needs}
+    return [training for key, training in found.items() if key not in inner]
 
 
 def show(comparison: SideBySide) -> None:

@@ -8,16 +8,17 @@ from pathlib import Path
 from pydantic import ValidationError
 
 import mtlkit
-from mtlkit.engine import Engine, Where
+from mtlkit.engine import Engine
 from mtlkit.errors import InputError
+from mtlkit.evaluations import Cost
 from mtlkit.ledger import Ledger, Record
 from mtlkit.papers.declaration import PROFILES, Choices, Column, Table, chosen
 from mtlkit.report.side_by_side import SideBySide
-from mtlkit.runs import Cost
+from mtlkit.runtime import Runtime
 
 
 def results_folder(given: Path | None = None) -> Path:
-    """Where records lie: as given, else ``MTLKIT_RESULTS``, else ``results`` of the checkout mtlkit runs from, else
+    """Runtime records lie: as given, else ``MTLKIT_RESULTS``, else ``results`` of the checkout mtlkit runs from, else
     ``results`` in the current folder."""
     if given is not None:
         return given.expanduser()
@@ -36,7 +37,7 @@ def reproduce(
     table: Table,
     choices: Choices,
     *,
-    where: Where | None = None,
+    runtime: Runtime | None = None,
     results: Path | None = None,
     methods: Sequence[str] | None = None,
 ) -> SideBySide:
@@ -45,18 +46,18 @@ def reproduce(
     Args:
         table: a declared table.
         choices: what the reader decided.
-        where: device and the like.
+        runtime: device and the like.
         results: the results folder.
         methods: ids of the rows to run; all by default.
 
     Raises:
         InputError: for anything a reader can put right, in one sentence.
     """
-    (where or Where()).fabric()  # a device that is not there should stop before anything is drawn or written
+    (runtime or Runtime()).fabric()  # a device that is not there should stop before anything is drawn or written
     column = table.column(choices)
     rows = [row for seed in column.seeds for row in chosen(table, column, methods, seed)]
     book = _opened(column, results)
-    Engine(book, where).run(evaluation for row in rows for evaluation in row.evaluations)
+    Engine(book, runtime).run(evaluation for row in rows for evaluation in row.evaluations)
     return SideBySide.of(table, column, book, methods)
 
 

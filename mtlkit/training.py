@@ -44,8 +44,8 @@ class Recipe(Value):
     weight_decay: float = 0.0
     decay_all: bool = False
     """Weight decay on norms, biases and mixing scalars too."""
-    classifier_lr: tuple[float, float] = (1.0, 1.0)
-    """Learning-rate scales of the classifiers' weights and biases."""
+    lr_mult: dict[str, float] = {}
+    """Group of parameters -> what multiplies its learning rate; see :meth:`mtlkit.network.Network.parameter_groups`."""
     schedule: Literal["constant", "poly", "step", "cosine"] = "poly"
     power: float = 0.9
     milestones: tuple[float, ...] = ()
@@ -91,12 +91,12 @@ class Timing(BaseModel):
 
 
 def optimizer(groups: list[ParameterGroup], recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser; every group keeps its ``lr_scale`` beside the rate."""
+    """The recipe's optimiser; every group keeps its ``lr_mult`` beside the rate."""
     parts = [
         {
             "params": group.parameters,
             "name": group.name,
-            "lr_scale": group.lr_scale,
+            "lr_mult": group.lr_mult,
             "weight_decay": recipe.weight_decay if group.decay else 0.0,
         }
         for group in groups
@@ -108,13 +108,13 @@ def optimizer(groups: list[ParameterGroup], recipe: Recipe) -> torch.optim.Optim
 
 
 def set_rates(optimizer: torch.optim.Optimizer, recipe: Recipe, step: int) -> None:
-    """Sets every group's rate for ``step`` from the recipe and the group's scale, whatever it was before.
+    """Sets every group's rate for ``step`` from the recipe and the group's multiplier, whatever it was before.
 
     Multiplying rates step by step, or setting one rate for all groups each epoch, is how a well-known public
-    implementation loses the scale of its fusion units.
+    implementation loses the multiplier of its fusion units.
     """
     for group in optimizer.param_groups:
-        group["lr"] = recipe.lr * recipe.lr_factor(step) * group["lr_scale"]
+        group["lr"] = recipe.lr * recipe.lr_factor(step) * group["lr_mult"]
 
 
 def loss_terms(network: Network, outputs: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
@@ -158,7 +158,8 @@ def train(
         fabric: device and precision.
         checkpoint: where the state is kept; when the file exists, the run goes on from it. Removed at the end.
         checkpoint_seconds: time between two checkpoints.
-        snapshots: steps, counted from 1, after which ``snapshot`` is called.
+        snapshots: steps, counted from 1, after which ``snapshot`` is called; a run whose checkpoint is behind one of
+            them starts anew.
         snapshot: looks at the network, which is in evaluation mode meanwhile; told the step.
         title: shown beside the progress bar; ``None`` shows no bar.
 
@@ -170,11 +171,12 @@ def train(
     """
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
     network.to(fabric.device, memory_format=layout).train()  # type: ignore[call-overload]
-    groups = network.parameter_groups(classifier_lr=recipe.classifier_lr, decay_all=recipe.decay_all)
+    groups = network.parameter_groups(recipe.lr_mult, decay_all=recipe.decay_all)
     model, optimiser = fabric.setup(network, optimizer(groups, recipe))
     history, timing, first = History(), Timing(), 0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, map_location=fabric.device, weights_only=True)
+    state = torch.load(checkpoint, map_location=fabric.device, weights_only=True) if checkpoint.exists() else None
+    # A checkpoint that lies behind a snapshot that is still to be taken is of no use.
+    if state is not None and not any(step <= state["step"] for step in snapshots):
         network.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimizer"])
         history, timing = History(**state["history"]), Timing(**state["timing"])

@@ -30,6 +30,11 @@ class Shared(Value):
     kind: Literal["shared"] = "shared"
     split_after: int | None = None
 
+    @property
+    def label(self) -> str:
+        """In a word."""
+        return self.kind
+
     def trunk(self, backbone: Callable[[], StagedBackbone], tasks: Sequence[str]) -> "SharedTrunk":
         """The trunk; ``backbone`` is called once for the shared part and once for every branch."""
         return SharedTrunk(backbone, tasks, self.split_after)
@@ -41,6 +46,11 @@ class Fused(Value):
     kind: Literal["fused"] = "fused"
     unit: Fusion
     after: tuple[int, ...] | None = None
+
+    @property
+    def label(self) -> str:
+        """In a word: the kind of its units."""
+        return self.unit.kind
 
     def trunk(self, backbone: Callable[[], StagedBackbone], tasks: Sequence[str]) -> "FusedTrunk":
         """The trunk; ``backbone`` is called once for every tower."""

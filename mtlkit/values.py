@@ -2,7 +2,9 @@
 
 import hashlib
 import json
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -34,6 +36,12 @@ class Value(BaseModel):
         if "tag" not in cls.__dict__:
             cls.tag = cls.__qualname__
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other values of some fields, and an identity of its own."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("identity", None)
+        return copied
+
     def canonical(self) -> dict[str, Any]:
         """The tag and the fields that differ from their defaults, by their aliases, as plain JSON types."""
         differing: dict[str, Any] = {"is": self.tag}
@@ -44,7 +52,11 @@ class Value(BaseModel):
             differing[field.alias or name] = plain(value)
         return differing
 
-    @property
+    def nested(self) -> Any:
+        """What stands for it in the canonical form of a value that holds it: its own canonical form."""
+        return self.canonical()
+
+    @cached_property
     def identity(self) -> str:
         """Twelve hexadecimal digits of the SHA-256 of :meth:`canonical`."""
         text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
@@ -52,9 +64,9 @@ class Value(BaseModel):
 
 
 def plain(value: Any) -> Any:
-    """``value`` as JSON types; values in it by their canonical form."""
+    """``value`` as JSON types; values in it by their :meth:`~Value.nested`."""
     if isinstance(value, Value):
-        return value.canonical()
+        return value.nested()
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in sorted(value.items())}
     if isinstance(value, (list, tuple)):

@@ -4,9 +4,12 @@ from pathlib import Path
 
 from mtlkit.data import Data
 from mtlkit.data.transforms import Augmentation
+from mtlkit.engine import Engine
 from mtlkit.fusion import CrossStitchSettings, NDDRSettings, SluiceSettings
+from mtlkit.graph import Node
 from mtlkit.heads import LargeFOV
-from mtlkit.network import NetworkSettings
+from mtlkit.ledger import Record
+from mtlkit.network import Network, NetworkSettings
 from mtlkit.runs import Training
 from mtlkit.tasks import Normals, Segmentation
 from mtlkit.training import Recipe
@@ -17,11 +20,11 @@ SIZE = (32, 40)
 SEGMENTATION = Segmentation(classes=rooms.CLASSES)
 NORMALS = Normals()
 UNITS = {
-    "cross_stitch": CrossStitchSettings(per="layer", lr_scale=1000),
-    "cross_stitch_channel": CrossStitchSettings(per="channel", lr_scale=1000),
-    "sluice": SluiceSettings(lr_scale=1000),
-    "nddr": NDDRSettings(norm="output", lr_scale=100),
-    "nddr_input": NDDRSettings(norm="input", lr_scale=100),
+    "cross_stitch": CrossStitchSettings(per="layer"),
+    "cross_stitch_channel": CrossStitchSettings(per="channel"),
+    "sluice": SluiceSettings(),
+    "nddr": NDDRSettings(norm="output"),
+    "nddr_input": NDDRSettings(norm="input"),
 }
 
 
@@ -53,6 +56,15 @@ def plate_data(folder: Path, train=15, val=15, size=(48, 48)) -> Data:
 
 def training(data: Data, **more) -> Training:
     return Training(**({"network": network(), "data": data, "recipe": recipe()} | more))
+
+
+def record_of(engine: Engine, node: Node) -> Record:
+    return engine.run([node])[node.identity]
+
+
+def network_of(engine: Engine, training: Training) -> Network:
+    engine.tensors(training)
+    return training.trained(engine.context())
 
 
 def fused(unit: str) -> Fused:

@@ -1,41 +1,72 @@
-"""Every committed record is found by the values that today's code makes of the stored columns.
+"""Every committed record is found by the values that today's code makes of the stored columns, and prints as it did.
 
-An identity that moved would leave a record behind that nothing reaches: its numbers would vanish from the book.
+An identity that moved would leave a record behind that nothing reaches: its numbers would vanish from the book. What
+is pinned here changes only with a revision. After records were added: ``python tests/test_committed_records.py``.
 """
 
 from pathlib import Path
 
 import pytest
 
+from mtlkit.graph import ordered
 from mtlkit.ledger import Ledger
 from mtlkit.papers import DECLARED
 from mtlkit.reproduce import stored
-from mtlkit.runs import trainings
 
-RESULTS = Path(__file__).parents[1] / "results"
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "results"
+PINNED = ROOT / "tests" / "pinned"
+"""``records.txt``, a committed record a line, and the text of every stored column under the column's identity."""
+
+
+def columns():
+    """Every stored column, those on development parts included."""
+    for table in [table for several in DECLARED.values() for table in several]:
+        for part in ("all", "development"):
+            yield from (one for one in stored(table, RESULTS, part=part) if one.column.profile != "smoke")
+
+
+def records():
+    """``profile/kind/identity`` of every record."""
+    paths = (path for profile in ("lite", "paper") for path in (RESULTS / profile).glob("[!.]*/*.json"))
+    return {path.relative_to(RESULTS).with_suffix("").as_posix() for path in paths}
+
+
+def reached(comparison):
+    """The same of every record that a column's rows name."""
+    column = comparison.column
+    rows = [row for seed in column.seeds for row in comparison.table.rows(column, seed)]
+    nodes = ordered(value for row in rows for value in row.evaluations)
+    found = {f"{column.profile}/{node.kind}/{identity}" for identity, node in nodes.items()}
+    return found | {f"{column.profile}/table/{column.identity}"}
 
 
 @pytest.fixture(scope="module")
-def reached():
-    """Profile and kind -> identities that the rows of all stored columns name."""
-    found: dict[tuple[str, str], set[str]] = {}
-    tables = [table for several in DECLARED.values() for table in several]
-    for comparison in [
-        one for table in tables for part in ("all", "development") for one in stored(table, RESULTS, part=part)
-    ]:
-        column = comparison.column
-        rows = [row for seed in column.seeds for row in comparison.table.rows(column, seed)]
-        values = [value for row in rows for value in row.evaluations]
-        found.setdefault((column.profile, "evaluation"), set()).update(value.identity for value in values)
-        found.setdefault((column.profile, "training"), set()).update(trainings(values))
-        found.setdefault((column.profile, "table"), set()).add(column.identity)
-    return found
+def stored_columns():
+    return list(columns())
 
 
-@pytest.mark.parametrize("profile", ["lite", "paper"])
-@pytest.mark.parametrize("kind", ["training", "evaluation", "table"])
-def test_every_record_is_reached(reached, profile, kind):
-    records = Ledger(RESULTS / profile).all(kind)
-    assert {record.identity for record in records} <= reached.get((profile, kind), set())
-    for record in records:
-        assert Ledger(RESULTS / profile).path(kind, record.identity).stem == record.identity
+def test_every_record_is_reached(stored_columns):
+    assert records() <= set().union(*map(reached, stored_columns))
+    for profile in ("lite", "paper"):
+        for kind in ("training", "evaluation", "table"):
+            ledger = Ledger(RESULTS / profile)
+            assert all(ledger.path(kind, record.identity).exists() for record in ledger.all(kind))
+
+
+def test_no_pinned_record_has_moved():
+    assert set((PINNED / "records.txt").read_text().split()) <= records()
+
+
+def test_every_pinned_column_prints_the_same_text(stored_columns):
+    shown = {one.column.identity: one.text() + "\n" for one in stored_columns}
+    pinned = {path.stem: path.read_text() for path in PINNED.glob("*.txt") if path.stem != "records"}
+    assert len(pinned) >= 20
+    assert {identity: shown.get(identity) for identity in pinned} == pinned
+
+
+if __name__ == "__main__":
+    PINNED.mkdir(exist_ok=True)
+    (PINNED / "records.txt").write_text("\n".join(sorted(records())) + "\n")
+    for comparison in columns():
+        (PINNED / f"{comparison.column.identity}.txt").write_text(comparison.text() + "\n")

@@ -2,18 +2,24 @@
 
 import pytest
 import torch
-from builders import NORMALS, SEGMENTATION, network, recipe, room_data, training
+from builders import NORMALS, SEGMENTATION, network, network_of, recipe, room_data, training
 
 from mtlkit import papers
-from mtlkit.engine import Engine, Where
+from mtlkit.engine import Engine
+from mtlkit.evaluations import BestOnValidation, TestEvaluation
 from mtlkit.fusion import CrossStitchSettings, NDDRSettings, SluiceSettings
 from mtlkit.ledger import Ledger
-from mtlkit.runs import Chosen, Standard
+from mtlkit.runtime import Runtime
 from mtlkit.trunks import Fused
 
 TABLES = [table for tables in papers.DECLARED.values() for table in tables]
 TASKS = (SEGMENTATION, NORMALS)
-JOINT = recipe(steps=5, weight_decay=2.5e-4, classifier_lr=(10.0, 20.0), loss_weights={"normals/cosine": 4.0})
+JOINT = recipe(
+    steps=5,
+    weight_decay=2.5e-4,
+    lr_mult={"classifier": 10.0, "classifier_bias": 20.0},
+    loss_weights={"normals/cosine": 4.0},
+)
 """Of a joint training: other loss weights and another decay than the single-task networks had."""
 
 
@@ -21,7 +27,7 @@ JOINT = recipe(steps=5, weight_decay=2.5e-4, classifier_lr=(10.0, 20.0), loss_we
 def engine(tmp_path_factory):
     folder = tmp_path_factory.mktemp("controls")
     book = Ledger(folder / "ledger")
-    return Engine(book, Where(device="cpu", progress=False)), room_data(folder / "rooms")
+    return Engine(book, Runtime(device="cpu", progress=False)), room_data(folder / "rooms")
 
 
 def still(settings, **more):
@@ -30,34 +36,29 @@ def still(settings, **more):
     return settings.model_copy(update={"head": head} | more)
 
 
-def compared(engine, unit):
+def compared(engine, unit, rate):
     """Name -> a tensor of a network without exchange, and the same one of the single-task networks trained on."""
     run, data = engine
     alone = {task.name: training(data, network=still(network((task,)))) for task in TASKS}
-    fused = training(data, network=still(network(sharing=Fused(unit=unit))), recipe=JOINT, starts=alone)
-    run.train(fused)
-    mine = run.network(fused).state_dict()
+    how = JOINT.model_copy(update={"lr_mult": JOINT.lr_mult | {"fusion": rate}})
+    fused = training(data, network=still(network(sharing=Fused(unit=unit))), recipe=how, starts=alone)
+    mine = network_of(run, fused).state_dict()
     pairs = {}
     for task in TASKS:
         single = training(data, network=still(network((task,))), recipe=JOINT, starts={task.name: alone[task.name]})
-        run.train(single)
-        for key, value in run.network(single).state_dict().items():
+        for key, value in network_of(run, single).state_dict().items():
             name = key.replace("trunk.shared.", f"trunk.towers.{task.name}.")
             pairs[name] = (mine.pop(name), value)
     assert all(name.startswith("trunk.units.") for name in mine)
     return pairs
 
 
-STANDING = {"exchange": False, "lr_scale": 0.0}
-"""Without exchange, and units that are not trained."""
-
-
 @pytest.mark.parametrize(
     "unit",
     [
-        CrossStitchSettings(per="layer").model_copy(update=STANDING),
+        CrossStitchSettings(per="layer").model_copy(update={"exchange": False}),
         *(
-            pytest.param(unit.model_copy(update=STANDING), marks=pytest.mark.slow)
+            pytest.param(unit.model_copy(update={"exchange": False}), marks=pytest.mark.slow)
             for unit in (
                 CrossStitchSettings(per="channel"),
                 SluiceSettings(penalty=0.0),
@@ -69,7 +70,7 @@ STANDING = {"exchange": False, "lr_scale": 0.0}
 )
 def test_no_exchange_with_standing_units_is_the_joint_recipe(engine, unit):
     """Scalars stand at 1, so the towers are the single-task networks trained on with the joint recipe, bit by bit."""
-    for name, (fused, single) in compared(engine, unit).items():
+    for name, (fused, single) in compared(engine, unit, 0.0).items():
         assert torch.equal(fused, single), name
 
 
@@ -84,7 +85,7 @@ def test_no_exchange_with_standing_units_is_the_joint_recipe(engine, unit):
 )
 def test_no_exchange_with_learning_units_is_a_control_of_its_own(engine, unit):
     """A tower's own scalars, norms and 1x1 convolutions learn: what they bring is not the exchange's either."""
-    assert not all(torch.equal(*pair) for pair in compared(engine, unit).values())
+    assert not all(torch.equal(*pair) for pair in compared(engine, unit, 100.0).values())
 
 
 def differing(one, other, at=()):
@@ -106,7 +107,7 @@ def pairs(table, wanted=lambda row, control: True):
             if wanted(row.id, control):
                 for value in row.evaluations:
                     for other in rows[control].evaluations:
-                        if isinstance(value, Standard) and isinstance(other, Standard):
+                        if isinstance(value, TestEvaluation) and isinstance(other, TestEvaluation):
                             yield row.id, value.subject, other.subject
 
 
@@ -153,11 +154,13 @@ def test_the_joint_recipe_differs_from_a_fused_row_in_the_network_alone(table):
     rows = [row for row, fused, _ in found if fused.network.sharing.unit.exchange]
     assert {row.id for row in table.rows(table.meta_column(), 0) if row.printed and row.controls} <= set(rows)
     for row, fused, single in found:
-        assert (fused.recipe, fused.data, fused.seed) == (single.recipe, single.data, single.seed), row
+        assert (fused.data, fused.seed) == (single.data, single.seed), row
         (task,) = single.network.tasks
         assert single.starts == {task.name: fused.starts[task.name]}
         paths = differing(fused.canonical(), single.canonical())
-        assert {path.split(".")[0] for path in paths} == {"network", "starts"}
+        assert {path.split(".")[0] for path in paths} == {"network", "recipe", "starts"}
+        # Of the recipe only the rate of the units, which a single-task network lacks.
+        assert {path for path in paths if path.startswith("recipe")} == {"recipe.lr_mult.fusion"}, row
         assert {path.split(".")[1] for path in paths if path.startswith("network")} <= {"tasks", "sharing"}
 
 
@@ -174,14 +177,14 @@ def test_the_joint_recipe_differs_from_training_on_in_decay_and_loss_weights_alo
 @declared("nddr", "cross_stitch")
 def test_longer_rows_are_the_same_recipe_stretched_to_what_the_fused_rows_have_seen(table):
     rows = {row.id: row for row in table.rows(table.meta_column(), 0)}
-    fused = [v.subject for row in rows.values() for v in row.evaluations if isinstance(v, Standard)]
+    fused = [v.subject for row in rows.values() for v in row.evaluations if isinstance(v, TestEvaluation)]
     (seen,) = {training.images_seen for training in fused if is_fused(training) and training.starts}
     found = [name for name in rows if name.endswith("_longer") and name not in ("single_longer", "one_task_longer")]
     for name in found:
         for longer, short in zip(rows[name].evaluations, rows[name.removesuffix("_longer")].evaluations, strict=True):
-            if isinstance(longer, Chosen):
+            if isinstance(longer, BestOnValidation):
                 assert longer.candidates == short.candidates
-            several = [(a.subjects if isinstance(a, Chosen) else (a,)) for a in (longer, short)]
+            several = [(a.subjects if isinstance(a, BestOnValidation) else (a,)) for a in (longer, short)]
             for one, other in zip(*several, strict=True):
                 assert differing(one.subject.canonical(), other.subject.canonical()) == {"recipe.steps"}
                 assert one.subject.images_seen == seen > other.subject.images_seen

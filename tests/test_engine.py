@@ -8,16 +8,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from builders import NORMALS, SEGMENTATION, fused, network, recipe, room_data, training
+from builders import NORMALS, SEGMENTATION, fused, network, network_of, recipe, room_data, training
 
-from mtlkit import engine as engine_module
+from mtlkit import runs as runs_module
 from mtlkit.data.sampling import eval_loader
-from mtlkit.engine import Engine, Where
+from mtlkit.engine import Engine
 from mtlkit.errors import InputError, WeightsMissing
+from mtlkit.evaluations import Constant, Ensemble, TestEvaluation
 from mtlkit.ledger import Ledger, Record
-from mtlkit.runs import Constant, Ensemble, Standard
+from mtlkit.runs import Training
+from mtlkit.runtime import Runtime
 
-QUIET = Where(device="cpu", progress=False)
+QUIET = Runtime(device="cpu", progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +31,15 @@ def data(tmp_path_factory):
 def trained(monkeypatch):
     """Titles of the trainings that were done."""
     done = []
-    original = engine_module.train
-    monkeypatch.setattr(engine_module, "train", lambda *a, **k: (done.append(k["title"]), original(*a, **k))[1])
-    monkeypatch.setattr(engine_module, "title", lambda t: f"{'+'.join(x.name for x in t.network.tasks)}")
+    original = runs_module.train
+    monkeypatch.setattr(runs_module, "train", lambda *a, **k: (done.append(k["title"]), original(*a, **k))[1])
+    monkeypatch.setattr(Training, "title", property(lambda t: "+".join(x.name for x in t.network.tasks)))
     return done
+
+
+def pending(engine, goals):
+    """The trainings that are still to be done."""
+    return [step.node for step in engine.plan(goals) if isinstance(step.node, Training)]
 
 
 def graph(data):
@@ -40,25 +47,25 @@ def graph(data):
     how = recipe(steps=2)
     alone = {t.name: training(data, network=network((t,)), recipe=how) for t in (SEGMENTATION, NORMALS)}
     both = training(data, network=network(sharing=fused("nddr")), recipe=how, starts=alone)
-    return [Standard(subject=t, data=data) for t in (*alone.values(), both)], both
+    return [TestEvaluation(subject=t, data=data) for t in (*alone.values(), both)], both
 
 
 def test_prerequisites_come_first_and_nothing_is_run_twice(data, tmp_path, trained):
     evaluations, _ = graph(data)
-    engine = Engine(Ledger(tmp_path), Where(device="cpu", progress=True))
-    assert len(engine.pending(evaluations)) == 3
+    engine = Engine(Ledger(tmp_path), Runtime(device="cpu", progress=True))
+    assert len(pending(engine, evaluations)) == 3
     first = engine.run(reversed(evaluations))
     assert sorted(trained) == ["normals", "segmentation", "segmentation+normals"]
     assert trained[-1] == "segmentation+normals"
-    again = Engine(Ledger(tmp_path), Where(device="cpu", progress=True)).run(evaluations)
+    again = Engine(Ledger(tmp_path), Runtime(device="cpu", progress=True)).run(evaluations)
     assert len(trained) == 3
     assert {k: r.model_dump() for k, r in again.items()} == {k: r.model_dump() for k, r in first.items()}
-    assert engine.pending(evaluations) == []
+    assert pending(engine, evaluations) == []
 
 
 def test_scoring_another_way_trains_nothing(data, tmp_path, trained):
     evaluations, _ = graph(data)
-    engine = Engine(Ledger(tmp_path), Where(device="cpu", progress=True))
+    engine = Engine(Ledger(tmp_path), Runtime(device="cpu", progress=True))
     engine.run(evaluations[:1])
     engine.run([evaluations[0].model_copy(update={"revision": 2})])
     assert len(trained) == 1
@@ -67,13 +74,13 @@ def test_scoring_another_way_trains_nothing(data, tmp_path, trained):
 def test_an_ensemble_of_one_is_its_network_and_of_two_the_mean_of_their_probabilities(data, tmp_path, trained):
     how = recipe(steps=2)
     members = tuple(training(data, network=network((SEGMENTATION,)), recipe=how, seed=seed) for seed in (7, 8))
-    engine = Engine(Ledger(tmp_path), Where(device="cpu", progress=True))
+    engine = Engine(Ledger(tmp_path), Runtime(device="cpu", progress=True))
     one, same, two = engine.run(
-        [Standard(subject=members[0], data=data), *(Ensemble(subjects=members[:n], data=data) for n in (1, 2))]
+        [TestEvaluation(subject=members[0], data=data), *(Ensemble(subjects=members[:n], data=data) for n in (1, 2))]
     ).values()
     assert one.metrics == same.metrics
     assert len(trained) == 2
-    nets = [engine.network(member) for member in members]
+    nets = [network_of(engine, member) for member in members]
     by_hand = SEGMENTATION.metric()
     (test,) = data.splits("val", ("segmentation",))
     for batch in eval_loader([test], data.view, 4):
@@ -87,10 +94,10 @@ def test_an_ensemble_of_one_is_its_network_and_of_two_the_mean_of_their_probabil
 def test_a_fused_training_starts_from_exactly_its_prerequisites(data, tmp_path):
     _, both = graph(data)
     engine = Engine(Ledger(tmp_path), QUIET)
-    started = engine._start(both).state_dict()
+    engine.run(both.starts.values())
+    started = both.started(engine.context()).state_dict()
     for task, start in both.starts.items():
-        engine.train(start)
-        for key, value in engine.network(start).state_dict().items():
+        for key, value in network_of(engine, start).state_dict().items():
             assert (started[key.replace("trunk.shared.", f"trunk.towers.{task}.")] == value).all()
 
 
@@ -123,11 +130,11 @@ def test_gone_weights_are_said_and_retrained_only_when_told(data, tmp_path, trai
     ledger = Ledger(tmp_path)
     subject = evaluations[0].subject
     before = Engine(ledger, QUIET).run(evaluations[:1])[evaluations[0].identity].metrics
-    ledger.weights_path(subject.identity).unlink()
+    ledger.tensors_path("weights", subject.identity).unlink()
     ledger.path("evaluation", evaluations[0].identity).unlink()
     with pytest.raises(WeightsMissing, match="--retrain"):
         Engine(ledger, QUIET).run(evaluations[:1])
-    told = Where(device="cpu", progress=False, retrain=True)
+    told = Runtime(device="cpu", progress=False, retrain=True)
     assert Engine(ledger, told).run(evaluations[:1])[evaluations[0].identity].metrics == before
     assert len(trained) == 2
 
@@ -139,7 +146,7 @@ def test_scoring_again_adds_what_early_records_lack_and_trains_nothing(data, tmp
     assert whole.drawn["segmentation"].groups == 4
     ledger.write(whole.model_copy(update={"resampled": {}, "drawn": {}}))
     assert not Engine(ledger, QUIET).run(evaluations[:1])[identity].drawn
-    again = Engine(ledger, Where(device="cpu", progress=False, rescore=True)).run(evaluations[:1])[identity]
+    again = Engine(ledger, Runtime(device="cpu", progress=False, rescore=True)).run(evaluations[:1])[identity]
     assert (again.metrics, again.resampled, again.drawn) == (whole.metrics, whole.resampled, whole.drawn)
     assert len(trained) == 1
 
@@ -149,9 +156,9 @@ def test_weights_that_do_not_belong_to_the_record_are_refused(data, tmp_path):
     ledger = Ledger(tmp_path)
     Engine(ledger, QUIET).run(evaluations[:2])
     one, other = (e.subject.identity for e in evaluations[:2])
-    ledger.weights_path(one).write_bytes(ledger.weights_path(other).read_bytes())
+    ledger.tensors_path("weights", one).write_bytes(ledger.tensors_path("weights", other).read_bytes())
     with pytest.raises(WeightsMissing, match="differ"):
-        Engine(ledger, QUIET).network(evaluations[0].subject)
+        network_of(Engine(ledger, QUIET), evaluations[0].subject)
 
 
 def test_the_oldest_weights_go_when_room_is_needed(tmp_path):
@@ -159,7 +166,7 @@ def test_the_oldest_weights_go_when_room_is_needed(tmp_path):
 
     ledger = Ledger(tmp_path, weights_limit=3000)
     for name in "abc":
-        ledger.save_weights(name, {"x": torch.zeros(300)})
+        ledger.save("weights", name, {"x": torch.zeros(300)})
         time.sleep(0.02)
     assert sorted(path.stem for path in (tmp_path / ".state/weights").glob("*.safetensors")) == ["b", "c"]
 
@@ -179,7 +186,7 @@ def test_a_record_is_whole_or_not_there(tmp_path):
 
 def test_a_device_that_is_not_there_is_refused():
     with pytest.raises(InputError, match="no device 'gpu'; valid are"):
-        Where(device="gpu").fabric()
+        Runtime(device="gpu").fabric()
 
 
 COMMAND = [sys.executable, "-m", "mtlkit.cli", "run", "nddr", "4", "single", "nddr", "--image-size", "32", "40"]

@@ -1,23 +1,29 @@
 """What the calorie tables added to the graph of runs: snapshots, balances, retrieval, category means."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from builders import plate_data, recipe
+from builders import network_of, plate_data, recipe, record_of
 
+from mtlkit import runs
 from mtlkit.data.samples import collate
 from mtlkit.data.transforms import Augmentation
-from mtlkit.engine import Engine, Where
+from mtlkit.engine import Engine
 from mtlkit.errors import InputError, WeightsMissing
+from mtlkit.evaluations import CategoryMean, FeatureExtraction, Retrieval, SnapshotEnsemble, TestEvaluation, snapshots
+from mtlkit.evaluations.features import by_split
 from mtlkit.heads import Embedding as EmbeddingHead
 from mtlkit.heads import Exit
 from mtlkit.ledger import Ledger
 from mtlkit.metrics.calorie_errors import measures
 from mtlkit.network import NetworkSettings
-from mtlkit.runs import Averaged, Balance, CategoryMean, Features, Retrieval, Snapshots, Standard, Training
+from mtlkit.runs import InverseMeans, Training
+from mtlkit.runtime import Runtime
 from mtlkit.tasks import Calories, Classification, Embedding
 
-QUIET = Where(device="cpu", progress=False)
+QUIET = Runtime(device="cpu", progress=False)
 CALORIES = Calories(unit=300)
 CATEGORY = Classification(name="category", classes=15)
 BOTH = ("calories", "category")
@@ -48,13 +54,18 @@ def estimates(record):
     return np.array(record.samples["calories/estimate"])
 
 
+def found_by(engine, features):
+    return by_split(engine.tensors(features))
+
+
 def test_averaged_estimates_are_those_of_the_networks_at_those_steps(data, tmp_path):
     shape, engine = network(CALORIES, CATEGORY), Engine(Ledger(tmp_path), QUIET)
-    training = Training(network=shape, data=data, recipe=HOW, snapshots=Snapshots(data=data, count=3, every=2))
+    training = Training(network=shape, data=data, recipe=HOW)
+    taken = snapshots(training, data, count=3, every=2)
     # At a constant rate a shorter training is the beginning of a longer one.
     stopped = [Training(network=shape, data=data, recipe=HOW.model_copy(update={"steps": n})) for n in (2, 4, 6)]
-    alone = [Standard(subject=one, data=data) for one in stopped]
-    averaged, scores = Averaged(subject=training), Averaged(subject=training, of="scores")
+    alone = [TestEvaluation(subject=one, data=data) for one in stopped]
+    averaged, scores = SnapshotEnsemble(snapshots=taken), SnapshotEnsemble(snapshots=taken, average="scores")
     found = engine.run([*alone, averaged, scores])
     each = [found[value.identity] for value in alone]
     np.testing.assert_allclose(
@@ -78,38 +89,71 @@ def test_two_pictures_of_a_portion_are_one_group_in_the_record(data, tmp_path):
 
 
 def test_a_snapshot_changes_no_training(data, tmp_path):
+    plain, watched = (Engine(Ledger(tmp_path / name), QUIET) for name in ("plain", "watched"))
+    training = Training(network=network(CALORIES), data=data, recipe=HOW)
+    record_of(watched, SnapshotEnsemble(snapshots=snapshots(training, data, count=3, every=1)))
+    assert record_of(plain, training).weights == record_of(watched, training).weights
+
+
+def test_other_snapshots_train_nothing_while_theirs_are_there(data, tmp_path, monkeypatch):
+    done = []
+    original = runs.train
+    monkeypatch.setattr(runs, "train", lambda *a, **k: (done.append(sorted(k["snapshots"])), original(*a, **k))[1])
     engine = Engine(Ledger(tmp_path), QUIET)
-    plain = Training(network=network(CALORIES), data=data, recipe=HOW)
-    watched = plain.model_copy(update={"snapshots": Snapshots(data=data, count=3, every=1)})
-    assert engine.train(plain).weights == engine.train(watched).weights
+    training = Training(network=network(CALORIES), data=data, recipe=HOW)
+    five = SnapshotEnsemble(snapshots=snapshots(training, data, count=5, every=1))
+    three = SnapshotEnsemble(snapshots=snapshots(training, data, count=3, every=2))
+    one = SnapshotEnsemble(snapshots=snapshots(training, data, count=1))
+    engine.run([five, TestEvaluation(subject=training, data=data)])
+    assert done == [[2, 3, 4, 5]]  # the sixth is the trained network
+    engine.run([three, one])
+    assert len(done) == 1
+    first = SnapshotEnsemble(snapshots=snapshots(training, data, count=6, every=1))
+    with pytest.raises(WeightsMissing, match="The predictions of training"):
+        engine.run([first])
+    told = Engine(Ledger(tmp_path), Runtime(device="cpu", progress=False, retrain=True))
+    told.run([first])
+    assert done[1:] == [[1]]
+
+
+def test_a_checkpoint_behind_a_snapshot_to_be_taken_is_not_used(data, tmp_path):
+    ledger = Ledger(tmp_path)
+    hasty = Runtime(device="cpu", progress=False, checkpoint_seconds=0)
+    training = Training(network=network(CALORIES), data=data, recipe=HOW.model_copy(update={"steps": 25}))
+    value = SnapshotEnsemble(snapshots=snapshots(training, data, count=2, every=20))
+    kept = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda path, **_: kept.append(path))
+        record_of(Engine(ledger, hasty), training)
+    assert ledger.checkpoint(training.identity).exists()  # of step 20; the snapshot is of step 5
+    ledger.path("training", training.identity).rename(tmp_path / "aside.json")
+    assert record_of(Engine(ledger, QUIET), value).metrics
 
 
 def test_predictions_that_are_gone_are_said_and_made_again_only_when_told(data, tmp_path):
     ledger = Ledger(tmp_path)
-    training = Training(
-        network=network(CALORIES), data=data, recipe=HOW, snapshots=Snapshots(data=data, count=2, every=1)
-    )
-    Engine(ledger, QUIET).train(training)
-    before = Engine(ledger, QUIET).predictions(training)
-    next((tmp_path / ".state/predictions").glob("*.safetensors")).unlink()
+    training = Training(network=network(CALORIES), data=data, recipe=HOW)
+    first, _ = snapshots(training, data, count=2, every=1)
+    before = Engine(ledger, QUIET).tensors(first)
+    ledger.tensors_path("predictions", first.identity).unlink()
     with pytest.raises(WeightsMissing, match="--retrain"):
-        Engine(ledger, QUIET).predictions(training)
-    again = Engine(ledger, Where(device="cpu", progress=False, retrain=True)).predictions(training)
-    assert all(torch.equal(one["calories"], two["calories"]) for one, two in zip(before, again, strict=True))
+        Engine(ledger, QUIET).tensors(first)
+    again = Engine(ledger, Runtime(device="cpu", progress=False, retrain=True)).tensors(first)
+    assert torch.equal(before["calories"], again["calories"])
 
 
-def test_too_many_snapshots_are_refused_before_the_first_step(data, tmp_path):
-    training = Training(network=network(CALORIES), data=data, recipe=HOW, snapshots=Snapshots(data=data))
+def test_too_many_snapshots_are_refused_before_the_first_step(data):
+    training = Training(network=network(CALORIES), data=data, recipe=HOW)
     with pytest.raises(InputError, match="10 snapshots 100 steps apart do not fit into a training of 6 steps"):
-        Engine(Ledger(tmp_path), QUIET).train(training)
+        snapshots(training, data)
 
 
 def test_balanced_weights_are_the_inverse_means_of_the_first_run(data, tmp_path):
     shape, engine = network(CALORIES, CATEGORY), Engine(Ledger(tmp_path), QUIET)
     first = Training(network=shape, data=data, recipe=HOW.model_copy(update={"steps": 20}))
-    balanced = Training(network=shape, data=data, recipe=HOW, balance=Balance(run=first, one="calories/relative"))
-    record = engine.train(balanced)
-    losses = engine.train(first).history.losses
+    balanced = Training(network=shape, data=data, recipe=HOW, balance=InverseMeans(run=first, one="calories/relative"))
+    record = record_of(engine, balanced)
+    losses = record_of(engine, first).history.losses
     means = {name: sum(values) / len(values) for name, values in losses.items()}
     weights = {name: means["calories/relative"] / mean for name, mean in means.items()}
     assert record.data["loss_weights"] == pytest.approx(weights)
@@ -117,9 +161,9 @@ def test_balanced_weights_are_the_inverse_means_of_the_first_run(data, tmp_path)
     by_hand = Training(
         network=shape, data=data, recipe=HOW.model_copy(update={"loss_weights": record.data["loss_weights"]})
     )
-    assert engine.train(by_hand).weights == record.weights
-    last = Balance(run=first, one="calories/relative", last=1)
-    found = engine.train(balanced.model_copy(update={"balance": last})).data["loss_weights"]
+    assert record_of(engine, by_hand).weights == record.weights
+    last = InverseMeans(run=first, one="calories/relative", last=1)
+    found = record_of(engine, balanced.model_copy(update={"balance": last})).data["loss_weights"]
     ends = {name: values[-1] for name, values in losses.items()}
     assert found == pytest.approx({name: ends["calories/relative"] / end for name, end in ends.items()})
     assert balanced.needs == (first,)
@@ -133,10 +177,10 @@ def test_retrieval_is_the_mean_of_the_nearest_by_brute_force(data, tmp_path):
         data=data,
         recipe=recipe(steps=3, together=2, augmentation=Augmentation(size=(48, 48))),
     )
-    features = Features(subject=learning, data=data, reads=BOTH)
+    features = FeatureExtraction(subject=learning, data=data, reads=BOTH)
     value = Retrieval(features=features, k=3)
     record = engine.run([value])[value.identity]
-    net, (_, train), (_, test) = engine.network(learning), pictures(data, "train"), pictures(data, "val")
+    net, (_, train), (_, test) = network_of(engine, learning), pictures(data, "train"), pictures(data, "val")
     with torch.no_grad():
         stages = [net.trunk(batch.images)["category"][-1].mean((2, 3)) for batch in (train, test)]
     near = torch.cdist(stages[1].double(), stages[0].double()).topk(3, largest=False).indices
@@ -150,8 +194,8 @@ def test_retrieval_is_the_mean_of_the_nearest_by_brute_force(data, tmp_path):
 def test_a_picture_is_at_distance_0_of_itself_and_is_its_own_answer(data, tmp_path):
     engine = Engine(Ledger(tmp_path), QUIET)
     subject = network(Embedding(name="category", classes=1), head=EmbeddingHead.Settings(stage=-2))
-    found = engine.features(Features(subject=subject, data=data, reads=BOTH))
-    from mtlkit.evaluation import retrieval
+    found = found_by(engine, FeatureExtraction(subject=subject, data=data, reads=BOTH))
+    from mtlkit.evaluations.retrieval import retrieval
     from mtlkit.retrieval import nearest
 
     distances, indices = nearest(found["train"]["features"], found["train"]["features"], 1)
@@ -159,22 +203,22 @@ def test_a_picture_is_at_distance_0_of_itself_and_is_its_own_answer(data, tmp_pa
     assert indices[:, 0].tolist() == list(range(30))
     scores = retrieval(found["train"], found["train"], 1, CALORIES.floor, torch.device("cpu"))
     assert scores.metrics["calories/abs_err"] == 0
-    again = engine.features(Features(subject=subject, data=data, reads=BOTH))
+    again = found_by(engine, FeatureExtraction(subject=subject, data=data, reads=BOTH))
     assert torch.equal(again["val"]["features"], found["val"]["features"])
 
 
 def test_features_of_an_untrained_network_are_the_same_wherever_they_are_computed(data, tmp_path):
     subject = network(Embedding(name="category", classes=1), head=EmbeddingHead.Settings())
-    value = Features(subject=subject, data=data, reads=BOTH)
-    first = Engine(Ledger(tmp_path / "one"), QUIET).features(value)
+    value = FeatureExtraction(subject=subject, data=data, reads=BOTH)
+    first = found_by(Engine(Ledger(tmp_path / "one"), QUIET), value)
     torch.rand(5)
-    again = Engine(Ledger(tmp_path / "two"), QUIET).features(value)
+    again = found_by(Engine(Ledger(tmp_path / "two"), QUIET), value)
     assert all(torch.equal(first[split]["features"], again[split]["features"]) for split in ("train", "val"))
 
 
 def test_more_neighbours_than_pictures_are_refused(data, tmp_path):
     subject = network(Embedding(name="category", classes=1), head=EmbeddingHead.Settings())
-    value = Retrieval(features=Features(subject=subject, data=data, reads=BOTH), k=31)
+    value = Retrieval(features=FeatureExtraction(subject=subject, data=data, reads=BOTH), k=31)
     with pytest.raises(InputError, match="31 nearest neighbours cannot be found among 30; ask for 1 to 30"):
         Engine(Ledger(tmp_path), QUIET).run([value])
 
@@ -198,7 +242,7 @@ def test_a_named_category_has_its_mean_for_an_answer(data, tmp_path):
     record = engine.run([value])[value.identity]
     (train, _), (_, batch) = pictures(data, "train"), pictures(data, "val")
     with torch.no_grad():
-        names = engine.network(naming)(batch.images)["category"].argmax(1).numpy()
+        names = network_of(engine, naming)(batch.images)["category"].argmax(1).numpy()
     kcal, labels = np.array(train.values, np.float64), np.array(train.labels)
     np.testing.assert_allclose(estimates(record), [kcal[labels == name].mean() for name in names], atol=0.02)
     assert record.metrics["category/accuracy"] == pytest.approx(

@@ -371,18 +371,18 @@ class Holder(BaseModel):
 
 
 @pytest.mark.parametrize(
-    ("values", "kind", "scale"),
+    ("values", "kind"),
     [
-        ({"kind": "cross_stitch", "per": "layer"}, CrossStitch, 1000),
-        ({"kind": "sluice", "subspaces": 4}, Sluice, 1000),
-        ({"kind": "nddr", "norm": "output"}, NDDR, 100),
+        ({"kind": "cross_stitch", "per": "layer"}, CrossStitch),
+        ({"kind": "sluice", "subspaces": 4}, Sluice),
+        ({"kind": "nddr", "norm": "output"}, NDDR),
     ],
 )
-def test_settings_build_their_unit(values, kind, scale):
+def test_settings_build_their_unit(values, kind):
     fusion = Holder(fusion=values).fusion
     unit = fusion.unit(3, 8)
     assert type(unit) is kind
-    assert (unit.towers, unit.channels, fusion.lr_scale) == (3, 8, scale)
+    assert (unit.towers, unit.channels) == (3, 8)
     assert Holder.model_validate_json(Holder(fusion=values).model_dump_json()).fusion == fusion
 
 
@@ -410,7 +410,6 @@ def test_settings_reach_the_unit():
         {"kind": "cross_stitch", "per": "pixel"},
         {"kind": "nddr", "norm": "batch"},
         {"kind": "nddr", "init": "zeros"},
-        {"kind": "nddr", "lr_scale": 0},
         {"kind": "sluice", "subspaces": 0},
         {"kind": "sluice", "penalty": -1},
     ],

@@ -13,9 +13,11 @@ from mtlkit.data import Data, Mixture
 from mtlkit.data.samples import Batch, Objects, RegionTruth
 from mtlkit.data.sampling import eval_loader, loader
 from mtlkit.data.transforms import Augmentation, ResizedCrop, resized
-from mtlkit.evaluation import constant, standard
+from mtlkit.evaluations.constant import constant
+from mtlkit.evaluations.scoring import scored
 from mtlkit.heads import Exit
 from mtlkit.network import NetworkSettings, Weights
+from mtlkit.runs import trainings
 from mtlkit.tasks import Attributes, Calories, CenterDetection, Classification, RegionDetection, Segmentation
 from mtlkit.training import loss_terms, optimizer, set_rates, train
 from mtlkit.worlds import objects, places
@@ -50,7 +52,7 @@ def test_a_short_training_beats_the_constant_predictors_on_rooms_it_never_saw(tm
         checkpoint=tmp_path / "none.pt",
     )
     test = eval_loader([test_set], at_size, 8)
-    ours = standard(net, test, CPU)
+    ours = scored([net], test, CPU).metrics
     blind = constant((SEGMENTATION, NORMALS), eval_loader([train_set], at_size, 8), test).metrics
     assert ours["segmentation/pixel_accuracy"] > blind["segmentation/pixel_accuracy"] + 10
     assert ours["segmentation/miou"] > 2 * blind["segmentation/miou"]
@@ -95,7 +97,7 @@ def test_both_exits_overfit_eight_pictures_of_each_set(tmp_path):
     data, tasks = image_sets(tmp_path, train=1, val=1)
     whole = Augmentation(size=(32, 32), scale_min=1, scale_max=1, flip=0)
     net = two_exits(data, tasks, whole, 40, tmp_path)
-    found = standard(net, eval_loader(data.splits("train", ("objects", "places")), data.view, 8), CPU)
+    found = scored([net], eval_loader(data.splits("train", ("objects", "places")), data.view, 8), CPU).metrics
     assert found["objects/accuracy"] == found["places/accuracy"] == 100
 
 
@@ -103,7 +105,7 @@ def test_both_exits_overfit_eight_pictures_of_each_set(tmp_path):
 def test_a_short_joint_training_names_places_it_never_saw(tmp_path):
     data, tasks = image_sets(tmp_path, train=24, val=8)
     net = two_exits(data, tasks, ResizedCrop(size=(32, 32), area_min=0.5), 90, tmp_path)
-    found = standard(net, eval_loader(data.splits("val", ("objects", "places")), data.view, 8), CPU)
+    found = scored([net], eval_loader(data.splits("val", ("objects", "places")), data.view, 8), CPU).metrics
     assert found["places/accuracy"] > 3 * 100 / 8
     assert found["objects/accuracy"] > 100 / 8
 
@@ -152,10 +154,10 @@ def printed_networks():
         for table in tables:
             for row in filter(lambda row: row.printed, table.rows(table.meta_column(), 0)):
                 for evaluation in row.evaluations:
-                    for need in evaluation.needs:
+                    for need in trainings([evaluation]).values():
                         settings = need.network.canonical()
                         settings.pop("weights", None)
-                        for number in ("init", "alpha", "beta", "lr_scale"):
+                        for number in ("init", "alpha", "beta"):
                             settings.get("sharing", {}).get("unit", {}).pop(number, None)
                         found.setdefault(json.dumps(settings), (f"{table.paper}-{table.id}-{row.id}", need))
     return [
@@ -173,7 +175,7 @@ def test_every_printed_network_trains(training):
     torch.manual_seed(0)
     settings = training.network.model_copy(update={"weights": Weights()})
     net = settings.network().train()
-    groups = net.parameter_groups(classifier_lr=training.recipe.classifier_lr, decay_all=training.recipe.decay_all)
+    groups = net.parameter_groups(training.recipe.lr_mult, decay_all=training.recipe.decay_all)
     before = {name: parameter.detach().clone() for name, parameter in net.named_parameters()}
     opt = optimizer(groups, training.recipe)
     set_rates(opt, training.recipe, 0)

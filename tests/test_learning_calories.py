@@ -4,11 +4,13 @@ import pytest
 from builders import plate_data, recipe
 
 from mtlkit.data.transforms import Augmentation
-from mtlkit.engine import Engine, Where
+from mtlkit.engine import Engine
+from mtlkit.evaluations import CategoryMean, Constant, TestEvaluation
 from mtlkit.heads import Exit
 from mtlkit.ledger import Ledger
 from mtlkit.network import NetworkSettings
-from mtlkit.runs import CategoryMean, Constant, Standard, Training
+from mtlkit.runs import Training
+from mtlkit.runtime import Runtime
 from mtlkit.tasks import Calories, Classification
 
 
@@ -29,9 +31,9 @@ def test_a_network_that_sees_the_portion_beats_the_mean_of_the_category_it_names
             augmentation=Augmentation(size=size, scale_min=1, scale_max=1),
         ),
     )
-    seen, named = Standard(subject=training, data=data), CategoryMean(subject=training, data=data)
+    seen, named = TestEvaluation(subject=training, data=data), CategoryMean(subject=training, data=data)
     blind = Constant(tasks=tasks[:1], data=data)
-    found = Engine(Ledger(tmp_path / "ledger"), Where(device="cpu", progress=False)).run([seen, named, blind])
+    found = Engine(Ledger(tmp_path / "ledger"), Runtime(device="cpu", progress=False)).run([seen, named, blind])
     error = {
         name: found[value.identity].metrics for name, value in (("seen", seen), ("named", named), ("blind", blind))
     }

@@ -7,7 +7,8 @@ from lightning.fabric import Fabric
 from mtlkit.data import Data
 from mtlkit.data.sampling import eval_loader, loader
 from mtlkit.data.transforms import Augmentation
-from mtlkit.evaluation import constant, standard
+from mtlkit.evaluations.constant import constant
+from mtlkit.evaluations.scoring import scored
 from mtlkit.heads import Branches
 from mtlkit.necks import Upsampling
 from mtlkit.network import NetworkSettings
@@ -55,6 +56,6 @@ def test_boxes_joints_and_masks_overfit_eight_pictures(tmp_path):
         checkpoint=tmp_path / "none.pt",
     )
     batches = eval_loader([eight], data.view, 8)
-    found, blind = standard(net, batches, CPU), constant(tasks, batches, batches).metrics
+    found, blind = scored([net], batches, CPU).metrics, constant(tasks, batches, batches).metrics
     for measure in ("detection/ap", "detection/pose_ap", "segmentation/miou"):
         assert found[measure] > 90 > blind[measure], measure

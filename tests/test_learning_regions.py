@@ -8,7 +8,8 @@ from mtlkit.data import Data
 from mtlkit.data.proposals import SelectiveSearch
 from mtlkit.data.regions import RegionSampling
 from mtlkit.data.sampling import eval_loader, loader
-from mtlkit.evaluation import constant, standard
+from mtlkit.evaluations.constant import constant
+from mtlkit.evaluations.scoring import scored
 from mtlkit.heads import Exit
 from mtlkit.network import NetworkSettings
 from mtlkit.tasks import Attributes, RegionDetection
@@ -53,7 +54,7 @@ def test_detection_and_attributes_overfit_eight_pictures(tmp_path):
         checkpoint=tmp_path / "none.pt",
     )
     batches = eval_loader(eight, data.view, 2)
-    found = standard(net, batches, CPU)
+    found = scored([net], batches, CPU).metrics
     blind = constant(tasks, batches, batches).metrics
     assert found["detection/map"] > 90 > blind["detection/map"]
     assert found["attributes/map"] > 90 > blind["attributes/map"]

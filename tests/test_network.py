@@ -85,15 +85,15 @@ def test_a_split_that_is_not_there_is_refused():
 @pytest.mark.parametrize("unit", UNITS)
 def test_every_parameter_belongs_to_exactly_one_group(unit):
     both = network(sharing=fused(unit)).network()
-    groups = both.parameter_groups(classifier_lr=(10, 20))
+    groups = both.parameter_groups({"classifier": 10, "classifier_bias": 20, "fusion": 100, "shortcut": 7})
     grouped = [id(parameter) for group in groups for parameter in group.parameters]
     assert sorted(grouped) == sorted(id(parameter) for parameter in both.parameters())
     by_name = {group.name: group for group in groups}
     units = {id(p) for module in both.modules() if isinstance(module, Unit) for p in module.parameters()}
     scaled = {id(p) for name, group in by_name.items() if name.startswith("fusion") for p in group.parameters}
     assert scaled == units
-    assert all(by_name[name].lr_scale == UNITS[unit].lr_scale for name in by_name if name.startswith("fusion"))
-    assert (by_name["classifier"].lr_scale, by_name["classifier_bias"].lr_scale) == (10, 20)
+    assert all(by_name[name].lr_mult == 100 for name in by_name if name.startswith("fusion"))
+    assert (by_name["classifier"].lr_mult, by_name["classifier_bias"].lr_mult, by_name["trunk"].lr_mult) == (10, 20, 1)
     decayed = {id(p) for group in groups if group.decay for p in group.parameters}
     for module in both.modules():  # mixing scalars, norms and biases never decay; convolutions always do
         for name, parameter in module.named_parameters(recurse=False):
@@ -124,10 +124,15 @@ def test_every_parameter_gets_a_gradient_for_any_number_of_tasks(unit, tasks):
 
 def test_layer_mixing_is_learnt_at_the_units_rate_but_its_projections_are_not():
     both = network(sharing=Fused(unit=SluiceSettings(layer_mixing=True))).network()
-    groups = {id(p): group for group in both.parameter_groups() for p in group.parameters}
+    groups = {id(p): group for group in both.parameter_groups({"fusion": 1000}) for p in group.parameters}
     for name, parameter in both.trunk.mixing.named_parameters():
-        assert groups[id(parameter)].lr_scale == (1000 if name.endswith("beta") else 1)
+        assert groups[id(parameter)].lr_mult == (1000 if name.endswith("beta") else 1)
     assert both(IMAGES)["segmentation"].shape == (2, 13, 2, 2)
+
+
+def test_a_multiplier_of_no_group_is_refused():
+    with pytest.raises(InputError, match="no group of parameters 'fusions'; did you mean 'fusion'"):
+        network().network().parameter_groups({"fusions": 100})
 
 
 def test_only_matching_single_task_weights_are_taken():

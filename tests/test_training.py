@@ -12,7 +12,7 @@ from mtlkit.data.samples import IGNORE, Batch
 from mtlkit.data.sampling import Part, eval_loader, loader
 from mtlkit.data.transforms import Augmentation, resized
 from mtlkit.errors import TrainingDiverged
-from mtlkit.evaluation import standard
+from mtlkit.evaluations.scoring import scored
 from mtlkit.papers.nddr.methods import NDDRChoices
 from mtlkit.papers.nddr.scenes import single
 from mtlkit.tasks import Normals
@@ -47,13 +47,13 @@ def run(dataset, how, tmp_path, net=None, name="checkpoint.pt", **more):
 
 def test_the_fusion_units_keep_their_rate_at_every_step_and_after_resume():
     # The fault of the best-known public code: each epoch sets one rate for all groups, and the 100x never acts.
-    net = network(sharing=fused("nddr")).network()
+    net, mult = network(sharing=fused("nddr")).network(), {"classifier": 10, "classifier_bias": 20, "fusion": 100}
     for schedule in ("poly", "step", "cosine", "constant"):
         how = recipe(steps=50, schedule=schedule, milestones=(0.3, 0.6))
-        opt = optimizer(net.parameter_groups(classifier_lr=(10, 20)), how)
+        opt = optimizer(net.parameter_groups(mult), how)
         for step in range(50):
             if step == 25:  # a resume
-                opt_again = optimizer(net.parameter_groups(classifier_lr=(10, 20)), how)
+                opt_again = optimizer(net.parameter_groups(mult), how)
                 opt_again.load_state_dict(copy.deepcopy(opt.state_dict()))
                 opt = opt_again
             set_rates(opt, how, step)
@@ -159,7 +159,7 @@ def test_each_task_overfits_eight_pictures(dataset, tmp_path, task, measure, mar
     net = settings.network()
     whole = Augmentation(size=SIZE, scale_min=1, scale_max=1, flip=0)
     run(dataset, recipe(steps=150, batch_size=8, optimizer="adam", lr=3e-3, augmentation=whole), tmp_path, net=net)
-    scored = standard(net, eval_loader([dataset], at_size, 8), Fabric(accelerator="cpu", devices=1))
+    found = scored([net], eval_loader([dataset], at_size, 8), Fabric(accelerator="cpu", devices=1))
 
     perfect = task.metric()  # the truth itself, reduced to the output's size
     for batch in eval_loader([dataset], at_size, 8):
@@ -171,7 +171,7 @@ def test_each_task_overfits_eight_pictures(dataset, tmp_path, task, measure, mar
             reduced = torch.nn.functional.one_hot(reduced.long() * ~void[:, 0], 13).permute(0, 3, 1, 2).float() * ~void
         perfect.update(reduced, target)
     best = perfect.compute()[measure]
-    found = scored[f"{task.name}/{measure}"]
+    found = found.metrics[f"{task.name}/{measure}"]
     assert found >= best + margin if margin < 0 else found <= best + margin, (found, best)
 
 

@@ -7,10 +7,11 @@ from pydantic import Field
 from mtlkit import values
 from mtlkit.data import Data
 from mtlkit.data.transforms import Augmentation
+from mtlkit.evaluations import Constant, TestEvaluation
 from mtlkit.fusion import CrossStitchSettings, NDDRSettings, SluiceSettings
 from mtlkit.heads import FCN32s, LargeFOV
 from mtlkit.network import NetworkSettings
-from mtlkit.runs import Constant, Standard, Training
+from mtlkit.runs import Training
 from mtlkit.tasks import Normals, Segmentation
 from mtlkit.training import Recipe
 from mtlkit.trunks import Fused, Shared
@@ -75,7 +76,7 @@ def test_a_training_names_what_it_starts_from_by_identity():
     later = TRAINING.model_copy(update={"starts": {"segmentation": TRAINING}})
     assert later.canonical()["starts"] == {"segmentation": TRAINING.identity}
     assert later.images_seen == 2 * TRAINING.images_seen
-    assert Standard(subject=TRAINING, data=DATA).canonical()["subject"] == TRAINING.identity
+    assert TestEvaluation(subject=TRAINING, data=DATA).canonical()["subject"] == TRAINING.identity
 
 
 # A released default never changes: a change here would orphan every record that anybody has.
@@ -84,7 +85,7 @@ PINNED = {
     "recipe": (RECIPE, "d872d52e6927"),
     "network": (NETWORK, "ac2edb10cd57"),
     "training": (TRAINING, "c8aa31beb4c5"),
-    "standard": (Standard(subject=TRAINING, data=DATA), "07c4e3e8d413"),
+    "standard": (TestEvaluation(subject=TRAINING, data=DATA), "07c4e3e8d413"),
     "constant": (Constant(tasks=(SEGMENTATION, Normals()), data=DATA), "823b961c08f2"),
     "cross_stitch": (Fused(unit=CrossStitchSettings()), "e1d1bbe721ce"),
     "sluice": (Fused(unit=SluiceSettings()), "9bbb2f33219b"),

@@ -23,11 +23,10 @@ class Shortcut(nn.Module):
     """
 
     class Settings(Value):
-        """Channels of the map, 512 on VGG-16; the learning-rate scale, with the batch norm's."""
+        """Channels of the map, 512 on VGG-16."""
 
         kind: Literal["shortcut"] = "shortcut"
         width: int = Field(default=512, ge=1)
-        lr_scale: float = Field(default=100, gt=0)
 
         def neck(self, channels: Sequence[int], strides: Sequence[int]) -> "Shortcut":
             """The shortcut over stages of ``channels``; ``strides`` do not matter to it."""

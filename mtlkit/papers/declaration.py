@@ -22,9 +22,9 @@ from pydantic import (
 
 from mtlkit.data import AnyData, Mixture
 from mtlkit.errors import InputError, suggestion, unknown
+from mtlkit.graph import Node
 from mtlkit.network import Weights
 from mtlkit.papers.printed import PrintedTable, printed
-from mtlkit.runs import Evaluation
 from mtlkit.training import Recipe
 from mtlkit.values import Value
 
@@ -63,6 +63,7 @@ class Choices(BaseModel):
         batch_size: images a step.
         lr: base learning rate.
         seeds: one run each.
+        device: auto, cpu, cuda or mps; where it runs, and no part of a column but where times are measured.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,6 +78,7 @@ class Choices(BaseModel):
     batch_size: Count | None = None
     lr: Rate | None = None
     seeds: tuple[Index, ...] | None = None
+    device: str = "auto"
 
     @field_validator("seeds", "dataset", "data_root", mode="before")
     @classmethod
@@ -253,7 +255,7 @@ class Row:
 
     id: str
     label: str
-    evaluations: tuple[Evaluation, ...]
+    evaluations: tuple[Node, ...]
     what: str = ""
     printed: bool = True
     controls: tuple[str, ...] = ()

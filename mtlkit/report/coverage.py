@@ -5,11 +5,10 @@ from typing import Any
 
 import torch
 
-from mtlkit.network import NetworkSettings
+from mtlkit.graph import ordered
 from mtlkit.papers import DECLARED, SLUGS, printed
 from mtlkit.papers.declaration import PROFILES, Row, Table
 from mtlkit.reproduce import stored
-from mtlkit.runs import Retrieval, trainings
 
 
 def runnable(row: Row, built: set[str] | None = None) -> bool:
@@ -20,13 +19,7 @@ def runnable(row: Row, built: set[str] | None = None) -> bool:
         built: identities of networks that have been built, for a look at many rows; new ones are added.
     """
     built = set() if built is None else built
-    networks = [training.network for training in trainings(row.evaluations).values()]
-    networks += [
-        value.features.subject
-        for value in row.evaluations
-        if isinstance(value, Retrieval) and isinstance(value.features.subject, NetworkSettings)
-    ]
-    for network in networks:
+    for network in (network for node in ordered(row.evaluations).values() for network in node.builds):
         if network.identity not in built:
             with torch.device("meta"):
                 network.network(weights=False)

@@ -73,8 +73,8 @@ def overhead() -> Overhead:
     said = {number["id"]: number["value"] for number in printed("nddr").text_numbers}
     table = papers.table("nddr", "4")
     rows = {row.id: row for row in table.rows(table.meta_column(), 0)}
-    (fused,) = (need.network for value in rows["nddr"].evaluations for need in value.needs)
-    alone = [need.network for value in rows["single"].evaluations for need in value.needs]
+    (fused,) = (need.builds[0] for value in rows["nddr"].evaluations for need in value.needs)
+    alone = [need.builds[0] for value in rows["single"].evaluations for need in value.needs]
     towers, trunk = len(fused.tasks), _built(fused).trunk
     assert isinstance(trunk, FusedTrunk)
     units = trunk.units

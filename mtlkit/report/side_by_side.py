@@ -11,16 +11,17 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mtlkit.graph import Node
 from mtlkit.ledger import Ledger, Record
 from mtlkit.metrics.bootstrap import Drawn
 from mtlkit.papers.declaration import Column, Extra, Row, Table, chosen
 from mtlkit.papers.printed import Measure, PrintedTable
-from mtlkit.runs import Evaluation, trainings
+from mtlkit.runs import trainings
+from mtlkit.runtime import machine
 
 MISSING = "–"
 
@@ -119,7 +120,7 @@ class SideBySide:
         for seed, row in every:
             for evaluation in row.evaluations:
                 if record := ledger.find("evaluation", evaluation.identity):
-                    machines.append(_machine(record.hardware))
+                    machines.append(machine(record.hardware))
                     for measure in record.metrics:
                         cells.setdefault((row.id, measure), _Gathered()).add(seed, evaluation, record, measure)
         needed = trainings(evaluation for _, row in every for evaluation in row.evaluations)
@@ -316,7 +317,7 @@ class _Gathered:
         self.found: dict[str, tuple[int, Record, str]] = {}
         self.seeded = False
 
-    def add(self, seed: int, evaluation: Evaluation, record: Record, measure: str) -> None:
+    def add(self, seed: int, evaluation: Node, record: Record, measure: str) -> None:
         # A row that no seed changes comes under every seed with the same record, which counts once.
         if record.metrics[measure] is not None:
             self.found.setdefault(record.identity, (seed, record, measure))
@@ -362,14 +363,6 @@ def _stub(row: Row) -> str:
 def _measured(cell: Cell, unit: str) -> str:
     mean, spread = cell.shown(unit)
     return f"<td>{mean}" + (f" <span class='spread'>{spread}</span>" if spread else "") + "</td>"
-
-
-def _machine(hardware: dict[str, Any]) -> str:
-    """What a record says it was computed on."""
-    threads = (
-        [f"{hardware['threads']} thread{'' if hardware['threads'] == 1 else 's'}"] if "threads" in hardware else []
-    )
-    return ", ".join([*(str(hardware[key]) for key in ("device", "machine", "cuda") if key in hardware), *threads])
 
 
 def _runs(names: list[str]) -> list[tuple[str, int]]:

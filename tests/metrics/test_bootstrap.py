@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mtlkit.data.samples import IGNORE, Objects, RegionTruth
 from mtlkit.errors import InputError
-from mtlkit.evaluation import Groups, Scores
+from mtlkit.evaluations.scoring import Groups, Scores
 from mtlkit.metrics.angles import BINS, STEP
 from mtlkit.metrics.bootstrap import draws, group_key, interval
 from mtlkit.metrics.calorie_errors import CalorieErrors

@@ -66,12 +66,12 @@ def test_gradients_reach_the_first_unit_through_the_shortcut_alone():
 
 
 def test_it_learns_at_its_own_rate_and_only_its_convolution_decays():
-    groups = {group.name: group for group in with_shortcut().parameter_groups()}
+    groups = {group.name: group for group in with_shortcut().parameter_groups({"shortcut": 100})}
     necks = with_shortcut().necks
     assert len(groups["shortcut"].parameters) == len(necks)
     assert len(groups["shortcut_undecayed"].parameters) == 2 * len(necks)
-    assert (groups["shortcut"].lr_scale, groups["shortcut"].decay) == (100, True)
-    assert (groups["shortcut_undecayed"].lr_scale, groups["shortcut_undecayed"].decay) == (100, False)
+    assert (groups["shortcut"].lr_mult, groups["shortcut"].decay) == (100, True)
+    assert (groups["shortcut_undecayed"].lr_mult, groups["shortcut_undecayed"].decay) == (100, False)
     both = with_shortcut()
     grouped = [id(p) for group in both.parameter_groups() for p in group.parameters]
     assert sorted(grouped) == sorted(map(id, both.parameters()))

@@ -7,13 +7,15 @@ import torch
 from builders import plate_data
 
 from mtlkit import papers
-from mtlkit.engine import Engine, Where
+from mtlkit.engine import Engine
 from mtlkit.errors import InputError
+from mtlkit.evaluations import Retrieval, SnapshotEnsemble, TestEvaluation
 from mtlkit.ledger import Ledger
 from mtlkit.network import Weights
 from mtlkit.papers.calorie.tables import CalorieChoices, fully_connected, joint_learning, regression
 from mtlkit.papers.printed import printed
-from mtlkit.runs import Averaged, Retrieval, Standard, trainings
+from mtlkit.runs import trainings
+from mtlkit.runtime import Runtime
 
 TABLES = {number: papers.table("calorie", number) for number in "12345"}
 SMALL = {"image_size": (48, 48), "epochs": 0.1}
@@ -66,11 +68,11 @@ def test_the_printed_network_is_vgg_16_with_fc7_a_task_and_printed_steps():
     table = TABLES["4"]
     rows = {row.id: row.evaluations[0] for row in table.rows(table.meta_column(), 0)}
     multi = rows["vgg16_multi"]
-    assert isinstance(multi, Averaged)
+    assert isinstance(multi, SnapshotEnsemble)
     training = multi.subject
     assert (training.recipe.steps, training.recipe.batch_size, training.recipe.lr) == (70_000, 8, 1e-3)
     assert [training.recipe.lr_factor(step) for step in (0, 49_999, 50_001)] == [1, 1, pytest.approx(0.1)]
-    assert training.snapshots.steps(70_000) == tuple(range(69_100, 70_001, 100))
+    assert [one.step for one in multi.snapshots] == list(range(69_100, 70_001, 100))
     assert rows["baseline"].subject.recipe.steps == 20_000
     learning = rows["joint_k5"].features.subject
     assert (learning.recipe.steps, learning.recipe.batch_size, learning.recipe.lr) == (10_000, 24, 1e-4)
@@ -116,9 +118,9 @@ def test_a_readers_table_with_other_columns_runs_and_spells_its_command(own, tmp
         assert option in column.command
     assert column.command.count("--dataset") == column.command.count("--data-root") == 1
     rows = {row.id: row.evaluations[0] for row in table.rows(column, 0)}
-    assert isinstance(rows["vgg16_single"], Standard)
+    assert isinstance(rows["vgg16_single"], TestEvaluation)
     assert isinstance(rows["joint_k5"], Retrieval)
-    engine = Engine(Ledger(tmp_path / "ledger"), Where(device="cpu", progress=False))
+    engine = Engine(Ledger(tmp_path / "ledger"), Runtime(device="cpu", progress=False))
     found = engine.run([rows["given"], rows["untrained_k10"], rows["joint_k15"]])
     assert all(record.metrics["calories/abs_err"] > 0 for record in found.values())
 
@@ -144,7 +146,7 @@ def test_joint_learning_takes_another_layout(own, tmp_path):
     named = [ours for name, _, ours in TABLES["3"].protocol(column) if name == "Joint learning"]
     assert "stand-in: places" in named[0]
     assert "--dataset manifest --dataset imagefolder --data-root FOLDER --data-root FOLDER" in column.command
-    Engine(Ledger(tmp_path / "ledger"), Where(device="cpu", progress=False)).train(training)
+    Engine(Ledger(tmp_path / "ledger"), Runtime(device="cpu", progress=False)).run([training])
 
 
 def test_the_first_run_is_one_for_all_seeds(column):

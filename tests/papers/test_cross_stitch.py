@@ -6,9 +6,10 @@ import torch
 from mtlkit import papers
 from mtlkit.backbones import staged
 from mtlkit.errors import InputError
+from mtlkit.evaluations import Ensemble
 from mtlkit.papers.cross_stitch.scenes import StitchChoices
 from mtlkit.papers.printed import printed
-from mtlkit.runs import Ensemble, trainings
+from mtlkit.runs import trainings
 
 TABLE = papers.table("cross_stitch", "5")
 COLUMN = TABLE.meta_column()

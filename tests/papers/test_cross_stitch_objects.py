@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from builders import record_of
 from typer.testing import CliRunner
 
 from mtlkit import papers, reproduce
@@ -13,13 +14,15 @@ from mtlkit.cli import app
 from mtlkit.data import Data
 from mtlkit.data.proposals import SelectiveSearch
 from mtlkit.data.regions import RegionSampling
-from mtlkit.engine import Engine, Where
+from mtlkit.engine import Engine
 from mtlkit.errors import InputError
+from mtlkit.evaluations import BestOnValidation, Ensemble, SnapshotEnsemble, snapshots
 from mtlkit.ledger import Ledger, Record
 from mtlkit.papers.cross_stitch.methods import ENSEMBLE_SEEDS
 from mtlkit.papers.cross_stitch.objects import regions_of
 from mtlkit.papers.printed import printed
-from mtlkit.runs import Chosen, Ensemble, trainings
+from mtlkit.runs import trainings
+from mtlkit.runtime import Runtime
 from mtlkit.worlds import parts
 
 TABLE = papers.table("cross_stitch", "6")
@@ -168,7 +171,7 @@ def test_the_rows_that_the_paper_lacks():
 
 
 def test_the_best_split_is_looked_for_among_all_and_its_networks_are_the_rows_own():
-    assert isinstance(BEST, Chosen)
+    assert isinstance(BEST, BestOnValidation)
     assert BEST.measures == ("detection/map", "attributes/map")
     rows = [row.evaluations[0] for row in ROWS.values() if row.id.startswith("split") and "longer" not in row.id]
     assert [value.identity for value in BEST.subjects] == [value.identity for value in rows]
@@ -220,7 +223,7 @@ def test_the_candidate_with_the_best_mean_is_chosen_and_its_subject_scored(tmp_p
     for place, (candidate, subject) in enumerate(zip(BEST.candidates, BEST.subjects, strict=True)):
         ledger.write(record("evaluation", candidate.identity, metrics=scores(*given[place])))
         ledger.write(record("evaluation", subject.identity, metrics=scores(place, 90 - place), data={"test_images": 7}))
-    engine = Engine(ledger, Where(device="cpu", progress=False))
+    engine = Engine(ledger, Runtime(device="cpu", progress=False))
     found = engine.run([BEST])[BEST.identity]
     assert found.metrics == scores(best, 90 - best)
     assert found.data == {"test_images": 7, "chosen": best}
@@ -331,9 +334,9 @@ def test_the_command_on_the_card_gives_the_same_column(given, spoilt, scenes, mo
 
 def test_rows_run_on_a_folder_of_ones_own(scenes, tmp_path):
     column = TABLE.column(small(scenes))
-    where = Where(device="cpu", progress=False)
+    runtime = Runtime(device="cpu", progress=False)
     found = reproduce.reproduce(
-        TABLE, small(scenes), where=where, results=tmp_path, methods=["constant", "split_conv2", "cross_stitch"]
+        TABLE, small(scenes), runtime=runtime, results=tmp_path, methods=["constant", "split_conv2", "cross_stitch"]
     )
     for row in ("constant", "split_conv2", "cross_stitch"):
         for measure in TABLE.measures.values():
@@ -350,7 +353,22 @@ def test_the_record_of_a_candidate_says_which_pictures_it_had(scenes, tmp_path):
     column = TABLE.column(small(scenes))
     best = {row.id: row for row in TABLE.rows(column, 0)}["best_split"].evaluations[0]
     candidate = best.candidates[0].subject
-    found = Engine(Ledger(tmp_path), Where(device="cpu", progress=False)).train(candidate)
+    found = record_of(Engine(Ledger(tmp_path), Runtime(device="cpu", progress=False)), candidate)
     train = candidate.data.split("train", ("detection", "attributes"))
     assert found.data["train_images"] == len(train) < 20
     assert len(found.data["parts"]) == 1
+
+
+def test_networks_that_look_at_regions_are_ensembled_and_snapshotted(scenes, tmp_path):
+    column = TABLE.column(small(scenes))
+    (value,) = {row.id: row for row in TABLE.rows(column, 0)}["mtl_shared"].evaluations
+    training, data = value.subject, value.data
+    several = snapshots(training, data, count=2, every=1)
+    ensembled = [SnapshotEnsemble(snapshots=some) for some in (several[-1:], several)]
+    goals = [value, Ensemble(subjects=(training,), data=data), *ensembled]
+    found = Engine(Ledger(tmp_path), Runtime(device="cpu", progress=False)).run(goals)
+    scored, alone, last, both = (found[goal.identity].metrics for goal in goals)
+    assert {"detection/map", "attributes/map"} <= set(scored)
+    assert alone == scored
+    assert {name: score for name, score in last.items() if not name.startswith("last/")} == pytest.approx(scored)
+    assert {name.removeprefix("last/") for name in both if name.startswith("last/")} == set(scored)

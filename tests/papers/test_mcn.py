@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from mtlkit import papers
-from mtlkit.engine import Engine, Where
+from mtlkit.engine import Engine
 from mtlkit.errors import InputError
+from mtlkit.evaluations import Speed, TestEvaluation
 from mtlkit.ledger import Ledger
 from mtlkit.necks import Deconvolution, DLAUp, Upsampling
 from mtlkit.papers.mcn.tables import LOSS_WEIGHTS, ROWS, CenterChoices, neck_name, neck_of
 from mtlkit.papers.printed import printed
-from mtlkit.runs import Speed, Standard
+from mtlkit.runtime import Runtime
 from mtlkit.worlds import people
 
 TABLE2, TABLE4, FIGURE7 = (papers.table("mcn", number) for number in ("2", "4", "F7"))
@@ -117,11 +118,11 @@ def test_wrong_choices_are_one_sentence(wrong, says):
 
 
 def test_a_row_runs_and_a_network_is_timed(tmp_path):
-    engine = Engine(Ledger(tmp_path / "ledger"), Where(device="cpu", progress=False))
+    engine = Engine(Ledger(tmp_path / "ledger"), Runtime(device="cpu", progress=False))
     column = TABLE2.column(CenterChoices.of(image_size=(64, 64), epochs=0.2))
     rows = {row.id: row for row in TABLE2.rows(column, 0)}
     (value,) = rows["seg_det_pose"].evaluations
-    assert isinstance(value, Standard)
+    assert isinstance(value, TestEvaluation)
     metrics = engine.run([value])[value.identity].metrics
     assert {"segmentation/iou/person", "detection/ap", "detection/pose_ap"} <= metrics.keys()
     fast = TABLE4.column(CenterChoices.of(image_size=(64, 64)))

@@ -4,9 +4,10 @@ import re
 
 import pytest
 import torch
+from builders import network_of
 
 from mtlkit import papers
-from mtlkit.engine import Engine, Where
+from mtlkit.engine import Engine
 from mtlkit.errors import InputError
 from mtlkit.fusion import NDDRSettings
 from mtlkit.ledger import Ledger
@@ -15,6 +16,7 @@ from mtlkit.papers.nddr.methods import NDDRChoices
 from mtlkit.papers.printed import printed
 from mtlkit.report.side_by_side import SideBySide
 from mtlkit.runs import trainings
+from mtlkit.runtime import Runtime
 from mtlkit.trunks import Fused
 
 PAPER = printed("nddr")
@@ -95,11 +97,14 @@ def test_rows_of_a_sweep_have_the_control_that_is_theirs():
 def test_sweeps_take_their_settings_from_the_print():
     for number in ("1", "2", "A2"):
         for row in PAPER.tables[number].rows:
-            unit = trained(number)[row.id][0].network.sharing.unit
+            training = trained(number)[row.id][0]
+            unit = training.network.sharing.unit
             for name, value in row.settings.items():
-                if value is not None:
-                    assert getattr(unit, {"fuse_lr_scale": "lr_scale"}.get(name, name)) == value
-    assert trained("1")["random"][0].network.sharing.unit.lr_scale == 1000
+                if name == "fuse_lr_scale":
+                    assert training.recipe.lr_mult["fusion"] == value
+                elif value is not None:
+                    assert getattr(unit, name) == value
+    assert trained("1")["random"][0].recipe.lr_mult["fusion"] == 1000
     rows = trained("1")
     starts = {tuple(s.identity for s in rows[row.id][0].starts.values()) for row in PAPER.tables["1"].rows}
     assert len(starts) == 1
@@ -164,10 +169,9 @@ def test_the_pretrained_start_is_a_named_stand_in_or_the_readers_file(tmp_path):
 def test_another_tasks_network_gives_all_but_its_classifier(tmp_path):
     column = TABLES["3"].column(NDDRChoices.of(**SMALL))
     (pret,) = trained("3", column)["pret"]
-    engine = Engine(Ledger(tmp_path), Where(device="cpu", progress=False))
-    engine.train(pret.starts["normals"])
-    given = engine.network(pret.starts["normals"]).state_dict()
-    started = engine._start(pret).state_dict()
+    engine = Engine(Ledger(tmp_path), Runtime(device="cpu", progress=False))
+    given = network_of(engine, pret.starts["normals"]).state_dict()
+    started = pret.started(engine.context()).state_dict()
     for task in ("segmentation", "normals"):
         own = {key: value for key, value in started.items() if f".{task}." in key}
         for key, value in given.items():
@@ -194,7 +198,8 @@ def test_table_a1_fuses_alexnet_after_its_pools_and_keeps_the_cross_stitch_paper
         "cross_stitch", "sluice", "nddr",
     }  # fmt: skip
     stitched = papers.table("cross_stitch", "5").meta_column().recipe
-    assert nddr.recipe.model_copy(update={"steps": stitched.steps, "loss_weights": {}}) == stitched
+    own = {"steps": stitched.steps, "loss_weights": {}, "lr_mult": {"classifier_bias": 2.0}}
+    assert nddr.recipe.model_copy(update=own) == stitched
 
 
 @pytest.mark.parametrize("number", TABLES)
@@ -219,7 +224,7 @@ def test_three_tasks_run_and_show_the_depths_columns(tmp_path):
     assert trained("4", column)["single"][:2] == two["single"]
     book = Ledger(tmp_path)
     values = [v for row in table.rows(column, 0) if row.id in ("constant", "tilted", "nddr") for v in row.evaluations]
-    Engine(book, Where(device="cpu", progress=False)).run(values)
+    Engine(book, Runtime(device="cpu", progress=False)).run(values)
     comparison = SideBySide.of(table, column, book)
     assert comparison.cell("nddr", "depth/rmse").values[0] > 0
     assert comparison.cell("tilted", "normals/decoded/mean").values == pytest.approx((30.0,), rel=1e-3)
@@ -248,7 +253,7 @@ def test_rows_run(number, rows, tmp_path):
     column = table.column(NDDRChoices.of(**SMALL))
     book = Ledger(tmp_path)
     values = [v for row in table.rows(column, 0) if row.id in rows for v in row.evaluations]
-    Engine(book, Where(device="cpu", progress=False)).run(values)
+    Engine(book, Runtime(device="cpu", progress=False)).run(values)
     comparison = SideBySide.of(table, column, book)
     for row in rows:
         assert all(comparison.cell(row, measure).values for measure in table.measures.values())
@@ -265,7 +270,7 @@ def test_fused_networks_may_have_a_length_and_their_units_a_rate_of_their_own():
         assert single.recipe.steps == rows["multi"][0].recipe.steps == steps
         for row, rate in (("cross_stitch", 1), ("sluice_no_exchange", 1), ("nddr", 0.1), ("no_exchange", 0.1)):
             (training,) = rows[row]
-            assert training.recipe.lr * training.network.sharing.unit.lr_scale == pytest.approx(rate)
+            assert training.recipe.lr * training.recipe.lr_mult["fusion"] == pytest.approx(rate)
         assert rows["multi_longer"][0].images_seen == rows["nddr"][0].images_seen
         for row in ("single_longer", "joint_recipe", "cross_stitch", "sluice", "nddr", "no_exchange"):
             assert rows[row][0].recipe.steps == round(steps / 3)
@@ -277,8 +282,8 @@ def test_fused_networks_may_have_a_length_and_their_units_a_rate_of_their_own():
         (line,) = (ours for what, _, ours in table.protocol(column) if what.startswith("Learning rate"))
         assert line.startswith("0.01, poly 0.9; units' multipliers multiply 0.001")
         whole = table.column(NDDRChoices.of(**choices | {"fused_epochs": None, "units_lr": None}))
-        assert trained(number, whole)["nddr"][0].recipe == trained(number, whole)["multi"][0].recipe
-        assert trained(number, whole)["nddr"][0].network.sharing.unit.lr_scale == 100
+        one, other = (trained(number, whole)[row][0].recipe for row in ("nddr", "multi"))
+        assert one == other.model_copy(update={"lr_mult": other.lr_mult | {"fusion": 100}})
         assert "fused" not in whole.command
         assert "units" not in whole.command
     for name in ("fused_epochs", "units_lr"):

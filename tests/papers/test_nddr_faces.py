@@ -11,12 +11,13 @@ from scipy.io import savemat
 
 from mtlkit import papers
 from mtlkit.data import Data
-from mtlkit.engine import Engine, Where
+from mtlkit.engine import Engine
 from mtlkit.errors import InputError
 from mtlkit.ledger import Ledger
 from mtlkit.papers.nddr.methods import NDDRChoices
 from mtlkit.papers.printed import printed
 from mtlkit.report.side_by_side import SideBySide
+from mtlkit.runtime import Runtime
 from mtlkit.worlds import faces
 
 TABLE = papers.table("nddr", "7")
@@ -150,7 +151,7 @@ def test_rows_run_and_fill_every_column(tmp_path):
     book = Ledger(tmp_path)
     wanted = rows(column)
     values = [v for row in ("constant", "multi", "nddr") for v in wanted[row].evaluations]
-    Engine(book, Where(device="cpu", progress=False)).run(values)
+    Engine(book, Runtime(device="cpu", progress=False)).run(values)
     comparison = SideBySide.of(TABLE, column, book)
     for row in ("constant", "multi", "nddr"):
         for measure in (*TABLE.measures.values(), *(extra.measure for extra in TABLE.extras)):

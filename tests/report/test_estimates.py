@@ -5,12 +5,13 @@ import pytest
 from builders import plate_data
 
 from mtlkit import papers
-from mtlkit.engine import Engine, Where
+from mtlkit.engine import Engine
 from mtlkit.ledger import Ledger
 from mtlkit.papers.calorie.tables import CalorieChoices
 from mtlkit.report.estimates import estimates
 from mtlkit.report.figures import against_truth
 from mtlkit.report.side_by_side import SideBySide
+from mtlkit.runtime import Runtime
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def scored(tmp_path_factory):
     rows = [
         row for seed in (0, 1) for row in table.rows(column, seed) if row.id in ("constant", "given", "untrained_k10")
     ]
-    Engine(book, Where(device="cpu", progress=False)).run(value for row in rows for value in row.evaluations)
+    Engine(book, Runtime(device="cpu", progress=False)).run(value for row in rows for value in row.evaluations)
     return SideBySide.of(table, column, book), book
 
 

@@ -8,6 +8,7 @@ import pytest
 from cells import cell
 
 from mtlkit import papers
+from mtlkit.evaluations import TestEvaluation
 from mtlkit.ledger import Drawn, Record
 from mtlkit.papers.nddr.methods import NDDRChoices
 from mtlkit.report.figures import gain_intervals
@@ -16,7 +17,6 @@ from mtlkit.report.judging import difference
 from mtlkit.report.selection import selection_html
 from mtlkit.report.side_by_side import Cell, SideBySide
 from mtlkit.reproduce import ledger, stored
-from mtlkit.runs import Standard
 
 TABLE = papers.table("nddr", "4")
 BETTER = {"nddr": 4.0, "multi": 0.0, "constant": -90.0}
@@ -82,7 +82,7 @@ def filled(tmp_path, request):
         for seed in column.seeds:
             for row in TABLE.rows(column, seed):
                 for evaluation in row.evaluations if row.id in ROWS else ():
-                    trained = isinstance(evaluation, Standard)
+                    trained = isinstance(evaluation, TestEvaluation)
                     tasks = [task.name for task in (evaluation.subject.network if trained else evaluation).tasks]
                     names = [name for name in TABLE.measures.values() if name.split("/")[0] in tasks]
                     value = 20 + BETTER.get(row.id, 0) + 0.1 * (seed - 1) * (row.id == "multi")

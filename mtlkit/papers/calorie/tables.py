@@ -14,6 +14,16 @@ from mtlkit.data import IMAGE_LAYOUTS, TABLE_LAYOUTS, Columns, Data
 from mtlkit.data.manifest import Manifest
 from mtlkit.data.transforms import Augmentation
 from mtlkit.errors import InputError, suggestion, unknown
+from mtlkit.evaluations import (
+    CategoryMean,
+    Constant,
+    FeatureExtraction,
+    Retrieval,
+    SnapshotEnsemble,
+    TestEvaluation,
+    snapshots,
+)
+from mtlkit.graph import Node
 from mtlkit.heads import Embedding as EmbeddingHead
 from mtlkit.heads import Exit
 from mtlkit.metrics.calorie_errors import FLOOR
@@ -21,18 +31,7 @@ from mtlkit.network import NetworkSettings, Weights
 from mtlkit.papers.declaration import Choices, Extra, Profile, Row, Table, TrainedColumn, located
 from mtlkit.papers.sources import source
 from mtlkit.papers.weights import weights
-from mtlkit.runs import (
-    Averaged,
-    Balance,
-    CategoryMean,
-    Constant,
-    Evaluation,
-    Features,
-    Retrieval,
-    Snapshots,
-    Standard,
-    Training,
-)
+from mtlkit.runs import InverseMeans, Training
 from mtlkit.tasks import AnyTask, Calories, Classification, Embedding
 from mtlkit.training import CHECK_EVERY, Recipe
 from mtlkit.trunks import Shared
@@ -387,7 +386,7 @@ def network(column: CalorieColumn, tasks: tuple[AnyTask, ...], backbone: str | N
     )
 
 
-def regression(column: CalorieColumn, seed: int, *, category: bool, backbone: str | None = None) -> Evaluation:
+def regression(column: CalorieColumn, seed: int, *, category: bool, backbone: str | None = None) -> Node:
     """Calories by a network that is trained twice: first to see how large the losses are, then with weights by that.
 
     The first run measures the absolute error in mean dishes, or its gradient would be hundreds of times the others';
@@ -409,12 +408,14 @@ def regression(column: CalorieColumn, seed: int, *, category: bool, backbone: st
         data=column.data,
         recipe=column.recipe,
         seed=seed,
-        balance=Balance(run=first, one="calories/relative", last=last),
-        snapshots=Snapshots(data=column.data, count=SNAPSHOTS, every=apart(column)),
+        balance=InverseMeans(run=first, one="calories/relative", last=last),
     )
     if column.averaging == "last":
-        return Standard(subject=training, data=column.data)
-    return Averaged(subject=training, of=column.averaging)
+        return TestEvaluation(subject=training, data=column.data)
+    return SnapshotEnsemble(
+        snapshots=snapshots(training, column.data, count=SNAPSHOTS, every=apart(column)),
+        average="predictions" if column.averaging == "estimates" else "scores",
+    )
 
 
 def apart(column: CalorieColumn) -> int:
@@ -483,12 +484,12 @@ def untrained(column: CalorieColumn, layer: Literal["fc6", "fc7"], k: int) -> Re
     """Retrieval by features that have never been trained on food."""
     # The classifier of these networks is never looked at.
     subject = embedding(column, layer, 1)
-    return Retrieval(features=Features(subject=subject, data=column.data, reads=reads(column.table)), k=k)
+    return Retrieval(features=FeatureExtraction(subject=subject, data=column.data, reads=reads(column.table)), k=k)
 
 
 def joint(column: CalorieColumn, seed: int, k: int) -> Retrieval:
     """Retrieval by features of joint learning."""
-    features = Features(subject=joint_learning(column, seed), data=column.data, reads=reads(column.table))
+    features = FeatureExtraction(subject=joint_learning(column, seed), data=column.data, reads=reads(column.table))
     return Retrieval(features=features, k=k)
 
 

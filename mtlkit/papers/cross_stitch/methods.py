@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from mtlkit.data import AnyData
+from mtlkit.evaluations import BestOnValidation, Constant, Ensemble, TestEvaluation
 from mtlkit.papers.declaration import Row
-from mtlkit.runs import Chosen, Constant, Ensemble, Standard, Training
+from mtlkit.runs import Training
 from mtlkit.tasks import AnyTask
 from mtlkit.trunks import Fused, Shared, Sharing
 
@@ -54,7 +55,7 @@ class Stitch:
     sharing: Fused
     printed: bool = True
 
-    def row(self, evaluation: Standard) -> Row:
+    def row(self, evaluation: TestEvaluation) -> Row:
         """The row of its network, scored."""
         controls = (f"{self.id}_no_exchange", TRAINED_ON)
         return Row(self.id, self.label, (evaluation,), self.what, self.printed, controls)
@@ -64,7 +65,7 @@ class Stitch:
         """How its control shares."""
         return self.sharing.model_copy(update={"unit": self.sharing.unit.model_copy(update={"exchange": False})})
 
-    def control(self, evaluation: Standard) -> Row:
+    def control(self, evaluation: TestEvaluation) -> Row:
         """The row of the same network without exchange between towers, scored."""
         return Row(
             f"{self.id}_no_exchange",
@@ -93,17 +94,17 @@ def splits(stages: int, printed: Mapping[str, int]) -> dict[str, int]:
 
 def split_trainings(
     tasks: tuple[AnyTask, ...], data: AnyData, seed: int, train: Train, splits: Mapping[str, int]
-) -> dict[str, Standard]:
+) -> dict[str, TestEvaluation]:
     """Row -> its network, scored."""
     return {
-        name: Standard(subject=train(tasks, seed, data, Shared(split_after=after), "joint", {}), data=data)
+        name: TestEvaluation(subject=train(tasks, seed, data, Shared(split_after=after), "joint", {}), data=data)
         for name, after in splits.items()
     }
 
 
-def lengthened(value: Standard | Chosen, seen: int) -> Standard | Chosen:
+def lengthened(value: TestEvaluation | BestOnValidation, seen: int) -> TestEvaluation | BestOnValidation:
     """The same network trained for ``seen`` images by its recipe, stretched; of a choice its subjects alone."""
-    if isinstance(value, Chosen):
+    if isinstance(value, BestOnValidation):
         return value.model_copy(update={"subjects": tuple(lengthened(subject, seen) for subject in value.subjects)})
     recipe = value.subject.recipe
     stretched = recipe.model_copy(update={"steps": round(recipe.steps * seen / recipe.images)})
@@ -137,8 +138,8 @@ def compared(
         after_splits: rows of the table's own, of networks that share.
     """
 
-    def scored(training: Training) -> Standard:
-        return Standard(subject=training, data=data)
+    def scored(training: Training) -> TestEvaluation:
+        return TestEvaluation(subject=training, data=data)
 
     def one_task(task: AnyTask, seed: int) -> Training:
         return train((task,), seed, data, Shared(), lengths[task.name], {})

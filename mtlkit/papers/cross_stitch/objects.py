@@ -17,6 +17,7 @@ from mtlkit.data import AnyData, APascal, Data
 from mtlkit.data.proposals import SelectiveSearch
 from mtlkit.data.regions import RegionSampling
 from mtlkit.errors import InputError
+from mtlkit.evaluations import BestOnValidation, Constant
 from mtlkit.fusion import CrossStitchSettings
 from mtlkit.heads import Exit
 from mtlkit.network import NetworkSettings, Weights
@@ -25,7 +26,7 @@ from mtlkit.papers.cross_stitch.scenes import StitchChoices
 from mtlkit.papers.declaration import Extra, Profile, Row, Table, TrainedColumn
 from mtlkit.papers.sources import source
 from mtlkit.papers.weights import weights
-from mtlkit.runs import Chosen, Constant, Training
+from mtlkit.runs import Training
 from mtlkit.tasks import AnyTask, Attributes, RegionDetection
 from mtlkit.training import Recipe
 from mtlkit.trunks import Fused, Sharing
@@ -199,7 +200,7 @@ def object_recipe(size: tuple[int, int], regions: int, steps: int, batch_size: i
         steps=steps,
         batch_size=batch_size,
         lr=lr,
-        classifier_lr=(1.0, 2.0),
+        lr_mult={"classifier_bias": 2.0},
         weight_decay=5e-4,
         schedule="step",
         milestones=(0.75,),
@@ -228,10 +229,11 @@ def trained(
         image_size=column.data.size,
     )
     steps = max(1, round(column.recipe.steps * (FUSED_SHARE if length == "fused" else 1)))
+    units = {"fusion": float(UNIT_SCALE)} if isinstance(sharing, Fused) else {}
     return Training(
         network=network,
         data=data,
-        recipe=column.recipe.model_copy(update={"steps": steps}),
+        recipe=column.recipe.model_copy(update={"steps": steps, "lr_mult": column.recipe.lr_mult | units}),
         seed=seed,
         starts=starts,
     )
@@ -244,12 +246,12 @@ def object_rows(column: ObjectColumn, seed: int) -> list[Row]:
     # AlexNet's conv2 is the second and fc7 the last of its seven stages; a split's name is the first layer not shared.
     every = splits(column.stages, {"split_conv2": 1, "split_fc7": 6})
     held = data.model_copy(update={"part": "development"})
-    best = Chosen(
+    best = BestOnValidation(
         candidates=tuple(split_trainings(tasks, held, seed, train, every).values()),
         subjects=tuple(split_trainings(tasks, data, seed, train, every).values()),
         measures=tuple(MEASURES.values()),
     )
-    unit = CrossStitchSettings(per="layer", alpha=0.9, beta=0.1, lr_scale=UNIT_SCALE)
+    unit = CrossStitchSettings(per="layer", alpha=0.9, beta=0.1)
     return compared(
         tasks,
         data,

@@ -16,6 +16,7 @@ from mtlkit.backbones import has_layers, output_strides, staged
 from mtlkit.data import AnyData, Data, DataSet
 from mtlkit.data.transforms import Augmentation, resized
 from mtlkit.errors import InputError
+from mtlkit.evaluations import Constant
 from mtlkit.fusion import CrossStitchSettings
 from mtlkit.heads import Score
 from mtlkit.network import NetworkSettings, Weights
@@ -23,7 +24,7 @@ from mtlkit.papers.cross_stitch.methods import CONTROLS, Stitch, compared, split
 from mtlkit.papers.declaration import Profile, Row, Table
 from mtlkit.papers.scenes import SceneChoices, SceneColumn, scenes
 from mtlkit.papers.weights import weights
-from mtlkit.runs import Constant, Training
+from mtlkit.runs import Training
 from mtlkit.tasks import AnyTask, CodedNormals, Normals, Segmentation
 from mtlkit.tasks.coded_normals import Direction, codebook
 from mtlkit.training import Recipe
@@ -151,7 +152,7 @@ def stitch_recipe(size: tuple[int, int], steps: int, batch_size: int, lr: float)
         steps=steps,
         batch_size=batch_size,
         lr=lr,
-        classifier_lr=(1.0, 2.0),
+        lr_mult={"classifier_bias": 2.0},
         weight_decay=5e-4,
         schedule="constant",
         # A mirrored normal is another word: the first author's code has no flips, nor scales.
@@ -187,10 +188,11 @@ def trained(
         image_size=column.data.size,
     )
     steps = max(1, round(column.recipe.steps * LENGTHS[length] / LENGTHS["segmentation"]))
+    units = {"fusion": float(BUDGETS[column.profile].unit_scale)} if isinstance(sharing, Fused) else {}
     return Training(
         network=network,
         data=data,
-        recipe=column.recipe.model_copy(update={"steps": steps}),
+        recipe=column.recipe.model_copy(update={"steps": steps, "lr_mult": column.recipe.lr_mult | units}),
         seed=seed,
         starts=starts,
     )
@@ -204,7 +206,7 @@ def unit_places(column: StitchColumn) -> tuple[int, ...] | None:
 def stitch_rows(column: StitchColumn, seed: int) -> list[Row]:
     """Table 5 and every split of the trunk."""
     tasks = stitch_tasks(column)
-    unit = CrossStitchSettings(per="channel", alpha=0.9, beta=0.1, lr_scale=BUDGETS[column.profile].unit_scale)
+    unit = CrossStitchSettings(per="channel", alpha=0.9, beta=0.1)
     return compared(
         tasks,
         column.data,

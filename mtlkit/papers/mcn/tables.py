@@ -9,13 +9,15 @@ from mtlkit.data import Coco, Data
 from mtlkit.data.coco import COCO_JOINTS, COCO_SIGMAS
 from mtlkit.data.transforms import Augmentation
 from mtlkit.errors import unknown
+from mtlkit.evaluations import Constant, Speed, TestEvaluation
 from mtlkit.heads import Branches, HeadSettings
 from mtlkit.necks import Deconvolution, DLAUp, NeckSettings, Upsampling
 from mtlkit.network import NetworkSettings
 from mtlkit.papers.declaration import Choices, Column, Extra, Profile, Row, Table, TrainedColumn
 from mtlkit.papers.sources import source
 from mtlkit.papers.weights import weights
-from mtlkit.runs import Constant, Speed, Standard, Training
+from mtlkit.runs import Training
+from mtlkit.runtime import Runtime, hardware, machine
 from mtlkit.tasks import AnyTask, CenterDetection, Segmentation
 from mtlkit.training import Recipe
 from mtlkit.worlds import people
@@ -119,11 +121,13 @@ class SpeedColumn(Column):
         neck: between backbone and heads.
         head_width: channels inside every branch of the heads.
         enlarged: how many times the segmentation's map is enlarged by the network.
+        hardware: the machine that is timed.
     """
 
     neck: NeckSettings
     head_width: int
     enlarged: int
+    hardware: str
 
     def options(self) -> dict[str, object]:
         """The command line's options that give this column."""
@@ -267,7 +271,7 @@ def center_rows(column: CenterColumn, seed: int) -> list[Row]:
             network = center_network(column, center_tasks(column, predicted), column.data.size)
             training = Training(network=network, data=column.data, recipe=column.recipe, seed=seed)
             what = f"one backbone, heads for {', '.join(predicted)}"
-            rows.append(Row(name, label, (Standard(subject=training, data=column.data),), what))
+            rows.append(Row(name, label, (TestEvaluation(subject=training, data=column.data),), what))
     return rows
 
 
@@ -368,6 +372,7 @@ def speed_column(table: str, backbone: str, enlarged: int, choices: CenterChoice
         neck=neck_of(backbone, choices.neck),
         head_width=budget.head_width or head_width(backbone),
         enlarged=enlarged,
+        hardware=machine(hardware(Runtime(choices.device).fabric().device)),
     )
 
 
@@ -396,6 +401,7 @@ def speed_rows(column: SpeedColumn, composites: dict[str, tuple[str, ...]], labe
                     reference=(built["seg_det_pose"],),
                     size=column.data.size,
                     rounds=rounds,
+                    hardware=column.hardware,
                 ),
             ),
             "one after the other: " + ", ".join(parts) if len(parts) > 1 else "one network",

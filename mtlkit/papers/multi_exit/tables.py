@@ -11,12 +11,13 @@ from pydantic import BeforeValidator, Field, field_validator
 from mtlkit.data import IMAGE_LAYOUTS, Data, Mixture
 from mtlkit.data.transforms import ResizedCrop
 from mtlkit.errors import InputError, unknown
+from mtlkit.evaluations import Constant, Cost, TestEvaluation
 from mtlkit.heads import Exit
 from mtlkit.heads.exits import Gate
 from mtlkit.network import NetworkSettings
 from mtlkit.papers.declaration import Choices, Extra, Profile, Row, Table, TrainedColumn, numeric
 from mtlkit.papers.weights import weights
-from mtlkit.runs import Constant, Cost, Standard, Training
+from mtlkit.runs import Training
 from mtlkit.tasks import Classification
 from mtlkit.training import Recipe
 from mtlkit.trunks import Shared, Sharing
@@ -346,7 +347,7 @@ def trained(
     sharing: Sharing | None = None,
     backbone: str | None = None,
     as_long_as: Training | None = None,
-) -> Standard:
+) -> TestEvaluation:
     """A network trained on one or several sets, scored on their test pictures.
 
     Args:
@@ -371,7 +372,7 @@ def trained(
         recipe=column.recipe.model_copy(update={"steps": count}),
         seed=seed,
     )
-    return Standard(subject=training, data=data)
+    return TestEvaluation(subject=training, data=data)
 
 
 CONTROLS = (
@@ -389,7 +390,7 @@ def longer(
     column: ExitColumn,
     seed: int,
     sets: Mapping[str, tuple[str, float]],
-    joint: Standard,
+    joint: TestEvaluation,
     identifier: str,
     label: str,
     backbone: str | None = None,

@@ -21,6 +21,8 @@ from mtlkit.papers.nddr.methods import (
     fitted,
     nddr_line,
     pools,
+    rated,
+    start_of,
 )
 from mtlkit.papers.nddr.scenes import (
     DECODED_LOSS,
@@ -77,7 +79,12 @@ def fcn_column(choices: NDDRChoices) -> SceneColumn:
 
 
 def trained(
-    column: SceneColumn, tasks: tuple[AnyTask, ...], seed: int, sharing: Sharing, starts: Mapping[str, Training]
+    column: SceneColumn,
+    tasks: tuple[AnyTask, ...],
+    seed: int,
+    sharing: Sharing,
+    starts: Mapping[str, Training],
+    lr_mult: Mapping[str, float],
 ) -> Training:
     """A network of Table A1; what starts from another one trains for the cross-stitch paper's shorter time."""
     steps = LENGTHS["fused" if starts else tasks[0].name if len(tasks) == 1 else "joint"] / LENGTHS["joint"]
@@ -97,6 +104,7 @@ def trained(
         recipe=column.recipe.model_copy(
             update={
                 "steps": max(1, round(column.recipe.steps * steps)),
+                "lr_mult": rated(column, lr_mult),
                 "loss_weights": {"normals/cosine": normals / DECODED_LOSS},
             }
         ),
@@ -111,8 +119,8 @@ def fcn_rows(column: SceneColumn, seed: int) -> list[Row]:
     methods = Methods(
         scene_tasks(column),
         column.data,
-        single=lambda task, start: trained(column, (task,), seed, Shared(), {task.name: start} if start else {}),
-        joint=lambda sharing, starts: trained(column, scene_tasks(column), seed, sharing, starts),
+        single=lambda task, start: trained(column, (task,), seed, Shared(), {task.name: start} if start else {}, {}),
+        joint=lambda sharing, starts, mult: trained(column, scene_tasks(column), seed, sharing, starts, mult),
         after=pools(column.backbone),
     )
     return [
@@ -149,9 +157,9 @@ def fcn_protocol(column: SceneColumn) -> list[tuple[str, str, str]]:
         ("Network", "AlexNet, FCN-32s", f"{column.backbone}, stride {column.output_stride}, one 1x1 layer a task"),
         (
             "Units",
-            f"places unstated; start ({CROSS_STITCH.alpha:g}, {CROSS_STITCH.beta:g}) and rates as in Table 4 implied",
-            f"after {'every pool' if has_layers(column.backbone) else 'every stage'}; rates {CROSS_STITCH.lr_scale:g}, "
-            f"{SLUICE.lr_scale:g} (sluice) and {NDDR.lr_scale:g} (NDDR) times the base; {nddr_line(column)}",
+            f"places unstated; start {start_of(CROSS_STITCH)} and rates as in Table 4 implied",
+            f"after {'every pool' if has_layers(column.backbone) else 'every stage'}; rates {CROSS_STITCH.lr_mult:g}, "
+            f"{SLUICE.lr_mult:g} (sluice) and {NDDR.lr_mult:g} (NDDR) times the base; {nddr_line(column)}",
         ),
         ("Start", "unstated", START.get(column.weights.source, f"ImageNet (file {column.weights.sha256[:12]})")),
         (

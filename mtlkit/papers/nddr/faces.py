@@ -31,6 +31,8 @@ from mtlkit.papers.nddr.methods import (
     nddr_line,
     pools,
     rate_line,
+    rated,
+    start_of,
 )
 from mtlkit.papers.printed import printed
 from mtlkit.papers.scenes import parted
@@ -173,7 +175,7 @@ def face_recipe(profile: Profile, size: tuple[int, int], steps: int, batch_size:
         steps=steps,
         batch_size=batch_size,
         lr=lr,
-        classifier_lr=(10.0, 20.0),
+        lr_mult={"classifier": 10.0, "classifier_bias": 20.0},
         augmentation=ResizedCrop(size=size, area_min=0.5),
         # Networks of depthwise convolutions train a seventh to two fifths faster so, on a processor too.
         channels_last=profile != "smoke",
@@ -181,7 +183,12 @@ def face_recipe(profile: Profile, size: tuple[int, int], steps: int, batch_size:
 
 
 def trained(
-    column: FaceColumn, tasks: tuple[AnyTask, ...], seed: int, sharing: Sharing, starts: Mapping[str, Training]
+    column: FaceColumn,
+    tasks: tuple[AnyTask, ...],
+    seed: int,
+    sharing: Sharing,
+    starts: Mapping[str, Training],
+    lr_mult: Mapping[str, float],
 ) -> Training:
     """A network of Table 7."""
     decay = DECAY_SINGLE if len(tasks) == 1 else DECAY_JOINT
@@ -196,7 +203,9 @@ def trained(
             image_size=column.data.size,
         ),
         data=column.data,
-        recipe=column.recipe_after(starts).model_copy(update={"weight_decay": decay}),
+        recipe=column.recipe_after(starts).model_copy(
+            update={"weight_decay": decay, "lr_mult": rated(column, lr_mult)}
+        ),
         seed=seed,
         starts=dict(starts),
     )
@@ -208,8 +217,8 @@ def face_rows(column: FaceColumn, seed: int) -> list[Row]:
     return Methods(
         TASKS,
         column.data,
-        single=lambda task, start: trained(column, (task,), seed, Shared(), {task.name: start} if start else {}),
-        joint=lambda sharing, starts: trained(column, TASKS, seed, sharing, starts),
+        single=lambda task, start: trained(column, (task,), seed, Shared(), {task.name: start} if start else {}, {}),
+        joint=lambda sharing, starts, mult: trained(column, TASKS, seed, sharing, starts, mult),
         # "All convolutional layers shared" (Sect. 5): fc6 and fc7 are the tasks' own, in front of their classifiers.
         shared=Shared(split_after=-2) if full else Shared(),
         after=pools(column.backbone) if full else None,
@@ -272,9 +281,9 @@ def face_protocol(column: FaceColumn) -> list[tuple[str, str, str]]:
         ),
         (
             "Units",
-            f"after the five pools; start and rates as in Table 4 implied; rate {NDDR.lr_scale:g} (NDDR)",
-            f"after every {'pool' if full else 'stage'}; start ({NDDR.alpha:g}, {NDDR.beta:g}); rate "
-            f"{CROSS_STITCH.lr_scale:g} (cross-stitch), {SLUICE.lr_scale:g} (sluice), {NDDR.lr_scale:g} (NDDR); "
+            f"after the five pools; start and rates as in Table 4 implied; rate {NDDR.lr_mult:g} (NDDR)",
+            f"after every {'pool' if full else 'stage'}; start {start_of(NDDR)}; rate "
+            f"{CROSS_STITCH.lr_mult:g} (cross-stitch), {SLUICE.lr_mult:g} (sluice), {NDDR.lr_mult:g} (NDDR); "
             f"{nddr_line(column)}",
         ),
         ("Start", "unstated", START.get(column.weights.source, f"ImageNet (file {column.weights.sha256[:12]})")),

@@ -3,27 +3,46 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import field_validator
 
 from mtlkit.backbones import has_layers, rectified
 from mtlkit.data import AnyData
 from mtlkit.errors import InputError
+from mtlkit.evaluations import Constant, TestEvaluation
 from mtlkit.fusion import CrossStitchSettings, Fusion, NDDRSettings, SluiceSettings
 from mtlkit.papers.declaration import Rate, Row, TrainedColumn
 from mtlkit.papers.scenes import SceneChoices
-from mtlkit.runs import Constant, Standard, Training
+from mtlkit.runs import Training
 from mtlkit.tasks import AnyTask
 from mtlkit.trunks import Fused, Shared, Sharing
 
-CROSS_STITCH = CrossStitchSettings(per="layer", alpha=0.9, beta=0.1, lr_scale=1000)
+
+class Method(NamedTuple):
+    """A way to fuse.
+
+    Attributes:
+        unit: the layer between the towers.
+        lr_mult: what multiplies its learning rate.
+    """
+
+    unit: Fusion
+    lr_mult: float
+
+    @property
+    def apart(self) -> "Method":
+        """The same without exchange between towers."""
+        return self._replace(unit=self.unit.model_copy(update={"exchange": False}))
+
+
+CROSS_STITCH = Method(CrossStitchSettings(per="layer", alpha=0.9, beta=0.1), 1000)
 """Start and rate as in the caption of Table A2; that a unit has four scalars a layer is our reading."""
 
-SLUICE = SluiceSettings(subspaces=2, alpha=0.9, beta=0.1, lr_scale=1000)
+SLUICE = Method(SluiceSettings(subspaces=2, alpha=0.9, beta=0.1), 1000)
 """Two subspaces (Sect. 5); the rest is unprinted and as of the cross-stitch units."""
 
-NDDR = NDDRSettings(norm="output", init="diagonal", alpha=0.9, beta=0.1, lr_scale=100)
+NDDR = Method(NDDRSettings(norm="output", init="diagonal", alpha=0.9, beta=0.1), 100)
 """The layer of the authors' code (``nets/nddr_layer.py``), with the start and the rate of Sect. 4.1 and 4.2.
 
 Behind stages that put out negative numbers it has no ReLU: see :func:`fitted`."""
@@ -102,25 +121,21 @@ CONTROLS_WITH_SHARED = (*CONTROLS[:2], f"{CONTROLS[2]}; as many images: the mult
 """The same where there is a multi-task network."""
 
 
-def apart(unit: Fusion) -> Fusion:
-    """The unit without exchange between towers."""
-    return unit.model_copy(update={"exchange": False})
-
-
 def fitted(sharing: Sharing, column: TrainedColumn) -> Sharing:
-    """``sharing`` with its units as the column's rate and backbone ask for.
+    """``sharing`` with its units as the column's backbone asks for.
 
-    Multipliers multiply ``units_lr``. An NDDR layer ends as the backbone's stages do: the ReLU of the authors' code
-    would cut the negative half off what, say, a MobileNet's put out.
+    An NDDR layer ends as the backbone's stages do: the ReLU of the authors' code would cut the negative half off what,
+    say, a MobileNet's put out.
     """
-    if not isinstance(sharing, Fused):
+    if not isinstance(sharing, Fused) or not isinstance(sharing.unit, NDDRSettings) or rectified(column.backbone):
         return sharing
-    unit, update = sharing.unit, dict[str, object]()
-    if column.units_lr is not None:
-        update["lr_scale"] = unit.lr_scale * column.units_lr / column.recipe.lr
-    if isinstance(unit, NDDRSettings) and not rectified(column.backbone):
-        update["relu"] = False
-    return sharing.model_copy(update={"unit": unit.model_copy(update=update)})
+    return sharing.model_copy(update={"unit": sharing.unit.model_copy(update={"relu": False})})
+
+
+def rated(column: TrainedColumn, lr_mult: Mapping[str, float]) -> dict[str, float]:
+    """The column's multipliers of the learning rate, and ``lr_mult``, which multiply ``units_lr``."""
+    base = 1.0 if column.units_lr is None else column.units_lr / column.recipe.lr
+    return column.recipe.lr_mult | {group: mult * base for group, mult in lr_mult.items()}
 
 
 def nddr_line(column: TrainedColumn) -> str:
@@ -128,6 +143,11 @@ def nddr_line(column: TrainedColumn) -> str:
     if rectified(column.backbone):
         return "NDDR with batch norm and ReLU behind the 1x1 convolution (authors' code)"
     return "NDDR with batch norm behind the 1x1 convolution (authors' code), ending without a ReLU as the stages do"
+
+
+def start_of(method: Method) -> str:
+    """What a method starts from, for the protocol card."""
+    return f"({method.unit.alpha:g}, {method.unit.beta:g})"
 
 
 def rate_line(column: TrainedColumn) -> str:
@@ -143,6 +163,11 @@ def pools(backbone: str) -> tuple[int, ...] | None:
     return tuple(range(3 if backbone == "alexnet" else 5))
 
 
+def without(mapping: Mapping[str, float], key: str) -> dict[str, float]:
+    """``mapping`` without a key."""
+    return {name: value for name, value in mapping.items() if name != key}
+
+
 @dataclass(frozen=True)
 class Methods:
     """The rows that a table's networks make.
@@ -151,7 +176,8 @@ class Methods:
         tasks: of the table.
         data: what everything is trained and scored on.
         single: a network of one task, trained; or trained on from an earlier such training.
-        joint: a network of all tasks, given how it shares and the single-task trainings that it starts from.
+        joint: a network of all tasks, given how it shares, the single-task trainings that it starts from and the
+            multipliers of its units' rate.
         shared: how the multi-task network shares.
         after: the stages that units stand after; ``None``: all.
     """
@@ -159,7 +185,7 @@ class Methods:
     tasks: tuple[AnyTask, ...]
     data: AnyData
     single: Callable[[AnyTask, Training | None], Training]
-    joint: Callable[[Sharing, Mapping[str, Training]], Training]
+    joint: Callable[[Sharing, Mapping[str, Training], Mapping[str, float]], Training]
     shared: Shared = field(default_factory=Shared)
     after: tuple[int, ...] | None = None
 
@@ -168,13 +194,14 @@ class Methods:
         """Task -> its single-task training."""
         return {task.name: self.single(task, None) for task in self.tasks}
 
-    def scored(self, training: Training) -> Standard:
+    def scored(self, training: Training) -> TestEvaluation:
         """The training on the test split."""
-        return Standard(subject=training, data=self.data)
+        return TestEvaluation(subject=training, data=self.data)
 
-    def fused(self, unit: Fusion, starts: Mapping[str, Training] | None = None) -> Standard:
+    def fused(self, method: Method, starts: Mapping[str, Training] | None = None) -> TestEvaluation:
         """A network with a tower a task; it starts from the single-task networks unless told otherwise."""
-        return self.scored(self.joint(Fused(unit=unit, after=self.after), self.alone if starts is None else starts))
+        sharing = Fused(unit=method.unit, after=self.after)
+        return self.scored(self.joint(sharing, self.alone if starts is None else starts, {"fusion": method.lr_mult}))
 
     def baselines(self, *, printed: bool) -> list[Row]:
         """The best constant, and one network a task; whether the paper has a row for the latter."""
@@ -210,6 +237,7 @@ class Methods:
             controls: of the row.
         """
         recipe = self.fused(NDDR).subject.recipe
+        recipe = recipe.model_copy(update={"lr_mult": without(recipe.lr_mult, "fusion")})
         trained_on = (training.model_copy(update={"recipe": recipe}) for training in self.trained_on())
         return Row(
             "joint_recipe",
@@ -220,12 +248,12 @@ class Methods:
             controls=controls,
         )
 
-    def no_exchange(self, unit: Fusion, identifier: str, label: str) -> Row:
+    def no_exchange(self, method: Method, identifier: str, label: str) -> Row:
         """The control of a fused row: its network without exchange between towers."""
         return Row(
             identifier,
             f"{label}, no exchange",
-            (self.fused(apart(unit)),),
+            (self.fused(method.apart),),
             f"as {label}, the weights between towers zero and frozen",
             printed=False,
             controls=("joint_recipe",),
@@ -237,20 +265,20 @@ class Methods:
         subspaces = "a tower a task in two subspaces, a scalar for every pair of subspaces after every stage"
         channels = "a tower a task, a 1x1 convolution over all towers' channels after every stage"
         rows = []
-        for unit, identifier, label, short, what, control in (
+        for method, identifier, label, short, what, control in (
             (CROSS_STITCH, "cross_stitch", "Cross-stitch", "Cross-stitch", scalars, "cross_stitch_no_exchange"),
             (SLUICE, "sluice", "Sluice", "Sluice", subspaces, "sluice_no_exchange"),
             (NDDR, "nddr", "NDDR (theirs)", "NDDR", channels, "no_exchange"),
         ):
             rows += [
-                Row(identifier, label, (self.fused(unit),), what, controls=(control, "joint_recipe")),
-                self.no_exchange(unit, control, short),
+                Row(identifier, label, (self.fused(method),), what, controls=(control, "joint_recipe")),
+                self.no_exchange(method, control, short),
             ]
         return rows
 
     def multi_task(self) -> list[Row]:
         """One network for all tasks, as long as the single-task networks and as long as a fused row in all."""
-        multi = self.joint(self.shared, {})
+        multi = self.joint(self.shared, {}, {})
         recipe, seen = multi.recipe, self.fused(NDDR).subject.images_seen
         stretched = recipe.model_copy(update={"steps": round(recipe.steps * seen / recipe.images)})
         longer = multi.model_copy(update={"recipe": stretched})

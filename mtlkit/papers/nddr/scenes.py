@@ -8,6 +8,7 @@ from mtlkit.backbones import output_strides
 from mtlkit.data import Data
 from mtlkit.data.transforms import Augmentation
 from mtlkit.errors import InputError, unknown
+from mtlkit.evaluations import Tilted
 from mtlkit.heads import LargeFOV
 from mtlkit.necks import Shortcut
 from mtlkit.network import NetworkSettings, Weights
@@ -29,11 +30,13 @@ from mtlkit.papers.nddr.methods import (
     fitted,
     nddr_line,
     rate_line,
+    rated,
+    start_of,
 )
 from mtlkit.papers.printed import printed
 from mtlkit.papers.scenes import TASKS, SceneColumn, scenes
 from mtlkit.papers.weights import weights
-from mtlkit.runs import Tilted, Training
+from mtlkit.runs import Training
 from mtlkit.tasks import AnyTask, Depth, Normals, Segmentation
 from mtlkit.training import Recipe
 from mtlkit.trunks import Shared, Sharing
@@ -78,6 +81,9 @@ FIVE = ("4", "5", "6")
 
 TILT = 30.0
 """Degrees of the row that shows what an error of a known angle scores."""
+
+SHORTCUT_RATE = 100.0
+"""What multiplies the rate of shortcuts and their batch norms (``nets/vgg_deeplab_nddr.py``)."""
 
 CROP = (321, 321)
 """The training crop at profile ``paper`` (``util/img_encoder_mt.py``)."""
@@ -176,7 +182,7 @@ def scene_recipe(profile: Profile, size: tuple[int, int], steps: int, batch_size
         steps=steps,
         batch_size=batch_size,
         lr=lr,
-        classifier_lr=(10.0, 20.0),
+        lr_mult={"classifier": 10.0, "classifier_bias": 20.0},
         augmentation=Augmentation(size=size if small else CROP, scale_min=0.75 if small else 0.5),
         # Networks of depthwise convolutions train a seventh to two fifths faster so, on a processor too.
         channels_last=profile != "smoke",
@@ -212,8 +218,14 @@ def single(column: SceneColumn, task: AnyTask, seed: int, start: Training | None
     )
 
 
-def joint(column: SceneColumn, sharing: Sharing, seed: int, starts: Mapping[str, Training]) -> Training:
-    """All tasks in one network."""
+def joint(
+    column: SceneColumn,
+    sharing: Sharing,
+    seed: int,
+    starts: Mapping[str, Training],
+    lr_mult: Mapping[str, float],
+) -> Training:
+    """All tasks in one network, with multipliers of its units' rate."""
     return Training(
         network=scene_network(
             column, scene_tasks(column), fitted(sharing, column), Weights() if starts else column.weights
@@ -222,6 +234,7 @@ def joint(column: SceneColumn, sharing: Sharing, seed: int, starts: Mapping[str,
         recipe=column.recipe_after(starts).model_copy(
             update={
                 "weight_decay": DECAY_JOINT,
+                "lr_mult": rated(column, lr_mult),
                 "loss_weights": {"normals/cosine": NORMALS_JOINT / DECODED_LOSS} if "normals" in column.tasks else {},
             }
         ),
@@ -237,7 +250,7 @@ def methods(column: SceneColumn, seed: int) -> Methods:
         scene_tasks(column),
         column.data,
         single=lambda task, start: single(column, task, seed, start),
-        joint=lambda sharing, starts: joint(column, sharing, seed, starts),
+        joint=lambda sharing, starts, mult: joint(column, sharing, seed, starts, mult),
     )
 
 
@@ -300,9 +313,9 @@ def scene_protocol(column: SceneColumn) -> list[tuple[str, str, str]]:
         *_shortcut_line(column),
         (
             "Units",
-            f"after every stage; start ({CROSS_STITCH.alpha:g}, {CROSS_STITCH.beta:g}); rate {CROSS_STITCH.lr_scale:g} "
-            f"(cross-stitch) and {NDDR.lr_scale:g} (NDDR) times the base; of sluice two subspaces are printed",
-            f"the same; one cross-stitch matrix a layer, sluice at rate {SLUICE.lr_scale:g}, {nddr_line(column)}",
+            f"after every stage; start {start_of(CROSS_STITCH)}; rate {CROSS_STITCH.lr_mult:g} "
+            f"(cross-stitch) and {NDDR.lr_mult:g} (NDDR) times the base; of sluice two subspaces are printed",
+            f"the same; one cross-stitch matrix a layer, sluice at rate {SLUICE.lr_mult:g}, {nddr_line(column)}",
         ),
         (
             "Start",
@@ -348,7 +361,14 @@ def printed_scene_column(table: str, backbone: str) -> SceneColumn:
 
 def shortcut_column(choices: NDDRChoices) -> ShortcutColumn:
     """As of any scene table, with shortcuts."""
-    return ShortcutColumn(**dict(scene_column("6", "vgg16", choices)))
+    return with_shortcuts(scene_column("6", "vgg16", choices))
+
+
+def with_shortcuts(column: SceneColumn) -> ShortcutColumn:
+    """The column of Table 6 that is else as ``column``."""
+    fields = dict(column)
+    lr_mult = column.recipe.lr_mult | {"shortcut": SHORTCUT_RATE}
+    return ShortcutColumn(**fields | {"recipe": column.recipe.model_copy(update={"lr_mult": lr_mult})})
 
 
 def _shortcut_line(column: SceneColumn) -> list[tuple[str, str, str]]:
@@ -359,7 +379,8 @@ def _shortcut_line(column: SceneColumn) -> list[tuple[str, str, str]]:
             "Shortcut",
             "512 channels; one a task, bilinear, batch norm and ReLU behind the 1x1 convolution, at 100 times the base "
             "rate (authors' code); how single-task and shared networks get theirs is unstated",
-            f"{column.neck.width} channels; the same in every row, at {column.neck.lr_scale:g} times the base rate",
+            f"{column.neck.width} channels; the same in every row, at {column.recipe.lr_mult['shortcut']:g} times the "
+            "base rate",
         )
     ]
 
@@ -405,5 +426,5 @@ TABLE6 = replace(
     _table("6", "vgg16", {"S20": "nddr"}),
     columns=ShortcutColumn,
     column=shortcut_column,
-    meta_column=lambda: ShortcutColumn(**dict(printed_scene_column("6", BATCH_NORM["vgg16"]))),
+    meta_column=lambda: with_shortcuts(printed_scene_column("6", BATCH_NORM["vgg16"])),
 )

@@ -1,15 +1,14 @@
 """Tables 1, 2, 3 and A2: one setting of the fused network after the other, on the network of Table 4."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from mtlkit.data import Coco, Data
-from mtlkit.fusion import CrossStitchSettings, NDDRSettings
 from mtlkit.network import Weights
 from mtlkit.papers.declaration import Row, Table
-from mtlkit.papers.nddr.methods import BATCH_NORM, CROSS_STITCH, NDDR, NDDRChoices
+from mtlkit.papers.nddr.methods import BATCH_NORM, CROSS_STITCH, NDDR, Method, NDDRChoices
 from mtlkit.papers.nddr.scenes import (
     BUDGETS,
     TABLE4,
@@ -30,8 +29,6 @@ from mtlkit.tasks import Segmentation
 from mtlkit.trunks import Fused
 from mtlkit.worlds import people
 
-Unit = NDDRSettings | CrossStitchSettings
-
 RANDOM_SCALE = 1000.0
 """Rate of NDDR layers that start at random, in base rates: ten times the others' (``experiments/ablation``)."""
 
@@ -42,46 +39,52 @@ PEOPLE_HELD = 8
 """Test pictures drawn beside the pictures that the stand-in of Table 3 learns from; nothing is scored on them."""
 
 
-def nddr_of(row: PrintedRow) -> NDDRSettings:
+def nddr_of(row: PrintedRow) -> Method:
     """The NDDR layer of a row of Table 1 or 2, from what the row says and else as in Table 4."""
-    said = row.settings
-    if said.get("init") == "xavier":
-        return NDDRSettings(**NDDR.model_dump() | {"init": "xavier", "lr_scale": RANDOM_SCALE})
-    return NDDRSettings(**NDDR.model_dump() | _renamed(said))
+    if row.settings.get("init") == "xavier":
+        return _changed(NDDR, {"init": "xavier", "fuse_lr_scale": RANDOM_SCALE})
+    return _changed(NDDR, row.settings)
 
 
-def cross_stitch_of(row: PrintedRow) -> CrossStitchSettings:
+def cross_stitch_of(row: PrintedRow) -> Method:
     """The cross-stitch unit of a row of Table A2, from what the row says and else as in Table 4."""
-    return CrossStitchSettings(**CROSS_STITCH.model_dump() | _renamed(row.settings))
+    return _changed(CROSS_STITCH, row.settings)
 
 
-def _renamed(said: dict[str, Any]) -> dict[str, Any]:
-    return {{"fuse_lr_scale": "lr_scale"}.get(name, name): value for name, value in said.items()}
+def _changed(base: Method, said: Mapping[str, Any]) -> Method:
+    """A method as the base but for what a row says, checked."""
+    fields = {name: value for name, value in said.items() if name != "fuse_lr_scale"}
+    unit = type(base.unit).model_validate(base.unit.model_dump() | fields)
+    return Method(unit, float(said.get("fuse_lr_scale", base.lr_mult)))
 
 
-def same_control(unit: Unit, base: Unit) -> bool:
-    """Whether two units are one without exchange: where they differ in how a row's sum is shared at the start alone."""
-    start = {"alpha": base.alpha, "beta": base.beta}
-    return unit.model_copy(update=start) == base and math.isclose(unit.alpha + unit.beta, base.alpha + base.beta)
+def same_control(method: Method, base: Method) -> bool:
+    """Whether two methods are one without exchange: where they differ in how a row's sum is shared at the start
+    alone."""
+    a, b = method.unit, base.unit
+    same = a.model_copy(update={"alpha": b.alpha, "beta": b.beta}) == b and method.lr_mult == base.lr_mult
+    return same and math.isclose(a.alpha + a.beta, b.alpha + b.beta)
 
 
-def sweep(unit_of: Callable[[PrintedRow], Unit], base: Unit, label: str) -> Callable[[SceneColumn, int], list[Row]]:
+def sweep(
+    method_of: Callable[[PrintedRow], Method], base: Method, label: str
+) -> Callable[[SceneColumn, int], list[Row]]:
     """The rows of a sweep: the two baselines of Table 4, a fused network for every printed row, and the controls.
 
     Args:
-        unit_of: the unit of a printed row.
-        base: the unit of Table 4, whose control is the rows' too; of those that differ from it in their rate, or start
-            at random, it is not.
-        label: of that unit.
+        method_of: how a printed row fuses.
+        base: the method of Table 4, whose control is the rows' too; of those that differ from it in their rate, or
+            start at random, it is not.
+        label: of that method.
     """
 
     def rows(column: SceneColumn, seed: int) -> list[Row]:
         found = methods(column, seed)
         fused = []
         for row in printed(column.paper).tables[column.table].rows:
-            unit = unit_of(row)
-            controls = ("no_exchange",) * same_control(unit, base) + ("joint_recipe",)
-            fused.append(Row(row.id, row.label, (found.fused(unit),), row.what, controls=controls))
+            method = method_of(row)
+            controls = ("no_exchange",) * same_control(method, base) + ("joint_recipe",)
+            fused.append(Row(row.id, row.label, (found.fused(method),), row.what, controls=controls))
         return [
             *found.baselines(printed=False),
             found.joint_recipe(),
@@ -135,7 +138,8 @@ def starts(column: StartColumn, seed: int) -> list[Row]:
     """Table 3."""
     found = methods(column, seed)
     if column.voc is not None:
-        pretrained = joint(column.model_copy(update={"weights": column.voc}), Fused(unit=NDDR), seed, {})
+        start = column.model_copy(update={"weights": column.voc})
+        pretrained = joint(start, Fused(unit=NDDR.unit), seed, {}, {"fusion": NDDR.lr_mult})
         value = found.scored(pretrained)
     else:
         elsewhere = stand_in(column, seed)
