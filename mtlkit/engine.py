@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor
 
 from mtlkit import evaluation
@@ -36,6 +35,9 @@ from mtlkit.runs import (
 from mtlkit.tasks import Task
 from mtlkit.training import train
 from mtlkit.trunks import Fused
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 CALORIES_AND_CATEGORY = ("calories", "category")
 """What a category's mean is made of."""
@@ -72,12 +74,14 @@ class Where:
         """Processes that read data for a run on ``device``."""
         return self.workers if self.workers is not None else 4 if device.type == "cuda" else 0
 
-    def fabric(self, precision: str = "32-true") -> Fabric:
+    def fabric(self, precision: str = "32-true") -> "Fabric":
         """Lightning's Fabric on the device.
 
         Raises:
             InputError: when this machine has no such device.
         """
+        from lightning.fabric import Fabric  # with torchmetrics two seconds, which only what is computed needs
+
         available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
         if self.device not in DEVICES:
             raise InputError(f"There is no device {self.device!r}; valid are {', '.join(DEVICES)}.")

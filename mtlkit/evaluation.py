@@ -2,26 +2,26 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor
 from torch.nn.functional import one_hot
 
 from mtlkit.data.samples import Batch, DataSet, Target
 from mtlkit.data.sampling import grouped_by, groups_of
 from mtlkit.errors import InputError
-from mtlkit.metrics.accuracy import Accuracy
-from mtlkit.metrics.base import ImageMetric
 from mtlkit.metrics.bootstrap import Drawn, draws, group_key
-from mtlkit.metrics.calorie_errors import CalorieErrors
 from mtlkit.network import Network, NetworkSettings, parameter_count
 from mtlkit.network import cost as network_cost
-from mtlkit.retrieval import NeighbourHits, estimate, nearest
 from mtlkit.tasks import Embedding, Normals, Task
 from mtlkit.tasks.normals import tilted
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+    from mtlkit.metrics.base import ImageMetric
 
 
 class Groups(NamedTuple):
@@ -66,7 +66,7 @@ class Scores(NamedTuple):
     rounds: dict[str, list[float]] = {}
 
     @classmethod
-    def of(cls, metrics: Mapping[str, ImageMetric], groups: Mapping[str, Groups] | None = None) -> "Scores":
+    def of(cls, metrics: "Mapping[str, ImageMetric]", groups: Mapping[str, Groups] | None = None) -> "Scores":
         """What the metrics of several tasks have gathered.
 
         Args:
@@ -92,7 +92,7 @@ class Scores(NamedTuple):
         return found
 
 
-def standard(network: Network, batches: Iterable[Batch], fabric: Fabric) -> dict[str, float]:
+def standard(network: Network, batches: Iterable[Batch], fabric: "Fabric") -> dict[str, float]:
     """Every task's measures of one network over a split, as ``task/measure``; pixels pooled over the whole split."""
     return ensemble([network], batches, fabric).metrics
 
@@ -101,7 +101,7 @@ def standard(network: Network, batches: Iterable[Batch], fabric: Fabric) -> dict
 def ensemble(
     networks: Sequence[Network],
     batches: Iterable[Batch],
-    fabric: Fabric,
+    fabric: "Fabric",
     groups: Mapping[str, Groups] | None = None,
 ) -> Scores:
     """The measures of what several networks of the same tasks say together; see each task's ``combined``.
@@ -140,7 +140,7 @@ def numbered(batch: Batch, task: str, first: int, groups: Mapping[str, Groups] |
 
 
 @torch.inference_mode()
-def outputs(network: Network, batches: Iterable[Batch], fabric: Fabric) -> dict[str, Tensor]:
+def outputs(network: Network, batches: Iterable[Batch], fabric: "Fabric") -> dict[str, Tensor]:
     """Every task's outputs for all pictures of a split, in their order, on the CPU."""
     found: dict[str, list[Tensor]] = {name: [] for name in network.tasks}
     for batch in batches:
@@ -191,7 +191,7 @@ def averaged(
 
 
 @torch.inference_mode()
-def features(network: Network, batches: Iterable[Batch], fabric: Fabric) -> dict[str, Tensor]:
+def features(network: Network, batches: Iterable[Batch], fabric: "Fabric") -> dict[str, Tensor]:
     """``features`` ``(N, D)`` of all pictures of a split, and their targets ``(N,)`` by task, on the CPU.
 
     Args:
@@ -232,6 +232,9 @@ def retrieval(
     Raises:
         InputError: k is larger than the database.
     """
+    from mtlkit.metrics.calorie_errors import CalorieErrors
+    from mtlkit.retrieval import NeighbourHits, estimate, nearest
+
     at = [n for n in (1, 5, 10) if n <= len(database["features"])]
     _, indices = nearest(queries["features"], database["features"].to(device), max(k, *at))
     indices = indices.cpu()
@@ -268,6 +271,9 @@ def category_mean(
     Raises:
         InputError: a named category has no training image.
     """
+    from mtlkit.metrics.accuracy import Accuracy
+    from mtlkit.metrics.calorie_errors import CalorieErrors
+
     known, category = _joined(train)
     truths, true = _joined(test)
     answer = true if named is None else named
@@ -343,7 +349,7 @@ def speed(
     reference: Sequence[NetworkSettings],
     size: tuple[int, int],
     rounds: int,
-    fabric: Fabric,
+    fabric: "Fabric",
 ) -> Scores:
     """Median times of one image (batch 1), the networks run one after the other.
 

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from mtlkit.data import AnyData, Data
 from mtlkit.errors import InputError
-from mtlkit.metrics.calorie_errors import FLOOR
+from mtlkit.metrics.floor import FLOOR
 from mtlkit.network import NetworkSettings
 from mtlkit.tasks import AnyTask, Normals
 from mtlkit.training import Recipe

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from typing import Any, ClassVar
+from functools import cached_property
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -44,11 +45,17 @@ class Value(BaseModel):
             differing[field.alias or name] = plain(value)
         return differing
 
-    @property
+    @cached_property  # a table asks for the same training's identity hundreds of times
     def identity(self) -> str:
         """Twelve hexadecimal digits of the SHA-256 of :meth:`canonical`."""
         text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def __copy__(self) -> Self:
+        """As pydantic's, on which ``model_copy`` stands, without the identity: fields may change in the copy."""
+        copied = super().__copy__()
+        copied.__dict__.pop("identity", None)
+        return copied
 
 
 def plain(value: Any) -> Any:
