@@ -2,6 +2,9 @@
 
 Units that fuse towers stand between stages and change what the next stage gets. Hooks, and timm's
 ``forward_intermediates``, only look; so a network is taken apart here, or refused by name.
+
+timm registers every network it knows and takes half a second for it; it is imported where one is looked up or built, so
+that naming a backbone costs nothing.
 """
 
 import functools
@@ -10,14 +13,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
-import huggingface_hub
 import safetensors
-import timm
 import torch
 import torchvision
-from timm.layers.format import Format
-from timm.models import EfficientNetFeatures, FeatureListNet, MobileNetV3Features
-from timm.models.selecsls import SelecSlsBlock
 from torch import Tensor, nn
 from torchvision.ops import roi_pool
 
@@ -252,6 +250,8 @@ def has_layers(name: str) -> bool:
 
 
 def _known(name: str) -> None:
+    import timm
+
     if name != "alexnet" and not timm.is_model(name.partition(".")[0]):
         raise unknown("backbone", name, [*timm.list_models(), "alexnet"])
 
@@ -268,6 +268,8 @@ def _own_stride(name: str) -> int:
 
 def _facts(name: str) -> Any:
     """timm's pretrained configuration of a network: input size and normalisation."""
+    import timm
+
     try:
         return timm.models.get_pretrained_cfg(name) or timm.models.PretrainedCfg()
     except RuntimeError:
@@ -285,6 +287,8 @@ def _aside() -> Iterator[None]:
 
 def _create(name: str, **settings: Any) -> nn.Module:
     """``timm.create_model`` with its complaints in one sentence."""
+    import timm
+
     try:
         return timm.create_model(name, **settings)
     except (AssertionError, AttributeError, OSError, RuntimeError, TypeError, ValueError) as error:
@@ -318,6 +322,10 @@ def _build(
 def _from_timm(
     name: str, output_stride: int | None, image_size: tuple[int, int] | None, pretrained: bool
 ) -> StagedBackbone:
+    from timm.layers.format import Format
+    from timm.models import EfficientNetFeatures, FeatureListNet, MobileNetV3Features
+    from timm.models.selecsls import SelecSlsBlock
+
     facts = _facts(name)
     settings: dict[str, Any] = {} if output_stride is None else {"output_stride": output_stride}
     if facts.fixed_input_size and image_size not in (None, facts.input_size[1:]):
@@ -506,6 +514,8 @@ def _reach_weights(name: str) -> None:
 
     With ``HF_HUB_OFFLINE`` set timm looks at what is cached and fails quickly by itself.
     """
+    import huggingface_hub
+
     offline = huggingface_hub.constants.is_offline_mode()
     where = ALEXNET.url if name == "alexnet" else huggingface_hub.constants.ENDPOINT
     cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(ALEXNET.url).name

@@ -3,12 +3,14 @@
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
-from lightning.fabric import Fabric
 
 from mtlkit.errors import InputError
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 DEVICES = get_args(Device)
@@ -39,12 +41,14 @@ class Runtime:
         """Processes that read data for a run on ``device``."""
         return self.workers if self.workers is not None else 4 if device.type == "cuda" else 0
 
-    def fabric(self, precision: str = "32-true") -> Fabric:
+    def fabric(self, precision: str = "32-true") -> "Fabric":
         """Lightning's Fabric on the device.
 
         Raises:
             InputError: when this machine has no such device.
         """
+        from lightning.fabric import Fabric  # with torchmetrics two seconds, which only what is computed needs
+
         available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
         if self.device not in DEVICES:
             raise InputError(f"There is no device {self.device!r}; valid are {', '.join(DEVICES)}.")

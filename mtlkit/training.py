@@ -10,11 +10,10 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 from pydantic import BaseModel
 from torch import Tensor
 from tqdm import tqdm
@@ -24,6 +23,9 @@ from mtlkit.data.sampling import AnyAugmentation
 from mtlkit.errors import TrainingDiverged
 from mtlkit.network import Network, ParameterGroup
 from mtlkit.values import Value
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 CHECK_EVERY = 10
 """Steps between looks at the losses, since reading them makes the host wait for the device."""
@@ -141,7 +143,7 @@ def train(
     recipe: Recipe,
     *,
     seed: int,
-    fabric: Fabric,
+    fabric: "Fabric",
     checkpoint: Path,
     checkpoint_seconds: float = 60.0,
     snapshots: Collection[int] = (),

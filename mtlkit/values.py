@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
@@ -36,9 +35,9 @@ class Value(BaseModel):
         if "tag" not in cls.__dict__:
             cls.tag = cls.__qualname__
 
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy with other values of some fields, and an identity of its own."""
-        copied = super().model_copy(update=update, deep=deep)
+    def __copy__(self) -> Self:
+        """As pydantic's, on which ``model_copy`` stands, without the identity: fields may change in the copy."""
+        copied = super().__copy__()
         copied.__dict__.pop("identity", None)
         return copied
 
@@ -56,7 +55,7 @@ class Value(BaseModel):
         """What stands for it in the canonical form of a value that holds it: its own canonical form."""
         return self.canonical()
 
-    @cached_property
+    @cached_property  # a table asks for the same training's identity hundreds of times
     def identity(self) -> str:
         """Twelve hexadecimal digits of the SHA-256 of :meth:`canonical`."""
         text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))

@@ -98,3 +98,11 @@ PINNED = {
 def test_pinned_identities(name):
     value, identity = PINNED[name]
     assert value.identity == identity
+
+
+def test_a_copy_with_other_fields_has_an_identity_of_its_own():
+    one = Early(x=5)
+    assert one.identity == Early(x=5).identity
+    assert one.model_copy(update={"x": 6}).identity == Early(x=6).identity
+    assert one.model_copy(update={"x": 6}, deep=True).identity == Early(x=6).identity
+    assert one == Early(x=5)  # one has told its identity, the other has not

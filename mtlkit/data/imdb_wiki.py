@@ -27,7 +27,6 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.io import loadmat
 
 from mtlkit.data.faces import AGES, GENDERS, OUTSIDE, TASKS, Faces
 from mtlkit.data.groups import held_out
@@ -161,6 +160,8 @@ def _table(path: Path, changed: int) -> dict[str, NDArray[Any]]:
     Raises:
         InputError: the file is damaged or not of this data set.
     """
+    from scipy.io import loadmat  # a tenth of a second, for this one format
+
     part = path.stem
     try:
         struct = loadmat(path, variable_names=[part])[part][0, 0]

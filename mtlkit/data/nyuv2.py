@@ -21,12 +21,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.io import loadmat
 from torch import Tensor
 from torchvision import tv_tensors
 
@@ -175,6 +173,8 @@ class NYUv2:
         path = self._root / _MAT
         if not path.is_file():
             raise InputError(f"There is no {path}; it is the labelled part (2.8 GB) of NYU Depth v2's official page.")
+        import h5py  # with SciPy below a fifth of a second, for this one format
+
         try:
             return h5py.File(path, "r")
         except OSError as error:
@@ -184,6 +184,8 @@ class NYUv2:
         path = self._root / name
         if not path.is_file():
             raise InputError(f"There is no {path}; NYUv2 needs {_MAT}, {_SPLITS} and {_MAPPING} in one folder.")
+        from scipy.io import loadmat
+
         try:
             content: dict[str, Any] = loadmat(path)
         except Exception as error:  # scipy raises a dozen kinds for damaged files

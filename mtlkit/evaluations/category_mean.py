@@ -1,6 +1,7 @@
 """A value estimated by the mean of an image's category."""
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -12,10 +13,11 @@ from mtlkit.data.sampling import eval_loader
 from mtlkit.errors import InputError
 from mtlkit.evaluations.scoring import Groups, Scores, outputs
 from mtlkit.graph import Content, Context, Node
-from mtlkit.metrics.accuracy import Accuracy
-from mtlkit.metrics.base import ImageMetric
-from mtlkit.metrics.calorie_errors import FLOOR, CalorieErrors
+from mtlkit.metrics.floor import FLOOR
 from mtlkit.runs import Training
+
+if TYPE_CHECKING:
+    from mtlkit.metrics.base import ImageMetric
 
 READS = ("calories", "category")
 
@@ -75,6 +77,9 @@ def category_mean(
     Raises:
         InputError: a predicted category has no training image.
     """
+    from mtlkit.metrics.accuracy import Accuracy
+    from mtlkit.metrics.calorie_errors import CalorieErrors
+
     known, category = _joined(train)
     truths, true = _joined(test)
     answer = true if named is None else named

@@ -1,10 +1,9 @@
 """The features of a data set's images, by one network."""
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor
 
 from mtlkit.data import Data
@@ -14,6 +13,9 @@ from mtlkit.graph import Content, Context, Node
 from mtlkit.network import Network, NetworkSettings
 from mtlkit.runs import Training
 from mtlkit.tasks import Embedding
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 SPLITS: tuple[Split, Split] = ("train", "val")
 
@@ -77,7 +79,7 @@ def by_split(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
 
 
 @torch.inference_mode()
-def features(network: Network, batches: Iterable[Batch], fabric: Fabric) -> dict[str, Tensor]:
+def features(network: Network, batches: Iterable[Batch], fabric: "Fabric") -> dict[str, Tensor]:
     """``features`` ``(N, D)`` of all images of a split, and their targets ``(N,)`` by task, on the CPU.
 
     Args:

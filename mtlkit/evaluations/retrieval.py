@@ -1,6 +1,7 @@
 """A value estimated from the nearest training images."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -8,9 +9,10 @@ from torch import Tensor
 from mtlkit.evaluations.features import FeatureExtraction
 from mtlkit.evaluations.scoring import Groups, Scores
 from mtlkit.graph import Content, Context, Node
-from mtlkit.metrics.base import ImageMetric
-from mtlkit.metrics.calorie_errors import FLOOR, CalorieErrors
-from mtlkit.retrieval import NeighbourHits, estimate, nearest
+from mtlkit.metrics.floor import FLOOR
+
+if TYPE_CHECKING:
+    from mtlkit.metrics.base import ImageMetric
 
 
 class Retrieval(Node):
@@ -62,6 +64,9 @@ def retrieval(
     Raises:
         InputError: k is larger than the database.
     """
+    from mtlkit.metrics.calorie_errors import CalorieErrors
+    from mtlkit.retrieval import NeighbourHits, estimate, nearest
+
     at = [n for n in (1, 5, 10) if n <= len(database["features"])]
     _, indices = nearest(queries["features"], database["features"].to(device), max(k, *at))
     indices = indices.cpu()

@@ -1,19 +1,22 @@
 """What kinds of evaluation have in common: groups of test images, measures of metrics, outputs of networks."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor
 
 from mtlkit.data.samples import Batch, DataSet
 from mtlkit.data.sampling import grouped_by, groups_of
 from mtlkit.graph import Content
-from mtlkit.metrics.base import ImageMetric
 from mtlkit.metrics.bootstrap import Drawn, draws, group_key
 from mtlkit.network import Network
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+    from mtlkit.metrics.base import ImageMetric
 
 
 class Groups(NamedTuple):
@@ -56,7 +59,7 @@ class Scores(NamedTuple):
     drawn: dict[str, Drawn] = {}
 
     @classmethod
-    def of(cls, metrics: Mapping[str, ImageMetric], groups: Mapping[str, Groups] | None = None) -> "Scores":
+    def of(cls, metrics: "Mapping[str, ImageMetric]", groups: Mapping[str, Groups] | None = None) -> "Scores":
         """What the metrics of several tasks have gathered.
 
         Args:
@@ -104,7 +107,7 @@ class Scores(NamedTuple):
 def scored(
     networks: Sequence[Network],
     batches: Iterable[Batch],
-    fabric: Fabric,
+    fabric: "Fabric",
     groups: Mapping[str, Groups] | None = None,
 ) -> Scores:
     """The measures of several networks of the same tasks together; see each task's ``combined``.
@@ -143,7 +146,7 @@ def numbered(batch: Batch, task: str, first: int, groups: Mapping[str, Groups] |
 
 
 @torch.inference_mode()
-def outputs(network: Network, batches: Iterable[Batch], fabric: Fabric) -> dict[str, Tensor]:
+def outputs(network: Network, batches: Iterable[Batch], fabric: "Fabric") -> dict[str, Tensor]:
     """Every task's outputs for all images of a split, or all their regions, in their order, on the CPU."""
     network.to(fabric.device)
     found: dict[str, list[Tensor]] = {name: [] for name in network.tasks}

@@ -2,15 +2,18 @@
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 
 from mtlkit.errors import InputError
 from mtlkit.graph import Content, Context, Node
 from mtlkit.network import Network, NetworkSettings, parameter_count
 from mtlkit.runtime import hardware, machine
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 
 class Speed(Node):
@@ -53,7 +56,7 @@ def speed(
     reference: Sequence[NetworkSettings],
     size: tuple[int, int],
     rounds: int,
-    fabric: Fabric,
+    fabric: "Fabric",
 ) -> Content:
     """Median times of one image (batch 1), the networks run one after the other.
 

@@ -1,7 +1,5 @@
 """Angles between predicted and true surface normals, in the two spaces the literature mixes up."""
 
-from typing import Literal, NamedTuple
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -10,9 +8,8 @@ from torch import Tensor
 from mtlkit.metrics.base import ImageMetric, Measures, Weights, exact
 from mtlkit.metrics.bootstrap import medians
 from mtlkit.metrics.resize import enlarged
+from mtlkit.metrics.spaces import SPACES, Directions, Space, decode, encode
 
-Space = Literal["decoded", "encoded"]
-SPACES: tuple[Space, ...] = ("decoded", "encoded")
 THRESHOLDS = (11.25, 22.5, 30.0)
 """Degrees; "within" includes the threshold itself, as in NDDR-CNN's official code."""
 
@@ -20,37 +17,6 @@ STEP = 0.01
 """Degrees; medians are those of angles rounded to whole steps, at most half a step off."""
 
 BINS = round(180 / STEP) + 1
-
-
-class Directions(NamedTuple):
-    """A prediction with an answer of its own in each space, both ``(N, 3, H, W)``."""
-
-    decoded: Tensor
-    encoded: Tensor
-
-
-def encode(normals: Tensor) -> Tensor:
-    """Unit normals ``(N, 3, H, W)`` as the vectors NDDR-CNN's official code reads from its pictures, up to scale.
-
-    Its 8-bit maps store ``127 (n + 1)`` with the axes right, away from the camera, up, and are never decoded
-    (``util/img_encoder_mt.py``, ``ops/errors.py``): all components are positive.
-    """
-    x, y, z = normals.unbind(1)
-    return torch.stack([x, -z, y], 1) + 1
-
-
-def decode(encoded: Tensor) -> Tensor:
-    """Directions in the encoded space ``(N, 3, H, W)`` back to unit normals.
-
-    A ray from the origin meets the sphere of encoded normals twice, so a direction alone does not determine a
-    normal. The far meeting point is taken: the near side only holds normals that point down, left and at the camera
-    at once. Directions that miss the sphere go to its nearest point on the rim.
-    """
-    direction = F.normalize(encoded, dim=1)
-    along = direction.sum(1, keepdim=True)
-    reach = along + (along.square() - 2).clamp(min=0).sqrt()
-    right, away, up = (reach * direction - 1).unbind(1)
-    return F.normalize(torch.stack([right, up, -away], 1), dim=1)
 
 
 def angles(a: Tensor, b: Tensor) -> Tensor:

@@ -15,9 +15,7 @@ from torch import Tensor
 from mtlkit.errors import InputError
 from mtlkit.metrics.base import ImageMetric, Measures, Weights
 from mtlkit.metrics.bootstrap import medians
-
-FLOOR = 10.0
-"""No relative error is taken of fewer kcal. Water and black coffee lie below, a dish does not."""
+from mtlkit.metrics.floor import FLOOR
 
 WITHIN = (20, 40)
 """Per cent of relative error up to which, itself included, an estimate counts as right."""

@@ -14,8 +14,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
-from scipy.stats import t as student
 
 from mtlkit.report.side_by_side import Cell
 
@@ -44,6 +42,8 @@ def one_sided(mean: ArrayLike, noise: Noise) -> NDArray[np.float64]:
         mean: of any shape, as the variances are.
         noise: its sources; their variances must not all be 0.
     """
+    from scipy.stats import t as student  # most of a second, which only judged numbers need
+
     total = sum(np.asarray(variance, float) for variance, _ in noise)
     t = np.asarray(mean, float) / np.sqrt(total)
     found: NDArray[np.float64] = sum(
@@ -106,6 +106,9 @@ class Difference:
         """The margins that are refused on neither side, 95 % of what may be; ``None`` without :attr:`noise`."""
         if not self.noise:
             return None
+        from scipy.optimize import brentq
+        from scipy.stats import t as student
+
         error = math.sqrt(sum(variance for variance, _ in self.noise))
         widest = student.isf(LEVEL, min(freedom for _, freedom in self.noise))
         # One more than the widest of the quantiles, so that rounding cannot leave the root outside.

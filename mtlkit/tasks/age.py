@@ -1,10 +1,11 @@
 """Age as a class a year, answered by the expected age."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from mtlkit.metrics.age_errors import AgeErrors
-from mtlkit.metrics.base import ImageMetric
 from mtlkit.tasks.classification import Classification
+
+if TYPE_CHECKING:
+    from mtlkit.metrics.base import ImageMetric
 
 
 class Age(Classification):
@@ -18,6 +19,8 @@ class Age(Classification):
     name: str = "age"
     classes: int = 100
 
-    def metric(self) -> ImageMetric:
+    def metric(self) -> "ImageMetric":
         """A fresh :class:`AgeErrors`."""
+        from mtlkit.metrics.age_errors import AgeErrors
+
         return AgeErrors()

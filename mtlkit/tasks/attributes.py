@@ -1,15 +1,16 @@
 """Attributes: labels of which an object may have any number."""
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mtlkit.metrics.average_precision import LabelAP
-from mtlkit.metrics.base import ImageMetric
 from mtlkit.tasks.base import Task
+
+if TYPE_CHECKING:
+    from mtlkit.metrics.base import ImageMetric
 
 
 class Attributes(Task):
@@ -37,14 +38,16 @@ class Attributes(Task):
         # As logarithms: a sure answer's probability is 1 to the last digit, and sure answers would tie.
         return F.logsigmoid(logits).logsumexp(0) - F.logsigmoid(-logits).logsumexp(0)
 
-    def metric(self) -> ImageMetric:
+    def metric(self) -> "ImageMetric":
         """A fresh :class:`mtlkit.metrics.average_precision.LabelAP`."""
+        from mtlkit.metrics.average_precision import LabelAP
+
         return LabelAP(self.outputs)
 
-    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> ImageMetric:
+    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> "ImageMetric":
         """Scores of the training objects' shares: every object is ranked alike, in the order it comes."""
         shares = torch.cat(list(train)).double().mean(0)
-        metric = LabelAP(self.outputs)
+        metric = self.metric()
         for target in test:
             metric.update(shares.expand(len(target), -1), target)
         return metric

@@ -2,15 +2,17 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from mtlkit.metrics.base import ImageMetric
 from mtlkit.metrics.resize import enlarged
 from mtlkit.values import Value
+
+if TYPE_CHECKING:
+    from mtlkit.metrics.base import ImageMetric
 
 
 class Task(Value):
@@ -55,11 +57,11 @@ class Task(Value):
         """The outputs of several networks for the same images as one output: what an ensemble of them says."""
 
     @abstractmethod
-    def metric(self) -> ImageMetric:
+    def metric(self) -> "ImageMetric":
         """A fresh accumulator."""
 
     @abstractmethod
-    def constant(self, train: Iterable[Any], test: Iterable[Any]) -> ImageMetric:
+    def constant(self, train: Iterable[Any], test: Iterable[Any]) -> "ImageMetric":
         """A metric of the best prediction that never looks at the image, scored on all ``test`` targets.
 
         The constant is the one with the lowest loss on the ``train`` targets.

@@ -5,17 +5,19 @@ is damaged, and what is inferred is said so.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from mtlkit.metrics.base import ImageMetric
 from mtlkit.metrics.bootstrap import medians
-from mtlkit.metrics.calorie_errors import FLOOR, CalorieErrors
+from mtlkit.metrics.floor import FLOOR
 from mtlkit.tasks.base import Task
+
+if TYPE_CHECKING:
+    from mtlkit.metrics.base import ImageMetric
 
 
 class Calories(Task):
@@ -25,7 +27,7 @@ class Calories(Task):
         unit: kcal of an output of 0, and what an output of 1 adds. With the training mean a new network starts at a
             fair guess and needs numbers of size 1 only. The terms stay in kcal and shares, so that an absolute one
             weighted 1 pulls at the output about ``unit`` times as hard as a relative one.
-        floor: kcal; no relative error is taken of less (:data:`mtlkit.metrics.calorie_errors.FLOOR`).
+        floor: kcal; no relative error is taken of less (:data:`mtlkit.metrics.floor.FLOOR`).
     """
 
     terms: ClassVar = ("relative", "absolute")
@@ -61,31 +63,23 @@ class Calories(Task):
         """The mean of the estimates, as the paper takes it of its last ten snapshots (Sect. 4)."""
         return torch.stack([output.float() for output in outputs]).mean(0)
 
-    def metric(self) -> ImageMetric:
+    def metric(self) -> "ImageMetric":
         """A fresh :class:`~mtlkit.metrics.calorie_errors.CalorieErrors`."""
-        return _OfOutputs(self)
+        from mtlkit.tasks.scored import EstimateErrors
 
-    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> ImageMetric:
+        return EstimateErrors(self)
+
+    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> "ImageMetric":
         """Scores of the constant with the lowest loss: a median, where light dishes weigh more.
 
         The absolute term is taken in ``unit`` kcal, which with the training mean for a unit is about the weight that
         the paper's first run would give it.
         """
+        from mtlkit.metrics.calorie_errors import CalorieErrors
+
         known = torch.cat([torch.zeros(0), *train]).double().numpy()
         answer = float(medians(known, 1 / np.maximum(known, self.floor) + 1 / self.unit))
         metric = CalorieErrors(self.floor)
         for target in test:
             metric.update(torch.full_like(target, answer), target)
         return metric
-
-
-class _OfOutputs(CalorieErrors):
-    """The errors of a network's outputs."""
-
-    def __init__(self, task: Calories):
-        super().__init__(task.floor)
-        self.task = task
-
-    def update(self, output: Tensor, target: Tensor, image: Tensor | None = None) -> None:
-        """Takes outputs ``(N, 1)`` and kcal ``(N,)``."""
-        super().update(self.task.estimates(output.detach()), target, image)

@@ -6,16 +6,17 @@ Zhou, Wang, Krähenbühl, *Objects as Points*, 2019, https://arxiv.org/abs/1904.
 
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
-from typing import ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from mtlkit.data.samples import Objects
-from mtlkit.metrics.base import ImageMetric
-from mtlkit.metrics.coco_ap import CocoMetric, Matcher
 from mtlkit.tasks import centers
 from mtlkit.tasks.base import Task
+
+if TYPE_CHECKING:
+    from mtlkit.metrics.base import ImageMetric
 
 STRIDE = 4
 """Picture pixels in a pixel of the maps."""
@@ -142,11 +143,13 @@ class CenterDetection(Task):
         ]
         return torch.cat([mean.to(outputs[0].dtype) for mean in means], dim=1)
 
-    def metric(self) -> ImageMetric:
-        """A fresh :class:`FoundObjects`."""
+    def metric(self) -> "ImageMetric":
+        """A fresh :class:`~mtlkit.tasks.scored.FoundObjects`."""
+        from mtlkit.tasks.scored import FoundObjects
+
         return FoundObjects(self)
 
-    def constant(self, train: Iterable[Objects], test: Iterable[Objects]) -> ImageMetric:
+    def constant(self, train: Iterable[Objects], test: Iterable[Objects]) -> "ImageMetric":
         """Scores of answering every picture with each class's mean training object, the commonest class surest."""
         boxes, labels, joints = (
             torch.cat(parts) for parts in zip(*((each.boxes, each.labels, each.joints) for each in train), strict=True)
@@ -160,7 +163,7 @@ class CenterDetection(Task):
             torch.tensor(there),
             torch.stack([_mean_pose(joints[members[label]], seen[members[label]]) for label in there]),
         )
-        metric = FoundObjects(self)
+        metric = self.metric()
         for target in test:
             each = (part.expand(int(target.pictures), *part.shape) for part in found if part is not None)
             metric.update(Found(*each), target)
@@ -169,34 +172,3 @@ class CenterDetection(Task):
 
 def _mean_pose(joints: Tensor, seen: Tensor) -> Tensor:
     return (joints * seen).sum(0) / seen.sum(0).clamp(min=1)
-
-
-class FoundObjects(CocoMetric):
-    """COCO's average precision of what is found: ``ap`` and the rest of :class:`mtlkit.metrics.coco_ap.CocoAP` for
-    boxes, the same with ``pose_`` in front for poses."""
-
-    def __init__(self, task: CenterDetection):
-        matchers = {"": Matcher(len(task.classes))}
-        if task.joints:
-            matchers["pose_"] = Matcher(len(task.classes), "keypoints", task.sigmas)
-        super().__init__(task.classes, matchers)
-        self.task = task
-
-    def update(self, output: Tensor | Found, target: Objects, image: Tensor | None = None) -> None:
-        """Takes the output of a batch, or what was found in it; waits for the device.
-
-        Args:
-            output: ``(N, channels, h, w)``, or the objects of every image.
-            target: the objects of all ``N`` images.
-            image: numbers of the images, ``(N,)``.
-        """
-        decoded = output if isinstance(output, Found) else self.task.decoded(output)
-        for row in range(len(decoded.boxes)):
-            found, here = Found(*(None if each is None else each[row] for each in decoded)), target.picture == row  # type: ignore[arg-type]
-            truth = (target.boxes[here], target.labels[here], target.crowd[here], target.areas[here])
-            matches = {"": self.matchers[""](found.boxes, found.scores, found.labels, *truth)}
-            if "pose_" in self.matchers and found.joints is not None:
-                matches["pose_"] = self.matchers["pose_"](
-                    found.joints, found.scores, found.labels, *truth, target.joints[here]
-                )
-            self.keep(None if image is None else image[row, None], **matches)

@@ -1,15 +1,16 @@
 """One class a picture."""
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mtlkit.metrics.accuracy import Accuracy
-from mtlkit.metrics.base import ImageMetric
 from mtlkit.tasks.base import Task
+
+if TYPE_CHECKING:
+    from mtlkit.metrics.base import ImageMetric
 
 
 class Classification(Task):
@@ -37,11 +38,13 @@ class Classification(Task):
         """The logarithm of the mean probability of every class."""
         return torch.stack([output.float().softmax(1) for output in outputs]).mean(0).log()
 
-    def metric(self) -> ImageMetric:
+    def metric(self) -> "ImageMetric":
         """A fresh :class:`Accuracy`."""
+        from mtlkit.metrics.accuracy import Accuracy
+
         return Accuracy(self.classes)
 
-    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> ImageMetric:
+    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> "ImageMetric":
         """Scores of always answering the training classes' frequencies."""
         counts = sum(
             (torch.bincount(target, minlength=self.classes) for target in train),

@@ -1,19 +1,19 @@
 """Surface normals by classification over a codebook of directions."""
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.cluster.vq import kmeans2
 from torch import Tensor
 
 from mtlkit.errors import InputError
-from mtlkit.metrics.angles import Angles
-from mtlkit.metrics.base import ImageMetric
 from mtlkit.tasks.base import DenseTask
 from mtlkit.tasks.normals import Normals
+
+if TYPE_CHECKING:
+    from mtlkit.metrics.base import ImageMetric
 
 Direction = tuple[float, float, float]
 
@@ -34,6 +34,8 @@ def codebook(normals: Iterable[Tensor], words: int = 40) -> tuple[Direction, ...
     every = torch.cat([found.flatten(1).T[(found != 0).any(0).flatten()] for found in normals]).double()
     if len(every) < words:
         raise InputError(f"{len(every)} pixels with a normal cannot make a codebook of {words} words; give more.")
+    from scipy.cluster.vq import kmeans2  # 0.2 s, for the one call that makes a codebook
+
     means, _ = kmeans2(every.numpy(), words, minit="++", rng=0)
     return tuple((round(x, 4), round(y, 4), round(z, 4)) for x, y, z in F.normalize(torch.tensor(means)).tolist())
 
@@ -72,11 +74,13 @@ class CodedNormals(DenseTask):
         """The logarithm of the mean probability of every word."""
         return torch.stack([output.float().softmax(1) for output in outputs]).mean(0).log()
 
-    def metric(self) -> ImageMetric:
+    def metric(self) -> "ImageMetric":
         """A fresh :class:`mtlkit.metrics.angles.Angles` of the decoded directions."""
-        return _Decoded(self)
+        from mtlkit.tasks.scored import DecodedAngles
 
-    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> ImageMetric:
+        return DecodedAngles(self)
+
+    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> "ImageMetric":
         """As for normals: the best constant vector."""
         return Normals().constant(train, test)
 
@@ -88,15 +92,3 @@ class CodedNormals(DenseTask):
 
     def _book(self, like: Tensor) -> Tensor:
         return torch.tensor(self.words, device=like.device)
-
-
-class _Decoded(Angles):
-    """Angles of a codebook's answers: decoded at the output's size, then enlarged, as any other normals."""
-
-    def __init__(self, task: CodedNormals):
-        super().__init__()
-        self.task = task
-
-    def update(self, output: Tensor, target: Tensor, image: Tensor | None = None) -> None:  # type: ignore[override]
-        """Takes logits ``(N, words, h, w)`` and normals ``(N, 3, H, W)``."""
-        super().update(self.task.decoded(output), target, image)

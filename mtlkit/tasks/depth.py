@@ -1,15 +1,16 @@
 """Depth along the optical axis."""
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mtlkit.metrics.base import ImageMetric
-from mtlkit.metrics.depth_errors import DepthErrors
 from mtlkit.tasks.base import DenseTask
+
+if TYPE_CHECKING:
+    from mtlkit.metrics.base import ImageMetric
 
 LONGEST = 100.0
 """Metres up to which the best constant is looked for, in steps of a millimetre."""
@@ -38,11 +39,13 @@ class Depth(DenseTask):
         """The mean."""
         return torch.stack([output.float() for output in outputs]).mean(0)
 
-    def metric(self) -> ImageMetric:
+    def metric(self) -> "ImageMetric":
         """A fresh :class:`DepthErrors`."""
+        from mtlkit.metrics.depth_errors import DepthErrors
+
         return DepthErrors()
 
-    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> ImageMetric:
+    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> "ImageMetric":
         """Scores of the median depth of the training pixels, to a millimetre."""
         counts = torch.zeros(int(1000 * LONGEST) + 1, dtype=torch.int64)
         for target in train:

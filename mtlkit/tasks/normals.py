@@ -2,16 +2,18 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mtlkit.metrics.angles import SPACES, Angles, Directions, Space, decode, encode
-from mtlkit.metrics.base import ImageMetric
+from mtlkit.metrics.spaces import SPACES, Directions, Space, decode, encode
 from mtlkit.tasks.base import DenseTask
+
+if TYPE_CHECKING:
+    from mtlkit.metrics.base import ImageMetric
 
 
 def tilted(normals: Tensor, degrees: float, generator: torch.Generator) -> Tensor:
@@ -26,7 +28,7 @@ class Normals(DenseTask):
     """One unit vector a pixel. Output ``(N, 3, h, w)`` of any length; target ``(N, 3, H, W)``, zero for no value.
 
     ``space`` is where the network is trained: ``decoded`` compares true directions, ``encoded`` the positive
-    vectors of NDDR-CNN's official code (:func:`mtlkit.metrics.angles.encode`).
+    vectors of NDDR-CNN's official code (:func:`mtlkit.metrics.spaces.encode`).
     """
 
     terms: ClassVar = ("cosine",)
@@ -65,15 +67,19 @@ class Normals(DenseTask):
         """The mean of the unit vectors."""
         return torch.stack([F.normalize(output.float(), dim=1) for output in outputs]).mean(0)
 
-    def metric(self) -> ImageMetric:
+    def metric(self) -> "ImageMetric":
         """A fresh :class:`Angles`."""
+        from mtlkit.metrics.angles import Angles
+
         return Angles(self.space)
 
-    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> ImageMetric:
+    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> "ImageMetric":
         """Scores of the best constant vector, found for each space on its own.
 
         The unit vector with the highest mean cosine to a set of unit vectors is their normalised mean.
         """
+        from mtlkit.metrics.angles import Angles
+
         sums = {space: torch.zeros(3, dtype=torch.float64) for space in SPACES}
         for target in train:
             valid = (target != 0).any(1, keepdim=True)

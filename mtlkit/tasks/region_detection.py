@@ -5,7 +5,7 @@ https://github.com/rbgirshick/fast-rcnn.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,9 +13,10 @@ from torch import Tensor
 from torchvision.ops import batched_nms, box_convert
 
 from mtlkit.data.samples import RegionTruth
-from mtlkit.metrics.average_precision import Detections
-from mtlkit.metrics.base import ImageMetric
 from mtlkit.tasks.base import Task
+
+if TYPE_CHECKING:
+    from mtlkit.metrics.base import ImageMetric
 
 SPREAD = (0.1, 0.1, 0.2, 0.2)
 """What a move's four numbers are divided by, so that they vary about as much as a class's logit. The code measures
@@ -105,11 +106,13 @@ class RegionDetection(Task):
         kept = kept[rank <= MOST]
         return box[kept], score[kept], label[kept]
 
-    def metric(self) -> ImageMetric:
-        """A fresh :class:`FoundAP`."""
+    def metric(self) -> "ImageMetric":
+        """A fresh :class:`~mtlkit.tasks.scored.FoundAP`."""
+        from mtlkit.tasks.scored import FoundAP
+
         return FoundAP(self)
 
-    def constant(self, train: Iterable[RegionTruth], test: Iterable[RegionTruth]) -> ImageMetric:
+    def constant(self, train: Iterable[RegionTruth], test: Iterable[RegionTruth]) -> "ImageMetric":
         """Scores of taking every region, unmoved, for each class as surely as it is common among training objects."""
         counts = sum(
             (torch.bincount(target.labels, minlength=len(self.classes)) for target in train),
@@ -117,34 +120,7 @@ class RegionDetection(Task):
         )
         logits = torch.cat([counts.sum()[None], counts]).double().log()
         answer = torch.cat([logits, logits.new_zeros(4 * len(self.classes))])
-        metric = FoundAP(self)
+        metric = self.metric()
         for target in test:
             metric.update(answer.expand(len(target.regions), -1), target)
         return metric
-
-
-class FoundAP(Detections):
-    """The measures of :class:`mtlkit.metrics.average_precision.DetectionAP`, of the boxes found in regions that stand
-    for no object.
-
-    Boxes are cut off at the edges of the image, which are those of its outermost regions: selective search proposes
-    the whole image too.
-    """
-
-    def __init__(self, task: RegionDetection):
-        super().__init__(task.classes)
-        self.task = task
-
-    def update(self, output: Tensor, target: RegionTruth, image: Tensor | None = None) -> None:
-        """Takes the output of a batch; waits for the device. ``image`` numbers the images of the batch."""
-        proposed, first = target.matched < 0, self.images
-        named = torch.cat([target.regions[:, 0], target.boxes[:, 0]]).long()
-        for row in range(max(int(target.pictures), int(named.max()) + 1 if len(named) else 0)):
-            here, there = proposed & (target.regions[:, 0] == row), target.boxes[:, 0] == row
-            regions = target.regions[here, 1:]
-            boxes, scores, labels = self.task.found(output[here], regions)
-            if len(boxes):
-                low, high = regions[:, :2].amin(0), regions[:, 2:].amax(0)
-                boxes = boxes.maximum(low.repeat(2)).minimum(high.repeat(2))
-            number = torch.tensor([first + row]) if image is None else image[row, None]
-            self.match(boxes, scores, labels, target.boxes[there, 1:], target.labels[there], number)

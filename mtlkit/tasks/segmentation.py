@@ -1,7 +1,7 @@
 """Semantic segmentation."""
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mtlkit.data.samples import IGNORE
-from mtlkit.metrics.base import ImageMetric
-from mtlkit.metrics.confusion import Confusion
 from mtlkit.tasks.base import DenseTask
+
+if TYPE_CHECKING:
+    from mtlkit.metrics.base import ImageMetric
 
 # Hues a golden angle apart, three levels of light: neighbours in the class list are told apart at a glance.
 _HUES = (np.arange(256) * 0.61803398875) % 1.0
@@ -50,18 +51,20 @@ class Segmentation(DenseTask):
         """The logarithm of the mean probability of every class."""
         return torch.stack([output.float().softmax(1) for output in outputs]).mean(0).log()
 
-    def metric(self) -> ImageMetric:
+    def metric(self) -> "ImageMetric":
         """A fresh :class:`Confusion`."""
+        from mtlkit.metrics.confusion import Confusion
+
         return Confusion(self.classes)
 
-    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> ImageMetric:
+    def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> "ImageMetric":
         """Scores of predicting the commonest training class everywhere."""
         counts = sum(
             (torch.bincount(target.flatten(), minlength=256)[: self.outputs] for target in train),
             torch.zeros(self.outputs, dtype=torch.int64),
         )
         commonest = int(counts.argmax())
-        metric = Confusion(self.classes)
+        metric = self.metric()
         for target in test:
             metric.update(torch.full_like(target, commonest), target)
         return metric

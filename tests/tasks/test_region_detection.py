@@ -12,7 +12,8 @@ from torchvision.ops import box_iou
 
 from mtlkit.data.samples import RegionTruth
 from mtlkit.tasks import RegionDetection
-from mtlkit.tasks.region_detection import LARGEST_GROWTH, LEAST_SCORE, MOST, OVERLAP, FoundAP, moved, moves
+from mtlkit.tasks.region_detection import LARGEST_GROWTH, LEAST_SCORE, MOST, OVERLAP, moved, moves
+from mtlkit.tasks.scored import FoundAP
 
 NAMES = ("cow", "dog", "boat")
 TASK = RegionDetection(classes=NAMES)

@@ -8,8 +8,8 @@ from sklearn.metrics import accuracy_score, jaccard_score
 from torchmetrics.functional.classification import multiclass_jaccard_index
 
 from mtlkit.data.samples import IGNORE
+from mtlkit.metrics.confusion import Confusion
 from mtlkit.tasks import Segmentation
-from mtlkit.tasks.segmentation import Confusion
 
 TASK = Segmentation(classes=("a", "b", "c", "d"))
 

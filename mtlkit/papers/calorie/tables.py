@@ -26,7 +26,7 @@ from mtlkit.evaluations import (
 from mtlkit.graph import Node
 from mtlkit.heads import Embedding as EmbeddingHead
 from mtlkit.heads import Exit
-from mtlkit.metrics.calorie_errors import FLOOR
+from mtlkit.metrics.floor import FLOOR
 from mtlkit.network import NetworkSettings, Weights
 from mtlkit.papers.declaration import Choices, Extra, Profile, Row, Table, TrainedColumn, located
 from mtlkit.papers.sources import source

@@ -1,0 +1,41 @@
+"""The two spaces of surface normals that the literature mixes up, and the way from one to the other."""
+
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Space = Literal["decoded", "encoded"]
+SPACES: tuple[Space, ...] = ("decoded", "encoded")
+
+
+class Directions(NamedTuple):
+    """A prediction with an answer of its own in each space, both ``(N, 3, H, W)``."""
+
+    decoded: Tensor
+    encoded: Tensor
+
+
+def encode(normals: Tensor) -> Tensor:
+    """Unit normals ``(N, 3, H, W)`` as the vectors NDDR-CNN's official code reads from its pictures, up to scale.
+
+    Its 8-bit maps store ``127 (n + 1)`` with the axes right, away from the camera, up, and are never decoded
+    (``util/img_encoder_mt.py``, ``ops/errors.py``): all components are positive.
+    """
+    x, y, z = normals.unbind(1)
+    return torch.stack([x, -z, y], 1) + 1
+
+
+def decode(encoded: Tensor) -> Tensor:
+    """Directions in the encoded space ``(N, 3, H, W)`` back to unit normals.
+
+    A ray from the origin meets the sphere of encoded normals twice, so a direction alone does not determine a
+    normal. The far meeting point is taken: the near side only holds normals that point down, left and at the camera
+    at once. Directions that miss the sphere go to its nearest point on the rim.
+    """
+    direction = F.normalize(encoded, dim=1)
+    along = direction.sum(1, keepdim=True)
+    reach = along + (along.square() - 2).clamp(min=0).sqrt()
+    right, away, up = (reach * direction - 1).unbind(1)
+    return F.normalize(torch.stack([right, up, -away], 1), dim=1)
