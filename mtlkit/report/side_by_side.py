@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mtlkit.ledger import Ledger, Record
 from mtlkit.metrics.bootstrap import Drawn, interval
-from mtlkit.papers.declaration import Column, Extra, Row, Table, chosen
+from mtlkit.papers.declaration import Column, Row, Table, chosen
 from mtlkit.papers.printed import Measure, PrintedTable
 from mtlkit.report.settings import described, settings_of
 from mtlkit.report.table import MISSING, ReportTable, Text, heads
@@ -172,15 +172,6 @@ class SideBySide:
         table's own."""
         return self.table.printed_for(self.column.backbone.removesuffix("_bn")) or (self.table.id, self.table.printed)
 
-    @cached_property
-    def extras(self) -> tuple[Extra, ...]:
-        """The measured columns that the print lacks; of the optional ones those that have a value."""
-        return tuple(
-            extra
-            for extra in self.table.extras
-            if not extra.optional or any(self.cell(row.id, extra.measure).values for row in self.rows)
-        )
-
     @property
     def caption(self) -> str:
         """What stands on either side, in a sentence or two."""
@@ -218,15 +209,18 @@ class SideBySide:
         )
 
     @cached_property
-    def measures(self) -> tuple[Measured, ...]:
-        """The columns that are printed and measured, then those that the print lacks."""
-        lacked = (Measured(extra.measure, extra.group, extra.label, extra.unit, extra.better) for extra in self.extras)
-        return *self.printed, *lacked
+    def lacked(self) -> tuple[Measured, ...]:
+        """The measured columns that the print lacks; of the optional ones those that have a value."""
+        return tuple(
+            Measured(extra.measure, extra.group, extra.label, extra.unit, extra.better)
+            for extra in self.table.extras
+            if not extra.optional or any(self.cell(row.id, extra.measure).values for row in self.rows)
+        )
 
     @property
-    def lacked(self) -> tuple[Measured, ...]:
-        """The columns that the print lacks."""
-        return self.measures[len(self.printed) :]
+    def measures(self) -> tuple[Measured, ...]:
+        """The columns that are printed and measured, then those that the print lacks."""
+        return *self.printed, *self.lacked
 
     def _pairs(self, row: Row) -> list[Text]:
         """For every printed column the paper's cell and the measured one."""

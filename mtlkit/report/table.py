@@ -129,13 +129,9 @@ class ReportTable:
         """Aligned columns for a terminal."""
         grid = self.grid()
         widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
-        return "\n".join(
-            "  ".join(
-                text.ljust(width) if at == 0 else text.rjust(width)
-                for at, (text, width) in enumerate(zip(line, widths, strict=True))
-            )
-            for line in grid
-        )
+        pads = [str.ljust, *[str.rjust] * len(self.heads)]
+        lines = ([pad(*cell) for pad, cell in zip(pads, zip(line, widths, strict=True), strict=True)] for line in grid)
+        return "\n".join("  ".join(line).rstrip() for line in lines)
 
     def markdown(self) -> str:
         """A pipe table, with its caption under it where it has one."""
