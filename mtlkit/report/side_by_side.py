@@ -6,6 +6,7 @@ A printed number is the YAML's text, a measured one comes out of records; nothin
 import csv
 import io
 import json
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,9 @@ from mtlkit.runs import Evaluation, trainings
 
 SCALES = {"G": (1e9, 4), "M": (1e6, 3), "-": (1, 3), "m": (1, 2), "pictures": (1, 0)}
 """Unit of the print -> what counts are divided by, and the digits behind the point that papers give them."""
+
+FIELDS = ("row", "label", "measure", "unit", "seed", "measured", "low", "high", "drawn", "printed", "printed_spread")
+"""What is known of a cell and a seed; see :meth:`SideBySide.frame`."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +73,10 @@ class Cell:
         """Sample standard deviation over seeds; ``None`` for one seed."""
         return statistics.stdev(self.values) if len(self.values) > 1 else None
 
-    def interval(self, seed: int | None) -> tuple[float, float] | tuple[None, None]:
-        """The 95 % interval of a seed's value over draws of the test images; nothing where its record has none."""
-        if seed is None or seed not in self.resampled:
-            return None, None
-        return interval(np.asarray(self.resampled[seed], dtype=np.float64))
+    def interval(self, seed: int | None) -> tuple[float, float]:
+        """The 95 % interval of a seed's value over draws of the test images; NaN where its record has none."""
+        draws = () if seed is None else self.resampled.get(seed, ())
+        return interval(np.asarray(draws, dtype=np.float64))
 
     def shown(self, unit: str) -> Text:
         """The mean in the unit of the print, and the spread beside it where there are several seeds."""
@@ -275,29 +278,19 @@ class SideBySide:
 
         Measured values stand in the unit of the print. A cell without a value has one line without a seed.
         """
-        lines: list[dict[str, Any]] = []
+        lines = []
         for row in self.rows:
             found = self.print_of[1].row(row.id)
             for column in self.measures:
+                printed = (found.cells.get(column.column), found.spread.get(column.column)) if found else (None, None)
                 cell, (scale, _) = self.cell(row.id, column.measure), SCALES.get(column.unit, (1, 1))
-                for seed, value in cell.by_seed.items() or ((None, None),):
-                    low, high = cell.interval(seed)
-                    of = cell.drawn and cell.drawn.of + (", too narrow" if cell.drawn.too_narrow else "")
-                    lines.append(
-                        {
-                            "row": row.id,
-                            "label": row.label,
-                            "measure": column.measure,
-                            "unit": column.unit,
-                            "seed": seed,
-                            "measured": None if value is None else value / scale,
-                            "low": None if low is None else low / scale,
-                            "high": None if high is None else high / scale,
-                            "drawn": None if low is None else of,
-                            "printed": found and found.cells.get(column.column),
-                            "printed_spread": found and found.spread.get(column.column),
-                        }
-                    )
+                of = None if cell.drawn is None else cell.drawn.of + ", too narrow" * cell.drawn.too_narrow
+                for seed, value in cell.by_seed.items() or ((None, math.nan),):
+                    ends = cell.interval(seed)
+                    numbers = [one / scale if math.isfinite(one) else None for one in (value, *ends)]
+                    how = None if numbers[1] is None else of
+                    values = row.id, row.label, column.measure, column.unit, seed, *numbers, how, *printed
+                    lines.append(dict(zip(FIELDS, values, strict=True)))
         return lines
 
     def csv(self) -> str:
@@ -329,19 +322,16 @@ class SideBySide:
 
 
 def tables_csv(comparisons: Sequence[SideBySide]) -> str:
-    """The cells of several tables and columns as comma-separated values, with one header; see :attr:`SideBySide.frame`.
+    """The cells of several tables and columns as comma-separated values, with one header; see :meth:`SideBySide.frame`.
 
     No two lines agree in paper, table, row, measure, seed and settings.
     """
     out = io.StringIO()
-    writer: csv.DictWriter[str] | None = None
-    for comparison in comparisons:
-        about = _about(comparison) | {"settings": described(settings_of(comparison.column))}
-        for line in comparison.frame():
-            if writer is None:
-                writer = csv.DictWriter(out, [*about, *line], lineterminator="\n")
-                writer.writeheader()
-            writer.writerow(about | line)
+    writer = csv.DictWriter(out, ["paper", "table", "printed_table", "settings", *FIELDS], lineterminator="\n")
+    writer.writeheader()
+    for one in comparisons:
+        about = _about(one) | {"settings": described(settings_of(one.column))}
+        writer.writerows(about | line for line in one.frame())
     return out.getvalue()
 
 
@@ -351,15 +341,11 @@ def tables_json(comparisons: Sequence[SideBySide]) -> str:
         _about(one) | {"settings": settings_of(one.column), "caption": one.caption, "cells": one.frame()}
         for one in comparisons
     ]
-    return json.dumps(found, ensure_ascii=False, indent=1)
+    return json.dumps(found, ensure_ascii=False, allow_nan=False, indent=1)
 
 
-def _about(comparison: SideBySide) -> dict[str, str]:
-    return {
-        "paper": comparison.table.paper,
-        "table": comparison.table.id,
-        "printed_table": comparison.print_of[0],
-    }
+def _about(one: SideBySide) -> dict[str, Any]:
+    return {"paper": one.table.paper, "table": one.table.id, "printed_table": one.print_of[0]}
 
 
 class _Gathered:

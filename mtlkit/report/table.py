@@ -82,7 +82,7 @@ class ReportTable:
         if not self.lines:
             return ""
         # Several tables stand on a page; the same table has the same ids in every build.
-        mark = f"t{hashlib.sha256(repr(self).encode()).hexdigest()[:8]}"
+        mark = f"t{hashlib.sha256(repr(self).encode()).hexdigest()[:6]}"
         rows = max(map(len, self.heads))
         over: list[list[str]] = [[] for _ in self.heads]
         head = f"<th scope='col' rowspan='{rows}'>{_escaped(self.corner)}</th>"
