@@ -70,6 +70,13 @@ def test_a_cell_of_the_frame_is_one_seed_in_the_unit_of_the_print(filled):
     assert float(millions["printed"]) == 25.557
 
 
+def test_no_two_columns_of_a_table_share_a_header():
+    for table in (table for tables in papers.DECLARED.values() for table in tables):
+        column = table.meta_column()
+        heads = [measure.head for measure in SideBySide(table, column, tuple(table.rows(column, 0)), {}, 0.0).printed]
+        assert len(set(heads)) == len(heads), (table.paper, table.id)
+
+
 def test_stored_columns_together_are_one_csv_and_one_json_document(records):
     text = tables_csv(records)
     lines = list(csv.DictReader(io.StringIO(text), strict=True))
