@@ -2,9 +2,11 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
+from itertools import zip_longest
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -12,6 +14,9 @@ from rich.table import Table as Grid
 
 from mtlkit.errors import InputError
 from mtlkit.papers.printed import SLUGS, printed
+
+if TYPE_CHECKING:
+    from mtlkit.report.side_by_side import SideBySide
 
 app = typer.Typer(
     help="Multi-task vision, five papers reproduced: printed numbers beside measured ones.",
@@ -180,7 +185,7 @@ def run(
         retrain=retrain,
         rescore=rescore,
     )
-    _print(reproduce(declared, choices, runtime=runtime, results=results_dir, methods=row), output)
+    _print([reproduce(declared, choices, runtime=runtime, results=results_dir, methods=row)], output)
 
 
 @app.command()
@@ -198,24 +203,56 @@ def costs(
 
 
 @app.command()
+def rows(
+    paper: Annotated[str, typer.Argument(help="A paper's slug.")],
+    table: Annotated[str, typer.Argument(help="A table as the paper numbers it.")],
+    as_json: Json = False,
+) -> None:
+    """List a table's rows: ids that 'mtlkit run' takes, how each differs, and the rows it is compared with."""
+    from mtlkit import papers
+
+    declared = papers.table(paper, table)
+    found = declared.rows(declared.meta_column(), 0)
+    if as_json:
+        listing = [
+            {"row": r.id, "label": r.label, "what": r.what, "printed": r.printed, "controls": list(r.controls)}
+            for r in found
+        ]
+        typer.echo(json.dumps(listing, indent=1, ensure_ascii=False))
+        return
+    for r in found:
+        mark = "" if r.printed else " (not in the print)"
+        typer.echo(f"{r.id}: {r.label}{mark}")
+        for what, text in (("", r.what), ("controls: ", ", ".join(r.controls))):
+            if text:
+                typer.echo(f"    {what}{text}")
+
+
+@app.command()
 def show(
     paper: Annotated[str, typer.Argument(help="A paper's slug.")],
     table: Annotated[str, typer.Argument(help="A table as the paper numbers it.")],
+    select: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE, such as lr=0.003: only columns with this setting.")
+    ] = None,
     results_dir: Results = None,
     output: Annotated[
         Literal["text", "csv", "markdown", "json"], typer.Option(help="How the table is printed.")
     ] = "text",
 ) -> None:
-    """Print every column of a table that the ledger knows; nothing is run."""
+    """Print every column of a table that the ledger knows, under the settings that tell it apart; nothing is run."""
     from mtlkit import papers
+    from mtlkit.report.settings import described, matching, settings_of, telling
     from mtlkit.reproduce import stored
 
     declared = papers.table(paper, table)
     found = [*stored(declared, results_dir), *stored(declared, results_dir, part="development")]
     if not found:
         raise InputError(f"Nothing has been measured yet for table {table} of {paper}: mtlkit run {paper} {table}.")
-    for comparison in found:
-        _print(comparison, output)
+    settings = [settings_of(comparison.column) for comparison in found]
+    titles = list(map(described, telling(settings)))
+    wanted = matching(settings, select or ())
+    _print([found[at] for at in wanted], output, [titles[at] for at in wanted])
 
 
 @app.command()
@@ -373,14 +410,17 @@ def _number(text: str) -> int | float | str:
     return text
 
 
-def _print(comparison: Any, output: str) -> None:
+def _print(comparisons: Sequence["SideBySide"], output: str, titles: Sequence[str] = ()) -> None:
+    from mtlkit.report.side_by_side import tables_csv, tables_json
+
     if output == "json":
-        head, *lines = comparison.records()
-        typer.echo(
-            json.dumps({"caption": comparison.caption, "columns": head, "rows": lines}, ensure_ascii=False, indent=1)
-        )
+        typer.echo(tables_json(comparisons))
+    elif output == "csv":
+        typer.echo(tables_csv(comparisons), nl=False)
     else:
-        typer.echo(getattr(comparison, output)())
+        blocks = [getattr(comparison, output)().rstrip("\n") for comparison in comparisons]
+        pairs = zip_longest(titles, blocks, fillvalue="")
+        typer.echo("\n\n".join(f"{title}\n\n{block}" if title else block for title, block in pairs))
 
 
 def main() -> None:

@@ -15,7 +15,6 @@ from mtlkit.data.samples import DataSet, Split
 from mtlkit.data.sampling import Batches, eval_loader
 from mtlkit.ledger import Ledger, Record
 from mtlkit.metrics.bootstrap import Drawn
-from mtlkit.network import NetworkSettings
 from mtlkit.runtime import Runtime
 from mtlkit.tasks import Task
 from mtlkit.training import History, Timing
@@ -80,11 +79,6 @@ class Node(Value):
     def during(self) -> "Node | None":
         """The one of :attr:`needs` while which it is made, and which is run anew for it; see :attr:`Context.riders`."""
         return None
-
-    @property
-    def builds(self) -> tuple[NetworkSettings, ...]:
-        """The networks that it builds itself."""
-        return ()
 
     def run(self, context: "Context") -> Content:
         """What it finds.

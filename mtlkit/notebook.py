@@ -28,8 +28,8 @@ from mtlkit.ledger import Record
 from mtlkit.metrics.age_errors import expected
 from mtlkit.metrics.resize import enlarged
 from mtlkit.network import Network
+from mtlkit.papers.calorie.estimates import Estimates, estimates
 from mtlkit.papers.declaration import Index, chosen, explained
-from mtlkit.report.estimates import Estimates, estimates
 from mtlkit.report.side_by_side import SideBySide
 from mtlkit.report.style import use_style
 from mtlkit.reproduce import costs, ledger, reproduce, stored

@@ -1,36 +1,18 @@
 """From a table and a reader's choices to the comparison: what notebooks and the command line both call."""
 
-import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
-
-import mtlkit
 from mtlkit.engine import Engine
 from mtlkit.errors import InputError
 from mtlkit.evaluations import Cost
 from mtlkit.ledger import Ledger, Record
-from mtlkit.papers.declaration import PROFILES, Choices, Column, Table, chosen
+from mtlkit.papers.declaration import Choices, Column, Table, chosen
 from mtlkit.report.side_by_side import SideBySide
+from mtlkit.report.stored import ledger, results_folder, stored
 from mtlkit.runtime import Runtime
 
-
-def results_folder(given: Path | None = None) -> Path:
-    """Runtime records lie: as given, else ``MTLKIT_RESULTS``, else ``results`` of the checkout mtlkit runs from, else
-    ``results`` in the current folder."""
-    if given is not None:
-        return given.expanduser()
-    if named := os.environ.get("MTLKIT_RESULTS"):
-        return Path(named)
-    checkout = Path(mtlkit.__file__).parents[1]
-    return (checkout if (checkout / "pyproject.toml").exists() else Path.cwd()) / "results"
-
-
-def ledger(profile: str, results: Path | None = None) -> Ledger:
-    """The ledger of a profile; each has a folder of its own, since smoke records are never committed."""
-    return Ledger(results_folder(results) / profile)
+__all__ = ["costs", "ledger", "reproduce", "results_folder", "stored"]
 
 
 def reproduce(
@@ -84,28 +66,3 @@ def _opened(column: Column, results: Path | None) -> Ledger:
             Record(kind="table", identity=column.identity, settings=column.model_dump(mode="json", by_alias=True))
         )
     return book
-
-
-def stored(table: Table, results: Path | None = None, *, part: str = "all") -> list[SideBySide]:
-    """Every column of the table that the results folder knows, smoke first.
-
-    Columns on a development part are of training pictures only and never stand among the others; they are asked for
-    by ``part``.
-
-    A column that another version of mtlkit wrote and this one cannot read is left out with a warning.
-    """
-    found = []
-    for profile in PROFILES:
-        book = ledger(profile, results)
-        for record in book.all("table"):
-            if (record.settings.get("paper"), record.settings.get("table")) != (table.paper, table.id):
-                continue
-            try:
-                column = table.columns.model_validate(record.settings)
-            except ValidationError:
-                path = book.path("table", record.identity)
-                warnings.warn(f"{path} is a column of another version of mtlkit; it is left out.", stacklevel=2)
-                continue
-            if column.data.part == part:
-                found.append(SideBySide.of(table, column, book))
-    return [comparison for comparison in found if comparison.cells]

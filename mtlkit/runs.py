@@ -66,11 +66,6 @@ class Training(Node):
         return self.loads if self.balance is None else (*self.loads, self.balance.run)
 
     @property
-    def builds(self) -> tuple[NetworkSettings, ...]:
-        """The network."""
-        return (self.network,)
-
-    @property
     def images_seen(self) -> int:
         """Images one tower has seen by the end, those of the training it started from included."""
         return self.recipe.images + max((start.images_seen for start in self.starts.values()), default=0)

@@ -1,4 +1,7 @@
+import csv
+import io
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -108,6 +111,37 @@ def test_what_the_parser_refuses_ends_in_one_sentence_too(words, sentence, monke
 
 def test_show_without_records_says_how_to_get_them(tmp_path):
     assert "mtlkit run nddr 4" in complaint("show", "nddr", "4", "--results-dir", str(tmp_path))
+
+
+RESULTS = str(Path(__file__).parents[1] / "results")
+
+
+def test_show_prints_above_each_column_what_tells_it_apart_and_takes_it_as_a_selection():
+    every = said("show", "nddr", "4", "--results-dir", RESULTS)
+    one = said("show", "nddr", "4", "--results-dir", RESULTS, "--select", "lr=0.003", "--select", "part=development")
+    assert one.startswith("epochs 6; lr 0.003; seeds 0; part development\n\nPrinted: Table 4")
+    assert one.strip() in every
+    assert every.count("Printed: Table 4") > one.count("Printed: Table 4") == 1
+    sentence = complaint("show", "nddr", "4", "--results-dir", RESULTS, "--select", "lr=5")
+    assert sentence.startswith("No stored column has lr=5; valid are epochs=10 or 6; lr=")
+
+
+def test_show_prints_one_csv_and_one_json_document_however_many_columns_there_are():
+    lines = list(csv.DictReader(io.StringIO(said("show", "nddr", "4", "--results-dir", RESULTS, "--output", "csv"))))
+    found = json.loads(said("show", "nddr", "4", "--results-dir", RESULTS, "--output", "json"))
+    assert len(found) > 1
+    assert len({line["settings"] for line in lines}) == len(found)
+    assert sum(len(one["cells"]) for one in found) == len(lines)
+
+
+def test_rows_lists_ids_and_controls():
+    listing = {line["row"]: line for line in json.loads(said("rows", "nddr", "4", "--json"))}
+    assert listing["nddr"]["controls"] == ["no_exchange", "joint_recipe"]
+    assert not listing["no_exchange"]["printed"]
+    text = said("rows", "nddr", "4")
+    assert "nddr: NDDR (theirs)" in text
+    assert "no_exchange: NDDR, no exchange (not in the print)" in text
+    assert all(line["what"] in text for line in listing.values())
 
 
 def test_doctor_finds_this_environment_in_order():

@@ -11,11 +11,6 @@ class Cost(Node):
     network: NetworkSettings
     size: tuple[int, int]
 
-    @property
-    def builds(self) -> tuple[NetworkSettings, ...]:
-        """The network."""
-        return (self.network,)
-
     def run(self, context: Context) -> Content:
         """The counts."""
         return Content(cost(self.network, self.size))

@@ -46,11 +46,6 @@ class FeatureExtraction(Node):
         """The training, where there is one."""
         return (self.subject,) if isinstance(self.subject, Training) else ()
 
-    @property
-    def builds(self) -> tuple[NetworkSettings, ...]:
-        """The network that is taken as it is."""
-        return () if isinstance(self.subject, Training) else (self.subject,)
-
     def run(self, context: Context) -> Content:
         """Features and what is known, of both splits."""
         torch.manual_seed(0)  # what an untrained network has no weights for is drawn

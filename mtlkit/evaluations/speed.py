@@ -33,11 +33,6 @@ class Speed(Node):
     rounds: int = 100
     hardware: str
 
-    @property
-    def builds(self) -> tuple[NetworkSettings, ...]:
-        """The networks and the reference."""
-        return (*self.networks, *self.reference)
-
     def run(self, context: Context) -> Content:
         """Times, and the number of parameters.
 

@@ -1,6 +1,5 @@
 """What a paper claims, judged on its own print and on our runs."""
 
-import html
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,11 +7,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
-from mtlkit.data import Data, Mixture
-from mtlkit.papers.declaration import Column, TrainedColumn
+from mtlkit.papers.declaration import TrainedColumn
 from mtlkit.papers.printed import Measure, PrintedPaper, printed
 from mtlkit.report.judging import LEVEL, Verdict, combined, difference
-from mtlkit.report.side_by_side import MISSING, SCALES, Cell, SideBySide, plain_label
+from mtlkit.report.settings import data_sets, described, joined, settings_of, telling
+from mtlkit.report.side_by_side import SCALES, Cell, SideBySide, plain_label
+from mtlkit.report.table import MISSING, ReportTable, Text, heads
 
 Place = tuple[str, str, str]
 """Table, row and column of a printed cell."""
@@ -120,7 +120,7 @@ def agree(one: SideBySide, other: SideBySide) -> bool:
     ours, theirs = one.table.printed, other.table.printed
     if ours.backbone == theirs.backbone and first.backbone != second.backbone:
         return False
-    sets, others = _sets(first), _sets(second)
+    sets, others = data_sets(first), data_sets(second)
     if ours.dataset != theirs.dataset:
         return not (sets and others) or first.data.drawn == second.data.drawn
     shared = [(sets[role], others[role]) for role in sets.keys() & others.keys()]
@@ -133,14 +133,6 @@ def agree(one: SideBySide, other: SideBySide) -> bool:
 
 def _recipe(column: TrainedColumn) -> tuple[object, ...]:
     return column.weights.source, column.weights.sha256, column.recipe.lr, column.recipe.batch_size, column.epochs
-
-
-def _sets(column: Column) -> dict[str, Data]:
-    """Role -> data set, of those that were at hand."""
-    found: dict[str, Data] = {}
-    for role, value in column:
-        found |= value.sets if isinstance(value, Mixture) else {role: value} if isinstance(value, Data) else {}
-    return {role: data for role, data in found.items() if data.fingerprint}
 
 
 def _settings(columns: Sequence[SideBySide]) -> list[Setting]:
@@ -167,23 +159,19 @@ def _names(settings: Sequence[Setting]) -> list[str]:
 
     def name(setting: Setting) -> str:
         columns = [one.column for one in setting.values()]
-        sets = [data for column in columns for data in _sets(column).values()]
+        sets = [data for column in columns for data in data_sets(column).values()]
         words = [", ".join(dict.fromkeys(data.name for data in sets))] if sets else []
         words += dict.fromkeys(f"{height}x{width}" for height, width in (data.size for data in sets))
         return "; ".join([columns[0].profile, *words, ", ".join(dict.fromkeys(c.networks for c in columns))])
 
     def options(setting: Setting) -> dict[str, str]:
-        return {key: str(value) for one in setting.values() for key, value in one.column.options().items()}
+        return joined(settings_of(one.column) for one in setting.values())
 
     found = []
     for setting in settings:
-        alike = [options(other) for other in settings if name(other) == name(setting)]
-        telling = [
-            f"{key} {value}"
-            for key, value in options(setting).items()
-            if any(other.get(key) != value for other in alike)
-        ]
-        found.append("; ".join([name(setting), *telling]))
+        alike = [other for other in settings if name(other) == name(setting)]
+        own = telling([options(other) for other in alike])[alike.index(setting)]
+        found.append("; ".join(filter(None, (name(setting), described(own)))))
     return found
 
 
@@ -228,26 +216,15 @@ def claims_html(slug: str, tables: Sequence[str], columns: Iterable[SideBySide] 
         if not {table for comparison in claim["compare"] for table, _, _ in _places(comparison)} <= set(tables):
             continue
         judged, on_paper = on_runs(paper, claim, columns), on_print(paper, claim)
-        ours = "".join(
-            f"<div><span class='{one.verdict}'>{one.verdict}</span> "
-            f"<span class='spread'>{one.tally}<br>{html.escape(one.name)}</span></div>"
-            for one in judged
-        )
-        lines.append(
-            f"<tr><th scope='row'>{html.escape(claim['text'])} ({html.escape(claim['where'])})"
-            f"{_evidence(paper, claim, judged)}</th><td class='{on_paper}'>{on_paper}</td>"
-            f"<td>{ours or '<span class=undecided>undecided</span>'}</td></tr>"
-        )
-    head = "<tr><th>claim</th><th>on the print</th><th>on our runs</th></tr>"
-    return (
-        "<div class='mtl-scroll' tabindex='0' role='region' aria-label='Claims'>"
-        f"<table class='mtl-table mtl-card mtl-claims'><thead>{head}</thead>"
-        f"<tbody>{''.join(lines)}</tbody></table></div>"
-    )
+        text = Text(f"{claim['text']} ({claim['where']})", folded=_evidence(paper, claim, judged))
+        ours = tuple(Text(one.verdict, f"{one.tally}\n{one.name}", kind=one.verdict) for one in judged)
+        lines.append((text, Text(on_paper, kind=on_paper), ours or Text("undecided", kind="undecided")))
+    verdicts = heads(("on the print", "on our runs"))
+    return ReportTable("Claims", "claim", verdicts, tuple(lines), kind="card claims").html()
 
 
-def _evidence(paper: PrintedPaper, claim: dict[str, Any], judged: Sequence[Judged]) -> str:
-    """Every comparison of a claim with its cells, printed and measured, folded away."""
+def _evidence(paper: PrintedPaper, claim: dict[str, Any], judged: Sequence[Judged]) -> tuple[str, ...]:
+    """How many comparisons a claim has, and each of them with its cells, printed and measured."""
 
     def label(at: Place) -> str:
         found = paper.tables[at[0]].row(at[1])
@@ -273,10 +250,8 @@ def _evidence(paper: PrintedPaper, claim: dict[str, Any], judged: Sequence[Judge
     lines = []
     for place, comparison in enumerate(claim["compare"]):
         text = "; ".join(map(label, _places(comparison)[:2]))
-        measured = [html.escape(line) for line in (ours(one, place) for one in judged) if line]
-        lines.append(f"<li>{'<br>'.join([html.escape(text), *measured])}</li>")
-    count = f"{len(lines)} comparison{'' if len(lines) == 1 else 's'}"
-    return f"<details><summary>{count}</summary><ul>{''.join(lines)}</ul></details>"
+        lines.append("\n".join(filter(None, (text, *(ours(one, place) for one in judged)))))
+    return f"{len(lines)} comparison{'' if len(lines) == 1 else 's'}", *lines
 
 
 def _places(comparison: dict[str, Any]) -> list[Place]:

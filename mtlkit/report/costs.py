@@ -1,10 +1,11 @@
 """Printed parameters and operations beside exact counts, digit by digit."""
 
-import html
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from mtlkit.report.side_by_side import MISSING, SCALES, SideBySide
+from mtlkit.report.side_by_side import SCALES, SideBySide
+from mtlkit.report.table import MISSING, ReportTable, Text
 
 PARAMETERS = "cost/parameters"
 
@@ -14,6 +15,19 @@ CONVENTIONS = {
     "cost/macs_norms_exits": "+ exits' pooling",
 }
 """What may be counted: multiply-accumulates; two a batch-norm value more; one a value that further exits pool."""
+
+
+class Figure(NamedTuple):
+    """A printed figure, the counts that may stand behind it, and how it follows from them."""
+
+    printed: str
+    counts: list[int]
+    reading: str
+
+    @property
+    def cells(self) -> tuple[Text, ...]:
+        """In a table."""
+        return Text(self.printed, kind="printed"), *(Text(f"{count:,}") for count in self.counts), Text(self.reading)
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,73 +51,48 @@ class Costs:
         (value,) = self.comparison.cell(row, measure).values
         return int(value)
 
-    def lines(self) -> list[tuple[str, str, int, str, str, list[int], str]]:
-        """For every row: label; parameters printed, counted, how the print reads; operations likewise, the counts by
-        every convention."""
-        columns = {self.comparison.table.measures[c.id]: c for c in self.comparison.table.printed.columns}
+    @property
+    def table(self) -> ReportTable:
+        """Parameters and operations: the print, the counts, and how the print reads."""
+        groups = ("Parameters", "M", ["counted"]), ("Operations for one picture", "G", CONVENTIONS.values())
+        columns = tuple(
+            (Text(group), text)
+            for group, unit, counts in groups
+            for text in (Text(f"print, {unit}", kind="printed"), *map(Text, counts), Text("the print is"))
+        )
+        lines = tuple((Text(label), *(text for one in both for text in one.cells)) for label, both in self._figures())
+        return ReportTable("Costs", f"Table {self.comparison.table.id}", columns, lines)
+
+    def _figures(self) -> list[tuple[str, tuple[Figure, Figure]]]:
+        """Label of every row -> its parameters and its operations."""
+        units = {self.comparison.table.measures[c.id]: c.unit for c in self.comparison.table.printed.columns}
         last = list(CONVENTIONS)[-1]
         found = []
         for row in self.comparison.rows:
-            parameters, macs = self.printed(row.id, PARAMETERS), self.printed(row.id, last)
-            counts = [self.counted(row.id, measure) for measure in CONVENTIONS]
-            held = self.counted(row.id, PARAMETERS)
-            found.append(
-                (
-                    row.label,
-                    parameters,
-                    held,
-                    reading(parameters, held, columns[PARAMETERS].unit),
-                    macs,
-                    counts,
-                    _operations_reading(macs, counts, columns[last].unit),
-                )
-            )
+            parameters, operations = self.printed(row.id, PARAMETERS), self.printed(row.id, last)
+            held, counts = self.counted(row.id, PARAMETERS), [self.counted(row.id, one) for one in CONVENTIONS]
+            how = reading(parameters, held, units[PARAMETERS]), _operations_reading(operations, counts, units[last])
+            found.append((row.label, (Figure(parameters, [held], how[0]), Figure(operations, counts, how[1]))))
         return found
 
     def discrepancies(self) -> list[str]:
         """A sentence for every printed figure that is not its count, rounded."""
         return [
-            f"{label}: {printed} {unit} printed for {count:,} {what}: {how}."
-            for label, parameters, held, how_held, macs, counts, how_macs in self.lines()
-            for printed, unit, count, how, what in (
-                (parameters, "M", held, how_held, "parameters"),
-                (macs, "G", counts[-1], how_macs, "operations"),
-            )
-            if how != "rounded"
+            f"{label}: {one.printed} {unit} printed for {one.counts[-1]:,} {what}: {one.reading}."
+            for label, both in self._figures()
+            for one, unit, what in zip(both, "MG", ("parameters", "operations"), strict=True)
+            if one.reading != "rounded"
         ]
 
     def text(self) -> str:
         """For a terminal."""
-        out = [f"Operations for one picture: {', '.join(CONVENTIONS.values())}."]
-        for label, parameters, held, how_held, macs, counts, how_macs in self.lines():
-            out.append(f"{label}")
-            out.append(f"  parameters {parameters:>8} M  {held:>14,}  {how_held}")
-            out.append(f"  operations {macs:>8} G  {'  '.join(f'{count:>14,}' for count in counts)}  {how_macs}")
-        return "\n".join([*out, "", *self.discrepancies()])
+        return "\n".join([self.table.text(), "", *self.discrepancies()])
 
     def __repr__(self) -> str:
         return self.text()
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th scope='col'>{html.escape(name)}</th>" for name in CONVENTIONS.values())
-        body = ""
-        for label, parameters, held, how_held, macs, counts, how_macs in self.lines():
-            cells = [
-                f"<td class='printed'>{parameters}</td><td>{held:,}</td><td>{how_held}</td>",
-                f"<td class='printed'>{macs}</td>",
-                *(f"<td>{count:,}</td>" for count in counts),
-                f"<td>{how_macs}</td>",
-            ]
-            body += f"<tr><th scope='row'>{html.escape(label)}</th>{''.join(cells)}</tr>"
-        return (
-            "<div class='mtl-scroll' tabindex='0' role='region' aria-label='Costs'><table class='mtl-table'><thead>"
-            f"<tr><th scope='col' rowspan='2'>Table {self.comparison.table.id}</th>"
-            "<th colspan='3' scope='colgroup'>Parameters</th>"
-            f"<th colspan='{len(CONVENTIONS) + 2}' scope='colgroup'>Operations for one picture</th></tr>"
-            "<tr><th scope='col' class='printed'>print, M</th><th scope='col'>counted</th>"
-            "<th scope='col'>the print is</th><th scope='col' class='printed'>print, G</th>"
-            f"{head}<th scope='col'>the print is</th></tr></thead><tbody>{body}</tbody></table></div>"
-        )
+        return self.table.html()
 
 
 def _operations_reading(printed: str, counts: list[int], unit: str) -> str:

@@ -1,14 +1,17 @@
 """What is printed, what can be run, what has been measured."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mtlkit.graph import ordered
+from mtlkit.network import NetworkSettings
 from mtlkit.papers import DECLARED, SLUGS, printed
 from mtlkit.papers.declaration import PROFILES, Row, Table
-from mtlkit.reproduce import stored
+from mtlkit.report.stored import stored
+from mtlkit.report.table import ReportTable, Text, heads
+from mtlkit.values import Value
 
 
 def runnable(row: Row, built: set[str] | None = None) -> bool:
@@ -19,12 +22,24 @@ def runnable(row: Row, built: set[str] | None = None) -> bool:
         built: identities of networks that have been built, for a look at many rows; new ones are added.
     """
     built = set() if built is None else built
-    for network in (network for node in ordered(row.evaluations).values() for network in node.builds):
+    for network in {network.identity: network for one in row.evaluations for network in networks(one)}.values():
         if network.identity not in built:
             with torch.device("meta"):
                 network.network(weights=False)
             built.add(network.identity)
     return bool(row.evaluations)
+
+
+def networks(value: object) -> Iterator[NetworkSettings]:
+    """Every network that a value holds, however deep: of an evaluation also those of the trainings it needs."""
+    if isinstance(value, NetworkSettings):
+        yield value
+    elif isinstance(value, Value):
+        for _, held in value:
+            yield from networks(held)
+    elif isinstance(value, (tuple, Mapping)):
+        for held in value.values() if isinstance(value, Mapping) else value:
+            yield from networks(held)
 
 
 def coverage(results: Path | None = None) -> dict[str, Any]:
@@ -62,20 +77,16 @@ def coverage(results: Path | None = None) -> dict[str, Any]:
 
 def status(counted: dict[str, Any]) -> str:
     """The counts a paper, as the Markdown table of the book's front page."""
-    lines = [
-        "| paper | tables | rows that run | printed cells | measured: lite | measured: paper |",
-        "|---|--:|--:|--:|--:|--:|",
-    ]
+    lines = []
     for slug, found in counted["papers"].items():
         tables = found["tables"].values()
         paper = printed(slug)
-        year = f", {paper.year}" if paper.year else ""
-        name = paper.title.split(":")[0].split("]")[-1].strip()
-        rows, runs = sum(t["rows"] for t in tables), sum(t["runnable"] for t in tables)
-        measured = [sum(t["measured"][profile] for t in tables) for profile in ("lite", "paper")]
-        cells = sum(t["cells"] for t in tables)
-        lines.append(f"| {name}{year} | {len(tables)} | {runs} of {rows} | {cells} | {measured[0]} | {measured[1]} |")
-    return "\n".join(lines) + "\n"
+        name = f"{paper.title.split(':')[0].split(']')[-1].strip()}{f', {paper.year}' if paper.year else ''}"
+        rows, runs, cells = (sum(line[key] for line in tables) for key in ("rows", "runnable", "cells"))
+        measured = [sum(line["measured"][profile] for line in tables) for profile in ("lite", "paper")]
+        lines.append(tuple(Text(str(one)) for one in (name, len(tables), f"{runs} of {rows}", cells, *measured)))
+    columns = heads(("tables", "rows that run", "printed cells", "measured: lite", "measured: paper"))
+    return ReportTable("Coverage", "paper", columns, tuple(lines)).markdown()
 
 
 def _measured(table: Table, results: Path | None) -> dict[str, int]:

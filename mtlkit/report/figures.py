@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from textwrap import fill
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,15 +13,11 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from torch import Tensor
 
-from mtlkit.data.faces import AGES, GENDERS, Faces
-from mtlkit.fusion import NDDR
-from mtlkit.heads import FeatureFilter
-from mtlkit.report.estimates import Estimates
-from mtlkit.report.intervals import gains, measured
-from mtlkit.report.side_by_side import MISSING, SCALES, SideBySide, plain_label
+from mtlkit.report.intervals import gains
+from mtlkit.report.side_by_side import SCALES, SideBySide, plain_label
 from mtlkit.report.style import INK, MEASURED, PRINTED
+from mtlkit.report.table import MISSING
 from mtlkit.runs import trainings
 from mtlkit.training import History
 
@@ -62,7 +57,7 @@ def dots(comparison: SideBySide) -> Figure:
     for place, axis in enumerate(grid.axes.flat):
         axis.tick_params(labelleft=place % across == 0)
     grid.tight_layout()
-    grid.add_legend(title="")
+    grid.addlegend(title="")
     figure: Figure = grid.figure
     return figure
 
@@ -78,7 +73,7 @@ def gain_intervals(comparison: SideBySide, against: str | None = None) -> Figure
     labels = {row.id: row.label for row in comparison.rows}
     over = {row: next(labels[one.over] for one in measures.values()) for row, measures in found.items()}
     one_control = len(set(over.values())) == 1
-    columns = [column for column in measured(comparison) if column.printed]
+    columns = comparison.printed
     across = min(4, len(columns))
     down = -(-len(columns) // across)
     figure, axes = plt.subplots(
@@ -162,7 +157,7 @@ def boxed(
             first kind is drawn in the colour of what is printed, the second in that of what is measured.
         across: pictures in a line.
     """
-    figure, axes = _sheet(images, across)
+    figure, axes = sheet(images, across)
     for axis, image, *kinds in zip(axes, images, *boxes.values(), strict=False):
         axis.imshow(image)
         for colour, (found, words) in zip((PRINTED, MEASURED), kinds, strict=False):
@@ -170,37 +165,7 @@ def boxed(
                 frame = (left - 0.5, top - 0.5), right - left, bottom - top
                 axis.add_patch(Rectangle(*frame, fill=False, color=colour, linewidth=1.2))
                 axis.text(left, top - 1, word, fontsize=6, color="white", backgroundcolor=(*to_rgb(colour), 0.7))
-    _legend(figure, list(boxes))
-    return figure
-
-
-def posed(
-    images: Sequence[np.ndarray],
-    poses: Mapping[str, Sequence[np.ndarray]],
-    skeleton: Sequence[tuple[int, int]],
-    *,
-    across: int = 4,
-) -> Figure:
-    """Pictures `(H, W, 3)` with joints over them.
-
-    Args:
-        images: the pictures.
-        poses: kind of pose -> for every picture, joints `(R, J, 3)`: x, y and 0 where there is none. The first kind is
-            drawn in the colour of what is printed, the second in that of what is measured.
-        skeleton: pairs of joints that a line connects.
-        across: pictures in a line.
-    """
-    figure, axes = _sheet(images, across)
-    for axis, image, *kinds in zip(axes, images, *poses.values(), strict=False):
-        axis.imshow(image)
-        for colour, found in zip((PRINTED, MEASURED), kinds, strict=False):
-            for joints in found:
-                for one, other in skeleton:
-                    if joints[one, 2] and joints[other, 2]:
-                        axis.plot(*joints[[one, other], :2].T, color=colour, linewidth=1.5)
-                axis.plot(*joints[joints[:, 2] > 0, :2].T, ".", color=colour, markersize=3)
-        axis.set(xlim=(0, image.shape[1]), ylim=(image.shape[0], 0))
-    _legend(figure, list(poses))
+    legend(figure, list(boxes))
     return figure
 
 
@@ -224,118 +189,14 @@ def answers(images: Sequence[np.ndarray], truth: Sequence[str], said: Mapping[st
 
 def labelled(images: Sequence[np.ndarray], words: Sequence[str], *, across: int = 5) -> Figure:
     """Pictures `(H, W, 3)`, each under its words."""
-    figure, axes = _sheet(images, across)
+    figure, axes = sheet(images, across)
     for axis, image, text in zip(axes, images, words, strict=False):
         axis.imshow(image, interpolation="nearest")  # smoothed, small noisy pictures would fill a page with megabytes
         axis.set_title(text, fontsize=7)
     return figure
 
 
-def against_truth(found: Mapping[str, Estimates], *, across: int = 3) -> Figure:
-    """Estimated against true calories, a panel a row, with the lines of 20 % error; the first seed's answers.
-
-    What the calorie paper announces as its Figure 2, whose drawing is lost.
-    """
-    down = -(-len(found) // across)
-    figure, axes = plt.subplots(
-        down, across, figsize=(2.4 * across, 2.5 * down), squeeze=False, sharex=True, sharey=True, layout="constrained"
-    )
-    top = 1.05 * max(answers.truths.max() for answers in found.values())
-    for axis in axes.flat:
-        axis.set_axis_off()
-    for axis, (label, answers) in zip(axes.flat, found.items(), strict=False):
-        axis.set_axis_on()
-        axis.plot([0, top], [0, top], color=INK, linewidth=0.8)
-        axis.fill_between([0, top], [0, 0.8 * top], [0, 1.2 * top], color=PRINTED, alpha=0.25, linewidth=0)
-        axis.plot(answers.truths, answers.estimates[0].clip(0, top), ".", color=MEASURED, markersize=4, alpha=0.7)
-        axis.set(xlim=(0, top), ylim=(0, top), aspect="equal")
-        axis.set_title(label, fontsize=7.5)
-        axis.tick_params(labelbottom=True)
-    figure.supxlabel("true kcal", fontsize=8)
-    figure.supylabel("estimated kcal", fontsize=8)
-    return figure
-
-
-def gates(filters: Mapping[str, FeatureFilter]) -> Figure:
-    """The learnt filters as in Figure 4 of the multi-exit paper: the sigmoid of every channel's scale and offset."""
-    figure, axes = plt.subplots(
-        len(filters), 2, figsize=(7, 1.7 * len(filters)), squeeze=False, sharey=True, layout="constrained"
-    )
-    for row, (name, unit) in zip(axes, filters.items(), strict=True):
-        for axis, parameter in zip(row, ("alpha", "beta"), strict=True):
-            values = getattr(unit, parameter).detach().sigmoid().numpy()
-            axis.plot(values, ".", markersize=2.5, color=MEASURED)
-            axis.axhline(0.5, color=PRINTED, linewidth=0.8)
-            axis.set_title(f"{name}: sigmoid of {parameter}", fontsize=8)
-        row[0].set_ylabel("gate")
-    for axis in axes[-1]:
-        axis.set_xlabel("channel")
-    return figure
-
-
-def mixing(units: Mapping[str, Tensor], tasks: Sequence[str]) -> Figure:
-    """Cross-stitch weights `(C, K, K)` per place, sorted for each task: its own channel's and the other's.
-
-    The plot captioned "Table 4" of the cross-stitch paper.
-    """
-    figure, axes = plt.subplots(1, len(units), figsize=(3.6 * len(units), 2.4), squeeze=False, layout="constrained")
-    for axis, (name, alpha) in zip(axes[0], units.items(), strict=True):
-        weights = alpha.detach().cpu()
-        for place, task in enumerate(tasks):
-            for other, source in enumerate(tasks):
-                values = weights[:, place, other].sort().values.numpy()
-                style = {"color": MEASURED} if place == 0 else {"color": INK, "linestyle": "--"}
-                axis.plot(values, label=f"{task} from {source}", alpha=1 if place == other else 0.55, **style)
-        axis.set_title(name, fontsize=8)
-        axis.set_xlabel("channel, sorted")
-    axes[0, 0].set_ylabel("weight")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncol=len(tasks), fontsize=7)
-    return figure
-
-
-def fusion_shares(units: Mapping[str, NDDR], tasks: Sequence[str]) -> Figure:
-    """For every task, how the absolute weights of each NDDR layer spread over own and foreign channels.
-
-    Args:
-        units: place -> the layer there.
-        tasks: in the order of the towers.
-    """
-    shares = np.stack([unit.shares().cpu().numpy() for unit in units.values()])  # (places, K, 4)
-    figure, axes = plt.subplots(
-        1, len(tasks), figsize=(3.2 * len(tasks), 2.6), squeeze=False, sharey=True, layout="constrained"
-    )
-    kinds: dict[str, dict[str, Any]] = {
-        "own, same channel": {"color": MEASURED},
-        "own, other channels": {"color": MEASURED, "alpha": 0.45},
-        "foreign, same channel": {"color": PRINTED},
-        "foreign, other channels": {"color": PRINTED, "alpha": 0.45},
-    }
-    for task, axis in enumerate(axes[0]):
-        bottom = np.zeros(len(units))
-        for kind, (label, style) in enumerate(kinds.items()):
-            axis.bar(list(units), shares[:, task, kind], bottom=bottom, label=label, **style)
-            bottom += shares[:, task, kind]
-        axis.set_title(tasks[task], fontsize=8)
-        axis.set_xlabel("after stage")
-    axes[0, 0].set_ylabel("share of weights")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncol=2, fontsize=7)
-    return figure
-
-
-def ages_and_genders(sets: Sequence[Faces]) -> Figure:
-    """How many faces there are of every gender and of every age, over all ``sets``: Figure 3 of the NDDR-CNN paper."""
-    ages, genders = (np.concatenate([getattr(one, name) for one in sets]) for name in ("ages", "genders"))
-    figure, (left, right) = plt.subplots(1, 2, figsize=(7, 2.2), width_ratios=(1, 3), layout="constrained")
-    left.bar(GENDERS, np.bincount(genders, minlength=len(GENDERS)), color=MEASURED, width=0.6)
-    left.set(xlabel="gender", ylabel="faces")
-    right.bar(range(AGES), np.bincount(ages, minlength=AGES), color=MEASURED, width=1.0)
-    right.set(xlabel="age in years", xlim=(-1, AGES))
-    return figure
-
-
-def _sheet(images: Sequence[np.ndarray], across: int) -> tuple[Figure, list[Axes]]:
+def sheet(images: Sequence[np.ndarray], across: int) -> tuple[Figure, list[Axes]]:
     """A figure with an empty place for every picture."""
     down = -(-len(images) // across)
     height, width = images[0].shape[:2]
@@ -348,6 +209,7 @@ def _sheet(images: Sequence[np.ndarray], across: int) -> tuple[Figure, list[Axes
     return figure, list(axes.flat)
 
 
-def _legend(figure: Figure, kinds: Sequence[str]) -> None:
+def legend(figure: Figure, kinds: Sequence[str]) -> None:
+    """What the colours of print and measurement stand for, below."""
     lines = [Line2D([], [], color=colour) for colour, _ in zip((PRINTED, MEASURED), kinds, strict=False)]
     figure.legend(lines, kinds, loc="outside lower center", ncol=len(kinds), fontsize=7)

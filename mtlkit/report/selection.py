@@ -1,11 +1,10 @@
 """How a column's settings were chosen: single-task networks on a development part of the training pictures."""
 
-import html
 from collections.abc import Sequence
 
 from mtlkit.papers.declaration import TrainedColumn
-from mtlkit.report.intervals import measured, table_html
 from mtlkit.report.side_by_side import SideBySide
+from mtlkit.report.table import ReportTable, Text
 
 
 def tried(column: TrainedColumn, developed: Sequence[SideBySide]) -> list[tuple[TrainedColumn, SideBySide]]:
@@ -19,23 +18,22 @@ def tried(column: TrainedColumn, developed: Sequence[SideBySide]) -> list[tuple[
     return sorted(alike, key=lambda pair: (pair[0].epochs, pair[0].recipe.lr))
 
 
-def selection_html(comparison: SideBySide, developed: Sequence[SideBySide]) -> str:
+def selection_html(comparison: SideBySide, developed: Sequence[SideBySide], row: str = "single") -> str:
     """What single-task networks scored on the development part, a line a setting, as HTML; empty if nothing was tried.
 
     Args:
         comparison: the column whose settings were chosen.
         developed: columns on development parts.
+        row: id of the row of single-task networks.
     """
     taken = comparison.column
-    lines = tried(taken, developed) if isinstance(taken, TrainedColumn) else []
-    columns = [
-        column for column in measured(comparison) if any(one.cell("single", column.measure).values for _, one in lines)
-    ]
-    body = ""
-    for column, one in lines:
+    if not isinstance(taken, TrainedColumn):
+        return ""
+    found = tried(taken, developed)
+    columns = [c for c in comparison.measures if any(one.cell(row, c.measure).values for _, one in found)]
+    lines = []
+    for column, one in found:
         name = f"rate {column.recipe.lr:g}, {column.epochs:g} epochs ({column.recipe.steps:,} steps)"
-        if isinstance(taken, TrainedColumn) and (column.epochs, column.recipe.lr) == (taken.epochs, taken.recipe.lr):
-            name = f"<b>{name}</b>"
-        cells = "".join(f"<td>{html.escape(one.cell('single', c.measure).text(c.unit))}</td>" for c in columns)
-        body += f"<tr><th scope='row'>{name}</th>{cells}</tr>"
-    return table_html("Settings tried", "single-task networks", columns, body)
+        best = (column.epochs, column.recipe.lr) == (taken.epochs, taken.recipe.lr)
+        lines.append((Text(name, bold=best), *(one.cell(row, c.measure).shown(c.unit) for c in columns)))
+    return ReportTable("Settings tried", "single-task networks", tuple(c.head for c in columns), tuple(lines)).html()

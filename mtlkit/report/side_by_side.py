@@ -1,32 +1,36 @@
-"""The printed table and the measured one, side by side: as HTML, text, CSV and Markdown.
+"""The printed table and the measured one, side by side: as HTML, text and Markdown, and cell by cell as CSV and JSON.
 
 A printed number is the YAML's text, a measured one comes out of records; nothing here computes either.
 """
 
 import csv
-import html
 import io
-import re
+import json
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mtlkit.graph import Node
 from mtlkit.ledger import Ledger, Record
-from mtlkit.metrics.bootstrap import Drawn
-from mtlkit.papers.declaration import Column, Extra, Row, Table, chosen
+from mtlkit.metrics.bootstrap import Drawn, interval
+from mtlkit.papers.declaration import Column, Row, Table, chosen
 from mtlkit.papers.printed import Measure, PrintedTable
+from mtlkit.report.settings import described, settings_of
+from mtlkit.report.table import MISSING, ReportTable, Text, heads
 from mtlkit.runs import trainings
 from mtlkit.runtime import machine
 
-MISSING = "–"
-
 SCALES = {"G": (1e9, 4), "M": (1e6, 3), "-": (1, 3), "m": (1, 2), "pictures": (1, 0)}
 """Unit of the print -> what counts are divided by, and the digits behind the point that papers give them."""
+
+FIELDS = ("row", "label", "measure", "unit", "seed", "measured", "low", "high", "drawn", "printed", "printed_spread")
+"""What is known of a cell and a seed; see :meth:`SideBySide.frame`."""
 
 
 @dataclass(frozen=True)
@@ -71,17 +75,53 @@ class Cell:
         """Sample standard deviation over seeds; ``None`` for one seed."""
         return statistics.stdev(self.values) if len(self.values) > 1 else None
 
-    def shown(self, unit: str) -> tuple[str, str]:
-        """Mean and spread as text in the unit of the print; the spread is empty for one seed or none."""
+    def interval(self, seed: int | None) -> tuple[float, float]:
+        """The 95 % interval of a seed's value over draws of the test images; NaN where its record has none."""
+        draws = () if seed is None else self.resampled.get(seed, ())
+        return interval(np.asarray(draws, dtype=np.float64))
+
+    def shown(self, unit: str) -> Text:
+        """The mean in the unit of the print, and the spread beside it where there are several seeds."""
         scale, digits = SCALES.get(unit, (1, 1))
         if not self.values:
-            return MISSING, ""
+            return Text()
         spread = "" if self.spread is None else f"±{self.spread / scale:.{digits}f}"
-        return f"{self.mean / scale:.{digits}f}", spread
+        return Text(f"{self.mean / scale:.{digits}f}", spread)
 
     def text(self, unit: str) -> str:
         """Mean and spread on one line."""
-        return " ".join(filter(None, self.shown(unit)))
+        return str(self.shown(unit))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A measured column of a table, printed or not.
+
+    Attributes:
+        measure: its name in records.
+        group: of columns that it stands in.
+        label: of the column.
+        unit: as printed.
+        better: which way is better.
+        column: id of the printed column; empty where the paper has none.
+    """
+
+    measure: str
+    group: str
+    label: str
+    unit: str
+    better: Literal["lower", "higher"]
+    column: str = ""
+
+    @property
+    def sign(self) -> int:
+        """1 where more is better, else -1."""
+        return 1 if self.better == "higher" else -1
+
+    @property
+    def head(self) -> tuple[Text, Text]:
+        """Its header in a table."""
+        return Text(self.group), Text(self.label, self.unit)
 
 
 @dataclass(frozen=True)
@@ -137,15 +177,6 @@ class SideBySide:
         table's own."""
         return self.table.printed_for(self.column.backbone.removesuffix("_bn")) or (self.table.id, self.table.printed)
 
-    @cached_property
-    def extras(self) -> tuple[Extra, ...]:
-        """The measured columns that the print lacks; of the optional ones those that have a value."""
-        return tuple(
-            extra
-            for extra in self.table.extras
-            if not extra.optional or any(self.cell(row.id, extra.measure).values for row in self.rows)
-        )
-
     @property
     def caption(self) -> str:
         """What stands on either side, in a sentence or two."""
@@ -174,109 +205,99 @@ class SideBySide:
         spread = found.spread.get(column)
         return (found.cells.get(column) or MISSING) + (f" ±{spread}" if spread else ""), column in found.bold
 
+    @cached_property
+    def printed(self) -> tuple[Measured, ...]:
+        """The columns that are printed and measured."""
+        return tuple(
+            Measured(self.table.measures[c.id], _group(c), plain_label(c), c.unit, c.better, c.id)
+            for c in self.print_of[1].columns
+        )
+
+    @cached_property
+    def lacked(self) -> tuple[Measured, ...]:
+        """The measured columns that the print lacks; of the optional ones those that have a value."""
+        return tuple(
+            Measured(extra.measure, extra.group, extra.label, extra.unit, extra.better)
+            for extra in self.table.extras
+            if not extra.optional or any(self.cell(row.id, extra.measure).values for row in self.rows)
+        )
+
     @property
-    def header(self) -> list[tuple[str, str, str, str]]:
-        """(group, label, unit, measure) of every column that is printed and measured."""
-        return [
-            (_group(column), plain_label(column), column.unit, self.table.measures[column.id])
-            for column in self.print_of[1].columns
-        ]
+    def measures(self) -> tuple[Measured, ...]:
+        """The columns that are printed and measured, then those that the print lacks."""
+        return *self.printed, *self.lacked
 
-    def records(self) -> list[list[str]]:
-        """The table as rows of text, the header first: for every printed column ``printed`` and ``measured``."""
-        columns, extras = self.print_of[1].columns, self.extras
-        head = ["row"]
-        for column in columns:
-            name = f"{_group(column)} {plain_label(column)}"
-            head += [f"{name} printed", f"{name} measured"]
-        head += [f"{extra.group} {extra.label} measured" for extra in extras]
-        lines = [[*head, "n"]]
-        for row in self.rows:
-            line = [row.label]
-            for column in columns:
-                line += self._pair(row, column)
-            measures = [*self.table.measures.values(), *(extra.measure for extra in extras)]
-            line += [self.cell(row.id, extra.measure).text(extra.unit) for extra in extras]
-            line.append(str(max((len(self.cell(row.id, measure).values) for measure in measures), default=0)))
-            lines.append(line)
-        return lines
+    def _pairs(self, row: Row) -> list[Text]:
+        """For every printed column the paper's cell and the measured one."""
+        found = []
+        for column in self.printed:
+            text, bold = self.printed_cell(row.id, column.column)
+            found += [Text(text, bold=bold, kind="printed"), self.cell(row.id, column.measure).shown(column.unit)]
+        return found
 
-    def _pair(self, row: Row, column: Measure) -> list[str]:
-        return [
-            self.printed_cell(row.id, column.id)[0],
-            self.cell(row.id, self.table.measures[column.id]).text(column.unit),
-        ]
-
-    def csv(self) -> str:
-        """Comma-separated values."""
-        out = io.StringIO()
-        csv.writer(out, lineterminator="\n").writerows(self.records())
-        return out.getvalue()
+    def _beyond(self, row: Row) -> list[Text]:
+        """The cells that the print lacks."""
+        return [self.cell(row.id, column.measure).shown(column.unit) for column in self.lacked]
 
     def markdown(self) -> str:
         """A pipe table with the caption under it."""
-        head, *lines = self.records()
-        rule = ["---"] + ["---:"] * (len(head) - 1)
-        return "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *lines]) + f"\n\n{self.caption}\n"
+        sides = [f"{column.group} {column.label} {side}" for column in self.printed for side in ("printed", "measured")]
+        sides += [f"{column.group} {column.label} measured" for column in self.lacked]
+        lines = []
+        for row in self.rows:
+            seeds = max((len(self.cell(row.id, column.measure).values) for column in self.measures), default=0)
+            lines.append((Text(row.label), *self._pairs(row), *self._beyond(row), Text(str(seeds))))
+        return ReportTable("", "row", heads([*sides, "n"]), tuple(lines), self.caption).markdown()
 
     def text(self) -> str:
         """Two blocks of aligned columns that fit a terminal: what the paper prints too, then what it does not."""
-        labels = [label for _, label, _, _ in self.header]
-        names = [label if labels.count(label) == 1 else f"{group} {label}" for group, label, _, _ in self.header]
-        pairs = [["", *(f"{name} p" if side == 0 else "m" for name in names for side in (0, 1))]]
-        for row in self.rows:
-            line = [row.label]
-            for column in self.print_of[1].columns:
-                line += self._pair(row, column)
-            pairs.append(line)
-        blocks = [_aligned(pairs)]
-        if self.extras:
-            more = [["", *(extra.label for extra in self.extras)]]
-            more += [
-                [row.label, *(self.cell(row.id, x.measure).text(x.unit) for x in self.extras)] for row in self.rows
-            ]
-            blocks.append("\n".join(dict.fromkeys(x.group for x in self.extras)) + "\n" + _aligned(more))
-        return "\n\n".join([self.caption + " p: printed, m: measured.", *blocks])
+        labels = [column.label for column in self.printed]
+        names = [c.label if labels.count(c.label) == 1 else f"{c.group} {c.label}" for c in self.printed]
+        sides = heads(side for name in names for side in (f"{name} p", "m"))
+        pairs = ReportTable("", "", sides, tuple((Text(row.label), *self._pairs(row)) for row in self.rows))
+        blocks = [f"{self.caption} p: printed, m: measured.", pairs.text()]
+        if self.lacked:
+            more = tuple((Text(row.label), *self._beyond(row)) for row in self.rows)
+            groups = "\n".join(dict.fromkeys(column.group for column in self.lacked))
+            blocks.append(f"{groups}\n{ReportTable('', '', heads(c.label for c in self.lacked), more).text()}")
+        return "\n\n".join(blocks)
 
     def html(self) -> str:
         """Two scrollable tables in the book's theme: with the print, and the measures that the print lacks."""
-        first = [f"<th scope='col' rowspan='3'>Table {html.escape(self.table.id)}</th>"]
-        groups = _runs([group for group, *_ in self.header])
-        head = "".join(f"<th colspan='{2 * n}' scope='colgroup'>{html.escape(name)}</th>" for name, n in groups)
-        labels = "".join(
-            f"<th colspan='2' scope='col'>{html.escape(label)} <span class='unit'>{html.escape(unit)}</span></th>"
-            for _, label, unit, _ in self.header
-        )
-        sides = "<th scope='col' class='printed'>print</th><th scope='col'>ours</th>" * len(self.header)
-        body = ""
+        sides = Text("print", kind="printed"), Text("ours")
+        pairs = tuple((*column.head, side) for column in self.printed for side in sides)
+        lines = tuple((_stub(row), *self._pairs(row)) for row in self.rows)
+        name = f"Table {self.table.id}"
+        tables = [ReportTable(name, name, pairs, lines, self.caption)]
+        if self.lacked:
+            lines = tuple((_stub(row), *self._beyond(row)) for row in self.rows)
+            columns = tuple(column.head for column in self.lacked)
+            tables.append(ReportTable(f"{name}, not in the print", "not in the print", columns, lines))
+        return "".join(table.html() for table in tables)
+
+    def frame(self) -> list[dict[str, Any]]:
+        """The cells, a line each: row, measure and seed, with the print and 95 % over draws of the test images.
+
+        Measured values stand in the unit of the print. A cell without a value has one line without a seed.
+        """
+        lines = []
         for row in self.rows:
-            cells = ""
-            for column in self.print_of[1].columns:
-                text, bold = self.printed_cell(row.id, column.id)
-                text = f"<b>{html.escape(text)}</b>" if bold else html.escape(text)
-                cells += f"<td class='printed'>{text}</td>"
-                cells += _measured(self.cell(row.id, self.table.measures[column.id]), column.unit)
-            body += f"<tr>{_stub(row)}{cells}</tr>"
-        tables = [f"<thead><tr>{first[0]}{head}</tr><tr>{labels}</tr><tr>{sides}</tr></thead><tbody>{body}</tbody>"]
-        if self.extras:
-            groups = _runs([extra.group for extra in self.extras])
-            head = "".join(f"<th colspan='{n}' scope='colgroup'>{html.escape(name)}</th>" for name, n in groups)
-            labels = "".join(
-                f"<th scope='col'>{html.escape(x.label)} <span class='unit'>{html.escape(x.unit)}</span></th>"
-                for x in self.extras
-            )
-            body = ""
-            for row in self.rows:
-                cells = "".join(_measured(self.cell(row.id, x.measure), x.unit) for x in self.extras)
-                body += f"<tr>{_stub(row)}{cells}</tr>"
-            corner = "<th scope='col' rowspan='2'>not in the print</th>"
-            tables.append(f"<thead><tr>{corner}{head}</tr><tr>{labels}</tr></thead><tbody>{body}</tbody>")
-        caption = f"<p class='mtl-caption'>{html.escape(self.caption)}</p>"
-        return caption + "".join(
-            f"<div class='mtl-scroll' tabindex='0' role='region' aria-label='Table {self.table.id}'>"
-            f"<table class='mtl-table'>{content}</table></div>"
-            for content in tables
-        )
+            found = self.print_of[1].row(row.id)
+            for column in self.measures:
+                printed = (found.cells.get(column.column), found.spread.get(column.column)) if found else (None, None)
+                cell, (scale, _) = self.cell(row.id, column.measure), SCALES.get(column.unit, (1, 1))
+                of = None if cell.drawn is None else cell.drawn.of + ", too narrow" * cell.drawn.too_narrow
+                for seed, value in cell.by_seed.items() or ((None, math.nan),):
+                    ends = cell.interval(seed)
+                    numbers = [one / scale if math.isfinite(one) else None for one in (value, *ends)]
+                    how = None if numbers[1] is None else of
+                    values = row.id, row.label, column.measure, column.unit, seed, *numbers, how, *printed
+                    lines.append(dict(zip(FIELDS, values, strict=True)))
+        return lines
+
+    def csv(self) -> str:
+        """Comma-separated values; see :func:`tables_csv`."""
+        return tables_csv([self])
 
     def card(self) -> list[tuple[str, str, str]]:
         """The protocol card: (what, the paper's, ours)."""
@@ -291,23 +312,42 @@ class SideBySide:
 
     def card_html(self) -> str:
         """The protocol card as HTML."""
-        rows = "".join(
-            "<tr>"
-            + "".join(f"<{tag}>{_unbroken(text)}</{tag}>" for tag, text in zip(("th", "td", "td"), line, strict=True))
-            + "</tr>"
-            for line in self.card()
-        )
-        return (
-            "<div class='mtl-scroll' tabindex='0' role='region' aria-label='Protocol card'>"
-            "<table class='mtl-table mtl-card'><thead><tr><th>Protocol</th><th>the paper's</th>"
-            f"<th>ours</th></tr></thead><tbody>{rows}</tbody></table></div>"
-        )
+        lines = tuple(tuple(map(Text, line)) for line in self.card())
+        name = f"Protocol card of Table {self.table.id}, profile {self.column.profile}"
+        return ReportTable(name, "Protocol", heads(("the paper's", "ours")), lines, kind="card").html()
 
     def _repr_html_(self) -> str:
         return self.html()
 
     def __repr__(self) -> str:
         return self.text()
+
+
+def tables_csv(comparisons: Sequence[SideBySide]) -> str:
+    """The cells of several tables and columns as comma-separated values, with one header; see :meth:`SideBySide.frame`.
+
+    No two lines agree in paper, table, row, measure, seed and settings.
+    """
+    out = io.StringIO()
+    writer = csv.DictWriter(out, ["paper", "table", "printed_table", "settings", *FIELDS], lineterminator="\n")
+    writer.writeheader()
+    for one in comparisons:
+        about = _about(one) | {"settings": described(settings_of(one.column))}
+        writer.writerows(about | line for line in one.frame())
+    return out.getvalue()
+
+
+def tables_json(comparisons: Sequence[SideBySide]) -> str:
+    """The same as one JSON document: a list of columns, each with its settings, its caption and its cells."""
+    found = [
+        _about(one) | {"settings": settings_of(one.column), "caption": one.caption, "cells": one.frame()}
+        for one in comparisons
+    ]
+    return json.dumps(found, ensure_ascii=False, allow_nan=False, indent=1)
+
+
+def _about(one: SideBySide) -> dict[str, Any]:
+    return {"paper": one.table.paper, "table": one.table.id, "printed_table": one.print_of[0]}
 
 
 class _Gathered:
@@ -339,11 +379,6 @@ class _Gathered:
         return Cell(by_seed, resampled, same, rounds, seeded=self.seeded, sampled=sampled)
 
 
-def _unbroken(text: str) -> str:
-    """``text`` as HTML that never ends a line within an option such as ``--lr``, where browsers like to."""
-    return re.sub(r"--[\w-]+", r"<span style='white-space: nowrap'>\g<0></span>", html.escape(text))
-
-
 def plain_label(column: Measure) -> str:
     """A printed column's label without the group and the unit that some papers repeat in it, and without what the
     printed file says of its legibility."""
@@ -355,32 +390,5 @@ def _group(column: Measure) -> str:
     return column.group if column.subgroup is None else f"{column.group}, {column.subgroup}"
 
 
-def _stub(row: Row) -> str:
-    kind = "" if row.printed else " class='ours'"
-    return f"<th scope='row'{kind} title='{html.escape(row.what, quote=True)}'>{html.escape(row.label)}</th>"
-
-
-def _measured(cell: Cell, unit: str) -> str:
-    mean, spread = cell.shown(unit)
-    return f"<td>{mean}" + (f" <span class='spread'>{spread}</span>" if spread else "") + "</td>"
-
-
-def _runs(names: list[str]) -> list[tuple[str, int]]:
-    runs: list[tuple[str, int]] = []
-    for name in names:
-        if runs and runs[-1][0] == name:
-            runs[-1] = (name, runs[-1][1] + 1)
-        else:
-            runs.append((name, 1))
-    return runs
-
-
-def _aligned(lines: list[list[str]]) -> str:
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(
-            text.ljust(width) if i == 0 else text.rjust(width)
-            for i, (text, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in lines
-    )
+def _stub(row: Row) -> Text:
+    return Text(row.label, kind="" if row.printed else "ours", title=row.what)

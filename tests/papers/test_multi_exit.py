@@ -248,8 +248,10 @@ def test_a_table_of_two_backbones_names_both(tmp_path):
 
 def test_measured_costs_are_shown_in_the_units_of_the_print(tmp_path):
     found = costs(TABLES["4"], tmp_path)
-    by_label = {line[0]: dict(zip(found.records()[0], line, strict=True)) for line in found.records()[1:]}
-    line = by_label["big head"]
-    assert (line["Cost Parameters printed"], line["Cost Parameters measured"]) == ("41.269", "41.270")
-    assert (line["Cost MACs printed"], line["Cost MACs measured"]) == ("4.9226", "4.9228")
-    assert by_label["objects alone"]["ImageNet ACC printed"] == "48.242 ±0.585"
+    lines = {(line["label"], line["measure"]): line for line in found.frame()}
+    parameters, operations = (lines["big head", f"cost/{name}"] for name in ("parameters", "macs_norms_exits"))
+    assert (parameters["printed"], parameters["unit"]) == ("41.269", "M")
+    assert (parameters["measured"], round(operations["measured"], 4)) == (41.269653, 4.9228)
+    assert operations["printed"] == "4.9226"
+    alone = lines["objects alone", found.table.measures["imagenet_acc"]]
+    assert (alone["printed"], alone["printed_spread"]) == ("48.242", "0.585")

@@ -229,7 +229,7 @@ def test_three_tasks_run_and_show_the_depths_columns(tmp_path):
     assert comparison.cell("nddr", "depth/rmse").values[0] > 0
     assert comparison.cell("tilted", "normals/decoded/mean").values == pytest.approx((30.0,), rel=1e-3)
     assert comparison.cell("tilted", "normals/encoded/mean").mean < 20
-    assert [extra.label for extra in comparison.extras if extra.group == "Depth"] == ["RMSE", "Rel. error", "1.25"]
+    assert [extra.label for extra in comparison.lacked if extra.group == "Depth"] == ["RMSE", "Rel. error", "1.25"]
     assert ("Tasks", "segmentation, normals", "segmentation, normals, depth") in comparison.card()
 
 

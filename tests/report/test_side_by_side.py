@@ -3,38 +3,20 @@ import html
 import io
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from mtlkit import papers
-from mtlkit.ledger import Ledger, Record
+from mtlkit.ledger import Drawn, Ledger
 from mtlkit.papers.nddr.methods import NDDRChoices
-from mtlkit.report.coverage import coverage, runnable, status
-from mtlkit.report.side_by_side import MISSING, Cell, SideBySide
-from mtlkit.reproduce import ledger, stored
+from mtlkit.report.side_by_side import Cell, SideBySide, tables_csv, tables_json
+from mtlkit.report.table import MISSING
+from mtlkit.reproduce import stored
 
 TABLE = papers.table("nddr", "4")
-
-
-@pytest.fixture
-def filled(tmp_path):
-    """A column of three seeds whose measured cells are known, as records in a ledger."""
-    column = TABLE.column(NDDRChoices.of(backbone="resnet18", seeds=[0, 1, 2], image_size=(32, 40)))
-    book = ledger("smoke", tmp_path)
-    book.write(Record(kind="table", identity=column.identity, settings=column.model_dump(mode="json")))
-    for seed in column.seeds:
-        rows = [row for row in TABLE.rows(column, seed) if row.printed or row.id in ("constant", "single_longer")]
-        for place, row in enumerate(rows):
-            if row.id == "sluice":
-                continue  # not run yet, as tilted and the controls
-            for evaluation in row.evaluations:
-                metrics = dict.fromkeys(TABLE.measures.values(), 10 * place + seed)
-                tasks = getattr(evaluation, "subject", None)
-                if tasks is not None:
-                    names = [task.name for task in tasks.network.tasks]
-                    metrics = {k: v for k, v in metrics.items() if k.split("/")[0] in names}
-                book.write(Record(kind="evaluation", identity=evaluation.identity, settings={}, metrics=metrics))
-    return column, book, tmp_path
+MEXIT = papers.table("multi_exit", "4")
+DRAWN = Drawn(of="image", groups=10, key="images", too_narrow=True)
 
 
 def test_mean_spread_and_n_come_from_the_records_alone(filled):
@@ -51,9 +33,10 @@ def test_mean_spread_and_n_come_from_the_records_alone(filled):
 def test_every_form_shows_the_same_cells(filled):
     column, book, _ = filled
     comparison = SideBySide.of(TABLE, column, book)
-    head, *lines = comparison.records()
-    assert [list(line) for line in csv.reader(io.StringIO(comparison.csv()))] == [head, *lines]
-    assert comparison.markdown().splitlines()[2].startswith("| Constant | – |")
+    head, _, *lines = [
+        [text.strip() for text in line.strip("|").split(" | ")] for line in comparison.markdown().splitlines()[:-2]
+    ]
+    assert lines[0][:2] == ["Constant", MISSING]
     by_label = {line[0]: dict(zip(head, line, strict=True)) for line in lines}
     assert by_label["NDDR (theirs)"]["Semantic Seg. mIoU printed"] == "36.2"
     assert by_label["Multi-task"]["Semantic Seg. mIoU measured"] == "31.0 ±1.0"
@@ -67,8 +50,62 @@ def test_every_form_shows_the_same_cells(filled):
     assert "31.0 ±1.0" in comparison.text()
 
 
+def test_a_cell_of_the_frame_is_one_seed_in_the_unit_of_the_print(filled):
+    column, book, _ = filled
+    lines = SideBySide.of(TABLE, column, book).frame()
+    multi = [line for line in lines if (line["row"], line["measure"]) == ("multi", "segmentation/miou")]
+    assert [(line["seed"], line["measured"], line["printed"]) for line in multi] == [
+        (0, 30, "33.4"), (1, 31, "33.4"), (2, 32, "33.4"),
+    ]  # fmt: skip
+    (sluice,) = [line for line in lines if (line["row"], line["measure"]) == ("sluice", "segmentation/miou")]
+    assert (sluice["seed"], sluice["measured"], sluice["printed"]) == (None, None, "34.9")
+    (millions,) = [
+        line
+        for line in SideBySide(MEXIT, MEXIT.meta_column(), tuple(MEXIT.rows(MEXIT.meta_column(), 0))[:1], {
+            ("stl_imagenet", "cost/parameters"): Cell({0: 25_557_032.0}, {0: (25e6,) * 500}, DRAWN)}, 0.0).frame()
+        if line["measured"] is not None
+    ]  # fmt: skip
+    assert (millions["measured"], millions["unit"], millions["low"]) == (25.557032, "M", 25.0)
+    assert millions["drawn"] == "image, too narrow"
+    assert float(millions["printed"]) == 25.557
+
+
+def test_no_two_columns_of_a_table_share_a_header():
+    for table in (table for tables in papers.DECLARED.values() for table in tables):
+        column = table.meta_column()
+        heads = [measure.head for measure in SideBySide(table, column, tuple(table.rows(column, 0)), {}, 0.0).printed]
+        assert len(set(heads)) == len(heads), (table.paper, table.id)
+
+
+def test_stored_columns_together_are_one_csv_and_one_json_document(records):
+    text = tables_csv(records)
+    lines = list(csv.DictReader(io.StringIO(text), strict=True))
+    assert len(lines) == sum(len(one.frame()) for one in records)
+    keys = [tuple(line[name] for name in ("paper", "table", "row", "measure", "seed", "settings")) for line in lines]
+    assert len(set(keys)) == len(keys)
+    assert {(line["paper"], line["table"]) for line in lines} == {("nddr", "4"), ("multi_exit", "1")}
+    assert all(None not in line and None not in line.values() for line in lines)
+    found = json.loads(tables_json(records))
+    assert [len(one["cells"]) for one in found] == [len(one.frame()) for one in records]
+    assert found[0]["settings"]["backbone"] == "mobilenetv2_100"
+    measured = [line["measured"] for line in lines]
+    assert measured == ["" if c["measured"] is None else str(c["measured"]) for one in found for c in one["cells"]]
+
+
+def test_a_single_column_is_a_csv_too(records):
+    assert records[0].csv() == tables_csv(records[:1])
+
+
+@pytest.fixture(scope="module")
+def records():
+    """Committed columns of two papers."""
+    folder = Path(__file__).parents[2] / "results"
+    found = [*stored(TABLE, folder), *stored(TABLE, folder, part="development")]
+    return [*found, *stored(papers.table("multi_exit", "1"), folder)]
+
+
 def test_the_print_is_that_of_the_backbone_or_it_says_there_is_none():
-    book = Ledger(__import__("pathlib").Path("/nonexistent"))
+    book = Ledger(Path("/nonexistent"))
 
     def shown(backbone):
         return SideBySide.of(TABLE, TABLE.column(NDDRChoices.of(backbone=backbone, image_size=(32, 40))), book)
@@ -95,14 +132,6 @@ def test_a_column_of_another_version_is_left_out_with_a_warning(filled):
     path.write_text(path.read_text().replace('"scale_crop"', '"scale_and_crop"'))
     with pytest.warns(UserWarning, match="another version of mtlkit"):
         assert stored(TABLE, folder) == []
-
-
-def test_coverage_counts_cells_once(filled):
-    _, _, folder = filled
-    counted = coverage(folder)
-    line = counted["papers"]["nddr"]["tables"]["4"]
-    assert line == {"rows": 5, "runnable": 5, "cells": 35, "measured": {"smoke": 28, "lite": 0, "paper": 0}}
-    assert "| NDDR-CNN, 2019 | 9 | 43 of 43 |" in status(counted)
 
 
 @pytest.mark.parametrize("epochs", [0.7, 3, 10.3])
@@ -147,12 +176,3 @@ def test_the_card_never_breaks_an_option(filled):
     assert options
     assert all(f"<span style='white-space: nowrap'>{option}</span>" in page for option in options)
     assert command in html.unescape(re.sub(r"</?span[^>]*>", "", page))
-
-
-def test_runnable_builds_and_therefore_notices_what_does_not():
-    column = TABLE.meta_column()
-    rows = {row.id: row for row in TABLE.rows(column, 0)}
-    assert runnable(rows["nddr"])
-    broken = {row.id: row for row in TABLE.rows(column.model_copy(update={"output_stride": 16}), 0)}["single"]
-    with pytest.raises(Exception, match="16"):
-        runnable(broken)

@@ -1,6 +1,6 @@
 """The weights that NDDR layers add, against a count by hand."""
 
-from mtlkit.report.overhead import overhead
+from mtlkit.papers.nddr.overhead import overhead
 
 CHANNELS = (64, 128, 256, 512, 512)
 

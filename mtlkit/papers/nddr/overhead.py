@@ -1,6 +1,5 @@
 """What NDDR layers add to VGG-16: the weights that Sect. 3.5 of the NDDR-CNN paper counts, and those it does not."""
 
-import html
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,7 +10,8 @@ from mtlkit.heads import Exit
 from mtlkit.network import Network, NetworkSettings, parameter_count
 from mtlkit.papers.printed import printed
 from mtlkit.report.costs import reading
-from mtlkit.report.side_by_side import MISSING
+from mtlkit.report.table import MISSING, ReportTable, Text
+from mtlkit.runs import trainings
 from mtlkit.tasks import Classification
 from mtlkit.trunks import FusedTrunk
 
@@ -40,32 +40,25 @@ class Overhead:
 
     lines: tuple[Line, ...]
 
+    @property
+    def table(self) -> ReportTable:
+        """The print, the count, and how the print reads."""
+        columns = (Text("print", kind="printed"),), (Text("counted"),), (Text("the print is"),)
+        lines = tuple(
+            (Text(one.what), Text(_shown(one.printed, one.unit), kind="printed"), Text(_count(one)), Text(one.reading))
+            for one in self.lines
+        )
+        return ReportTable("Parameter overhead", "Sect. 3.5", columns, lines)
+
     def text(self) -> str:
         """For a terminal."""
-        wide = max(len(line.what) for line in self.lines)
-        return "\n".join(
-            f"{line.what:{wide}}  {_shown(line.printed, line.unit):>7}  {_count(line):>11}  {line.reading}".rstrip()
-            for line in self.lines
-        )
+        return self.table.text()
 
     def __repr__(self) -> str:
         return self.text()
 
     def _repr_html_(self) -> str:
-        body = "".join(
-            f"<tr><th scope='row'>{html.escape(line.what)}</th>"
-            f"<td class='printed'>{html.escape(_shown(line.printed, line.unit))}</td>"
-            f"<td>{_count(line)}</td><td>{html.escape(line.reading)}</td></tr>"
-            for line in self.lines
-        )
-        head = "".join(
-            f"<th scope='col'{' class=' + repr(kind) if kind else ''}>{name}</th>"
-            for name, kind in (("Sect. 3.5", ""), ("print", "printed"), ("counted", ""), ("the print is", ""))
-        )
-        return (
-            "<div class='mtl-scroll' tabindex='0' role='region' aria-label='Parameter overhead'>"
-            f"<table class='mtl-table'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-        )
+        return self.table.html()
 
 
 def overhead() -> Overhead:
@@ -73,8 +66,7 @@ def overhead() -> Overhead:
     said = {number["id"]: number["value"] for number in printed("nddr").text_numbers}
     table = papers.table("nddr", "4")
     rows = {row.id: row for row in table.rows(table.meta_column(), 0)}
-    (fused,) = (need.builds[0] for value in rows["nddr"].evaluations for need in value.needs)
-    alone = [need.builds[0] for value in rows["single"].evaluations for need in value.needs]
+    (*alone, fused) = (training.network for training in trainings(rows["nddr"].evaluations).values())
     towers, trunk = len(fused.tasks), _built(fused).trunk
     assert isinstance(trunk, FusedTrunk)
     units = trunk.units

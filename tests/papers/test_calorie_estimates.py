@@ -7,9 +7,9 @@ from builders import plate_data
 from mtlkit import papers
 from mtlkit.engine import Engine
 from mtlkit.ledger import Ledger
+from mtlkit.papers.calorie.estimates import estimates
+from mtlkit.papers.calorie.figures import against_truth
 from mtlkit.papers.calorie.tables import CalorieChoices
-from mtlkit.report.estimates import estimates
-from mtlkit.report.figures import against_truth
 from mtlkit.report.side_by_side import SideBySide
 from mtlkit.runtime import Runtime
 
