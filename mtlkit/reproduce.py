@@ -1,4 +1,4 @@
-"""From a table and a reader's choices to the comparison: what notebooks and the command line both call."""
+"""From a table and a reader's options to the comparison: what notebooks and the command line both call."""
 
 import os
 import warnings
@@ -11,7 +11,8 @@ import mtlkit
 from mtlkit.engine import Engine, Where
 from mtlkit.errors import InputError
 from mtlkit.ledger import Ledger, Record
-from mtlkit.papers.declaration import PROFILES, Choices, Column, Table, chosen
+from mtlkit.papers.declaration import Column, Table, chosen
+from mtlkit.papers.options import PROFILES, Options
 from mtlkit.report.side_by_side import SideBySide
 from mtlkit.runs import Cost
 
@@ -34,7 +35,7 @@ def ledger(profile: str, results: Path | None = None) -> Ledger:
 
 def reproduce(
     table: Table,
-    choices: Choices,
+    options: Options,
     *,
     where: Where | None = None,
     results: Path | None = None,
@@ -44,16 +45,17 @@ def reproduce(
 
     Args:
         table: a declared table.
-        choices: what the reader decided.
-        where: device and the like.
+        options: what the reader decided.
+        where: device and the like; the options' device by default.
         results: the results folder.
         methods: ids of the rows to run; all by default.
 
     Raises:
         InputError: for anything a reader can put right, in one sentence.
     """
-    (where or Where()).fabric()  # a device that is not there should stop before anything is drawn or written
-    column = table.column(choices)
+    where = where or Where(device=options.device)
+    where.fabric()  # a device that is not there should stop before anything is drawn or written
+    column = table.column(options)
     rows = [row for seed in column.seeds for row in chosen(table, column, methods, seed)]
     book = _opened(column, results)
     Engine(book, where).run(evaluation for row in rows for evaluation in row.evaluations)

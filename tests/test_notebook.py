@@ -96,7 +96,7 @@ def test_answers_about_faces_are_years_and_genders():
 def test_what_papermill_may_pass_is_understood():
     for given in ({"tables": 4}, {"tables": "4"}, {"seeds": 3}, {"seeds": [0, 1]}, {"epochs": 2}, {"methods": "nddr"}):
         Reproduction("nddr", PARAMETERS | given)
-    assert Reproduction("nddr", PARAMETERS | {"seeds": 0}).choices.seeds == (0,)
+    assert Reproduction("nddr", PARAMETERS | {"seeds": 0}).options.seeds == (0,)
 
 
 def test_names_of_the_shell_modules_and_functions_are_no_parameters():

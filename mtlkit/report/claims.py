@@ -173,7 +173,7 @@ def _names(settings: Sequence[Setting]) -> list[str]:
         return "; ".join([columns[0].profile, *words, ", ".join(dict.fromkeys(c.networks for c in columns))])
 
     def options(setting: Setting) -> dict[str, str]:
-        return {key: str(value) for one in setting.values() for key, value in one.column.options().items()}
+        return {key: str(value) for one in setting.values() for key, value in one.column.spelled().items()}
 
     found = []
     for setting in settings:

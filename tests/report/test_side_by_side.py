@@ -8,7 +8,7 @@ import pytest
 
 from mtlkit import papers
 from mtlkit.ledger import Ledger, Record
-from mtlkit.papers.nddr.methods import NDDRChoices
+from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.report.coverage import coverage, runnable, status
 from mtlkit.report.side_by_side import MISSING, Cell, SideBySide
 from mtlkit.reproduce import ledger, stored
@@ -19,7 +19,7 @@ TABLE = papers.table("nddr", "4")
 @pytest.fixture
 def filled(tmp_path):
     """A column of three seeds whose measured cells are known, as records in a ledger."""
-    column = TABLE.column(NDDRChoices.of(backbone="resnet18", seeds=[0, 1, 2], image_size=(32, 40)))
+    column = TABLE.column(NDDROptions(backbone="resnet18", seeds=[0, 1, 2], image_size=(32, 40)))
     book = ledger("smoke", tmp_path)
     book.write(Record(kind="table", identity=column.identity, settings=column.model_dump(mode="json")))
     for seed in column.seeds:
@@ -71,7 +71,7 @@ def test_the_print_is_that_of_the_backbone_or_it_says_there_is_none():
     book = Ledger(__import__("pathlib").Path("/nonexistent"))
 
     def shown(backbone):
-        return SideBySide.of(TABLE, TABLE.column(NDDRChoices.of(backbone=backbone, image_size=(32, 40))), book)
+        return SideBySide.of(TABLE, TABLE.column(NDDROptions(backbone=backbone, image_size=(32, 40))), book)
 
     assert shown("resnet101").print_of[0] == "5"
     assert shown("vgg16").print_of[0] == "4"
@@ -107,25 +107,11 @@ def test_coverage_counts_cells_once(filled):
 
 @pytest.mark.parametrize("epochs", [0.7, 3, 10.3])
 def test_the_command_on_the_card_gives_the_same_column(epochs):
-    column = TABLE.column(
-        NDDRChoices.of(backbone="resnet18", seeds=[2, 5], image_size=(32, 40), epochs=epochs, lr=3e-4)
-    )
+    column = TABLE.column(NDDROptions(backbone="resnet18", seeds=[2, 5], image_size=(32, 40), epochs=epochs, lr=3e-4))
     words = column.command.split()
     assert words[:4] == ["mtlkit", "run", "nddr", "4"]
-    typed = {}
-    for word in words[4:]:
-        if word.startswith("--"):
-            name = word[2:].replace("-", "_")
-            typed[name] = []
-        else:
-            typed[name].append(word)
-    flat = {name: values[0] for name, values in typed.items()}
-    again = NDDRChoices.of(
-        **flat
-        | {name: float(flat[name]) for name in ("epochs", "lr")}
-        | {name: int(flat[name]) for name in ("output_stride", "batch_size")}
-        | {"image_size": tuple(map(int, typed["image_size"])), "seeds": [int(s) for s in flat["seeds"].split(",")]}
-    )
+    names = [word.removeprefix("--").replace("-", "_") for word in words[4::2]]
+    again = NDDROptions(**{name: NDDROptions.read(name, text) for name, text in zip(names, words[5::2], strict=True)})
     assert TABLE.column(again).identity == column.identity
 
 
