@@ -94,4 +94,5 @@ def _help(options: type[Options], owner: type[Described], name: str) -> str:
     only = [table for table in options.tables if options.takes(table, name)]
     tables = options.first_tables if set(options.first_tables) & set(only) else tuple(only)
     default = defaults(options, name, tables) if options.model_fields[name].default is None else ""
-    return f"{_for(options.tables, only)}{about.help}{f'; None: {default}' if default else ''}"
+    text = about.help.replace("=", ": ")  # papermill does not parse a line with a second equals sign
+    return f"{_for(options.tables, only)}{text}{f'; None: {default}' if default else ''}"

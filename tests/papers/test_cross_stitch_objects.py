@@ -16,9 +16,7 @@ from mtlkit.data.regions import RegionSampling
 from mtlkit.engine import Engine, Where
 from mtlkit.errors import InputError
 from mtlkit.ledger import Ledger, Record
-from mtlkit.papers.cross_stitch.options import CrossStitchOptions
 from mtlkit.papers.cross_stitch.methods import ENSEMBLE_SEEDS
-from mtlkit.papers.cross_stitch.options import CrossStitchOptions
 from mtlkit.papers.cross_stitch.objects import regions_of
 from mtlkit.papers.cross_stitch.options import CrossStitchOptions
 from mtlkit.papers.printed import printed
