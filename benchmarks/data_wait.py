@@ -13,7 +13,7 @@ from pathlib import Path
 from lightning.fabric import Fabric
 
 from mtlkit.data.sampling import loader
-from mtlkit.papers.nddr.methods import NDDRChoices
+from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.papers.nddr.scenes import joint, scene_column
 from mtlkit.training import train
 from mtlkit.trunks import Shared
@@ -28,8 +28,7 @@ def main() -> None:
     arguments = parser.parse_args()
     column = scene_column(
         "4",
-        "vgg16",
-        NDDRChoices.of(
+        NDDROptions(
             dataset="folder",
             data_root=arguments.folder,
             backbone=arguments.backbone,

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mtlkit import papers
 from mtlkit.evaluations.speed import speed
 from mtlkit.network import NetworkSettings
-from mtlkit.papers.mcn.tables import CenterChoices
+from mtlkit.papers.mcn.options import MCNOptions
 from mtlkit.papers.printed import printed
 from mtlkit.runtime import Runtime
 
@@ -63,10 +63,10 @@ def main() -> None:
         cells = {row.id: row.cells for row in printed("mcn").tables[number].rows}
         target = float(cells[three]["ms"]) / float(cells[one]["ms"])
         for neck in ("deconvolution", "deformable_deconvolution") if backbone == "resnet18" else ("dla_up",):
-            choices = CenterChoices.of(
+            options = MCNOptions(
                 profile="paper", backbone=backbone, neck=neck, image_size=(arguments.size, arguments.size)
             )
-            rows = {row.id: row.evaluations[0] for row in table.rows(table.column(choices), 0)}
+            rows = {row.id: row.evaluations[0] for row in table.rows(table.column(options), 0)}
             value = rows[three]
             found = speed(value.networks, value.reference, value.size, arguments.rounds, fabric)
             separate = sum(operations(settings, arguments.size)[0] for settings in value.networks)

@@ -1,41 +1,51 @@
 """The command ``mtlkit``."""
 
 import json
-import sys
-from collections.abc import Sequence
-from contextlib import suppress
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
-from rich.table import Table as Grid
 
-from mtlkit.errors import InputError
-from mtlkit.papers.printed import SLUGS, printed
+import mtlkit
+from mtlkit.errors import InputError, unknown
+from mtlkit.papers import SLUGS, options_of, printed
+from mtlkit.papers.options import Described, Mapped, Option
+from mtlkit.run_command import PLAIN, Papers, print_comparisons
 
 if TYPE_CHECKING:
-    from mtlkit.report.side_by_side import SideBySide
+    pass
 
 app = typer.Typer(
     help="Multi-task vision, five papers reproduced: printed numbers beside measured ones.",
     no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain words, so that the last line on stderr is the sentence that says what is wrong
+    **PLAIN,
 )
+run_app = typer.Typer(
+    cls=Papers,
+    help="Run a table, or find it in the ledger, and print it beside the paper's.",
+    subcommand_metavar="PAPER TABLE [ROWS]... [OPTIONS]",
+    rich_markup_mode=None,
+)
+app.add_typer(run_app, name="run")
 data_app = typer.Typer(help="Embedded worlds and your own data.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
-console = Console()
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Results = Annotated[Path | None, typer.Option("--results-dir", help="Where records lie.")]
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(mtlkit.__version__)
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
 ) -> None:
     global _debug
     _debug = debug
@@ -49,11 +59,8 @@ def tables(
     paper: Annotated[str | None, typer.Argument(help="A paper; all five by default.")] = None, as_json: Json = False
 ) -> None:
     """List the printed tables, and which of them can be run."""
-    from mtlkit.papers import DECLARED
-
     listing: list[dict[str, Any]] = []
     for slug in [paper] if paper else SLUGS:
-        runnable = {table.id for table in DECLARED.get(slug, ())}
         for number, table in printed(slug).tables.items():
             listing.append(
                 {
@@ -62,130 +69,17 @@ def tables(
                     "title": table.title,
                     "rows": len(table.rows),
                     "cells": table.cells,
-                    "runnable": number in runnable,
+                    "runnable": number in options_of(slug).tables,
                 }
             )
     if as_json:
         typer.echo(json.dumps(listing, indent=1))
         return
-    grid = Grid("paper", "table", "title", "rows", "cells", "run")
+    console, grid = _grid("paper", "table", "title", "rows", "cells", "run")
     for line in listing:
         row = [str(line[key]) for key in ("paper", "table", "title", "rows", "cells")]
         grid.add_row(*row, "yes" if line["runnable"] else "")
     console.print(grid)
-
-
-@app.command()
-def run(
-    paper: Annotated[str, typer.Argument(help="A paper's slug, such as nddr.")],
-    table: Annotated[str, typer.Argument(help="A table as the paper numbers it, such as 4.")],
-    row: Annotated[list[str] | None, typer.Argument(help="Rows; all by default.")] = None,
-    profile: Annotated[str, typer.Option(help="smoke, lite or paper.")] = "smoke",
-    dataset: Annotated[
-        list[str] | None, typer.Option(help="An embedded world or a layout: see 'mtlkit data list'; once a data set.")
-    ] = None,
-    data_root: Annotated[list[Path] | None, typer.Option(help="The folder of your own data; once a data set.")] = None,
-    backbone: Annotated[str | None, typer.Option(help="A timm network, or alexnet.")] = None,
-    weights: Annotated[str | None, typer.Option(help="none, timm or a safetensors file.")] = None,
-    output_stride: Annotated[
-        int | None, typer.Option(help="Scene tables: pixels a pixel of the last stage stands for.")
-    ] = None,
-    fractions: Annotated[
-        str | None, typer.Option(help="multi_exit: shares of the training pictures, such as 0.05,0.5.")
-    ] = None,
-    keep: Annotated[str | None, typer.Option(help="mcn: the classes that count, such as dog,cat.")] = None,
-    neck: Annotated[
-        str | None, typer.Option(help="mcn: deconvolution, deformable_deconvolution, dla_up or upsampling.")
-    ] = None,
-    as_official: Annotated[
-        bool | None, typer.Option(help="mcn: CenterNet's code where it differs from its paper.")
-    ] = None,
-    columns: Annotated[
-        str | None, typer.Option(help="calorie: your table's columns, such as kcal=energy,category=food,group=portion.")
-    ] = None,
-    averaging: Annotated[
-        str | None, typer.Option(help="calorie: over ten snapshots, estimates or scores; last: only the last.")
-    ] = None,
-    balance: Annotated[
-        str | None, typer.Option(help="calorie: losses of the first run that give the weights: all, or its end.")
-    ] = None,
-    tasks: Annotated[str | None, typer.Option(help="nddr 1 to 6 and A2: such as segmentation,normals,depth.")] = None,
-    part: Annotated[
-        str | None, typer.Option(help="nddr, cross_stitch 5: all, or development to choose settings without the test.")
-    ] = None,
-    voc_weights: Annotated[
-        Path | None, typer.Option(help="nddr 3: a backbone trained for segmentation on PASCAL VOC.")
-    ] = None,
-    faulty: Annotated[
-        str | None,
-        typer.Option(help="cross_stitch 6, mcn, nddr 7, calorie: refuse data with a faulty entry, or skip such."),
-    ] = None,
-    image_size: Annotated[tuple[int, int] | None, typer.Option(help="Height and width.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="Passes over the training images.")] = None,
-    fused_epochs: Annotated[
-        float | None, typer.Option(help="nddr 1 to 7 and A2: passes of networks that start from trained ones.")
-    ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Base learning rate.")] = None,
-    units_lr: Annotated[
-        float | None, typer.Option(help="nddr 1 to 7 and A2: the rate that fusion units' multipliers multiply.")
-    ] = None,
-    seeds: Annotated[str | None, typer.Option(help="Such as 0,1,2.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    workers: Annotated[int | None, typer.Option(help="Processes that read data.")] = None,
-    retrain: Annotated[bool, typer.Option(help="Train anew where weights are gone.")] = False,
-    rescore: Annotated[
-        bool, typer.Option(help="Score again what has a record, with the weights that are kept.")
-    ] = False,
-    checkpoint_seconds: Annotated[float, typer.Option(help="Time between checkpoints.")] = 60.0,
-    results_dir: Results = None,
-    output: Annotated[
-        Literal["text", "csv", "markdown", "json"], typer.Option(help="How the table is printed.")
-    ] = "text",
-) -> None:
-    """Run a table, or find it in the ledger, and print it beside the paper's."""
-    from mtlkit import papers
-    from mtlkit.reproduce import reproduce
-    from mtlkit.runtime import Runtime
-
-    declared = papers.table(paper, table)
-    given = {
-        "profile": profile,
-        "dataset": dataset or None,  # typer gives an empty list where nothing was said
-        "data_root": data_root or None,
-        "backbone": backbone,
-        "weights": weights,
-        "output_stride": output_stride,
-        "fractions": _numbers(fractions),
-        "keep": keep.split(",") if keep else None,
-        "neck": neck,
-        "as_official": as_official,
-        "tasks": tasks.split(",") if tasks else None,
-        "part": part,
-        "voc_weights": voc_weights and str(voc_weights),
-        "faulty": faulty,
-        "columns": _pairs(columns),
-        "averaging": averaging,
-        "balance": balance,
-        "image_size": image_size,
-        "epochs": epochs,
-        "fused_epochs": fused_epochs,
-        "batch_size": batch_size,
-        "lr": lr,
-        "units_lr": units_lr,
-        "seeds": _numbers(seeds),
-        "device": device,
-    }
-    choices = declared.choices.of(**{name: value for name, value in given.items() if value is not None})
-    runtime = Runtime(
-        device=device,
-        workers=workers,
-        progress=sys.stderr.isatty(),
-        checkpoint_seconds=checkpoint_seconds,
-        retrain=retrain,
-        rescore=rescore,
-    )
-    _print([reproduce(declared, choices, runtime=runtime, results=results_dir, methods=row)], output)
 
 
 @app.command()
@@ -252,7 +146,7 @@ def show(
     settings = [settings_of(comparison.column) for comparison in found]
     titles = list(map(described, telling(settings)))
     wanted = matching(settings, select or ())
-    _print([found[at] for at in wanted], output, [titles[at] for at in wanted])
+    print_comparisons([found[at] for at in wanted], output, [titles[at] for at in wanted])
 
 
 @app.command()
@@ -272,7 +166,7 @@ def coverage(
     if as_json:
         typer.echo(json.dumps(counted, indent=1))
         return
-    grid = Grid("paper", "table", "rows", "runnable", "cells", "smoke", "lite", "paper")
+    console, grid = _grid("paper", "table", "rows", "runnable", "cells", "smoke", "lite", "paper")
     for slug, found in counted["papers"].items():
         for number, line in found["tables"].items():
             measured = line["measured"]
@@ -280,7 +174,7 @@ def coverage(
             grid.add_row(slug, number, *map(str, values))
     console.print(grid)
     systems = counted["systems"]
-    console.print(f"systems that run: {sum(systems.values())} of {len(systems)}")
+    typer.echo(f"systems that run: {sum(systems.values())} of {len(systems)}")
 
 
 @app.command()
@@ -293,7 +187,7 @@ def doctor(as_json: Json = False) -> None:
         typer.echo(json.dumps(report, indent=1))
     else:
         for name, value in report.items():
-            console.print(f"[bold]{name}[/bold]: {value}", highlight=False)
+            typer.echo(f"{typer.style(name, bold=True)}: {value}")
     if report["problems"]:
         raise typer.Exit(1)
 
@@ -301,33 +195,15 @@ def doctor(as_json: Json = False) -> None:
 @data_app.command("list")
 def data_list(as_json: Json = False) -> None:
     """List embedded worlds and the folder layouts that can be read."""
-    kinds = {
-        "rooms": "embedded world: drawn rooms with classes, depth and surface normals; no download",
-        "objects": "embedded world: drawn objects, a class a picture; no download",
-        "places": "embedded world: drawn scenes, a class a picture; no download",
-        "parts": "embedded world: drawn scenes whose objects have boxes and attributes; no download",
-        "people": "embedded world: drawn people and things with boxes, masks and joints; no download",
-        "faces": "embedded world: drawn faces with an age and a gender; no download",
-        "folder": "image/ label/ normal/ splits/*.txt: your own data",
-        "npy": "{train,val}/{image,label,depth,normal}/0.npy, ...: the layout multi-task repositories share",
-        "nyuv2": "nyu_depth_v2_labeled.mat with splits.mat and classMapping40.mat: the official files",
-        "imagefolder": "train/CLASS/* and val/CLASS/*: your own pictures with a class each",
-        "imagenet": "torchvision's folders for ImageNet",
-        "places365": "torchvision's folders for Places365-Standard",
-        "oxford_pets": "torchvision's folders for Oxford-IIIT Pet",
-        "caltech101": "torchvision's folders for Caltech-101, 30 training pictures a class",
-        "apascal": "JPEGImages/ and attribute_data/: objects of PASCAL VOC 2008 with boxes and attributes",
-        "plates": "embedded world: drawn dishes with calories and categories; no download",
-        "manifest": "manifest.csv with image, kcal, category, group, split, and the pictures: your own dishes",
-        "coco": "annotations/*.json and images/: boxes, masks and joints in COCO's format",
-        "utkface": "image/AGE_GENDER_RACE_DATE.jpg, splits/*.txt: faces as in UTKFace",
-        "imdb_wiki": "imdb_crop/imdb.mat and its pictures, or wiki_crop: faces as in IMDB-WIKI",
-    }
+    from mtlkit.layouts import LAYOUTS
+    from mtlkit.worlds import WORLDS
+
+    kinds = {name: f"embedded world: drawn {world.what}; no download" for name, world in WORLDS.items()} | LAYOUTS
     if as_json:
         typer.echo(json.dumps(kinds, indent=1))
         return
     for name, what in kinds.items():
-        console.print(f"[bold]{name:11}[/bold] {what}", highlight=False)
+        typer.echo(f"{typer.style(f'{name:11}', bold=True)} {what}")
 
 
 @data_app.command("make")
@@ -335,50 +211,53 @@ def data_make(
     world: Annotated[str, typer.Argument(help="An embedded world: see 'mtlkit data list'.")],
     folder: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
     train: Annotated[
-        int, typer.Option(min=1, help="Training pictures; of objects and places: a class; of plates: portions.")
+        int, typer.Option(min=1, help="Training images; of some worlds images of a class, or portions.")
     ] = 64,
-    val: Annotated[
-        int, typer.Option(min=1, help="Test pictures; of objects and places: a class; of plates: portions.")
-    ] = 32,
+    val: Annotated[int, typer.Option(min=1, help="Test images, or as above.")] = 32,
     size: Annotated[
-        tuple[int, int] | None,
-        typer.Option(help="Height and width, the world's own by default; objects and places are square."),
+        tuple[int, int] | None, typer.Option(help="Height and width, the world's own by default; some are square.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Draw an embedded world into a folder."""
-    from mtlkit.errors import unknown
-    from mtlkit.worlds import faces, objects, parts, people, places, plates, rooms
+    from mtlkit.worlds import WORLDS, drawer
 
-    worlds = {"rooms": (rooms, "npy"), "objects": (objects, "imagefolder"), "places": (places, "imagefolder")}
-    worlds |= {"parts": (parts, "apascal"), "people": (people, "coco"), "plates": (plates, "manifest")}
-    worlds |= {"faces": (faces, "utkface")}
-    if world not in worlds:
-        raise unknown("embedded world", world, worlds)
-    module, layout = worlds[world]
-    square = layout == "imagefolder"
-    given: dict[str, Any] = {} if size is None else {"size": min(size) if square else size}
-    module.write(folder, seed=seed, train=train, val=val, **given)
-    typer.echo(f"The world {world} lies in {folder}; read it with --dataset {layout} --data-root {folder}")
+    if world not in WORLDS:
+        raise unknown("embedded world", world, WORLDS)
+    known = WORLDS[world]
+    given: dict[str, Any] = {} if size is None else {"size": min(size) if known.square else size}
+    drawer(world).write(folder, seed=seed, train=train, val=val, **given)
+    typer.echo(
+        f"The world {world} lies in {folder}, {train} and {val} {known.counts}; "
+        f"read it with --dataset {known.layout} --data-root {folder}"
+    )
+
+
+class Reading(Described):
+    """How a data set is read where it is only checked."""
+
+    columns: Annotated[
+        Mapped | None, Option("a table's columns, such as kcal=energy", "field=name pairs, such as kcal=energy")
+    ] = None
 
 
 @data_app.command("check")
 def data_check(
     layout: Annotated[str, typer.Argument(help="A layout: see 'mtlkit data list'.")],
     root: Annotated[Path, typer.Argument(help="The data set's folder.")],
-    columns: Annotated[str | None, typer.Option(help="Of a manifest: such as kcal=energy,category=food.")] = None,
+    columns: Annotated[str | None, typer.Option(help="Of a table: such as kcal=energy,category=food.")] = None,
 ) -> None:
     """Read every sample of both splits and name the first fault."""
-    from mtlkit.data import LAYOUTS, TABLE_LAYOUTS
-    from mtlkit.errors import unknown
+    from mtlkit.layouts import LAYOUTS as KNOWN
 
-    if layout not in LAYOUTS:
-        raise unknown("layout", layout, LAYOUTS)
-    given: dict[str, Any] = {}
-    if layout in TABLE_LAYOUTS:
-        from mtlkit.papers.calorie.tables import CalorieChoices
+    if layout not in KNOWN:
+        raise unknown("layout", layout, KNOWN)
+    text: dict[str, Any] = {"columns": columns}
+    named = Reading(**text).columns
 
-        given["columns"] = CalorieChoices.of(columns=_pairs(columns)).mapping()
+    from mtlkit.data import LAYOUTS, TABLE_LAYOUTS, Columns
+
+    given: dict[str, Any] = {} if layout not in TABLE_LAYOUTS else {"columns": Columns.named(named)}
     for split in ("train", "val"):
         dataset = LAYOUTS[layout](root, split, **given)
         for index in range(len(dataset)):
@@ -388,39 +267,11 @@ def data_check(
         )
 
 
-def _pairs(text: str | None) -> dict[str, str] | None:
-    if text is None:
-        return None
-    pairs = [part.partition("=") for part in text.split(",")]
-    if not all(sign and name.strip() for _, sign, name in pairs):
-        raise InputError(f"Columns are given as field=name,field=name, not {text!r}.")
-    return {field.strip(): name.strip() for field, _, name in pairs}
+def _grid(*heads: str) -> tuple[Any, Any]:
+    from rich.console import Console
+    from rich.table import Table
 
-
-def _numbers(text: str | None) -> list[Any] | None:
-    if text is None:
-        return None
-    return [_number(part.strip()) for part in text.split(",")]
-
-
-def _number(text: str) -> int | float | str:
-    for kind in (int, float):
-        with suppress(ValueError):
-            return kind(text)
-    return text
-
-
-def _print(comparisons: Sequence["SideBySide"], output: str, titles: Sequence[str] = ()) -> None:
-    from mtlkit.report.side_by_side import tables_csv, tables_json
-
-    if output == "json":
-        typer.echo(tables_json(comparisons))
-    elif output == "csv":
-        typer.echo(tables_csv(comparisons), nl=False)
-    else:
-        blocks = [getattr(comparison, output)().rstrip("\n") for comparison in comparisons]
-        pairs = zip_longest(titles, blocks, fillvalue="")
-        typer.echo("\n\n".join(f"{title}\n\n{block}" if title else block for title, block in pairs))
+    return Console(), Table(*heads)
 
 
 def main() -> None:

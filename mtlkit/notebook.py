@@ -1,78 +1,43 @@
 """The few calls a paper's notebook makes."""
 
-# ruff: noqa: E402
+import sys
 import types
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 # Text bars are what notebooks show; a library that asks for widgets would put a path of this machine into the page.
 warnings.filterwarnings("ignore", message="IProgress not found")
 
-import numpy as np
-import torch
-from IPython.display import HTML, display
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from mtlkit import papers  # noqa: E402
+from mtlkit.errors import InputError, unknown  # noqa: E402
+from mtlkit.papers.cell import Selection  # noqa: E402
+from mtlkit.papers.options import Options, renames_told  # noqa: E402
 
-from mtlkit import papers
-from mtlkit.data.samples import collate
-from mtlkit.data.sampling import Part, eval_loader
-from mtlkit.engine import Engine
-from mtlkit.errors import InputError, suggestion, unknown
-from mtlkit.evaluations import FeatureExtraction
-from mtlkit.evaluations.features import by_split
-from mtlkit.graph import Node
-from mtlkit.ledger import Record
-from mtlkit.metrics.age_errors import expected
-from mtlkit.metrics.resize import enlarged
-from mtlkit.network import Network
-from mtlkit.papers.calorie.estimates import Estimates, estimates
-from mtlkit.papers.declaration import Index, chosen, explained
-from mtlkit.report.side_by_side import SideBySide
-from mtlkit.report.style import use_style
-from mtlkit.reproduce import costs, ledger, reproduce, stored
-from mtlkit.runs import Training, trainings
-from mtlkit.runtime import Runtime
-from mtlkit.tasks import Age, DenseTask
+# torch and all that stands on it is imported where it is used: a wrong name in the parameters cell is told at once.
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from mtlkit.engine import Engine
+    from mtlkit.evaluations import FeatureExtraction
+    from mtlkit.graph import Node
+    from mtlkit.ledger import Record
+    from mtlkit.network import Network
+    from mtlkit.papers.calorie.estimates import Estimates
+    from mtlkit.papers.declaration import Table
+    from mtlkit.report.side_by_side import SideBySide
+    from mtlkit.runs import Training
 
 _SHELL = {"In", "Out", "exit", "quit", "get_ipython", "open"}
-
-
-def _names(value: object) -> object:
-    several = value if isinstance(value, (list, tuple)) else [value]
-    if any(isinstance(item, bool) or not isinstance(item, (str, int)) for item in several):
-        raise ValueError("must be names")
-    return [str(item) for item in several]
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
-
-
-class Running(BaseModel):
-    """What a notebook's parameters cell may set beside the paper's choices.
-
-    Attributes:
-        tables: tables to run.
-        methods: rows to run.
-        workers: processes that read data.
-        results_dir: where records lie.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    tables: Names = ()
-    methods: Names | None = None
-    workers: Index | None = None
-    results_dir: Path | None = None
 
 
 @dataclass(frozen=True)
 class Answers:
     """Pictures, uint8 ``(H, W, 3)``, with their true class and, row by row, the class that its network names."""
 
-    images: list[np.ndarray]
+    images: "list[np.ndarray]"
     truth: list[str]
     said: dict[str, list[str]]
 
@@ -81,13 +46,16 @@ class Reproduction:
     """A paper's notebook: its checked parameters, and what its cells ask for.
 
     Attributes:
-        choices: what the reader decided about the tables.
-        running: what to run of them, and where.
-        tables: the declared tables asked for.
+        options: what the reader decided about the tables.
+        selection: which tables and rows, and where their records lie.
+        tables: the declared tables that run.
     """
 
     def __init__(self, paper: str, scope: Mapping[str, Any]):
         """Checks every name, type and choice of the parameters cell.
+
+        Tables that are named must all fit the options. Where none is named, those of the notebook run that fit, and a
+        line says which do not, and why.
 
         Args:
             paper: the paper's slug.
@@ -97,71 +65,99 @@ class Reproduction:
             InputError: one sentence about the first thing that is wrong.
         """
         self.paper = paper
-        given = {name: value for name, value in scope.items() if _is_parameter(name, value)}
-        kind = papers.DECLARED[paper][0].choices
-        names = [*kind.model_fields, *Running.model_fields]
-        for name in given:
-            if name not in names:
-                raise InputError(f"There is no parameter {name!r}; {suggestion(name, names)}")
-        self.choices = kind.of(**{name: value for name, value in given.items() if name in kind.model_fields})
-        try:
-            self.running = Running(**{name: value for name, value in given.items() if name in Running.model_fields})
-        except ValidationError as error:
-            raise explained(error, Running) from None
-        smoke = self.choices.profile == "smoke"
+        with renames_told(lambda sentence: print(sentence, file=sys.stderr)):
+            self.options, self.selection = parameters(paper, scope)
+        named = self.selection.tables
+        kind = papers.options_of(paper)
+        for identifier in named or ():
+            papers.check(paper, identifier)
+            self.options.check(identifier)
+        fitting, left_out = fitting_tables(self.options, named or kind.first_tables)
+        if left_out and (named or not fitting):
+            raise next(iter(left_out.values()))
+
+        from mtlkit.papers.declaration import chosen
+        from mtlkit.runtime import Runtime
+
+        smoke = self.options.profile == "smoke"
         self.runtime = Runtime(
-            device=self.choices.device,
-            workers=self.running.workers,
+            device=self.options.device,
+            workers=self.selection.workers,
             progress=not smoke,
             retrain=smoke,
         )
         self.runtime.fabric()
-        self.tables = {identifier: papers.table(paper, identifier) for identifier in self.running.tables}
         # A wrong backbone, folder or row should stop here, not in a later cell.
-        rows = {
-            identifier: [row.id for row in chosen(table, table.column(self.choices))]
-            for identifier, table in self.tables.items()
-        }
-        for method in self.running.methods or ():
-            if rows and not any(method in ids for ids in rows.values()):
-                raise unknown("row of these tables", method, [name for ids in rows.values() for name in ids])
-        self._rows = rows
+        self.tables: dict[str, Table] = {}
+        self._rows: dict[str, list[str]] = {}
+        for identifier in fitting:
+            table = papers.table(paper, identifier)
+            try:
+                self._rows[identifier] = [row.id for row in chosen(table, table.column(self.options))]
+            except InputError as error:
+                left_out[identifier] = error
+            else:
+                self.tables[identifier] = table
+        if left_out and (named or not self.tables):
+            raise next(left_out[identifier] for identifier in named or kind.first_tables if identifier in left_out)
+        for identifier, why in left_out.items():
+            print(f"Table {identifier} is left out: {why}")
+        for method in self.selection.methods or ():
+            if not any(method in ids for ids in self._rows.values()):
+                raise unknown("row of these tables", method, [name for ids in self._rows.values() for name in ids])
+
+        from mtlkit.report.style import use_style
+
         use_style()
 
-    def table(self, identifier: str) -> SideBySide | None:
+    def table(self, identifier: str) -> "SideBySide | None":
         """Runs what the table still lacks; ``None`` when the parameters leave this table, or all its rows, out."""
-        methods = self.running.methods
+        methods = self.selection.methods
         if methods is not None:
             methods = tuple(method for method in methods if method in self._rows.get(identifier, ()))
         if identifier not in self.tables or methods == ():
             return None
+        from mtlkit.reproduce import reproduce
+
         return reproduce(
             self.tables[identifier],
-            self.choices,
+            self.options,
             runtime=self.runtime,
-            results=self.running.results_dir,
+            results=self.selection.results_dir,
             methods=methods,
         )
 
-    def costs(self, identifier: str) -> SideBySide:
+    def costs(self, identifier: str) -> "SideBySide":
         """What the table's printed networks hold and compute; nothing is trained, whatever the parameters."""
-        return costs(papers.table(self.paper, identifier), self.running.results_dir)
+        from mtlkit.reproduce import costs
 
-    def earlier(self, identifier: str) -> list[SideBySide]:
+        return costs(papers.table(self.paper, identifier), self.selection.results_dir)
+
+    def earlier(self, identifier: str) -> "list[SideBySide]":
         """Columns of the table at profiles ``lite`` and ``paper`` that the results folder already holds."""
-        found = stored(papers.table(self.paper, identifier), self.running.results_dir)
+        from mtlkit.reproduce import stored
+
+        found = stored(papers.table(self.paper, identifier), self.selection.results_dir)
         return [comparison for comparison in found if comparison.column.profile != "smoke"]
 
-    def developed(self, identifier: str) -> list[SideBySide]:
+    def developed(self, identifier: str) -> "list[SideBySide]":
         """Columns of the table on development parts, where settings were tried."""
-        return stored(papers.table(self.paper, identifier), self.running.results_dir, part="development")
+        from mtlkit.reproduce import stored
 
-    def predictions(self, comparison: SideBySide, count: int = 3) -> dict[str, list[tuple[str, list[np.ndarray]]]]:
+        return stored(papers.table(self.paper, identifier), self.selection.results_dir, part="development")
+
+    def predictions(self, comparison: "SideBySide", count: int = 3) -> "dict[str, list[tuple[str, list[np.ndarray]]]]":
         """For every task with a target a pixel, pictures of the first test samples: image, truth, every answer.
 
         Returns:
             task -> (heading, pictures) a column of a figure, each picture uint8 ``(H, W, 3)``.
         """
+        import torch
+
+        from mtlkit.data.samples import collate
+        from mtlkit.metrics.resize import enlarged
+        from mtlkit.tasks import DenseTask
+
         column, trained = comparison.column, _trained(comparison)
         tasks = {
             task.name: task for _, training in trained for task in training.network.tasks if isinstance(task, DenseTask)
@@ -183,11 +179,17 @@ class Reproduction:
                 columns[name].append((label, [tasks[name].draw(answer) for answer in answers]))
         return columns
 
-    def answers(self, comparison: SideBySide, count: int = 8) -> dict[str, Answers]:
+    def answers(self, comparison: "SideBySide", count: int = 8) -> dict[str, Answers]:
         """For every task with a class a picture, some test pictures, evenly spaced, and what every network says.
 
         Of an age the truth is given in years, and said is the expected age, rounded.
         """
+        import torch
+
+        from mtlkit.data.sampling import Part, eval_loader
+        from mtlkit.metrics.age_errors import expected
+        from mtlkit.tasks import Age
+
         found: dict[str, Answers] = {}
         for label, training in _trained(comparison):
             network = self.network(comparison, training)
@@ -207,45 +209,84 @@ class Reproduction:
                 found[name].said[label] = [words[index] for index in said]
         return found
 
-    def estimates(self, comparison: SideBySide) -> dict[str, Estimates]:
+    def estimates(self, comparison: "SideBySide") -> "dict[str, Estimates]":
         """For every row of a calorie table its answers on the test pictures, from the records of the table."""
-        return estimates(comparison, ledger(comparison.column.profile, self.running.results_dir))
+        from mtlkit.papers.calorie.estimates import estimates
+        from mtlkit.reproduce import ledger
 
-    def features(self, comparison: SideBySide, features: FeatureExtraction) -> dict[str, dict[str, torch.Tensor]]:
-        """Split -> features and targets of its pictures, behind a comparison's retrieval."""
+        return estimates(comparison, ledger(comparison.column.profile, self.selection.results_dir))
+
+    def features(self, comparison: "SideBySide", features: "FeatureExtraction") -> "dict[str, dict[str, torch.Tensor]]":
+        """Split -> features and targets of its images, behind a comparison's retrieval."""
+        from mtlkit.evaluations.features import by_split
+
         return by_split(self._engine(comparison).tensors(features))
 
-    def record(self, comparison: SideBySide, node: Node) -> Record | None:
+    def record(self, comparison: "SideBySide", node: "Node") -> "Record | None":
         """The record behind a comparison's node, with what was counted beside the measures."""
-        return ledger(comparison.column.profile, self.running.results_dir).find(node.kind, node.identity)
+        return self._engine(comparison).ledger.find(node.kind, node.identity)
 
-    def network(self, comparison: SideBySide, training: Training) -> Network:
+    def network(self, comparison: "SideBySide", training: "Training") -> "Network":
         """A trained network behind a comparison, in evaluation mode on the CPU."""
         engine = self._engine(comparison)
         engine.tensors(training)
         return training.trained(engine.context())
 
-    def _engine(self, comparison: SideBySide) -> Engine:
-        return Engine(ledger(comparison.column.profile, self.running.results_dir), self.runtime)
+    def _engine(self, comparison: "SideBySide") -> "Engine":
+        from mtlkit.engine import Engine
+        from mtlkit.reproduce import ledger
+
+        return Engine(ledger(comparison.column.profile, self.selection.results_dir), self.runtime)
 
 
-def _trained(comparison: SideBySide) -> list[tuple[str, Training]]:
+def _trained(comparison: "SideBySide") -> "list[tuple[str, Training]]":
     """The comparison's networks under their rows' labels; where there are rows of the paper, of these alone."""
     # Controls look like the rows that they belong to, and a figure has no room for as many columns.
     rows = [row for row in comparison.rows if row.printed] or comparison.rows
     return [(row.label, need) for row in rows for need in _subjects(row.evaluations)]
 
 
-def _subjects(evaluations: Iterable[Node]) -> list[Training]:
+def _subjects(evaluations: "Iterable[Node]") -> "list[Training]":
     """The trainings that evaluations look at, and not those that these start from."""
+    from mtlkit.runs import trainings
+
     found = trainings(evaluations)
     inner = {need.identity for training in found.values() for need in training.needs}
     return [training for key, training in found.items() if key not in inner]
 
 
-def show(comparison: SideBySide) -> None:
+def show(comparison: "SideBySide") -> None:
     """Displays print and measurement side by side, then the protocol card."""
+    from IPython.display import HTML, display
+
     display(HTML(comparison.html()), HTML(comparison.card_html()))  # type: ignore[no-untyped-call]
+
+
+def parameters(paper: str, scope: Mapping[str, Any]) -> tuple[Options, Selection]:
+    """The parameters of a notebook among its names, checked as far as they say it themselves.
+
+    Raises:
+        InputError: one sentence about the first thing that is wrong.
+    """
+    kind = papers.options_of(paper)
+    given = {name: value for name, value in scope.items() if _is_parameter(name, value)}
+    for name in given:
+        kind.known(name, tuple(Selection.model_fields))
+    selection = Selection(**{name: value for name, value in given.items() if name in Selection.model_fields})
+    return kind(**{name: value for name, value in given.items() if name not in Selection.model_fields}), selection
+
+
+def fitting_tables(options: Options, tables: tuple[str, ...]) -> tuple[list[str], dict[str, InputError]]:
+    """The tables that have a use for every option that is given; and the others, with why."""
+    fitting, left_out = [], {}
+    for identifier in tables:
+        try:
+            options.check(identifier)
+        except InputError as error:
+            left_out[identifier] = error
+        else:
+            fitting.append(identifier)
+    return fitting, left_out
 
 
 def _is_parameter(name: str, value: object) -> bool:

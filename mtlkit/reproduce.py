@@ -1,4 +1,4 @@
-"""From a table and a reader's choices to the comparison: what notebooks and the command line both call."""
+"""From a table and a reader's options to the comparison: what notebooks and the command line both call."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,8 @@ from mtlkit.engine import Engine
 from mtlkit.errors import InputError
 from mtlkit.evaluations import Cost
 from mtlkit.ledger import Ledger, Record
-from mtlkit.papers.declaration import Choices, Column, Table, chosen
+from mtlkit.papers.declaration import Column, Table, chosen
+from mtlkit.papers.options import Options
 from mtlkit.report.side_by_side import SideBySide
 from mtlkit.report.stored import ledger, results_folder, stored
 from mtlkit.runtime import Runtime
@@ -17,7 +18,7 @@ __all__ = ["costs", "ledger", "reproduce", "results_folder", "stored"]
 
 def reproduce(
     table: Table,
-    choices: Choices,
+    options: Options,
     *,
     runtime: Runtime | None = None,
     results: Path | None = None,
@@ -27,16 +28,17 @@ def reproduce(
 
     Args:
         table: a declared table.
-        choices: what the reader decided.
-        runtime: device and the like.
+        options: what the reader decided.
+        runtime: device and the like; the options' device by default.
         results: the results folder.
         methods: ids of the rows to run; all by default.
 
     Raises:
         InputError: for anything a reader can put right, in one sentence.
     """
-    (runtime or Runtime()).fabric()  # a device that is not there should stop before anything is drawn or written
-    column = table.column(choices)
+    runtime = runtime or Runtime(device=options.device)
+    runtime.fabric()  # a device that is not there should stop before anything is drawn or written
+    column = table.column(options)
     rows = [row for seed in column.seeds for row in chosen(table, column, methods, seed)]
     book = _opened(column, results)
     Engine(book, runtime).run(evaluation for row in rows for evaluation in row.evaluations)

@@ -1,13 +1,20 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+import mtlkit
+from mtlkit import reproduce
 from mtlkit.cli import app, main
+from mtlkit.data import LAYOUTS
 from mtlkit.errors import InputError
+from mtlkit.layouts import LAYOUTS as DESCRIBED
+from mtlkit.worlds import WORLDS, drawer
 
 RUN = CliRunner()
 
@@ -57,7 +64,10 @@ def test_coverage_has_the_promised_shape(tmp_path):
         (["tables", "ndr"], "There is no paper 'ndr'; did you mean 'nddr'?"),
         (["run", "nddr", "44"], "There is no table of nddr '44'"),
         (["run", "mcn", "1"], "printed data only"),
-        (["run", "calorie", "4", "--columns", "kcal"], "field=name,field=name, not 'kcal'"),
+        (
+            ["run", "calorie", "4", "--columns", "kcal"],
+            "columns must be field=name pairs, such as kcal=energy,category=food, not 'kcal'",
+        ),
         (["run", "nddr", "4", "--backbone", "resnet19"], "did you mean"),
         (["run", "nddr", "4", "ndr"], "did you mean 'nddr'?"),
         (["run", "nddr", "4", "--profile", "small"], "There is no profile 'small'"),
@@ -67,6 +77,7 @@ def test_coverage_has_the_promised_shape(tmp_path):
         (["run", "nddr", "4", "--weights", "/no/file.safetensors"], "There is no weights file"),
         (["run", "nddr", "4", "--seeds", "0,x"], "seeds must be whole numbers"),
         (["run", "nddr", "4", "--seeds", "0,0,0"], "Seed 0 is named 3 times"),
+        (["run", "nddr", "4", "--epochs", "many"], "epochs must be a number above 0, not 'many'"),
         (["run", "nddr", "4", "--epochs", "-1"], "epochs must be a number above 0, not -1"),
         (["run", "nddr", "4", "--backbone", "vgg16", "--output-stride", "16"], "not 16"),
         (["run", "nddr", "4", "--device", "tpu"], "There is no device 'tpu'"),
@@ -93,7 +104,6 @@ def test_main_prints_the_sentence_last_and_exits_with_2(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["run", "nddr", "4", "--epochs", "many"], "'--epochs'"),
         (["run", "nddr", "4", "--epoch", "3"], "No such option: --epoch"),
         (["runs"], "No such command 'runs'"),
         (["run", "nddr"], "Missing argument 'TABLE'"),
@@ -118,8 +128,8 @@ RESULTS = str(Path(__file__).parents[1] / "results")
 
 def test_show_prints_above_each_column_what_tells_it_apart_and_takes_it_as_a_selection():
     every = said("show", "nddr", "4", "--results-dir", RESULTS)
-    one = said("show", "nddr", "4", "--results-dir", RESULTS, "--select", "lr=0.003", "--select", "part=development")
-    assert one.startswith("epochs 6; lr 0.003; seeds 0; part development\n\nPrinted: Table 4")
+    one = said("show", "nddr", "4", "--results-dir", RESULTS, "--select", "lr=0.003", "--select", "split=development")
+    assert one.startswith("epochs 6; lr 0.003; seeds 0; split development\n\nPrinted: Table 4")
     assert one.strip() in every
     assert every.count("Printed: Table 4") > one.count("Printed: Table 4") == 1
     sentence = complaint("show", "nddr", "4", "--results-dir", RESULTS, "--select", "lr=5")
@@ -182,3 +192,122 @@ def test_worlds_are_made_and_checked(tmp_path):
     assert "train: 3 samples, 13 classes" in said("data", "check", "npy", str(folder))
     (folder / "val" / "label" / "1.npy").unlink()
     assert "1.npy" in complaint("data", "check", "npy", str(folder))
+
+
+def test_worlds_and_layouts_are_all_described():
+    assert set(DESCRIBED) == set(LAYOUTS)
+    assert list(json.loads(said("data", "list", "--json"))) == [*WORLDS, *DESCRIBED]
+    for name, world in WORLDS.items():
+        assert world.layout in LAYOUTS
+        assert drawer(name).REVISION > 0
+
+
+def test_the_version_is_printed():
+    assert said("--version").strip() == mtlkit.__version__
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["--version"], ["tables"], ["data", "list"], ["run", "--help"], ["run", "mcn", "--help"],
+     ["run", "mcn", "2", "--help"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_what_only_tells_imports_no_torch(words):
+    code = (
+        "import sys\nfrom mtlkit.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code, stop.code\n"
+        "heavy = {'torch', 'numpy', 'timm'} & set(sys.modules)\nassert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code, *words], check=True, capture_output=True)
+
+
+@pytest.fixture
+def typed(monkeypatch):
+    """Runs ``mtlkit run ...`` and returns the options, and what else the run is told."""
+    found = []
+
+    def caught(table, options, **more):
+        found.append((options, more))
+        raise InputError("nothing is run here")
+
+    monkeypatch.setattr(reproduce, "reproduce", caught)
+
+    def run(*words):
+        result = RUN.invoke(app, ["run", *words])
+        assert found, result.output or result.exception
+        return *found.pop(), result
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "value"),
+    [
+        (["nddr", "4", "--image-size", "64,80"], "image_size", (64, 80)),
+        (["nddr", "4", "--image-size", "64", "80"], "image_size", (64, 80)),
+        (["nddr", "4", "-p", "image_size", "64,80"], "image_size", (64, 80)),
+        (["nddr", "4", "--seeds", "0,1,2"], "seeds", (0, 1, 2)),
+        (["nddr", "4", "--seeds", "0", "--seeds", "1"], "seeds", (0, 1)),
+        (["nddr", "4", "-p", "seeds", "3", "-p", "lr", "0.01"], "seeds", (3,)),
+        (["nddr", "4", "-p", "backbone", "resnet101"], "backbone", "resnet101"),
+        (["multi_exit", "1", "--dataset", "objects,places"], "dataset", ("objects", "places")),
+        (["multi_exit", "1", "--dataset", "objects", "--dataset", "places"], "dataset", ("objects", "places")),
+        (["mcn", "2", "only_det", "--as-official"], "as_official", True),
+        (["mcn", "2", "--as-official", "only_det"], "as_official", True),
+        (["mcn", "2", "--as-official", "true", "only_det"], "as_official", True),
+        (["mcn", "2", "-p", "as_official", "True", "only_det"], "as_official", True),
+        (["mcn", "2", "--no-as-official"], "as_official", False),
+        (["calorie", "4", "--columns", "kcal=energy,category=food"], "columns", {"kcal": "energy", "category": "food"}),
+        (["calorie", "4", "-p", "columns", "kcal=energy"], "columns", {"kcal": "energy"}),
+        (["mcn", "2", "--epochs", "1.5", "--precision", "bf16-mixed"], "precision", "bf16-mixed"),
+        (["nddr", "4", "--data-root", "2024"], "data_root", None),
+    ],
+)
+def test_an_option_has_one_spelling_and_those_of_the_version_before(words, name, value, typed):
+    options, more, _ = typed(*words)
+    assert options.model_dump()[name] == value or (value is None and str(options.data_root[0]) == "2024")
+    assert more["methods"] == (["only_det"] if "only_det" in words else None)
+
+
+def test_running_options_say_where_and_nothing_of_the_column(typed):
+    options, more, _ = typed("nddr", "4", "--device", "cpu", "--workers", "2", "--retrain", "-p", "results_dir", "here")
+    assert (more["runtime"].device, more["runtime"].workers, more["runtime"].retrain) == ("cpu", 2, True)
+    assert not more["runtime"].rescore
+    assert str(more["results"]) == "here"
+    assert options.filled("4") == type(options)(device="cpu").filled("4")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["mcn", "4", "--epochs", "3"], "Table 4 times untrained networks and takes no epochs"),
+        (["nddr", "4", "-p", "backbon", "x"], "There is no parameter 'backbon'; did you mean 'backbone'?"),
+        (["nddr", "4", "-p", "backbone"], "-p takes a name and a value"),
+        (["nddr", "4", "--lr", "0.1", "-p", "lr", "0.2"], "lr takes one value, not 2: 0.1 and 0.2"),
+        (["mcn", "2", "--on-error", "refuse"], "There is no on_error 'refuse'; valid are raise, skip."),
+        (["mcn", "2", "--workers", "-1"], "workers must be a whole number from 0"),
+    ],
+)
+def test_a_wrong_option_of_a_table_is_one_sentence(words, sentence):
+    found = complaint("run", *words)
+    assert sentence in found
+    assert "\n" not in found
+
+
+def test_a_former_option_is_taken_with_a_sentence_on_stderr(typed):
+    options, _, result = typed("mcn", "2", "--faulty", "skip", "--keep", "dog,cat")
+    assert (options.on_error, options.classes) == ("skip", ("dog", "cat"))
+    assert "faulty is now called on_error: write on_error=skip" in result.stderr
+    assert "keep is now called classes: write classes=dog,cat" in result.stderr
+
+
+def test_help_shows_what_applies_to_the_table():
+    speed, quality = said("run", "mcn", "4", "--help"), said("run", "mcn", "2", "--help")
+    assert "--neck" in speed
+    for option in ("--epochs", "--data-root", "--classes", "--faulty", "--keep"):
+        assert option not in speed
+    for option in ("--epochs", "--data-root", "--classes", "--device", "--retrain", "-p"):
+        assert option in quality
+    assert "--keep" not in quality
+    assert "resnet18 at lite" in " ".join(quality.split())
+    assert "Figure 7" in said("run", "mcn", "--help")

@@ -1,6 +1,8 @@
 """The committed notebooks, their parameters, and what a wrong parameter says."""
 
+import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,9 @@ import nbformat
 import pytest
 
 from mtlkit.errors import InputError
-from mtlkit.notebook import Reproduction
+from mtlkit.notebook import Reproduction, parameters
+from mtlkit.papers.cell import parameters_cell
+from mtlkit.worlds import faces, rooms
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -71,7 +75,7 @@ def test_papermill_lists_every_parameter_with_its_type_and_help(path):
         ({"device": "gpu"}, "There is no device 'gpu'"),
         ({"workers": -1}, "workers must be a whole number from 0"),
         ({"weights": "/no/file"}, "There is no weights file /no/file"),
-        ({"results_dir": 7}, "results_dir"),
+        ({"results_dir": True}, "results_dir must be a folder, not True"),
     ],
 )
 def test_a_wrong_parameter_is_one_sentence(given, sentence):
@@ -96,7 +100,7 @@ def test_answers_about_faces_are_years_and_genders():
 def test_what_papermill_may_pass_is_understood():
     for given in ({"tables": 4}, {"tables": "4"}, {"seeds": 3}, {"seeds": [0, 1]}, {"epochs": 2}, {"methods": "nddr"}):
         Reproduction("nddr", PARAMETERS | given)
-    assert Reproduction("nddr", PARAMETERS | {"seeds": 0}).choices.seeds == (0,)
+    assert Reproduction("nddr", PARAMETERS | {"seeds": 0}).options.seeds == (0,)
 
 
 def test_names_of_the_shell_modules_and_functions_are_no_parameters():
@@ -118,3 +122,109 @@ def test_the_sentence_is_the_last_line_papermill_prints(tmp_path):
     cells = nbformat.read(tmp_path / "out.ipynb", 4).cells
     (stopped,) = [o for c in cells if c.cell_type == "code" for o in c.outputs if o.output_type == "error"]
     assert stopped.traceback == ["InputError: There is no parameter 'backbon'; did you mean 'backbone'?"]
+
+
+def code_of(path):
+    return [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_parameters_cell_is_written_from_the_papers_options(path):
+    (cell,) = (cell for cell in code_of(path) if "parameters" in cell.metadata.get("tags", []))
+    assert cell.source == parameters_cell(path.stem)
+    scope = {}
+    exec(cell.source, scope)
+    del scope["__builtins__"]
+    options, selection = parameters(path.stem, scope)
+    assert options == type(options)()
+    assert selection.tables is None
+
+
+def conditions(node):
+    """The names that a statement asks not to be ``None`` before its body runs."""
+    test = ast.unparse(node.test) if isinstance(node, ast.If) else ""
+    return set(re.findall(r"(\w+) is not None", test))
+
+
+def bound(node):
+    """Names that a statement binds, comprehensions' and functions' own apart."""
+    found = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    found |= {(a.asname or a.name).split(".")[0] for n in ast.walk(node) if hasattr(n, "names")
+              and isinstance(n, (ast.Import, ast.ImportFrom)) for a in n.names}  # fmt: skip
+    return found | {n.name for n in ast.walk(node) if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_cells_cope_with_any_subset_of_tables(path):
+    where = {}
+    for cell in code_of(path):
+        for statement in ast.parse(cell.source).body:
+            here = conditions(statement)
+            own = bound(statement)
+            read = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+            for name in (read & where.keys()) - own:
+                assert any(needed <= here for needed in where[name]), f"{name} in: {cell.source[:80]}"
+            for name in own:
+                where.setdefault(name, []).append(here)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("own")
+    rooms.write(root / "rooms", train=12, val=4, size=(32, 40))
+    faces.write(root / "faces", train=24, val=8, size=(32, 32))
+    return root
+
+
+SMALL = {"device": "cpu", "image_size": "32,40"}
+
+
+@pytest.mark.parametrize(
+    ("given", "runs", "left", "why"),
+    [
+        ({"dataset": "npy", "data_root": "rooms"}, "4", "7", "There is no data set 'npy'"),
+        ({"data_root": "faces"}, "7", "4", "faces"),
+        ({"dataset": "utkface", "data_root": "faces"}, "7", "4", "There is no data set 'utkface'"),
+        ({"output_stride": 16}, "4", "7", "Table 7 has a class an image and takes no output_stride"),
+    ],
+)
+def test_tables_that_cannot_read_the_data_are_left_out_with_a_line(given, runs, left, why, folders, capsys):
+    given = {name: str(folders / value) if name == "data_root" else value for name, value in given.items()}
+    paper = Reproduction("nddr", SMALL | given)
+    assert list(paper.tables) == [runs]
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"Table {left} is left out: ")
+    assert why in line
+    with pytest.raises(InputError, match=re.escape(why)):
+        Reproduction("nddr", SMALL | given | {"tables": ["4", "7"]})
+
+
+def test_where_no_table_can_read_the_data_the_first_error_is_raised(tmp_path):
+    with pytest.raises(InputError) as error:
+        Reproduction("nddr", SMALL | {"data_root": str(tmp_path)})
+    with pytest.raises(InputError) as first:
+        Reproduction("nddr", SMALL | {"data_root": str(tmp_path), "tables": "4"})
+    assert str(error.value) == str(first.value)
+
+
+def test_nothing_is_left_out_where_nothing_is_chosen(capsys):
+    assert list(Reproduction("mcn", {"device": "cpu"}).tables) == ["2", "4"]
+    assert capsys.readouterr().out == ""
+
+
+def test_a_former_name_is_taken_with_a_sentence(capsys):
+    paper = Reproduction("nddr", SMALL | {"tables": "7", "faulty": "skip", "part": "all"})
+    assert (paper.options.on_error, paper.options.split) == ("skip", "test")
+    assert "faulty is now called on_error" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "given", [{"backbon": "x"}, {"epochs": "many"}, {"tables": "44"}, {"tables": "A1", "units_lr": 1}]
+)
+def test_a_wrong_name_or_type_is_told_before_torch_is_imported(given):
+    code = (
+        "import sys\nfrom mtlkit.notebook import Reproduction\nfrom mtlkit.errors import InputError\n"
+        f"try:\n    Reproduction('nddr', {given!r})\nexcept InputError:\n    pass\nelse:\n    raise SystemExit(1)\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

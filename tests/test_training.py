@@ -13,7 +13,7 @@ from mtlkit.data.sampling import Part, eval_loader, loader
 from mtlkit.data.transforms import Augmentation, resized
 from mtlkit.errors import TrainingDiverged
 from mtlkit.evaluations.scoring import scored
-from mtlkit.papers.nddr.methods import NDDRChoices
+from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.papers.nddr.scenes import single
 from mtlkit.tasks import Normals
 from mtlkit.training import Recipe, loss_terms, optimizer, set_rates, train
@@ -177,7 +177,7 @@ def test_each_task_overfits_eight_pictures(dataset, tmp_path, task, measure, mar
 
 def test_normals_leave_the_constant_at_the_papers_rates(dataset, tmp_path):
     """From an output near zero, ten times the rate for the classifier would end all learning in a few steps."""
-    column = papers.table("nddr", "4").column(NDDRChoices.of(image_size=SIZE))
+    column = papers.table("nddr", "4").column(NDDROptions(image_size=SIZE))
     settings = single(column, Normals(), seed=0)
     (batch,) = eval_loader([Part(dataset, range(8))], at_size, 8)
     torch.manual_seed(0)

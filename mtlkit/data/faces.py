@@ -94,7 +94,7 @@ class Faces:
             count = sum(map(len, faults.values()))
             raise InputError(
                 f"{count} of {of} pictures in {folder} cannot be used ({'; '.join(listed)}); put them right, or leave "
-                "them out with faulty='skip'."
+                "them out with on_error='skip'."
             )
         self.faults = {reason: tuple(names) for reason, names in faults.items()}
         self.skipped |= {reason: len(names) for reason, names in faults.items()}

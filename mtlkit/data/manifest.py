@@ -53,6 +53,18 @@ class Columns(Value):
     group: str | None = "group"
     split: str | None = "split"
 
+    @classmethod
+    def named(cls, names: dict[str, str] | None) -> "Columns | None":
+        """A reader's names, a field to the name of its column; ``None`` for ``None``.
+
+        Raises:
+            InputError: for something that a table's columns do not hold.
+        """
+        for field in names or ():
+            if field not in cls.model_fields:
+                raise InputError(f"A table has no field {field!r}; {suggestion(field, cls.model_fields)}")
+        return None if names is None else cls(**names)
+
 
 class _Row(NamedTuple):
     """A row of the table, ``number`` as a spreadsheet counts it; ``None`` where the table has no such column."""

@@ -1,139 +1,58 @@
-"""What a paper declares: tables of rows of evaluations, and the choices a reader has over them.
+"""What a paper declares: tables of rows of evaluations.
 
-A reader's :class:`Choices` and a table's defaults become a :class:`Column`: everything that was decided, as a typed
-value. Rows follow from a column and a seed alone, so a stored column is enough to find its numbers again.
+A reader's :class:`~mtlkit.papers.options.Options` and a table become a :class:`Column`: everything that was decided, as
+a typed value. Rows follow from a column and a seed alone, so a stored column is enough to find its numbers again.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Any, Literal, TypeVar
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PositiveFloat,
-    PositiveInt,
-    ValidationError,
-    field_validator,
-)
-
-from mtlkit.data import AnyData, Mixture
-from mtlkit.errors import InputError, suggestion, unknown
+from mtlkit.data import AnyData, Data, Mixture
+from mtlkit.errors import InputError, unknown
 from mtlkit.graph import Node
 from mtlkit.network import Weights
+from mtlkit.papers.options import PROFILES, OnError, Options, Precision, Profile, SplitName
 from mtlkit.papers.printed import PrintedTable, printed
+from mtlkit.papers.registry import options_of
 from mtlkit.training import Recipe
 from mtlkit.values import Value
 
-Profile = Literal["smoke", "lite", "paper"]
-PROFILES: tuple[Profile, ...] = ("smoke", "lite", "paper")
+__all__ = [
+    "FAULTY",
+    "PARTS",
+    "PROFILES",
+    "Column",
+    "Extra",
+    "Profile",
+    "Row",
+    "Settled",
+    "Table",
+    "TrainedColumn",
+    "chosen",
+    "named_weights",
+    "on_error_of",
+    "one",
+    "sets_of",
+    "split_of",
+]
 
 T = TypeVar("T")
 
-
-def numeric(value: object) -> object:
-    """Text and truth values are no numbers."""
-    # pydantic takes "3" and True for numbers; a reader who wrote them meant something else.
-    if isinstance(value, (str, bool)):
-        raise ValueError("must be a number")
-    return value
+FAULTY: dict[OnError, Literal["refuse", "skip"]] = {"raise": "refuse", "skip": "skip"}
+PARTS: dict[SplitName, Literal["all", "development"]] = {"test": "all", "development": "development"}
+"""Values of options -> those of :class:`mtlkit.data.Data`, which are part of identities and keep their names."""
 
 
-Count = Annotated[PositiveInt, BeforeValidator(numeric)]
-Rate = Annotated[PositiveFloat, BeforeValidator(numeric)]
-Index = Annotated[int, Field(ge=0), BeforeValidator(numeric)]
+def on_error_of(data: Data) -> OnError:
+    """The option that gives :attr:`mtlkit.data.Data.faulty`."""
+    return next(option for option, value in FAULTY.items() if value == data.faulty)
 
 
-class Choices(BaseModel):
-    """What a reader may choose for any paper; ``None`` leaves it to the table and the profile.
-
-    A paper whose tables leave more to choose has a class of its own on top of this one.
-
-    Attributes:
-        profile: the budget: ``smoke`` (does it run), ``lite`` (a real comparison), ``paper`` (the reproduction).
-        dataset: an embedded world, or a layout of the reader's own folder; one a data set where a table has several.
-        data_root: that folder; one a data set where a table has several.
-        backbone: any backbone that can be cut into stages.
-        weights: ``none``, ``timm`` or a safetensors file.
-        image_size: height and width.
-        epochs: passes over the training images.
-        batch_size: images a step.
-        lr: base learning rate.
-        seeds: one run each.
-        device: auto, cpu, cuda or mps; where it runs, and no part of a column but where times are measured.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    profile: Profile = "smoke"
-    dataset: tuple[str, ...] | None = None
-    data_root: tuple[Path, ...] | None = None
-    backbone: str | None = None
-    weights: str | None = None
-    image_size: tuple[Count, Count] | None = None
-    epochs: Rate | None = None
-    batch_size: Count | None = None
-    lr: Rate | None = None
-    seeds: tuple[Index, ...] | None = None
-    device: str = "auto"
-
-    @field_validator("seeds", "dataset", "data_root", mode="before")
-    @classmethod
-    def _one_or_several(cls, value: object) -> object:
-        return value if value is None or isinstance(value, (list, tuple)) else [value]
-
-    @field_validator("seeds")
-    @classmethod
-    def _no_seed_twice(cls, seeds: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        given = seeds or ()
-        for seed in given:
-            if (times := given.count(seed)) > 1:
-                raise InputError(f"Seed {seed} is named {times} times; a run with the same seed tells nothing new.")
-        return seeds
-
-    @classmethod
-    def of(cls, **given: Any) -> Self:
-        """The choices, checked.
-
-        Raises:
-            InputError: one sentence about the first thing that is wrong.
-        """
-        try:
-            return cls(**given)
-        except ValidationError as error:
-            raise explained(error, cls) from None
-
-
-def explained(error: ValidationError, model: type[BaseModel]) -> InputError:
-    """The first fault of a validation as one sentence."""
-    first = error.errors()[0]
-    name = str(first["loc"][0])
-    if first["type"] == "extra_forbidden":
-        return InputError(f"There is no parameter {name!r}; {suggestion(name, model.model_fields)}")
-    if first["type"] == "literal_error":
-        return unknown(
-            name, first["input"], first["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
-        )
-    wanted = {
-        "image_size": "height and width, two whole numbers",
-        "seeds": "whole numbers from 0",
-        "epochs": "a number above 0",
-        "fused_epochs": "a number above 0",
-        "units_lr": "a number above 0",
-        "lr": "a number above 0",
-        "batch_size": "a whole number above 0",
-        "output_stride": "a whole number above 0",
-        "fractions": "numbers above 0, at most 1",
-        "workers": "a whole number from 0",
-        "tables": "a name or a list of names",
-        "tasks": "a name or a list of names",
-        "methods": "a name or a list of names",
-        "columns": "field: name pairs, each field to the name of a column",
-    }.get(name, "text")
-    return InputError(f"The parameter {name} must be {wanted}, not {first['input']!r}.")
+def split_of(data: AnyData) -> SplitName:
+    """The option that gives :attr:`mtlkit.data.Data.part`."""
+    return next(option for option, value in PARTS.items() if value == data.part)
 
 
 class Column(Value):
@@ -164,20 +83,27 @@ class Column(Value):
         """The backbone's name, or the names where a table compares several."""
         return self.backbone
 
-    def options(self) -> dict[str, object]:
-        """The command line's options that give this column, every decision spelled out."""
-        height, width = self.data.size
-        return {"profile": self.profile, "backbone": self.backbone, "image-size": f"{height} {width}"}
+    def decided(self) -> dict[str, Any]:
+        """Option -> the value that gives this column; of options that the table does not take, whatever comes."""
+        return {"profile": self.profile, "backbone": self.backbone, "image_size": self.data.size}
+
+    def options(self) -> Options:
+        """The options that give this column, every decision filled in.
+
+        A folder or a file that is not at hand is what stands for it in a printed command.
+        """
+        kind = options_of(self.paper)
+        names = [name for name in kind.model_fields if kind.takes(self.table, name)]
+        return kind(**{name: value for name, value in self.decided().items() if name in names})
+
+    def spelled(self) -> dict[str, str]:
+        """The options that give this column, as they are typed."""
+        return self.options().spelled_out(self.table)
 
     @property
     def command(self) -> str:
         """What to type to get this column."""
-        spelled = " ".join(
-            f"--{name} {value}"
-            for name, given in self.options().items()
-            for value in (given if isinstance(given, list) else [given])
-        )
-        return f"mtlkit run {self.paper} {self.table} {spelled}"
+        return self.options().command(self.table)
 
 
 class TrainedColumn(Column):
@@ -203,41 +129,67 @@ class TrainedColumn(Column):
         steps = max(1, round(self.recipe.steps * self.fused_epochs / self.epochs))
         return self.recipe.model_copy(update={"steps": steps})
 
-    def options(self) -> dict[str, object]:
-        """The command line's options that give this column, every decision spelled out."""
-        found = super().options()
-        return {
-            "profile": found.pop("profile"),
-            **located(self.data),
-            "backbone": found.pop("backbone"),
-            "weights": {"none": "none", "timm": "timm", "file": "FILE.safetensors"}[self.weights.source],
-            **found,
-            "epochs": f"{self.epochs:.6g}",
-            **({} if self.fused_epochs is None else {"fused-epochs": f"{self.fused_epochs:.6g}"}),
-            "batch-size": self.recipe.batch_size,
-            "lr": f"{self.recipe.lr:g}",
-            **({} if self.units_lr is None else {"units-lr": f"{self.units_lr:g}"}),
-            "seeds": ",".join(map(str, self.seeds)),
+    def decided(self) -> dict[str, Any]:
+        """Option -> the value that gives this column."""
+        return super().decided() | {
+            **sets_of(self.data),
+            "weights": named_weights(self.weights),
+            "epochs": self.epochs,
+            "fused_epochs": self.fused_epochs,
+            "batch_size": self.recipe.batch_size,
+            "lr": self.recipe.lr,
+            "units_lr": self.units_lr,
+            "seeds": self.seeds,
+            "precision": self.recipe.precision,
         }
 
 
-def located(data: AnyData) -> dict[str, object]:
-    """The options that name the data sets; a world needs no folder."""
-    sets = list(data.sets.values()) if isinstance(data, Mixture) else [data]
-    names = [one.name if one.drawn else one.layout for one in sets]
-    folders = ["FOLDER" for one, name in zip(sets, names, strict=True) if name != one.name]
-    return {"dataset": names, "data-root": folders}
+def named_weights(weights: Weights) -> str:
+    """The option that gives these start weights."""
+    return str(weights.path or "FILE.safetensors") if weights.source == "file" else weights.source
 
 
-def one(chosen: tuple[T, ...] | None, what: str) -> T | None:
-    """The single element of a choice, or ``None``.
+def sets_of(*data: AnyData) -> dict[str, Any]:
+    """The options that name data sets; a world needs no folder."""
+    sets = [one for some in data for one in (some.sets.values() if isinstance(some, Mixture) else [some])]
+    names = tuple(one.name if one.drawn else one.layout for one in sets)
+    folders = tuple(one.root or Path("FOLDER") for one in sets if not one.drawn)
+    return {"dataset": names, "data_root": folders or None}
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The options that every trained table has a value for, once they are filled."""
+
+    backbone: str
+    weights: str
+    size: tuple[int, int]
+    epochs: float
+    batch_size: int
+    lr: float
+    seeds: tuple[int, ...]
+    precision: Precision
+
+    @classmethod
+    def of(cls, options: Options) -> "Settled":
+        """Of filled options."""
+        names = ("backbone", "weights", "epochs", "batch_size", "lr", "seeds", "precision")
+        return cls(**{"size": options.image_size} | {name: getattr(options, name) for name in names})
+
+    def steps(self, images: float, epochs: float | None = None) -> int:
+        """Steps of a training over ``images``, for other ``epochs`` where they are given."""
+        return max(1, round((epochs or self.epochs) * images / self.batch_size))
+
+
+def one(given: tuple[T, ...] | None, what: str) -> T | None:
+    """The single element of an option, or ``None``.
 
     Raises:
         InputError: for a table that takes one ``what`` and was given several.
     """
-    if chosen is not None and len(chosen) != 1:
-        raise InputError(f"This table takes one {what}, not {len(chosen)}.")
-    return chosen[0] if chosen else None
+    if given is not None and len(given) != 1:
+        raise InputError(f"This table takes one {what}, not {len(given)}.")
+    return given[0] if given else None
 
 
 @dataclass(frozen=True)
@@ -281,9 +233,8 @@ class Table:
         paper: slug.
         id: as printed.
         measures: printed column id -> the measure that answers it.
-        choices: what a reader may choose.
         columns: the class of its columns.
-        column: choices to column.
+        column: a reader's options to column.
         rows: column and seed to rows.
         extras: further measured columns.
         protocol: lines of the protocol card: what, the paper's, ours.
@@ -293,7 +244,6 @@ class Table:
     paper: str
     id: str
     measures: dict[str, str]
-    choices: type[Choices]
     columns: type[Column]
     column: Callable[[Any], Column]
     rows: Callable[[Any, int], list[Row]]
@@ -302,6 +252,16 @@ class Table:
     extras: tuple[Extra, ...] = ()
     systems: dict[str, str] = field(default_factory=dict)
     """System id of the printed file -> the row that shows it."""
+
+    def options(self, **given: Any) -> Options:
+        """What a reader chooses for this table, checked; unlike :meth:`Options.filled`, nothing else is filled in.
+
+        Raises:
+            InputError: one sentence about the first thing that is wrong.
+        """
+        options = options_of(self.paper)(**given)
+        options.check(self.id)
+        return options
 
     @property
     def printed(self) -> PrintedTable:

@@ -11,9 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from mtlkit.errors import unknown
-
-SLUGS = ("cross_stitch", "nddr", "multi_exit", "mcn", "calorie")
-"""The five papers."""
+from mtlkit.papers.registry import SLUGS
 
 
 class _Part(BaseModel):

@@ -1,28 +1,16 @@
-"""What the scene tables (segmentation and surface normals) have in common: choices, columns, data sets by name."""
+"""What the scene tables (segmentation and surface normals) have in common: columns, data sets by name."""
 
-from typing import Literal
+from typing import Any
 
 from mtlkit.data import SCENE_LAYOUTS, Data, DataSet
 from mtlkit.heads import HeadSettings
-from mtlkit.papers.declaration import Choices, Count, TrainedColumn
+from mtlkit.papers.declaration import PARTS, TrainedColumn, split_of
+from mtlkit.papers.options import Options, SplitName
 from mtlkit.papers.sources import source
 from mtlkit.worlds import rooms
 
 TASKS = ("segmentation", "normals")
 """The papers' two tasks."""
-
-
-class SceneChoices(Choices):
-    """What a reader may choose for a scene table.
-
-    Attributes:
-        output_stride: image pixels a pixel of the last stage stands for.
-        part: ``development`` trains and scores on parts of the training pictures, for what must be chosen without the
-            test pictures; see :class:`mtlkit.data.Data`.
-    """
-
-    output_stride: Count | None = None
-    part: Literal["all", "development"] = "all"
 
 
 class SceneColumn(TrainedColumn):
@@ -44,37 +32,35 @@ class SceneColumn(TrainedColumn):
     classes: tuple[str, ...] = ()
     tasks: tuple[str, ...] = TASKS
 
-    def options(self) -> dict[str, object]:
-        """The command line's options that give this column."""
-        others = {} if self.tasks == TASKS else {"tasks": ",".join(self.tasks)}
-        return super().options() | {"output-stride": self.output_stride} | others | parted(self.data)
-
-
-def parted(data: Data) -> dict[str, object]:
-    """The option that gives a part of a data set."""
-    return {} if data.part == "all" else {"part": data.part}
+    def decided(self) -> dict[str, Any]:
+        """Option -> the value that gives this column."""
+        return super().decided() | {
+            "output_stride": self.output_stride,
+            "split": split_of(self.data),
+            "tasks": None if self.tasks == TASKS else self.tasks,
+        }
 
 
 def scenes(
-    choices: SceneChoices,
-    default: str,
+    options: Options,
     size: tuple[int, int],
     images: tuple[int, int],
+    part: SplitName,
     tasks: tuple[str, ...] = TASKS,
 ) -> tuple[Data, DataSet]:
     """The reader's data set for a scene table, and its training split.
 
     Args:
-        choices: the reader's.
-        default: the profile's data set, ``rooms`` or a layout; a reader's folder alone means the plain layout.
+        options: the reader's, filled.
         size: height and width the network sees; the size at which rooms are drawn.
         images: training and test images, for rooms.
+        part: of the data set.
         tasks: whose targets are read.
 
     Raises:
         InputError: for an unknown name, a missing folder, or a folder that is not what the layout asks for.
     """
-    found = source(choices, rooms, "npy", SCENE_LAYOUTS, default=default, images=images, alone="folder", size=size)
-    splits = (SCENE_LAYOUTS[found.layout](found.root, split, tasks) for split in ("train", "val"))
-    data = found.data(splits, size=size, part=choices.part)
+    found = source(options, rooms, "npy", SCENE_LAYOUTS, images=images, size=size)
+    splits = (SCENE_LAYOUTS[found.layout](found.root, which, tasks) for which in ("train", "val"))
+    data = found.data(splits, size=size, part=PARTS[part])
     return data, data.split("train", tasks)

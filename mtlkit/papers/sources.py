@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from mtlkit.data import Data, DataSet
 from mtlkit.errors import InputError, unknown
-from mtlkit.papers.declaration import Choices, one
+from mtlkit.papers.declaration import one
+from mtlkit.papers.options import Options
 from mtlkit.worlds import cache_folder
 
 
@@ -33,27 +34,23 @@ class Source(NamedTuple):
 
 
 def source(
-    choices: Choices,
+    options: Options,
     world: ModuleType,
     written_as: str,
     layouts: Collection[str],
     *,
-    default: str,
     images: tuple[int, int],
-    alone: str | None = None,
     seed: int = 0,
     **drawn: Any,
 ) -> Source:
     """The data set that the reader chose, drawn now where it is the world.
 
     Args:
-        choices: the reader's.
+        options: the reader's, filled.
         world: the module that draws it, with ``REVISION`` and ``write``.
         written_as: the layout in which it is written.
         layouts: what the reader's folder may be.
-        default: the profile's data set, the world's name or a layout.
         images: training and test pictures of the world.
-        alone: what a folder without a name means where the default is the world; ``None``: the world's layout.
         seed: of the world, for a table that has two sets of it.
         drawn: what else ``write`` is told.
 
@@ -61,8 +58,8 @@ def source(
         InputError: for an unknown name, a missing folder, or a folder for the world.
     """
     drawing = world.__name__.rpartition(".")[2]
-    root = one(choices.data_root, "data set")
-    name = one(choices.dataset, "data set") or ((alone or written_as) if root and default == drawing else default)
+    root = one(options.data_root, "data set")
+    name = one(options.dataset, "data set") or drawing
     if name not in (drawing, *layouts):
         raise unknown("data set", name, (drawing, *layouts))
     if name != drawing:

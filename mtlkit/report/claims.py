@@ -10,7 +10,7 @@ from typing import Any, Literal
 from mtlkit.papers.declaration import TrainedColumn
 from mtlkit.papers.printed import Measure, PrintedPaper, printed
 from mtlkit.report.judging import LEVEL, Verdict, combined, difference
-from mtlkit.report.settings import data_sets, described, joined, settings_of, telling
+from mtlkit.report.settings import data_sets, described, telling
 from mtlkit.report.side_by_side import SCALES, Cell, SideBySide, plain_label
 from mtlkit.report.table import MISSING, ReportTable, Text, heads
 
@@ -165,7 +165,7 @@ def _names(settings: Sequence[Setting]) -> list[str]:
         return "; ".join([columns[0].profile, *words, ", ".join(dict.fromkeys(c.networks for c in columns))])
 
     def options(setting: Setting) -> dict[str, str]:
-        return joined(settings_of(one.column) for one in setting.values())
+        return {key: str(value) for one in setting.values() for key, value in one.column.spelled().items()}
 
     found = []
     for setting in settings:

@@ -8,7 +8,8 @@ import torch
 
 from mtlkit.network import NetworkSettings
 from mtlkit.papers import DECLARED, SLUGS, printed
-from mtlkit.papers.declaration import PROFILES, Row, Table
+from mtlkit.papers.declaration import Row, Table
+from mtlkit.papers.options import PROFILES
 from mtlkit.report.stored import stored
 from mtlkit.report.table import ReportTable, Text, heads
 from mtlkit.values import Value

@@ -24,9 +24,9 @@ def data_sets(column: Column) -> dict[str, Data]:
 def settings_of(column: Column) -> dict[str, str]:
     """The options that give a column, the names of its data sets, and its identity."""
     found = {
-        name: ",".join(map(str, value)) if isinstance(value, list) else str(value)
-        for name, value in column.options().items()
-        if name != "data-root"  # a placeholder: where data lies is no setting
+        name.replace("_", "-"): text
+        for name, text in column.options().spelled_out(column.table).items()
+        if name != "data_root"  # a placeholder: where data lies is no setting
     }
     names = dict.fromkeys(data.name for data in data_sets(column).values())
     return found | ({"data": ",".join(names)} if names else {}) | {COLUMN: column.identity}

@@ -12,7 +12,8 @@ from mtlkit.errors import InputError
 from mtlkit.evaluations import Retrieval, SnapshotEnsemble, TestEvaluation
 from mtlkit.ledger import Ledger
 from mtlkit.network import Weights
-from mtlkit.papers.calorie.tables import CalorieChoices, fully_connected, joint_learning, regression
+from mtlkit.papers.calorie.options import CalorieOptions
+from mtlkit.papers.calorie.tables import fully_connected, joint_learning, regression
 from mtlkit.papers.printed import printed
 from mtlkit.runs import trainings
 from mtlkit.runtime import Runtime
@@ -23,7 +24,7 @@ SMALL = {"image_size": (48, 48), "epochs": 0.1}
 
 @pytest.fixture(scope="module")
 def column():
-    return TABLES["4"].column(CalorieChoices.of(**SMALL))
+    return TABLES["4"].column(CalorieOptions(**SMALL))
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_rows_that_the_paper_repeats_are_the_same_runs():
     rows = {}
     for number in "34":
         table = TABLES[number]
-        column = table.column(CalorieChoices.of(**SMALL))
+        column = table.column(CalorieOptions(**SMALL))
         rows[number] = {row.id: row.evaluations[0].identity for row in table.rows(column, 0)}
     for k in (5, 10, 15):
         assert rows["3"][f"uecfood100_fc6_k{k}"] == rows["4"][f"joint_k{k}"]
@@ -109,9 +110,9 @@ def test_fully_connected_layers_are_used_where_the_weights_have_them(shared):
 
 def test_a_readers_table_with_other_columns_runs_and_spells_its_command(own, tmp_path):
     folder, columns = own
-    choices = CalorieChoices.of(data_root=folder, columns=columns, averaging="last", balance="end", **SMALL)
+    options = CalorieOptions(data_root=folder, columns=columns, averaging="last", balance="end", **SMALL)
     table = TABLES["4"]
-    column = table.column(choices)
+    column = table.column(options)
     assert (column.data.name, column.other.name, column.portions) == ("own", "own", (15, 15))
     assert table.columns.model_validate(column.model_dump(mode="json")).identity == column.identity
     for option in ("--columns kcal=energy,category=food,group=dish", "--averaging last", "--dataset manifest"):
@@ -128,7 +129,7 @@ def test_a_readers_table_with_other_columns_runs_and_spells_its_command(own, tmp
 def test_a_readers_folder_may_be_called_as_the_world(own, tmp_path):
     folder, columns = own
     folder = folder.rename(tmp_path / "plates")
-    column = TABLES["4"].column(CalorieChoices.of(data_root=folder, columns=columns, **SMALL))
+    column = TABLES["4"].column(CalorieOptions(data_root=folder, columns=columns, **SMALL))
     assert column.other == column.data
 
 
@@ -137,15 +138,15 @@ def test_joint_learning_takes_another_layout(own, tmp_path):
 
     folder, columns = own
     places.write(tmp_path / "places", train=2, val=1, classes=places.CLASSES[:3])
-    choices = CalorieChoices.of(
+    options = CalorieOptions(
         dataset=("manifest", "imagefolder"), data_root=(folder, tmp_path / "places"), columns=columns, **SMALL
     )
-    column = TABLES["3"].column(choices)
+    column = TABLES["3"].column(options)
     training = joint_learning(column, 0)
     assert (column.other.name, column.other_categories, training.recipe.together) == ("places", 3, 2)
     named = [ours for name, _, ours in TABLES["3"].protocol(column) if name == "Joint learning"]
     assert "stand-in: places" in named[0]
-    assert "--dataset manifest --dataset imagefolder --data-root FOLDER --data-root FOLDER" in column.command
+    assert "--dataset manifest,imagefolder --data-root FOLDER,FOLDER" in column.command
     Engine(Ledger(tmp_path / "ledger"), Runtime(device="cpu", progress=False)).run([training])
 
 
@@ -157,7 +158,7 @@ def test_the_first_run_is_one_for_all_seeds(column):
 
 def test_table_5_reads_no_categories(own):
     folder, columns = own
-    column = TABLES["5"].column(CalorieChoices.of(data_root=folder, columns=columns, **SMALL))
+    column = TABLES["5"].column(CalorieOptions(data_root=folder, columns=columns, **SMALL))
     assert column.categories == ()
     assert column.other is None
     assert {row.id for row in TABLES["5"].rows(column, 0)} == {
@@ -187,7 +188,7 @@ def test_table_5_reads_no_categories(own):
 )
 def test_a_wrong_choice_is_one_sentence(table, given, sentence):
     with pytest.raises(InputError, match=sentence):
-        TABLES[table].column(CalorieChoices.of(**given))
+        TABLES[table].column(CalorieOptions(**given))
 
 
 def test_a_faulty_row_is_named_or_skipped(own, tmp_path):
@@ -198,14 +199,14 @@ def test_a_faulty_row_is_named_or_skipped(own, tmp_path):
     lines[3] = ",".join([fields[0], "-5", *fields[2:]])
     file.write_text("\n".join(lines) + "\n")
     with pytest.raises(InputError, match=r"manifest.csv, row 4, has -5 kcal"):
-        TABLES["4"].column(CalorieChoices.of(data_root=folder, columns=columns, **SMALL))
-    column = TABLES["4"].column(CalorieChoices.of(data_root=folder, columns=columns, faulty="skip", **SMALL))
+        TABLES["4"].column(CalorieOptions(data_root=folder, columns=columns, **SMALL))
+    column = TABLES["4"].column(CalorieOptions(data_root=folder, columns=columns, on_error="skip", **SMALL))
     assert column.train_images == 29
 
 
 def test_real_portions_are_on_one_side(shared):
     columns = {"kcal": "energy_kcal", "category": "food", "group": "portion"}
-    column = TABLES["4"].column(CalorieChoices.of(data_root=shared / "data" / "ecustfd", columns=columns, **SMALL))
+    column = TABLES["4"].column(CalorieOptions(data_root=shared / "data" / "ecustfd", columns=columns, **SMALL))
     assert (column.train_images, column.portions, len(column.categories)) == (836, (108, 38), 19)
     assert column.unit == pytest.approx(125, abs=1)
     parts = column.data.model_copy(update={"part": "development"})

@@ -9,7 +9,7 @@ from mtlkit.engine import Engine
 from mtlkit.ledger import Ledger
 from mtlkit.papers.calorie.estimates import estimates
 from mtlkit.papers.calorie.figures import against_truth
-from mtlkit.papers.calorie.tables import CalorieChoices
+from mtlkit.papers.calorie.options import CalorieOptions
 from mtlkit.report.side_by_side import SideBySide
 from mtlkit.runtime import Runtime
 
@@ -19,8 +19,8 @@ def scored(tmp_path_factory):
     folder = tmp_path_factory.mktemp("estimates")
     plate_data(folder / "plates")
     table = papers.table("calorie", "4")
-    choices = CalorieChoices.of(data_root=folder / "plates", image_size=(48, 48), seeds=(0, 1))
-    column, book = table.column(choices), Ledger(folder / "ledger")
+    options = CalorieOptions(data_root=folder / "plates", image_size=(48, 48), seeds=(0, 1))
+    column, book = table.column(options), Ledger(folder / "ledger")
     rows = [
         row for seed in (0, 1) for row in table.rows(column, seed) if row.id in ("constant", "given", "untrained_k10")
     ]

@@ -7,7 +7,7 @@ from mtlkit import papers
 from mtlkit.backbones import staged
 from mtlkit.errors import InputError
 from mtlkit.evaluations import Ensemble
-from mtlkit.papers.cross_stitch.scenes import StitchChoices
+from mtlkit.papers.cross_stitch.options import CrossStitchOptions
 from mtlkit.papers.printed import printed
 from mtlkit.runs import trainings
 
@@ -81,13 +81,13 @@ def test_the_rows_that_the_paper_lacks():
 
 
 def test_a_column_carries_its_codebook_and_is_the_same_again():
-    choices = StitchChoices.of(image_size=(32, 40), epochs=1)
-    column = TABLE.column(choices)
+    options = CrossStitchOptions(image_size=(32, 40), epochs=1)
+    column = TABLE.column(options)
     assert len(column.words) == 20
-    assert column.identity == TABLE.column(choices).identity
+    assert column.identity == TABLE.column(options).identity
     assert TABLE.columns.model_validate(column.model_dump(mode="json")).identity == column.identity
 
 
 def test_an_impossible_stride_is_one_sentence():
     with pytest.raises(InputError, match="alexnet can be built at output stride 32 here, not 8"):
-        TABLE.column(StitchChoices.of(backbone="alexnet", output_stride=8, image_size=(32, 40)))
+        TABLE.column(CrossStitchOptions(backbone="alexnet", output_stride=8, image_size=(32, 40)))

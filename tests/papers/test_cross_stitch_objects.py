@@ -20,13 +20,13 @@ from mtlkit.evaluations import BestOnValidation, Ensemble, SnapshotEnsemble, sna
 from mtlkit.ledger import Ledger, Record
 from mtlkit.papers.cross_stitch.methods import ENSEMBLE_SEEDS
 from mtlkit.papers.cross_stitch.objects import regions_of
+from mtlkit.papers.cross_stitch.options import CrossStitchOptions
 from mtlkit.papers.printed import printed
 from mtlkit.runs import trainings
 from mtlkit.runtime import Runtime
 from mtlkit.worlds import parts
 
 TABLE = papers.table("cross_stitch", "6")
-Choices = TABLE.choices
 COLUMN = TABLE.meta_column()
 ROWS = {row.id: row for row in TABLE.rows(COLUMN, 3)}
 BEST = ROWS["best_split"].evaluations[0]
@@ -37,8 +37,8 @@ def network(row: str):
 
 
 def small(folder: Path, **more):
-    """Choices for a column over a folder of a reader's own that is quick to train on."""
-    return Choices.of(**{"data_root": folder, "image_size": (48, 64), "batch_size": 2, "epochs": 0.5} | more)
+    """Options for a column over a folder of a reader's own that is quick to train on."""
+    return CrossStitchOptions(**{"data_root": folder, "image_size": (48, 64), "batch_size": 2, "epochs": 0.5} | more)
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +247,7 @@ def test_a_column_finds_its_proposals_and_is_the_same_again(scenes):
 
 
 def test_what_a_world_draws_follows_from_its_profile():
-    column = TABLE.column(Choices.of(epochs=1))
+    column = TABLE.column(CrossStitchOptions(epochs=1))
     assert (column.data.layout, column.data.name, column.train_images) == ("apascal", "parts", 24)
     assert column.data.proposals == SelectiveSearch(least_side=8)
     assert column.data.fingerprint == f"parts-r{parts.REVISION}-s0-24-12"
@@ -256,7 +256,7 @@ def test_what_a_world_draws_follows_from_its_profile():
 def test_rows_left_out_are_on_the_card(spoilt):
     with pytest.raises(InputError, match=r"apascal_train\.txt, line \d+, has the class 'dragon'"):
         TABLE.column(small(spoilt))
-    column = TABLE.column(small(spoilt, faulty="skip"))
+    column = TABLE.column(small(spoilt, on_error="skip"))
     assert column.skipped == {"unknown class": 1, "empty box": 1, "box outside its image": 1, "missing image": 1}
     card = {what: ours for what, _, ours in TABLE.protocol(column)}
     for reason in column.skipped:
@@ -269,7 +269,7 @@ def test_rows_left_out_are_on_the_card(spoilt):
 
 
 def test_the_card_names_both_sides():
-    for column in (COLUMN, TABLE.column(Choices.of(epochs=1))):
+    for column in (COLUMN, TABLE.column(CrossStitchOptions(epochs=1))):
         card = {what: (theirs, ours) for what, theirs, ours in TABLE.protocol(column)}
         assert all(theirs and ours for theirs, ours in card.values())
         assert card["Rows left out"][1] == "none"
@@ -296,34 +296,34 @@ def test_the_card_names_both_sides():
 )
 def test_a_wrong_choice_is_one_sentence(given, says):
     with pytest.raises(InputError, match=says) as caught:
-        TABLE.column(Choices.of(**given))
+        TABLE.column(CrossStitchOptions(**given))
     assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_way_with_faulty_rows_is_refused():
-    with pytest.raises(InputError, match="refuse, skip"):
-        Choices.of(faulty="ignore")
+    with pytest.raises(InputError, match="raise, skip"):
+        CrossStitchOptions(on_error="ignore")
 
 
 @pytest.mark.parametrize(
     "given",
     [
         {"epochs": 1.25, "seeds": (2, 5)},
-        {"faulty": "skip", "lr": 3e-4, "backbone": "resnet10t"},
+        {"on_error": "skip", "lr": 3e-4, "backbone": "resnet10t"},
         {"image_size": (64, 80), "batch_size": 3},
     ],
     ids=lambda given: "+".join(given),
 )
 def test_the_command_on_the_card_gives_the_same_column(given, spoilt, scenes, monkeypatch):
-    column = TABLE.column(small(spoilt if "faulty" in given else scenes, **given))
+    column = TABLE.column(small(spoilt if "on_error" in given else scenes, **given))
     typed = []
 
-    def caught(table, choices, **_):
-        typed.append(table.column(choices))
+    def caught(table, options, **_):
+        typed.append(table.column(options))
         raise InputError("nothing is run here")
 
     monkeypatch.setattr(reproduce, "reproduce", caught)
-    folder = str(spoilt if "faulty" in given else scenes)
+    folder = str(spoilt if "on_error" in given else scenes)
     command, *words = shlex.split(column.command.replace("FOLDER", folder))
     assert command == "mtlkit"
     assert words[:3] == ["run", "cross_stitch", "6"]

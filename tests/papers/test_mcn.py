@@ -11,7 +11,8 @@ from mtlkit.errors import InputError
 from mtlkit.evaluations import Speed, TestEvaluation
 from mtlkit.ledger import Ledger
 from mtlkit.necks import Deconvolution, DLAUp, Upsampling
-from mtlkit.papers.mcn.tables import LOSS_WEIGHTS, ROWS, CenterChoices, neck_name, neck_of
+from mtlkit.papers.mcn.options import MCNOptions
+from mtlkit.papers.mcn.tables import LOSS_WEIGHTS, ROWS, neck_name, neck_of
 from mtlkit.papers.printed import printed
 from mtlkit.runtime import Runtime
 from mtlkit.worlds import people
@@ -74,13 +75,13 @@ def test_the_segmentation_of_table_4_leaves_the_network_at_512():
 
 
 def test_a_column_is_the_same_again_and_spells_its_command():
-    choices = CenterChoices.of(image_size=(64, 64), epochs=1, neck="upsampling", as_official=True)
-    column = TABLE2.column(choices)
-    assert column.identity == TABLE2.column(choices).identity
+    options = MCNOptions(image_size=(64, 64), epochs=1, neck="upsampling", as_official=True)
+    column = TABLE2.column(options)
+    assert column.identity == TABLE2.column(options).identity
     assert TABLE2.columns.model_validate(column.model_dump(mode="json")).identity == column.identity
-    for option in ("--neck upsampling", "--keep person", "--as-official", "--dataset people", "--faulty refuse"):
+    for option in ("--neck upsampling", "--classes person", "--as-official true", "--dataset people"):
         assert option in column.command
-    speed = TABLE4.column(CenterChoices.of())
+    speed = TABLE4.column(MCNOptions())
     assert TABLE4.columns.model_validate(speed.model_dump(mode="json")).identity == speed.identity
 
 
@@ -91,14 +92,14 @@ def test_rows_without_masks_or_joints_are_left_out_and_named(tmp_path):
         for annotation in content["annotations"]:
             del annotation["segmentation"]
         file.write_text(json.dumps(content))
-    column = TABLE2.column(CenterChoices.of(data_root=tmp_path / "people", image_size=(64, 64)))
+    column = TABLE2.column(MCNOptions(data_root=tmp_path / "people", image_size=(64, 64)))
     assert [row.id for row in TABLE2.rows(column, 0)] == ["constant", "only_det", "det_pose"]
     (line,) = [ours for name, _, ours in TABLE2.protocol(column) if name == "Not in the data"]
     assert line == "masks: the rows that need them are left out"
 
 
 def test_other_classes_are_kept_where_there_is_no_person(shared):
-    column = TABLE2.column(CenterChoices.of(data_root=shared / "data" / "animalpose", image_size=(64, 64)))
+    column = TABLE2.column(MCNOptions(data_root=shared / "data" / "animalpose", image_size=(64, 64)))
     assert column.classes == ("dog", "cat", "sheep", "horse", "cow")
     assert len(column.joints) == 20
     assert not column.masks
@@ -107,25 +108,25 @@ def test_other_classes_are_kept_where_there_is_no_person(shared):
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"keep": ("persn",)}, "persn"),
+        ({"classes": ("persn",)}, "persn"),
         ({"dataset": "peple"}, "peple"),
         ({"neck": "dlaup"}, "dlaup"),
     ],
 )
 def test_wrong_choices_are_one_sentence(wrong, says):
     with pytest.raises(InputError, match=says):
-        TABLE2.column(CenterChoices.of(**wrong))
+        TABLE2.column(MCNOptions(**wrong))
 
 
 def test_a_row_runs_and_a_network_is_timed(tmp_path):
     engine = Engine(Ledger(tmp_path / "ledger"), Runtime(device="cpu", progress=False))
-    column = TABLE2.column(CenterChoices.of(image_size=(64, 64), epochs=0.2))
+    column = TABLE2.column(MCNOptions(image_size=(64, 64), epochs=0.2))
     rows = {row.id: row for row in TABLE2.rows(column, 0)}
     (value,) = rows["seg_det_pose"].evaluations
     assert isinstance(value, TestEvaluation)
     metrics = engine.run([value])[value.identity].metrics
     assert {"segmentation/iou/person", "detection/ap", "detection/pose_ap"} <= metrics.keys()
-    fast = TABLE4.column(CenterChoices.of(image_size=(64, 64)))
+    fast = TABLE4.column(MCNOptions(image_size=(64, 64)))
     (timed,) = {row.id: row for row in TABLE4.rows(fast, 0)}["stn_two"].evaluations
     timed = timed.model_copy(update={"rounds": 3})
     found = engine.run([timed])[timed.identity].metrics

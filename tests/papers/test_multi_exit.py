@@ -9,7 +9,8 @@ from PIL import Image
 from mtlkit import papers
 from mtlkit.errors import InputError
 from mtlkit.ledger import Ledger
-from mtlkit.papers.multi_exit.tables import ExitChoices, exit_order
+from mtlkit.papers.multi_exit.options import MultiExitOptions
+from mtlkit.papers.multi_exit.tables import exit_order
 from mtlkit.papers.printed import printed
 from mtlkit.report.costs import Costs, reading
 from mtlkit.report.side_by_side import SideBySide
@@ -35,7 +36,7 @@ def folder(root, classes, train=20, val=2, size=32):
 
 @pytest.fixture
 def own(tmp_path):
-    """Choices over two folders, quick to train on."""
+    """Options over two folders, quick to train on."""
     first = folder(tmp_path / "birds", ["wren", "jay", "rook", "crow"])
     second = folder(tmp_path / "habitats", ["moor", "fen"], train=40, size=20)
     return {"data_root": [first, second], "backbone": "resnet10t", "image_size": (32, 32), "batch_size": 8, "epochs": 4}
@@ -160,8 +161,8 @@ def test_a_joined_set_is_compared_at_the_length_of_the_joint_training():
 
 
 def test_a_table_runs_on_two_folders_of_ones_own(own, tmp_path):
-    choices = ExitChoices.of(**own | {"epochs": 3}, fractions=[0.5])
-    found = reproduce(TABLES["1"], choices, results=tmp_path / "results")
+    options = MultiExitOptions(**own | {"epochs": 3}, fractions=[0.5])
+    found = reproduce(TABLES["1"], options, results=tmp_path / "results")
     assert found.cell("mtl_filter_50", "objects/accuracy").values
     assert found.cell("mtl_50", "places/accuracy").values[0] > 50  # two colours
     assert found.cell("constant_50", "objects/accuracy").values == (25.0,)
@@ -185,19 +186,19 @@ def test_a_table_runs_on_two_folders_of_ones_own(own, tmp_path):
 
 
 def test_the_command_on_the_card_gives_the_same_column(own):
-    column = TABLES["1"].column(ExitChoices.of(**own, fractions=[0.05, 0.5], seeds=[1, 2]))
+    column = TABLES["1"].column(MultiExitOptions(**own, fractions=[0.05, 0.5], seeds=[1, 2]))
     words = dict(re.findall(r"--([\w-]+) (.*?)(?= --|$)", column.command))
-    assert column.command.count("--data-root FOLDER") == 2
-    again = ExitChoices.of(
+    assert "--data-root FOLDER,FOLDER" in column.command
+    again = MultiExitOptions(
         dataset=["imagefolder"],
         data_root=own["data_root"],
         backbone=words["backbone"],
-        fractions=[float(f) for f in words["fractions"].split(",")],
-        image_size=[int(side) for side in words["image-size"].split()],
+        fractions=words["fractions"],
+        image_size=words["image-size"],
         epochs=float(words["epochs"]),
         batch_size=int(words["batch-size"]),
         lr=float(words["lr"]),
-        seeds=[int(seed) for seed in words["seeds"].split(",")],
+        seeds=words["seeds"],
     )
     assert TABLES["1"].column(again).identity == column.identity
 
@@ -220,23 +221,23 @@ def test_the_command_on_the_card_gives_the_same_column(own):
 )
 def test_a_wrong_choice_is_one_sentence(table, given, sentence):
     with pytest.raises(InputError, match=sentence) as error:
-        TABLES[table].column(ExitChoices.of(**given))
+        TABLES[table].column(MultiExitOptions(**given))
     assert "\n" not in str(error.value)
 
 
 def test_too_few_pictures_for_the_fraction_name_the_set_and_the_class(own, tmp_path):
-    choices = ExitChoices.of(**own, fractions=[0.01])
+    options = MultiExitOptions(**own, fractions=[0.01])
     with pytest.raises(InputError, match=r"birds .*20 training pictures of the class crow; take at least 0\.025"):
-        reproduce(TABLES["1"], choices, results=tmp_path / "results")
+        reproduce(TABLES["1"], options, results=tmp_path / "results")
 
 
 def test_sets_of_one_name_are_refused(own, tmp_path):
     own["data_root"][1].rename(tmp_path / "birds2")
     (tmp_path / "other").mkdir()
     (tmp_path / "birds2").rename(tmp_path / "other" / "birds")
-    choices = ExitChoices.of(**own | {"data_root": [own["data_root"][0], tmp_path / "other" / "birds"]})
+    options = MultiExitOptions(**own | {"data_root": [own["data_root"][0], tmp_path / "other" / "birds"]})
     with pytest.raises(InputError, match="Two data sets are called birds"):
-        TABLES["1"].column(choices)
+        TABLES["1"].column(options)
 
 
 def test_a_table_of_two_backbones_names_both(tmp_path):

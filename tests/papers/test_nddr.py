@@ -12,7 +12,7 @@ from mtlkit.errors import InputError
 from mtlkit.fusion import NDDRSettings
 from mtlkit.ledger import Ledger
 from mtlkit.necks import Shortcut
-from mtlkit.papers.nddr.methods import NDDRChoices
+from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.papers.printed import printed
 from mtlkit.report.side_by_side import SideBySide
 from mtlkit.runs import trainings
@@ -41,7 +41,7 @@ def test_every_printed_row_is_declared_and_builds(counted):
 
 @pytest.mark.parametrize("column", ["printed", "smoke"])
 def test_rows_that_are_one_training_are_trained_once(column):
-    columns = {n: t.meta_column() if column == "printed" else t.column(NDDRChoices.of(**SMALL | {"backbone": None}))
+    columns = {n: t.meta_column() if column == "printed" else t.column(NDDROptions(**SMALL | {"backbone": None}))
                for n, t in TABLES.items() if n in ("1", "2", "3", "4", "A2")}  # fmt: skip
     found = {n: {row: t[0].identity for row, t in trained(n, c).items()} for n, c in columns.items()}
     assert found["1"]["a09_b01"] == found["2"]["scale_100"] == found["3"]["sing"] == found["4"]["nddr"]
@@ -112,8 +112,8 @@ def test_sweeps_take_their_settings_from_the_print():
 
 def test_the_same_networks_stand_in_the_table_of_the_backbone():
     """Tables 4 and 5 differ in the backbone alone: asked for the other's, each gives the other's trainings."""
-    for choices in ({"backbone": "resnet10t"}, {"backbone": "vgg16", "profile": "lite"}):
-        both = [TABLES[n].column(NDDRChoices.of(**{"image_size": (48, 64)} | choices)) for n in ("4", "5")]
+    for given in ({"backbone": "resnet10t"}, {"backbone": "vgg16", "profile": "lite"}):
+        both = [TABLES[n].column(NDDROptions(**{"image_size": (48, 64)} | given)) for n in ("4", "5")]
         four, five = (trained(number, column) for number, column in zip(("4", "5"), both, strict=True))
         assert four == five
     assert [TABLES[n].printed_for("resnet101")[0] for n in ("4", "5")] == ["5", "5"]
@@ -146,7 +146,7 @@ def test_table_6_has_a_shortcut_for_every_task_in_every_row():
 
 def test_the_pretrained_start_is_a_named_stand_in_or_the_readers_file(tmp_path):
     table = TABLES["3"]
-    column = table.column(NDDRChoices.of(**SMALL))
+    column = table.column(NDDROptions(**SMALL))
     (pret,) = trained("3", column)["pret"]
     elsewhere = pret.starts["segmentation"]
     assert pret.starts["normals"] == elsewhere
@@ -156,7 +156,7 @@ def test_the_pretrained_start_is_a_named_stand_in_or_the_readers_file(tmp_path):
     assert "stand-in" in card["Starts of the rows"]
     file = tmp_path / "voc.safetensors"
     file.write_bytes(b"weights")
-    own = table.column(NDDRChoices.of(**SMALL, voc_weights=str(file)))
+    own = table.column(NDDROptions(**SMALL, voc_weights=str(file)))
     (pret,) = trained("3", own)["pret"]
     assert not pret.starts
     assert pret.network.weights.path == file
@@ -167,7 +167,7 @@ def test_the_pretrained_start_is_a_named_stand_in_or_the_readers_file(tmp_path):
 
 
 def test_another_tasks_network_gives_all_but_its_classifier(tmp_path):
-    column = TABLES["3"].column(NDDRChoices.of(**SMALL))
+    column = TABLES["3"].column(NDDROptions(**SMALL))
     (pret,) = trained("3", column)["pret"]
     engine = Engine(Ledger(tmp_path), Runtime(device="cpu", progress=False))
     given = network_of(engine, pret.starts["normals"]).state_dict()
@@ -205,7 +205,7 @@ def test_table_a1_fuses_alexnet_after_its_pools_and_keeps_the_cross_stitch_paper
 @pytest.mark.parametrize("number", TABLES)
 def test_a_column_is_the_same_again_and_spells_its_command(number):
     table = TABLES[number]
-    column = table.column(NDDRChoices.of(image_size=(48, 64), epochs=1))
+    column = table.column(NDDROptions(image_size=(48, 64), epochs=1))
     again = table.columns.model_validate(column.model_dump(mode="json"))
     assert again.identity == column.identity
     assert f"mtlkit run nddr {number} --profile smoke" in column.command
@@ -214,13 +214,13 @@ def test_a_column_is_the_same_again_and_spells_its_command(number):
 
 def test_three_tasks_run_and_show_the_depths_columns(tmp_path):
     table = TABLES["4"]
-    column = table.column(NDDRChoices.of(**SMALL, tasks=("depth", "normals", "segmentation")))
+    column = table.column(NDDROptions(**SMALL, tasks=("depth", "normals", "segmentation")))
     assert "--tasks segmentation,normals,depth" in column.command
     (nddr,) = trained("4", column)["nddr"]
     assert [task.name for task in nddr.network.tasks] == ["segmentation", "normals", "depth"]
     assert len(nddr.starts) == 3
     # The networks of one task are those of the paper's two tasks.
-    two = trained("4", table.column(NDDRChoices.of(**SMALL)))
+    two = trained("4", table.column(NDDROptions(**SMALL)))
     assert trained("4", column)["single"][:2] == two["single"]
     book = Ledger(tmp_path)
     values = [v for row in table.rows(column, 0) if row.id in ("constant", "tilted", "nddr") for v in row.evaluations]
@@ -244,13 +244,13 @@ def test_three_tasks_run_and_show_the_depths_columns(tmp_path):
 )
 def test_wrong_choices_are_one_sentence(number, given, sentence):
     with pytest.raises(InputError, match=re.escape(sentence)):
-        TABLES[number].column(NDDRChoices.of(**SMALL | given))
+        TABLES[number].column(NDDROptions(**SMALL | given))
 
 
 @pytest.mark.parametrize(("number", "rows"), [("3", ["pret"]), ("6", ["multi", "nddr"]), ("A1", ["sluice"])])
 def test_rows_run(number, rows, tmp_path):
     table = TABLES[number]
-    column = table.column(NDDRChoices.of(**SMALL))
+    column = table.column(NDDROptions(**SMALL))
     book = Ledger(tmp_path)
     values = [v for row in table.rows(column, 0) if row.id in rows for v in row.evaluations]
     Engine(book, Runtime(device="cpu", progress=False)).run(values)
@@ -264,7 +264,7 @@ def test_fused_networks_may_have_a_length_and_their_units_a_rate_of_their_own():
     choices = {"image_size": (32, 40), "epochs": 6, "fused_epochs": 2, "lr": 0.01, "units_lr": 0.001}
     for number in ("4", "7"):
         table = papers.table("nddr", number)
-        column = table.column(NDDRChoices.of(**choices))
+        column = table.column(NDDROptions(**choices))
         rows = trained(number, column)
         single, steps = rows["single"][0], column.recipe.steps
         assert single.recipe.steps == rows["multi"][0].recipe.steps == steps
@@ -281,21 +281,21 @@ def test_fused_networks_may_have_a_length_and_their_units_a_rate_of_their_own():
         assert f"trained for {round(steps / 3)} steps more" in line
         (line,) = (ours for what, _, ours in table.protocol(column) if what.startswith("Learning rate"))
         assert line.startswith("0.01, poly 0.9; units' multipliers multiply 0.001")
-        whole = table.column(NDDRChoices.of(**choices | {"fused_epochs": None, "units_lr": None}))
+        whole = table.column(NDDROptions(**choices | {"fused_epochs": None, "units_lr": None}))
         one, other = (trained(number, whole)[row][0].recipe for row in ("nddr", "multi"))
         assert one == other.model_copy(update={"lr_mult": other.lr_mult | {"fusion": 100}})
         assert "fused" not in whole.command
         assert "units" not in whole.command
     for name in ("fused_epochs", "units_lr"):
         with pytest.raises(InputError, match=f"takes no {name}"):
-            papers.table("nddr", "A1").column(NDDRChoices.of(**{name: 1}))
+            papers.table("nddr", "A1").column(NDDROptions(**{name: 1}))
 
 
 @pytest.mark.parametrize(("backbone", "relu"), [("resnet18", True), ("mobilenetv2_100", False)])
 @pytest.mark.parametrize("number", ["1", "3", "4", "7", "A1"])
 def test_no_relu_cuts_what_a_linear_stage_puts_out(number, backbone, relu):
     table = papers.table("nddr", number)
-    column = table.column(NDDRChoices.of(image_size=(32, 40), backbone=backbone))
+    column = table.column(NDDROptions(image_size=(32, 40), backbone=backbone))
     fused = [training.network.sharing for made in trained(number, column).values() for training in made]
     units = [sharing.unit for sharing in fused if isinstance(sharing, Fused)]
     assert {(unit.norm, unit.relu) for unit in units if isinstance(unit, NDDRSettings)} == {("output", relu)}
@@ -305,13 +305,13 @@ def test_no_relu_cuts_what_a_linear_stage_puts_out(number, backbone, relu):
 
 def test_a_development_part_of_faces_is_of_training_pictures(tmp_path):
     table = papers.table("nddr", "7")
-    column = table.column(NDDRChoices.of(part="development"))
-    whole = table.column(NDDRChoices.of())
+    column = table.column(NDDROptions(split="development"))
+    whole = table.column(NDDROptions())
     (train,), (held,) = (column.data.splits(split, ("age",)) for split in ("train", "val"))
     (every,) = whole.data.splits("train", ("age",))
     assert {split: count for split, (count, _) in column.counts.items()} == {"train": len(train), "val": len(held)}
     names = [{part.name_of(index) for index in range(len(part))} for part in (train, held, every)]
     assert not names[0] & names[1]
     assert names[0] | names[1] <= names[2]
-    assert "--part development" in column.command
+    assert "--split development" in column.command
     assert column.identity != whole.identity

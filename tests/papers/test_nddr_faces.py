@@ -14,7 +14,7 @@ from mtlkit.data import Data
 from mtlkit.engine import Engine
 from mtlkit.errors import InputError
 from mtlkit.ledger import Ledger
-from mtlkit.papers.nddr.methods import NDDRChoices
+from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.papers.printed import printed
 from mtlkit.report.side_by_side import SideBySide
 from mtlkit.runtime import Runtime
@@ -84,7 +84,7 @@ def test_the_printed_networks_share_the_convolutions_and_fuse_after_the_pools():
 
 
 def test_the_card_has_the_papers_counts_beside_ours(crops):
-    column = TABLE.column(NDDRChoices.of(dataset="imdb_wiki", data_root=crops, **SMALL))
+    column = TABLE.column(NDDROptions(dataset="imdb_wiki", data_root=crops, **SMALL))
     lines = card(column)
     assert lines["Faces"] == (
         "460,723 pictures of 20,284 people listed, 187,103 pictures of 12,325 people kept",
@@ -97,7 +97,7 @@ def test_the_card_has_the_papers_counts_beside_ours(crops):
 
 
 def test_a_development_part_of_faces_holds_whole_people(crops):
-    column = TABLE.column(NDDRChoices.of(dataset="imdb_wiki", data_root=crops, **SMALL))
+    column = TABLE.column(NDDROptions(dataset="imdb_wiki", data_root=crops, **SMALL))
     held = column.data.model_copy(update={"part": "development"})
     people = {
         split: {name.split("_")[0] for name in map(part.name_of, range(len(part)))}
@@ -117,28 +117,28 @@ def test_faulty_photos_are_refused_by_name_or_skipped_and_listed_once(own):
     (own / "image" / "30_7_0_20170101000000000.jpg").write_bytes(b"")
     (own / "image" / "31_1_0_20170101000000001.jpg").write_bytes(b"no picture")
     shutil.copy(next((own / "image").glob("2*_1_4_*.jpg")), own / "image" / "105_1_0_20170101000000002.jpg")
-    with pytest.raises(InputError, match=r"2 of 43 pictures.*30_7_0.*31_1_0.*faulty='skip'"):
-        TABLE.column(NDDRChoices.of(data_root=own, **SMALL))
-    column = TABLE.column(NDDRChoices.of(data_root=own, faulty="skip", **SMALL))
+    with pytest.raises(InputError, match=r"2 of 43 pictures.*30_7_0.*31_1_0.*on_error='skip'"):
+        TABLE.column(NDDROptions(data_root=own, **SMALL))
+    column = TABLE.column(NDDROptions(data_root=own, on_error="skip", **SMALL))
     assert column.left_out == {
         "gender neither 0 nor 1 in the file name": 1, "unreadable picture": 1, "age outside 0 to 99": 1,
     }  # fmt: skip
     assert "unreadable picture: 31_1_0_20170101000000001.jpg" in card(column)["Faulty pictures"][1]
-    assert "--faulty skip" in column.command
+    assert "--on-error skip" in column.command
     again = TABLE.columns.model_validate(column.model_dump(mode="json"))
     assert again.identity == column.identity
 
 
 def test_a_first_look_sees_as_many_pictures_of_any_data_set(own):
-    drawn, few = (TABLE.column(NDDRChoices.of(data_root=root, **SMALL)) for root in (None, own))
+    drawn, few = (TABLE.column(NDDROptions(data_root=root, **SMALL)) for root in (None, own))
     assert few.recipe.images <= drawn.recipe.images
-    longer = TABLE.column(NDDRChoices.of(data_root=own, epochs=5, **SMALL))
+    longer = TABLE.column(NDDROptions(data_root=own, epochs=5, **SMALL))
     assert longer.epochs == 5
 
 
 def test_an_output_stride_is_refused():
     with pytest.raises(InputError, match="Table 7 has a class a picture"):
-        TABLE.column(NDDRChoices.of(output_stride=8))
+        TABLE.column(NDDROptions(output_stride=8))
 
 
 def test_the_layouts_are_part_of_what_data_is():
@@ -147,7 +147,7 @@ def test_the_layouts_are_part_of_what_data_is():
 
 
 def test_rows_run_and_fill_every_column(tmp_path):
-    column = TABLE.column(NDDRChoices.of(**SMALL, epochs=0.2))
+    column = TABLE.column(NDDROptions(**SMALL, epochs=0.2))
     book = Ledger(tmp_path)
     wanted = rows(column)
     values = [v for row in ("constant", "multi", "nddr") for v in wanted[row].evaluations]

@@ -3,7 +3,7 @@
 import pytest
 
 from mtlkit.errors import InputError
-from mtlkit.papers.printed import SLUGS, printed
+from mtlkit.papers import SLUGS, printed
 
 COUNTS = {  # paper -> table -> (rows, cells)
     "cross_stitch": {"1": (4, 32), "2": (4, 32), "3": (2, 16), "5": (5, 40), "6": (6, 12)},

@@ -4,7 +4,7 @@ import pytest
 
 from mtlkit import papers
 from mtlkit.ledger import Record
-from mtlkit.papers.nddr.methods import NDDRChoices
+from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.reproduce import ledger
 
 TABLE = papers.table("nddr", "4")
@@ -13,7 +13,7 @@ TABLE = papers.table("nddr", "4")
 @pytest.fixture
 def filled(tmp_path):
     """A column of three seeds whose measured cells are known, as records in a ledger."""
-    column = TABLE.column(NDDRChoices.of(backbone="resnet18", seeds=[0, 1, 2], image_size=(32, 40)))
+    column = TABLE.column(NDDROptions(backbone="resnet18", seeds=[0, 1, 2], image_size=(32, 40)))
     book = ledger("smoke", tmp_path)
     book.write(Record(kind="table", identity=column.identity, settings=column.model_dump(mode="json")))
     for seed in column.seeds:

@@ -7,7 +7,7 @@ from cells import cell, counted, timed
 
 from mtlkit import papers
 from mtlkit.data import Data
-from mtlkit.papers.printed import SLUGS, printed
+from mtlkit.papers import SLUGS, printed
 from mtlkit.report.claims import Compared, claims_html, on_print, on_runs
 from mtlkit.report.side_by_side import Cell, SideBySide
 

@@ -10,7 +10,7 @@ from cells import cell
 from mtlkit import papers
 from mtlkit.evaluations import TestEvaluation
 from mtlkit.ledger import Drawn, Record
-from mtlkit.papers.nddr.methods import NDDRChoices
+from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.report.figures import gain_intervals
 from mtlkit.report.intervals import DAGGER, TOO_NARROW, gain, gains, gains_html, intervals_html
 from mtlkit.report.judging import difference
@@ -72,9 +72,12 @@ def test_too_narrow_an_interval_is_shown_and_decides_nothing():
 def filled(tmp_path, request):
     """Two columns of the table, one on a development part, with records of known values and draws."""
     rng = np.random.default_rng(0)
-    for part in ("all", "development"):
-        column = TABLE.column(NDDRChoices.of(profile="lite", weights="none", backbone="resnet18", part=part,
-                                             image_size=(32, 40), output_stride=16, seeds=[0, 1, 2]))  # fmt: skip
+    for split in ("test", "development"):
+        options = NDDROptions(
+            profile="lite", weights="none", backbone="resnet18", split=split, image_size=(32, 40), output_stride=16,
+            seeds=[0, 1, 2],
+        )  # fmt: skip
+        column = TABLE.column(options)
         book = ledger("lite", tmp_path)
         book.write(Record(kind="table", identity=column.identity, settings=column.model_dump(mode="json")))
         shared = rng.normal(size=500)
@@ -152,8 +155,8 @@ def test_columns_on_a_development_part_stand_apart(filled):
     assert tried.column.train_images < shown.column.train_images
     assert "development part" in tried.caption
     assert "development part" not in shown.caption
-    assert "--part development" in tried.column.command
-    assert "--part" not in shown.column.command
+    assert "--split development" in tried.column.command
+    assert "--split" not in shown.column.command
     page = selection_html(shown, [tried])
     assert page.count(" scope='row'><b>rate 0.001, 60 epochs") == 1
     assert "20.0 <span class='spread'>±0.0</span>" in page
@@ -161,6 +164,6 @@ def test_columns_on_a_development_part_stand_apart(filled):
 
 
 def test_without_draws_there_is_nothing_to_show(tmp_path):
-    column = TABLE.column(NDDRChoices.of(image_size=(32, 40)))
+    column = TABLE.column(NDDROptions(image_size=(32, 40)))
     comparison = SideBySide.of(TABLE, column, ledger("smoke", tmp_path))
     assert intervals_html(comparison) == gains_html(comparison, "single") == ""

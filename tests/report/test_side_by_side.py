@@ -9,7 +9,7 @@ import pytest
 
 from mtlkit import papers
 from mtlkit.ledger import Drawn, Ledger
-from mtlkit.papers.nddr.methods import NDDRChoices
+from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.report.side_by_side import Cell, SideBySide, tables_csv, tables_json
 from mtlkit.report.table import MISSING
 from mtlkit.reproduce import stored
@@ -108,7 +108,7 @@ def test_the_print_is_that_of_the_backbone_or_it_says_there_is_none():
     book = Ledger(Path("/nonexistent"))
 
     def shown(backbone):
-        return SideBySide.of(TABLE, TABLE.column(NDDRChoices.of(backbone=backbone, image_size=(32, 40))), book)
+        return SideBySide.of(TABLE, TABLE.column(NDDROptions(backbone=backbone, image_size=(32, 40))), book)
 
     assert shown("resnet101").print_of[0] == "5"
     assert shown("vgg16").print_of[0] == "4"
@@ -136,25 +136,11 @@ def test_a_column_of_another_version_is_left_out_with_a_warning(filled):
 
 @pytest.mark.parametrize("epochs", [0.7, 3, 10.3])
 def test_the_command_on_the_card_gives_the_same_column(epochs):
-    column = TABLE.column(
-        NDDRChoices.of(backbone="resnet18", seeds=[2, 5], image_size=(32, 40), epochs=epochs, lr=3e-4)
-    )
+    column = TABLE.column(NDDROptions(backbone="resnet18", seeds=[2, 5], image_size=(32, 40), epochs=epochs, lr=3e-4))
     words = column.command.split()
     assert words[:4] == ["mtlkit", "run", "nddr", "4"]
-    typed = {}
-    for word in words[4:]:
-        if word.startswith("--"):
-            name = word[2:].replace("-", "_")
-            typed[name] = []
-        else:
-            typed[name].append(word)
-    flat = {name: values[0] for name, values in typed.items()}
-    again = NDDRChoices.of(
-        **flat
-        | {name: float(flat[name]) for name in ("epochs", "lr")}
-        | {name: int(flat[name]) for name in ("output_stride", "batch_size")}
-        | {"image_size": tuple(map(int, typed["image_size"])), "seeds": [int(s) for s in flat["seeds"].split(",")]}
-    )
+    names = [word.removeprefix("--").replace("-", "_") for word in words[4::2]]
+    again = NDDROptions(**{name: NDDROptions.read(name, text) for name, text in zip(names, words[5::2], strict=True)})
     assert TABLE.column(again).identity == column.identity
 
 

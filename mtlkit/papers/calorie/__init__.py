@@ -3,7 +3,3 @@
 The source is a damaged Japanese text; ``papers/printed/calorie.yaml`` lists what is lost. What it leaves open and
 what is inferred here stands on the protocol cards.
 """
-
-from mtlkit.papers.calorie.tables import TABLES
-
-__all__ = ["TABLES"]

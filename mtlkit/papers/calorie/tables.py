@@ -4,16 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import safetensors
-from pydantic import ValidationError
 
 from mtlkit.backbones import FullyConnected, has_layers
 from mtlkit.data import IMAGE_LAYOUTS, TABLE_LAYOUTS, Columns, Data
 from mtlkit.data.manifest import Manifest
 from mtlkit.data.transforms import Augmentation
-from mtlkit.errors import InputError, suggestion, unknown
+from mtlkit.errors import InputError, unknown
 from mtlkit.evaluations import (
     CategoryMean,
     Constant,
@@ -28,7 +27,8 @@ from mtlkit.heads import Embedding as EmbeddingHead
 from mtlkit.heads import Exit
 from mtlkit.metrics.floor import FLOOR
 from mtlkit.network import NetworkSettings, Weights
-from mtlkit.papers.declaration import Choices, Extra, Profile, Row, Table, TrainedColumn, located
+from mtlkit.papers.calorie.options import SMALL_TRUNKS, TRUNKS, Averaging, Balancing, CalorieOptions
+from mtlkit.papers.declaration import FAULTY, Extra, Profile, Row, Settled, Table, TrainedColumn, on_error_of, sets_of
 from mtlkit.papers.sources import source
 from mtlkit.papers.weights import weights
 from mtlkit.runs import InverseMeans, Training
@@ -36,11 +36,6 @@ from mtlkit.tasks import AnyTask, Calories, Classification, Embedding
 from mtlkit.training import CHECK_EVERY, Recipe
 from mtlkit.trunks import Shared
 from mtlkit.worlds import plates
-
-Averaging = Literal["estimates", "scores", "last"]
-
-TRUNKS = ("vgg16", "resnet50", "resnet101")
-"""The printed backbones, the first of which is all tables' but the first."""
 
 LAYERS: tuple[Literal["fc6"], Literal["fc7"]] = ("fc6", "fc7")
 
@@ -63,8 +58,8 @@ SPLITS: tuple[Literal["train"], Literal["val"]] = ("train", "val")
 CALORIE_SETS = {"plates"} | TABLE_LAYOUTS.keys()
 """What a set with calories may be called."""
 
-WITHOUT_CATEGORIES, WITH_JOINT_LEARNING = ("5",), ("2", "3", "4")
-"""Tables whose calorie set has no categories, and those that look at features of joint learning."""
+WITHOUT_CATEGORIES, WITH_JOINT_LEARNING, SEVERAL_TRUNKS = ("5",), ("2", "3", "4"), ("1",)
+"""Tables whose calorie set has no categories, that look at features of joint learning, that compare backbones."""
 
 SNAPSHOTS = 10
 """As printed, and 100 steps apart in a training of 70,000; shorter ones have them closer together."""
@@ -75,67 +70,23 @@ PRINTED_IMAGES = {"15": (3414, 1463), "all": (55_019, 13_755)}
 
 @dataclass(frozen=True)
 class Budget:
-    """What a profile stands for here; a portion of the world has two pictures."""
+    """What a profile stands for here, beside its options; a portion of the world has two images."""
 
-    backbones: tuple[str, str, str] | None  # None: the tables' own
     portions: tuple[int, int]
-    size: tuple[int, int]
     width: int
-    weights: Literal["none", "timm"]
     optimizer: Literal["sgd", "adam"]
     jitter: float
-    epochs: float
-    batch_size: int
-    lr: float
     joint_lr: float
     shares: tuple[float, float]
-    seeds: tuple[int, ...]
 
 
 BUDGETS: dict[Profile, Budget] = {
-    "smoke": Budget(
-        ("resnet10t", "mobilenetv3_small_050", "resnet18"), (75, 30), (64, 64), 64, "none", "adam", 0.0, 6, 16, 1e-3,
-        1e-3, (1.0, 1.0), (0,),
-    ),
-    "lite": Budget(None, (1500, 300), (96, 96), 256, "timm", "sgd", 0.2, 30, 16, 1e-2, 1e-3, (1.0, 1.0), (0, 1, 2)),
-    # 70,000 steps of 8 are 164 passes over the 3,414 training pictures.
-    "paper": Budget(
-        None, (1500, 300), (224, 224), 4096, "timm", "sgd", 0.2, 164, 8, 1e-3, 1e-4, (BASELINE, JOINT), (0, 1, 2)
-    ),
-}  # fmt: skip
+    "smoke": Budget((75, 30), 64, "adam", 0.0, 1e-3, (1.0, 1.0)),
+    "lite": Budget((1500, 300), 256, "sgd", 0.2, 1e-3, (1.0, 1.0)),
+    "paper": Budget((1500, 300), 4096, "sgd", 0.2, 1e-4, (BASELINE, JOINT)),
+}
 """Below ``paper`` every network trains for as many pictures as the regression, so that no row is poorer for its
 budget; at ``paper`` for the printed shares of that."""
-
-
-class CalorieChoices(Choices):
-    """What a reader may choose for this paper's tables.
-
-    Attributes:
-        columns: what the table of the reader's calorie set calls its columns: kcal, category, group, image, split.
-        averaging: what is averaged over the last ten snapshots of a regression: the ``estimates`` of each picture,
-            the ``scores``, or nothing (``last``).
-        balance: which losses of the first run give the weights: ``all``, or those of its ``end``.
-        faulty: whether a faulty row of a table is refused or skipped.
-    """
-
-    columns: dict[str, str] | None = None
-    averaging: Averaging = "estimates"
-    balance: Literal["all", "end"] = "all"
-    faulty: Literal["refuse", "skip"] = "refuse"
-
-    def mapping(self) -> Columns | None:
-        """The reader's names of columns.
-
-        Raises:
-            InputError: for something that a table's columns do not hold.
-        """
-        for name in self.columns or ():
-            if name not in Columns.model_fields:
-                raise InputError(f"A table has no field {name!r}; {suggestion(name, Columns.model_fields)}")
-        try:
-            return None if self.columns is None else Columns(**self.columns)
-        except ValidationError as error:
-            raise InputError("The parameter columns maps a field to the name of a column.") from error
 
 
 class CalorieColumn(TrainedColumn):
@@ -155,7 +106,7 @@ class CalorieColumn(TrainedColumn):
         width: of the layer that each task has for itself where the backbone has none.
         shares: steps of the category network and of joint learning, as shares of the regression's.
         joint_lr: rate of joint learning.
-        averaging: see :class:`CalorieChoices`.
+        averaging: see :class:`mtlkit.papers.calorie.options.CalorieOptions`.
         balance: see there.
     """
 
@@ -173,38 +124,35 @@ class CalorieColumn(TrainedColumn):
     shares: tuple[float, float]
     joint_lr: float
     averaging: Averaging = "estimates"
-    balance: Literal["all", "end"] = "all"
+    balance: Balancing = "all"
 
     @property
     def networks(self) -> str:
         """The backbone's name, or all of Table 1's."""
         return ", ".join(self.backbones) or self.backbone
 
-    def options(self) -> dict[str, object]:
-        """The command line's options that give this column."""
-        found = super().options()
+    def decided(self) -> dict[str, Any]:
+        """Option -> the value that gives this column."""
         # By default joint learning learns from the same set, which then is named once.
-        second = self.other if self.other != self.data else None
-        for name, value in located(second).items() if second else ():
-            found[name] = [*found[name], *value]  # type: ignore[misc]
-        if self.backbones:
-            del found["backbone"]
-        if self.data.columns is not None:
-            named = self.data.columns.model_dump(exclude_none=True, exclude_unset=True)
-            found["columns"] = ",".join(f"{field}={name}" for field, name in named.items())
-        return found | {"averaging": self.averaging, "balance": self.balance, "faulty": self.data.faulty}
+        second = [self.other] if self.other is not None and self.other != self.data else []
+        columns = self.data.columns and self.data.columns.model_dump(exclude_none=True, exclude_unset=True)
+        return super().decided() | {
+            **sets_of(self.data, *second),
+            "columns": columns or None,
+            "averaging": self.averaging,
+            "balance": self.balance,
+            "on_error": on_error_of(self.data),
+        }
 
 
-def named(choices: CalorieChoices) -> list[tuple[str, Path | None]]:
+def named(options: CalorieOptions) -> list[tuple[str, Path | None]]:
     """The reader's data sets, each a name and its folder: the one with calories, then the one that joint learning
     learns from, if there is one.
 
     Raises:
         InputError: for an unknown name, or when there are more or fewer names or folders than data sets.
     """
-    names, roots = choices.dataset, list(choices.data_root or ())
-    if names is None:
-        names = ("manifest",) if roots or choices.profile == "paper" else ("plates",)
+    names, roots = options.dataset or (), list(options.data_root or ())
     for name, known in zip(names, (CALORIE_SETS, CALORIE_SETS | IMAGE_LAYOUTS.keys()), strict=False):
         if name not in known:
             raise unknown("data set", name, sorted(known))
@@ -218,7 +166,7 @@ def named(choices: CalorieChoices) -> list[tuple[str, Path | None]]:
 
 
 def described(
-    choices: CalorieChoices,
+    options: CalorieOptions,
     name: str,
     root: Path | None,
     size: tuple[int, int],
@@ -232,32 +180,31 @@ def described(
     Raises:
         InputError: for a missing folder, or one that is not what the layout asks for.
     """
-    given = choices.model_copy(update={"dataset": (name,), "data_root": root and (root,)})
-    portions = BUDGETS[choices.profile].portions
+    own = options.model_copy(update={"dataset": (name,), "data_root": root and (root,)})
+    portions, faulty = BUDGETS[options.profile].portions, FAULTY[options.on_error]
     known = CALORIE_SETS | IMAGE_LAYOUTS.keys()
-    found = source(given, plates, "manifest", known, default=name, images=portions, seed=seed, size=size)
+    found = source(own, plates, "manifest", known, images=portions, seed=seed, size=size)
     if found.layout in IMAGE_LAYOUTS:
         return found.data((IMAGE_LAYOUTS[found.layout](found.root, split, (task,)) for split in SPLITS), size=size)
-    tables = (Manifest(found.root, split, (task,), columns, faulty=choices.faulty) for split in SPLITS)
-    return found.data(tables, size=size, columns=columns, faulty=choices.faulty)
+    tables = (Manifest(found.root, split, (task,), columns, faulty=faulty) for split in SPLITS)
+    return found.data(tables, size=size, columns=columns, faulty=faulty)
 
 
-def calorie_column(table: str, networks: tuple[str, ...], choices: CalorieChoices) -> CalorieColumn:
-    """Choices and the profile's budget as a column of a calorie table."""
-    budget = BUDGETS[choices.profile]
-    if len(networks) > 1 and choices.backbone:
-        raise InputError(f"Table {table} compares three backbones of its own; choose one for another table.")
-    if len(networks) > 1 and choices.weights not in (None, "none", "timm"):
+def calorie_column(table: str, given: CalorieOptions) -> CalorieColumn:
+    """A reader's options as a column of a calorie table."""
+    options, budget = given.filled(table), BUDGETS[given.profile]
+    settled, several = Settled.of(options), table in SEVERAL_TRUNKS
+    if several and settled.weights not in ("none", "timm"):
         raise InputError(f"Table {table} compares three backbones, whose weights no single file holds: none or timm.")
-    own = budget.backbones or networks
-    size = choices.image_size or budget.size
-    (name, root), *second = named(choices)
-    columns = choices.mapping()
+    own = SMALL_TRUNKS if options.profile == "smoke" else TRUNKS
+    size = settled.size
+    (name, root), *second = named(options)
+    columns = Columns.named(options.columns)
     if table in WITHOUT_CATEGORIES:
         columns = (columns or Columns()).model_copy(update={"category": None})
     if second and table not in WITH_JOINT_LEARNING:
         raise InputError(f"Table {table} takes one data set: it has no joint learning for a second one.")
-    data = described(choices, name, root, size, columns=columns)
+    data = described(options, name, root, size, columns=columns)
     train, val = (data.split(split, reads(table)) for split in SPLITS)
     assert isinstance(train, Manifest)
     assert isinstance(val, Manifest)
@@ -267,15 +214,13 @@ def calorie_column(table: str, networks: tuple[str, ...], choices: CalorieChoice
             other = data
         else:
             name, root = second[0] if second else ("plates", None)
-            other = described(choices, name, root, size, task="category", seed=1)
+            other = described(options, name, root, size, task="category", seed=1)
     learned = other.split("train", ("category",)) if other else None
-    start = weights(choices.weights or budget.weights)
-    batch_size, epochs = choices.batch_size or budget.batch_size, choices.epochs or budget.epochs
-    backbone = choices.backbone or own[0]
+    start = weights(settled.weights)
     return CalorieColumn(
         paper="calorie",
         table=table,
-        profile=choices.profile,
+        profile=options.profile,
         data=data,
         train_images=len(train),
         portions=(len(set(train.groups)), len(set(val.groups))),
@@ -284,33 +229,27 @@ def calorie_column(table: str, networks: tuple[str, ...], choices: CalorieChoice
         other=other,
         other_images=len(learned) if learned else 0,
         other_categories=len(learned.classes) if learned else 0,
-        backbone=backbone,
-        backbones=own if len(networks) > 1 else (),
+        backbone=settled.backbone,
+        backbones=own if several else (),
         weights=start,
-        fully_connected=fully_connected(backbone, start),
+        fully_connected=fully_connected(settled.backbone, start),
         width=budget.width,
-        recipe=calorie_recipe(
-            size,
-            max(SNAPSHOTS, round(epochs * len(train) / batch_size)),
-            batch_size,
-            choices.lr or budget.lr,
-            budget,
-        ),
-        epochs=epochs,
+        recipe=calorie_recipe(settled, max(SNAPSHOTS, settled.steps(len(train))), budget),
+        epochs=settled.epochs,
         shares=budget.shares,
         joint_lr=budget.joint_lr,
-        averaging=choices.averaging,
-        balance=choices.balance,
-        seeds=choices.seeds or budget.seeds,
+        averaging=options.averaging,
+        balance=options.balance,
+        seeds=settled.seeds,
     )
 
 
-def printed_calorie_column(table: str, networks: tuple[str, ...]) -> CalorieColumn:
+def printed_calorie_column(table: str) -> CalorieColumn:
     """The column of a table's printed networks, without data: for counting and for building."""
-    budget = BUDGETS["paper"]
+    budget, settled = BUDGETS["paper"], Settled.of(CalorieOptions(profile="paper").filled(table))
     large = table in WITHOUT_CATEGORIES
     images = PRINTED_IMAGES["all" if large else "15"]
-    data = Data(layout="manifest", name="recipes", fingerprint="", size=budget.size)
+    data = Data(layout="manifest", name="recipes", fingerprint="", size=settled.size)
     return CalorieColumn(
         paper="calorie",
         table=table,
@@ -322,13 +261,13 @@ def printed_calorie_column(table: str, networks: tuple[str, ...]) -> CalorieColu
         categories=() if large else tuple(map(str, range(15))),
         other=data if table in WITH_JOINT_LEARNING else None,
         other_categories=15,
-        backbone=networks[0],
-        backbones=networks if len(networks) > 1 else (),
+        backbone=settled.backbone,
+        backbones=TRUNKS if table in SEVERAL_TRUNKS else (),
         weights=Weights(source="timm"),
-        fully_connected=fully_connected(networks[0], Weights(source="timm")),
+        fully_connected=fully_connected(settled.backbone, Weights(source="timm")),
         width=budget.width,
-        recipe=calorie_recipe(budget.size, 200_000 if large else 70_000, 8, budget.lr, budget),
-        epochs=budget.epochs,
+        recipe=calorie_recipe(settled, 200_000 if large else 70_000, budget),
+        epochs=settled.epochs,
         shares=budget.shares,
         joint_lr=budget.joint_lr,
         seeds=(0,),
@@ -351,7 +290,7 @@ def fully_connected(backbone: str, start: Weights) -> FullyConnected:
     return "plain" if names & {"classifier.0.weight", "classifier.1.weight", "pre_logits.fc1.weight"} else "none"
 
 
-def calorie_recipe(size: tuple[int, int], steps: int, batch_size: int, lr: float, budget: Budget) -> Recipe:
+def calorie_recipe(settled: Settled, steps: int, budget: Budget) -> Recipe:
     """SGD with momentum 0.9 and a tenth of the rate in the second phase, as printed; no weight decay is.
 
     Pictures are fitted into the frame and mirrored and their colours changed, but not scaled: how large a dish looks
@@ -359,12 +298,15 @@ def calorie_recipe(size: tuple[int, int], steps: int, batch_size: int, lr: float
     """
     return Recipe(
         steps=steps,
-        batch_size=batch_size,
+        batch_size=settled.batch_size,
         optimizer=budget.optimizer,
-        lr=lr,
+        lr=settled.lr,
         schedule="step",
         milestones=(FIRST_PHASE,),
-        augmentation=Augmentation(size=size, scale_min=1.0, scale_max=1.0, scale_of="frame", jitter=budget.jitter),
+        augmentation=Augmentation(
+            size=settled.size, scale_min=1.0, scale_max=1.0, scale_of="frame", jitter=budget.jitter
+        ),
+        precision=settled.precision,
     )
 
 
@@ -695,18 +637,16 @@ def _table(
     rows: Callable[[CalorieColumn, int], list[Row]],
     systems: dict[str, str],
     extras: tuple[Extra, ...],
-    networks: tuple[str, ...] = TRUNKS[:1],
 ) -> Table:
     return Table(
         paper="calorie",
         id=identifier,
         measures=measures,
-        choices=CalorieChoices,
         columns=CalorieColumn,
-        column=partial(calorie_column, identifier, networks),
+        column=partial(calorie_column, identifier),
         rows=rows,
         protocol=calorie_protocol,
-        meta_column=partial(printed_calorie_column, identifier, networks),
+        meta_column=partial(printed_calorie_column, identifier),
         extras=extras,
         systems=systems,
     )
@@ -714,7 +654,7 @@ def _table(
 
 TABLES = (
     _table(
-        "1", _ERRORS | {"top1": "category/accuracy"}, trunks, {"S03": "resnet101_multi"}, (*_BESIDE, *_LAST), TRUNKS
+        "1", _ERRORS | {"top1": "category/accuracy"}, trunks, {"S03": "resnet101_multi"}, (*_BESIDE, *_LAST)
     ),
     _table(
         "2", {f"map{k}": f"retrieval/map{k}" for k in (1, 5, 10)}, precisions,

@@ -5,8 +5,3 @@ fully convolutional AlexNet that it names (https://github.com/shelhamer/fcn.berk
 the first author's code for normals (https://github.com/imisra/semantic-segmentation-pytorch), and Fast R-CNN
 (https://github.com/rbgirshick/fast-rcnn).
 """
-
-from mtlkit.papers.cross_stitch.objects import TABLE6
-from mtlkit.papers.cross_stitch.scenes import TABLE5
-
-TABLES = (TABLE5, TABLE6)

@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -16,14 +16,13 @@ from mtlkit.backbones import has_layers, staged
 from mtlkit.data import AnyData, APascal, Data
 from mtlkit.data.proposals import SelectiveSearch
 from mtlkit.data.regions import RegionSampling
-from mtlkit.errors import InputError
 from mtlkit.evaluations import BestOnValidation, Constant
 from mtlkit.fusion import CrossStitchSettings
 from mtlkit.heads import Exit
 from mtlkit.network import NetworkSettings, Weights
 from mtlkit.papers.cross_stitch.methods import CONTROLS, Stitch, compared, split_trainings, splits
-from mtlkit.papers.cross_stitch.scenes import StitchChoices
-from mtlkit.papers.declaration import Extra, Profile, Row, Table, TrainedColumn
+from mtlkit.papers.cross_stitch.options import CrossStitchOptions
+from mtlkit.papers.declaration import FAULTY, Extra, Profile, Row, Settled, Table, TrainedColumn, on_error_of
 from mtlkit.papers.sources import source
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
@@ -47,62 +46,17 @@ MANY = 100
 
 @dataclass(frozen=True)
 class Budget:
-    """What a profile stands for on the table of objects."""
+    """What a profile stands for on the table of objects, beside its options."""
 
-    backbone: str
-    dataset: str
     images: tuple[int, int]
-    size: tuple[int, int]
     regions: int
     proposals: SelectiveSearch
-    weights: Literal["none", "timm"]
-    epochs: float
-    batch_size: int
-    lr: float
-    seeds: tuple[int, ...]
 
 
 BUDGETS: dict[Profile, Budget] = {
-    "smoke": Budget(
-        "mobilenetv3_small_050",
-        "parts",
-        (24, 12),
-        (96, 128),
-        12,
-        SelectiveSearch(least_side=8),
-        "none",
-        0.75,
-        4,
-        1e-2,
-        (0,),
-    ),
-    "lite": Budget(
-        "alexnet",
-        "parts",
-        (800, 200),
-        (288, 384),
-        64,
-        SelectiveSearch(least_side=8, most=500),
-        "timm",
-        30,
-        2,
-        1e-3,
-        (0, 1, 2),
-    ),
-    # 40,000 steps of 2 pictures are 37.9 passes over the 2,113 training pictures.
-    "paper": Budget(
-        "alexnet",
-        "apascal",
-        (800, 200),
-        (800, 800),
-        64,
-        SelectiveSearch(mode="quality"),
-        "timm",
-        37.9,
-        2,
-        1e-3,
-        (0, 1, 2),
-    ),
+    "smoke": Budget((24, 12), 12, SelectiveSearch(least_side=8)),
+    "lite": Budget((800, 200), 64, SelectiveSearch(least_side=8, most=500)),
+    "paper": Budget((800, 200), 64, SelectiveSearch(mode="quality")),
 }
 
 
@@ -127,54 +81,43 @@ class ObjectColumn(TrainedColumn):
     classes: tuple[str, ...]
     attributes: tuple[str, ...]
 
-    def options(self) -> dict[str, object]:
-        """The command line's options that give this column."""
-        return super().options() | {"faulty": self.data.faulty}
+    def decided(self) -> dict[str, Any]:
+        """Option -> the value that gives this column."""
+        return super().decided() | {"on_error": on_error_of(self.data)}
 
 
-def object_column(choices: StitchChoices) -> ObjectColumn:
-    """Choices and the profile's budget as a column of Table 6; finds the proposals of all pictures, once."""
-    if choices.output_stride:
-        raise InputError("Table 6 looks at regions and takes no output_stride; leave it out, or choose table 5.")
-    budget = BUDGETS[choices.profile]
-    backbone = choices.backbone or budget.backbone
-    size = choices.image_size or budget.size
-    stages, pooled_after = regions_of(backbone, size)
-    found = source(choices, parts, "apascal", ("apascal",), default=budget.dataset, images=budget.images)
-    splits = [APascal(found.root, split, TASKS, choices.faulty) for split in ("train", "val")]
+def object_column(given: CrossStitchOptions) -> ObjectColumn:
+    """A reader's options as a column of Table 6; finds the proposals of all pictures, once."""
+    options, budget = given.filled("6"), BUDGETS[given.profile]
+    settled, faulty = Settled.of(options), FAULTY[options.on_error]
+    stages, pooled_after = regions_of(settled.backbone, settled.size)
+    found = source(options, parts, "apascal", ("apascal",), images=budget.images)
+    splits = [APascal(found.root, split, TASKS, faulty) for split in ("train", "val")]
     data = found.data(
         splits,
-        size=size,
-        faulty=choices.faulty,
+        size=settled.size,
+        faulty=faulty,
         proposals=budget.proposals,
         proposals_folder=cache_folder() / "proposals",
     )
     for split in splits:
         processes = (os.cpu_count() or 1) if len(split) > MANY else 1
-        data.kept_proposals.prepare(split, processes, progress=choices.profile != "smoke")
-    epochs = choices.epochs or budget.epochs
-    batch_size = choices.batch_size or budget.batch_size
+        data.kept_proposals.prepare(split, processes, progress=options.profile != "smoke")
     train, _ = splits
     return ObjectColumn(
         paper="cross_stitch",
         table="6",
-        profile=choices.profile,
+        profile=options.profile,
         data=data,
         train_images=len(train),
         skipped=Counter(splits[0].skipped) + Counter(splits[1].skipped),
-        backbone=backbone,
+        backbone=settled.backbone,
         stages=stages,
         pooled_after=pooled_after,
-        weights=weights(choices.weights or budget.weights),
-        recipe=object_recipe(
-            data.size,
-            budget.regions,
-            max(1, round(epochs * len(train) / batch_size)),
-            batch_size,
-            choices.lr or budget.lr,
-        ),
-        epochs=epochs,
-        seeds=choices.seeds or budget.seeds,
+        weights=weights(settled.weights),
+        recipe=object_recipe(settled, budget.regions, settled.steps(len(train))),
+        epochs=settled.epochs,
+        seeds=settled.seeds,
         classes=train.classes,
         attributes=train.attributes,
     )
@@ -193,18 +136,19 @@ def built_as(backbone: str) -> dict[str, Any]:
     return {"fully_connected": "plain", "cut": "layers"} if has_layers(backbone) else {}
 
 
-def object_recipe(size: tuple[int, int], regions: int, steps: int, batch_size: int, lr: float) -> Recipe:
+def object_recipe(settled: Settled, regions: int, steps: int) -> Recipe:
     """SGD with momentum 0.9, decay 5e-4, a tenth of the rate after three quarters, twice the rate for biases of
     classifiers: Fast R-CNN's."""
     return Recipe(
         steps=steps,
-        batch_size=batch_size,
-        lr=lr,
+        batch_size=settled.batch_size,
+        lr=settled.lr,
         lr_mult={"classifier_bias": 2.0},
         weight_decay=5e-4,
         schedule="step",
         milestones=(0.75,),
-        augmentation=RegionSampling(size=size, count=regions),
+        augmentation=RegionSampling(size=settled.size, count=regions),
+        precision=settled.precision,
     )
 
 
@@ -358,19 +302,19 @@ def object_protocol(column: ObjectColumn) -> list[tuple[str, str, str]]:
 
 def printed_object_column() -> ObjectColumn:
     """The column of the printed networks, without data: for counting and for building."""
-    budget = BUDGETS["paper"]
-    stages, pooled_after = regions_of("alexnet", budget.size)
+    budget, settled = BUDGETS["paper"], Settled.of(CrossStitchOptions(profile="paper").filled("6"))
+    stages, pooled_after = regions_of(settled.backbone, settled.size)
     return ObjectColumn(
         paper="cross_stitch",
         table="6",
         profile="paper",
-        data=Data(layout="apascal", name="apascal", fingerprint="", size=budget.size, proposals=budget.proposals),
+        data=Data(layout="apascal", name="apascal", fingerprint="", size=settled.size, proposals=budget.proposals),
         train_images=2113,
-        backbone="alexnet",
+        backbone=settled.backbone,
         stages=stages,
         pooled_after=pooled_after,
-        recipe=object_recipe(budget.size, budget.regions, 40_000, budget.batch_size, budget.lr),
-        epochs=budget.epochs,
+        recipe=object_recipe(settled, budget.regions, 40_000),
+        epochs=settled.epochs,
         seeds=(0,),
         classes=tuple(map(str, range(20))),
         attributes=tuple(map(str, range(64))),
@@ -381,7 +325,6 @@ TABLE6 = Table(
     paper="cross_stitch",
     id="6",
     measures=MEASURES,
-    choices=StitchChoices,
     columns=ObjectColumn,
     column=object_column,
     rows=object_rows,

@@ -8,7 +8,6 @@ and the first author's code for normals (https://github.com/imisra/semantic-segm
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Literal
 
 import torch
 
@@ -21,8 +20,9 @@ from mtlkit.fusion import CrossStitchSettings
 from mtlkit.heads import Score
 from mtlkit.network import NetworkSettings, Weights
 from mtlkit.papers.cross_stitch.methods import CONTROLS, Stitch, compared, splits
-from mtlkit.papers.declaration import Profile, Row, Table
-from mtlkit.papers.scenes import SceneChoices, SceneColumn, scenes
+from mtlkit.papers.cross_stitch.options import CrossStitchOptions
+from mtlkit.papers.declaration import Profile, Row, Settled, Table
+from mtlkit.papers.scenes import SceneColumn, scenes
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
 from mtlkit.tasks import AnyTask, CodedNormals, Normals, Segmentation
@@ -40,43 +40,20 @@ FRAMES_OF_A_CODEBOOK = 64
 
 @dataclass(frozen=True)
 class Budget:
-    """What a profile stands for on the scene table."""
+    """What a profile stands for on the scene table, beside its options."""
 
-    backbone: str | None  # None: the table's own
-    dataset: str
     images: tuple[int, int]
-    size: tuple[int, int]
-    weights: Literal["none", "timm"]
-    epochs: float
-    batch_size: int
-    lr: float
     unit_scale: float  # what the units' rate is, in base rates
     words: int
-    seeds: tuple[int, ...]
 
 
 BUDGETS: dict[Profile, Budget] = {
-    "smoke": Budget("mobilenetv3_small_050", "rooms", (64, 32), (64, 80), "none", 1.25, 8, 1e-2, 100, 20, (0,)),
-    "lite": Budget(None, "rooms", (800, 200), (120, 160), "timm", 60, 8, 1e-3, 100, 40, (0, 1, 2)),
-    # 25,000 steps of 20 images are 628.9 passes over the 795 training frames.
-    "paper": Budget(None, "nyuv2", (795, 654), (480, 640), "timm", 628.9, 20, 1e-4, 1000, 40, (0, 1, 2)),
+    "smoke": Budget((64, 32), 100, 20),
+    "lite": Budget((800, 200), 100, 40),
+    "paper": Budget((795, 654), 1000, 40),
 }
-
 """The paper calls 100 to 1000 times the base rate best for the units. With the higher base rates of short trainings a
 thousand times would throw them far off."""
-
-SMOKE_EPOCHS_NAMED = 2
-"""Epochs at ``smoke`` for a backbone that the reader names, which may be far larger than the default."""
-
-
-class StitchChoices(SceneChoices):
-    """What a reader may choose for a table of this paper.
-
-    Attributes:
-        faulty: whether a faulty row of Table 6's lists is refused or skipped.
-    """
-
-    faulty: Literal["refuse", "skip"] = "refuse"
 
 
 class StitchColumn(SceneColumn):
@@ -91,36 +68,41 @@ class StitchColumn(SceneColumn):
     words: tuple[Direction, ...]
 
 
-def stitch_column(choices: StitchChoices) -> StitchColumn:
-    """Choices and the profile's budget as a column of Table 5."""
-    budget = BUDGETS[choices.profile]
-    backbone = choices.backbone or budget.backbone or "alexnet"
+def fcn_stride(backbone: str, given: int | None) -> int:
+    """The output stride of a fully convolutional backbone; by default its own.
+
+    Raises:
+        InputError: the backbone cannot be built at the one that is given.
+    """
     strides = output_strides(backbone)
-    stride = choices.output_stride or max(strides)
+    stride = given or max(strides)
     if stride not in strides or (has_layers(backbone) and stride != 32):
         possible = "32" if has_layers(backbone) else ", ".join(map(str, strides))
         raise InputError(f"{backbone} can be built at output stride {possible} here, not {stride}.")
-    size = choices.image_size or budget.size
-    data, train = scenes(choices, budget.dataset, size, budget.images)
-    batch_size = choices.batch_size or budget.batch_size
-    first_look = choices.profile == "smoke" and choices.backbone is not None
-    epochs = choices.epochs or (SMOKE_EPOCHS_NAMED if first_look else budget.epochs)
+    return stride
+
+
+def stitch_column(given: CrossStitchOptions) -> StitchColumn:
+    """A reader's options as a column of Table 5."""
+    options, budget = given.filled("5"), BUDGETS[given.profile]
+    settled = Settled.of(options)
+    backbone, size = settled.backbone, settled.size
+    stride = fcn_stride(backbone, options.output_stride)
+    data, train = scenes(options, size, budget.images, options.split)
     return StitchColumn(
         paper="cross_stitch",
         table="5",
-        profile=choices.profile,
+        profile=options.profile,
         data=data,
         train_images=len(train),
         backbone=backbone,
         stages=stages(backbone, size),
-        weights=weights(choices.weights or budget.weights),
+        weights=weights(settled.weights),
         output_stride=stride,
         head=Score.Settings(),
-        recipe=stitch_recipe(
-            size, max(1, round(epochs * len(train) / batch_size)), batch_size, choices.lr or budget.lr
-        ),
-        epochs=epochs,
-        seeds=choices.seeds or budget.seeds,
+        recipe=stitch_recipe(settled, settled.steps(len(train))),
+        epochs=settled.epochs,
+        seeds=settled.seeds,
         classes=train.classes,
         words=words(train, size, budget.words),
     )
@@ -146,17 +128,18 @@ def words(train: DataSet, size: tuple[int, int], count: int) -> tuple[Direction,
     return codebook((normals for normals in found if normals is not None), count)
 
 
-def stitch_recipe(size: tuple[int, int], steps: int, batch_size: int, lr: float) -> Recipe:
+def stitch_recipe(settled: Settled, steps: int) -> Recipe:
     """SGD with momentum 0.9, decay 5e-4 and a fixed rate, twice as high for the classifiers' biases."""
     return Recipe(
         steps=steps,
-        batch_size=batch_size,
-        lr=lr,
+        batch_size=settled.batch_size,
+        lr=settled.lr,
         lr_mult={"classifier_bias": 2.0},
         weight_decay=5e-4,
         schedule="constant",
         # A mirrored normal is another word: the first author's code has no flips, nor scales.
-        augmentation=Augmentation(size=size, scale_min=1.0, scale_max=1.0, flip=0.0),
+        augmentation=Augmentation(size=settled.size, scale_min=1.0, scale_max=1.0, flip=0.0),
+        precision=settled.precision,
     )
 
 
@@ -295,23 +278,23 @@ def stitch_protocol(column: StitchColumn) -> list[tuple[str, str, str]]:
 
 def printed_stitch_column() -> StitchColumn:
     """The column of the printed networks, without data: for counting and for building."""
-    budget = BUDGETS["paper"]
-    data = Data(layout="nyuv2", name="nyuv2", fingerprint="", size=budget.size)
+    settled = Settled.of(CrossStitchOptions(profile="paper").filled("5"))
+    data = Data(layout="nyuv2", name="nyuv2", fingerprint="", size=settled.size)
     return StitchColumn(
         paper="cross_stitch",
         table="5",
         profile="paper",
         data=data,
         train_images=795,
-        backbone="alexnet",
+        backbone=settled.backbone,
         stages=7,
         output_stride=32,
         head=Score.Settings(),
-        recipe=stitch_recipe(budget.size, LENGTHS["segmentation"], budget.batch_size, budget.lr),
-        epochs=budget.epochs,
+        recipe=stitch_recipe(settled, LENGTHS["segmentation"]),
+        epochs=settled.epochs,
         seeds=(0,),
         classes=tuple(map(str, range(40))),
-        words=tuple((0.0, 0.0, 1.0) for _ in range(budget.words)),
+        words=tuple((0.0, 0.0, 1.0) for _ in range(BUDGETS["paper"].words)),
     )
 
 
@@ -319,7 +302,6 @@ TABLE5 = Table(
     paper="cross_stitch",
     id="5",
     measures=MEASURES,
-    choices=StitchChoices,
     columns=StitchColumn,
     column=stitch_column,
     rows=stitch_rows,

@@ -3,7 +3,3 @@
 No code of the paper is public. Where its text says "as CenterNet" or nothing, the settings are those of
 https://github.com/xingyizhou/CenterNet.
 """
-
-from mtlkit.papers.mcn.tables import TABLES
-
-__all__ = ["TABLES"]

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, get_args
+from typing import Any, get_args
 
 from mtlkit.data import Coco, Data
 from mtlkit.data.coco import COCO_JOINTS, COCO_SIGMAS
@@ -13,7 +13,18 @@ from mtlkit.evaluations import Constant, Speed, TestEvaluation
 from mtlkit.heads import Branches, HeadSettings
 from mtlkit.necks import Deconvolution, DLAUp, NeckSettings, Upsampling
 from mtlkit.network import NetworkSettings
-from mtlkit.papers.declaration import Choices, Column, Extra, Profile, Row, Table, TrainedColumn
+from mtlkit.papers.declaration import (
+    FAULTY,
+    Column,
+    Extra,
+    Profile,
+    Row,
+    Settled,
+    Table,
+    TrainedColumn,
+    on_error_of,
+)
+from mtlkit.papers.mcn.options import MCNOptions, NeckName
 from mtlkit.papers.sources import source
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
@@ -21,8 +32,6 @@ from mtlkit.runtime import Runtime, hardware, machine
 from mtlkit.tasks import AnyTask, CenterDetection, Segmentation
 from mtlkit.training import Recipe
 from mtlkit.worlds import people
-
-NeckName = Literal["deconvolution", "deformable_deconvolution", "dla_up", "upsampling"]
 
 LOSS_WEIGHTS = {"detection/size": 0.1, "segmentation/cross_entropy": 5.0}
 """As printed: all other terms weigh 1."""
@@ -39,42 +48,17 @@ ROWS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Budget:
-    """What a profile stands for here."""
+    """What a profile stands for on Table 2, beside its options."""
 
-    backbone: str
-    dataset: str
     images: tuple[int, int]
-    size: tuple[int, int]
     head_width: int | None  # None: the official code's for the backbone
-    weights: Literal["none", "timm"]
-    epochs: float
-    batch_size: int
-    lr: float
-    seeds: tuple[int, ...]
 
 
 BUDGETS: dict[Profile, Budget] = {
-    "smoke": Budget("mobilenetv3_small_050", "people", (64, 24), (128, 128), 32, "none", 4, 8, 5e-3, (0,)),
-    "lite": Budget("resnet18", "people", (2000, 300), (128, 128), None, "timm", 30, 16, 5e-4, (0, 1, 2)),
-    "paper": Budget("dla34", "coco", (2000, 300), (512, 512), None, "timm", 140, 128, 5e-4, (0, 1, 2)),
+    "smoke": Budget((64, 24), 32),
+    "lite": Budget((2000, 300), None),
+    "paper": Budget((2000, 300), None),
 }
-
-
-class CenterChoices(Choices):
-    """What a reader may choose for this paper's tables.
-
-    Attributes:
-        keep: classes that count; by default persons, or all where there are none.
-        neck: what brings the backbone's maps together at stride 4; by default ``dla_up`` for DLA,
-            ``deformable_deconvolution`` for ResNets, ``upsampling`` for any other backbone.
-        as_official: the official code's larger radius and half weight of distances instead of what its paper prints.
-        faulty: whether a faulty entry of the annotations is refused or skipped.
-    """
-
-    keep: tuple[str, ...] | None = None
-    neck: NeckName | None = None
-    as_official: bool = False
-    faulty: Literal["refuse", "skip"] = "refuse"
 
 
 class CenterColumn(TrainedColumn):
@@ -90,7 +74,7 @@ class CenterColumn(TrainedColumn):
         joints: their names, none where the data has none.
         sigmas: of the joints.
         masks: whether the data has masks.
-        as_official: see :class:`CenterChoices`.
+        as_official: see :class:`mtlkit.papers.mcn.options.MCNOptions`.
     """
 
     data: Data
@@ -104,13 +88,13 @@ class CenterColumn(TrainedColumn):
     masks: bool
     as_official: bool = False
 
-    def options(self) -> dict[str, object]:
-        """The command line's options that give this column."""
-        return super().options() | {
-            "keep": ",".join(self.classes),
+    def decided(self) -> dict[str, Any]:
+        """Option -> the value that gives this column."""
+        return super().decided() | {
+            "classes": self.classes,
             "neck": neck_name(self.neck),
-            "faulty": self.data.faulty,
-            **({"as-official": "true"} if self.as_official else {}),
+            "as_official": self.as_official,
+            "on_error": on_error_of(self.data),
         }
 
 
@@ -129,9 +113,9 @@ class SpeedColumn(Column):
     enlarged: int
     hardware: str
 
-    def options(self) -> dict[str, object]:
-        """The command line's options that give this column."""
-        return super().options() | {"neck": neck_name(self.neck)}
+    def decided(self) -> dict[str, Any]:
+        """Option -> the value that gives this column."""
+        return super().decided() | {"neck": neck_name(self.neck)}
 
 
 def neck_of(backbone: str, name: NeckName | None) -> NeckSettings:
@@ -165,53 +149,52 @@ def head_width(backbone: str) -> int:
     return 256 if "dla" in backbone else 64
 
 
-def center_column(choices: CenterChoices) -> CenterColumn:
-    """Choices and the profile's budget as a column of Table 2."""
-    budget = BUDGETS[choices.profile]
-    backbone = choices.backbone or budget.backbone
-    found = source(choices, people, "coco", ("coco",), default=budget.dataset, images=budget.images)
-    read = partial(Coco, found.root, faulty=choices.faulty)
+def center_column(given: MCNOptions) -> CenterColumn:
+    """A reader's options as a column of Table 2."""
+    options, budget = given.filled("2"), BUDGETS[given.profile]
+    settled, faulty = Settled.of(options), FAULTY[options.on_error]
+    backbone = settled.backbone
+    found = source(options, people, "coco", ("coco",), images=budget.images)
+    read = partial(Coco, found.root, faulty=faulty)
     every = read("train")
-    keep = choices.keep or (("person",) if "person" in every.classes else every.classes)
+    keep = options.classes or (("person",) if "person" in every.classes else every.classes)
     wanted = ("detection", *(task for task in ("pose", "segmentation") if every.offers(task)))
     train, val = (read(split, wanted, keep) for split in ("train", "val"))
-    data = found.data((train, val), size=choices.image_size or budget.size, keep=keep, faulty=choices.faulty)
-    epochs, batch_size = choices.epochs or budget.epochs, choices.batch_size or budget.batch_size
+    data = found.data((train, val), size=settled.size, keep=keep, faulty=faulty)
     return CenterColumn(
         paper="mcn",
         table="2",
-        profile=choices.profile,
+        profile=options.profile,
         data=data,
         train_images=len(train),
         skipped=Counter(train.skipped) + Counter(val.skipped),
         backbone=backbone,
-        weights=weights(choices.weights or budget.weights),
-        neck=neck_of(backbone, choices.neck),
+        weights=weights(settled.weights),
+        neck=neck_of(backbone, options.neck),
         head_width=budget.head_width or head_width(backbone),
-        recipe=center_recipe(
-            data.size, max(1, round(epochs * len(train) / batch_size)), batch_size, choices.lr or budget.lr
-        ),
-        epochs=epochs,
-        seeds=choices.seeds or budget.seeds,
+        recipe=center_recipe(settled, settled.steps(len(train))),
+        epochs=settled.epochs,
+        seeds=settled.seeds,
         classes=keep,
         joints=train.joints,
         sigmas=train.sigmas,
         masks="segmentation" in wanted,
-        as_official=choices.as_official,
+        as_official=options.as_official,
     )
 
 
-def center_recipe(size: tuple[int, int], steps: int, batch_size: int, lr: float) -> Recipe:
+def center_recipe(settled: Settled, steps: int) -> Recipe:
     """Adam without decay, a tenth of the rate after 90 and 120 of 140 epochs; random scales, mirrors and colours."""
     return Recipe(
         steps=steps,
-        batch_size=batch_size,
+        batch_size=settled.batch_size,
         optimizer="adam",
-        lr=lr,
+        lr=settled.lr,
         schedule="step",
         milestones=(90 / 140, 120 / 140),
         loss_weights=LOSS_WEIGHTS,
-        augmentation=Augmentation(size=size, scale_min=0.6, scale_max=1.3, scale_of="frame", jitter=0.4),
+        augmentation=Augmentation(size=settled.size, scale_min=0.6, scale_max=1.3, scale_of="frame", jitter=0.4),
+        precision=settled.precision,
     )
 
 
@@ -321,18 +304,18 @@ def center_protocol(column: CenterColumn) -> list[tuple[str, str, str]]:
 
 def printed_center_column() -> CenterColumn:
     """The column of the printed networks, without data: for counting and for building."""
-    budget = BUDGETS["paper"]
+    settled = Settled.of(MCNOptions(profile="paper").filled("2"))
     return CenterColumn(
         paper="mcn",
         table="2",
         profile="paper",
-        data=Data(layout="coco", name="coco", fingerprint="", size=budget.size, keep=("person",)),
+        data=Data(layout="coco", name="coco", fingerprint="", size=settled.size, keep=("person",)),
         train_images=118_287,
-        backbone="dla34",
-        neck=neck_of("dla34", None),
-        head_width=head_width("dla34"),
-        recipe=center_recipe(budget.size, round(140 * 118_287 / budget.batch_size), budget.batch_size, budget.lr),
-        epochs=budget.epochs,
+        backbone=settled.backbone,
+        neck=neck_of(settled.backbone, None),
+        head_width=head_width(settled.backbone),
+        recipe=center_recipe(settled, settled.steps(118_287)),
+        epochs=settled.epochs,
         seeds=(0,),
         classes=("person",),
         joints=COCO_JOINTS,
@@ -343,36 +326,33 @@ def printed_center_column() -> CenterColumn:
 
 @dataclass(frozen=True)
 class SpeedBudget:
-    """What a profile stands for on the tables of speed."""
+    """What a profile stands for on the tables of speed, beside their options."""
 
-    backbone: str | None  # None: the table's own
-    size: tuple[int, int]
     head_width: int | None
     rounds: int
 
 
 SPEED_BUDGETS: dict[Profile, SpeedBudget] = {
-    "smoke": SpeedBudget("mobilenetv3_small_050", (256, 256), 32, 15),
-    "lite": SpeedBudget(None, (512, 512), None, 30),
-    "paper": SpeedBudget(None, (512, 512), None, 200),
+    "smoke": SpeedBudget(32, 15),
+    "lite": SpeedBudget(None, 30),
+    "paper": SpeedBudget(None, 200),
 }
 
 
-def speed_column(table: str, backbone: str, enlarged: int, choices: CenterChoices) -> SpeedColumn:
-    """Choices and the profile's budget as a column of a table of speed; data, budget and seeds mean nothing here."""
-    budget = SPEED_BUDGETS[choices.profile]
-    backbone = choices.backbone or budget.backbone or backbone
-    size = choices.image_size or budget.size
+def speed_column(table: str, enlarged: int, given: MCNOptions) -> SpeedColumn:
+    """A reader's options as a column of a table of speed, which reads no data."""
+    options, budget = given.filled(table), SPEED_BUDGETS[given.profile]
+    backbone, size = options.backbone or "", options.image_size or (0, 0)
     return SpeedColumn(
         paper="mcn",
         table=table,
-        profile=choices.profile,
+        profile=options.profile,
         data=Data(layout="coco", name="one picture of noise", fingerprint="", size=size),
         backbone=backbone,
-        neck=neck_of(backbone, choices.neck),
+        neck=neck_of(backbone, options.neck),
         head_width=budget.head_width or head_width(backbone),
         enlarged=enlarged,
-        hardware=machine(hardware(Runtime(choices.device).fabric().device)),
+        hardware=machine(hardware(Runtime(options.device).fabric().device)),
     )
 
 
@@ -465,9 +445,9 @@ def speed_protocol(column: SpeedColumn) -> list[tuple[str, str, str]]:
     ]
 
 
-def printed_speed_column(table: str, backbone: str, enlarged: int) -> SpeedColumn:
+def printed_speed_column(table: str, enlarged: int) -> SpeedColumn:
     """The column of the printed networks."""
-    return speed_column(table, backbone, enlarged, CenterChoices(profile="paper"))
+    return speed_column(table, enlarged, MCNOptions(profile="paper"))
 
 
 TABLES = (
@@ -475,7 +455,6 @@ TABLES = (
         paper="mcn",
         id="2",
         measures=MEASURES,
-        choices=CenterChoices,
         columns=CenterColumn,
         column=center_column,
         rows=center_rows,
@@ -498,12 +477,11 @@ TABLES = (
         paper="mcn",
         id="4",
         measures=SPEED_MEASURES,
-        choices=CenterChoices,
         columns=SpeedColumn,
-        column=partial(speed_column, "4", "dla34", 4),
+        column=partial(speed_column, "4", 4),
         rows=table4_rows,
         protocol=speed_protocol,
-        meta_column=partial(printed_speed_column, "4", "dla34", 4),
+        meta_column=partial(printed_speed_column, "4", 4),
         extras=SPEED_EXTRAS,
         systems={"S60": "stn_three"},
     ),
@@ -511,12 +489,11 @@ TABLES = (
         paper="mcn",
         id="F7",
         measures=SPEED_MEASURES,
-        choices=CenterChoices,
         columns=SpeedColumn,
-        column=partial(speed_column, "F7", "resnet18", 1),
+        column=partial(speed_column, "F7", 1),
         rows=figure7_rows,
         protocol=speed_protocol,
-        meta_column=partial(printed_speed_column, "F7", "resnet18", 1),
+        meta_column=partial(printed_speed_column, "F7", 1),
         extras=SPEED_EXTRAS,
     ),
 )

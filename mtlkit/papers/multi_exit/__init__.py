@@ -4,7 +4,3 @@ Several image-classification sets train one network whose exits sit at different
 neither optimiser nor augmentation; its rate, batch, length and schedule are those of PyTorch's ImageNet example, whose
 other settings fill the blanks (https://github.com/pytorch/examples/blob/main/imagenet/main.py).
 """
-
-from mtlkit.papers.multi_exit.tables import TABLES
-
-__all__ = ["TABLES"]

@@ -4,9 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
-
-from pydantic import BeforeValidator, Field, field_validator
+from typing import Any
 
 from mtlkit.data import IMAGE_LAYOUTS, Data, Mixture
 from mtlkit.data.transforms import ResizedCrop
@@ -15,18 +13,20 @@ from mtlkit.evaluations import Constant, Cost, TestEvaluation
 from mtlkit.heads import Exit
 from mtlkit.heads.exits import Gate
 from mtlkit.network import NetworkSettings
-from mtlkit.papers.declaration import Choices, Extra, Profile, Row, Table, TrainedColumn, numeric
+from mtlkit.papers.declaration import Extra, Profile, Row, Settled, Table, TrainedColumn
+from mtlkit.papers.multi_exit.options import (
+    FRACTIONS,
+    PRINTED_BACKBONES,
+    PRINTED_FRACTIONS,
+    SMALL_BACKBONES,
+    MultiExitOptions,
+)
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
 from mtlkit.tasks import Classification
 from mtlkit.training import Recipe
 from mtlkit.trunks import Shared, Sharing
 from mtlkit.worlds import cache_folder, objects, places
-
-Fraction = Annotated[float, Field(gt=0, le=1), BeforeValidator(numeric)]
-
-FRACTIONS = (0.05, 0.1, 0.2)
-"""The printed shares of the training pictures."""
 
 PRINTED_CLASSES = {"objects": 1000, "places": 365}
 """Classes of ImageNet and Places365, which the printed costs are for."""
@@ -47,46 +47,19 @@ WORLDS: dict[str, tuple[ModuleType, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Budget:
-    """What a profile stands for here; ``pictures`` are drawn a class for training and for testing."""
+    """What a profile stands for here, beside its options; ``images`` are drawn a class for training and testing."""
 
-    backbone: str | None  # None: the table's own
-    second_backbone: str | None
-    pictures: tuple[int, int]
-    size: tuple[int, int]
+    images: tuple[int, int]
     crop: float
     area_min: float
-    epochs: float
-    batch_size: int
-    lr: float
-    seeds: tuple[int, ...]
 
 
 BUDGETS: dict[Profile, Budget] = {
-    "smoke": Budget("mobilenetv3_small_050", "vgg11", (80, 12), (64, 64), 1.0, 0.25, 10, 32, 0.05, (0,)),
-    "lite": Budget(None, None, (400, 50), (64, 64), 1.0, 0.25, 90, 64, 0.025, (0, 1, 2)),
-    "paper": Budget(None, None, (0, 0), PRINTED_SIZE, 0.875, 0.08, 90, 256, 0.1, (0, 1, 2)),
+    "smoke": Budget((80, 12), 1.0, 0.25),
+    "lite": Budget((400, 50), 1.0, 0.25),
+    "paper": Budget((400, 50), 0.875, 0.08),
 }
-"""At ``lite`` the printed rate of 0.1 for batches of 256 is scaled to the batch; crops are milder, since 8 % of the
-area of a 64-pixel picture are 18 pixels."""
-
-SMOKE_EPOCHS_NAMED = 8
-"""Epochs at ``smoke`` for a backbone that the reader names, which may be far larger than the default."""
-
-
-class ExitChoices(Choices):
-    """What a reader may choose for a multi-exit table.
-
-    Attributes:
-        fractions: shares of the training pictures; Tables 2 to 4 take one. By default the printed ones, at ``smoke``
-            only the first of them.
-    """
-
-    fractions: tuple[Fraction, ...] | None = None
-
-    @field_validator("fractions", mode="before")
-    @classmethod
-    def _one_or_several_fractions(cls, value: object) -> object:
-        return value if value is None or isinstance(value, (list, tuple)) else [value]
+"""At ``lite`` crops are milder than at ``paper``, since 8 % of the area of a 64-pixel picture are 18 pixels."""
 
 
 class ExitColumn(TrainedColumn):
@@ -112,12 +85,9 @@ class ExitColumn(TrainedColumn):
         """The backbone's name; both of Table 3's."""
         return " and ".join(filter(None, (self.backbone, self.second_backbone)))
 
-    def options(self) -> dict[str, object]:
-        """The command line's options that give this column."""
-        found = super().options() | {"fractions": ",".join(f"{fraction:g}" for fraction in self.fractions)}
-        if self.second_backbone:
-            del found["backbone"]  # the table's own two
-        return found
+    def decided(self) -> dict[str, Any]:
+        """Option -> the value that gives this column."""
+        return super().decided() | {"fractions": self.fractions}
 
     def part(self, role: str, fraction: float = 1.0) -> Data:
         """A role's data set with a fraction of its training pictures."""
@@ -126,17 +96,16 @@ class ExitColumn(TrainedColumn):
 
 @dataclass(frozen=True)
 class Source:
-    """A data set of a table: its role, and what stands there offline and in print."""
+    """A data set of a table: its role, and what the paper has there."""
 
     role: str
-    world: str
     printed: str
 
 
-IMAGENET = Source("objects", "objects", "imagenet")
-PLACES = Source("places", "places", "places365")
-PETS = Source("pets", "places", "oxford_pets")
-CALTECH = Source("caltech", "other_objects", "caltech101")
+IMAGENET = Source("objects", "imagenet")
+PLACES = Source("places", "places365")
+PETS = Source("pets", "oxford_pets")
+CALTECH = Source("caltech", "caltech101")
 
 
 def image_set(name: str, root: Path | None, profile: Profile, size: tuple[int, int]) -> tuple[Data, int, int]:
@@ -148,7 +117,7 @@ def image_set(name: str, root: Path | None, profile: Profile, size: tuple[int, i
     budget = BUDGETS[profile]
     if name in WORLDS:
         world, classes = WORLDS[name]
-        train, val = budget.pictures if budget.pictures[0] else BUDGETS["lite"].pictures
+        train, val = budget.images
         content = f"{name}-r{world.REVISION}-{train}-{val}"
         folder = cache_folder() / content
         world.write(folder, seed=0, train=train, val=val, classes=classes)
@@ -171,16 +140,20 @@ def image_set(name: str, root: Path | None, profile: Profile, size: tuple[int, i
     return data, len(train_set), len(train_set.classes)
 
 
-def named(sources: tuple[Source, ...], choices: ExitChoices) -> list[tuple[str, Path | None]]:
+def named(
+    sources: tuple[Source, ...], given: MultiExitOptions, options: MultiExitOptions
+) -> list[tuple[str, Path | None]]:
     """The reader's data sets, one a source: a world or a layout, and the folder of the latter.
+
+    Args:
+        sources: of the table.
+        given: the reader's options as they were given.
+        options: and filled.
 
     Raises:
         InputError: for an unknown name, or when there are more or fewer names or folders than data sets.
     """
-    names, roots = choices.dataset, list(choices.data_root or ())
-    if names is None:
-        own = [source.printed if choices.profile == "paper" else source.world for source in sources]
-        names = tuple(own) if not roots or choices.profile == "paper" else ("imagefolder",)
+    names, roots = options.dataset or (), list(options.data_root or ())
     for name in names:
         if name not in WORLDS and name not in IMAGE_LAYOUTS:
             raise unknown("data set", name, [*WORLDS, *IMAGE_LAYOUTS])
@@ -190,7 +163,7 @@ def named(sources: tuple[Source, ...], choices: ExitChoices) -> list[tuple[str, 
     if len(names) != len(sources):
         raise InputError(f"This table takes {len(sources)} data sets ({roles}), not {len(names)}.")
     folders = sum(name not in WORLDS for name in names)
-    if len(roots) != folders and (roots or choices.dataset):
+    if len(roots) != folders and (roots or given.dataset):
         raise InputError(
             f"The data sets {', '.join(names)} ({roles}) take {folders} {'folder' if folders == 1 else 'folders'} in "
             f"data_root, in this order, not {len(roots)}."
@@ -198,55 +171,41 @@ def named(sources: tuple[Source, ...], choices: ExitChoices) -> list[tuple[str, 
     return [(name, None if name in WORLDS else roots.pop(0) if roots else None) for name in names]
 
 
-def exit_column(
-    table: str,
-    sources: tuple[Source, ...],
-    fractions: tuple[float, ...],
-    backbones: tuple[str, ...],
-    choices: ExitChoices,
-) -> ExitColumn:
-    """Choices and the profile's budget as a column of a multi-exit table."""
-    budget = BUDGETS[choices.profile]
-    if len(backbones) > 1 and choices.backbone:
-        raise InputError(f"Table {table} compares two backbones of its own; choose one for another table.")
-    fractions = choices.fractions or (fractions[:1] if choices.profile == "smoke" else fractions)
+def exit_column(table: str, sources: tuple[Source, ...], given: MultiExitOptions) -> ExitColumn:
+    """A reader's options as a column of a multi-exit table."""
+    options, budget = given.filled(table), BUDGETS[given.profile]
+    settled, fractions = Settled.of(options), options.fractions or ()
     if table != "1" and len(fractions) > 1:
         raise InputError(f"Table {table} takes one fraction, not {len(fractions)}.")
-    size = choices.image_size or budget.size
     found = {
-        source.role: image_set(name, root, choices.profile, size)
-        for source, (name, root) in zip(sources, named(sources, choices), strict=True)
+        source.role: image_set(name, root, options.profile, settled.size)
+        for source, (name, root) in zip(sources, named(sources, given, options), strict=True)
     }
     images = {role: count for role, (_, count, _) in found.items()}
-    first_look = choices.profile == "smoke" and choices.backbone is not None
-    epochs = choices.epochs or (SMOKE_EPOCHS_NAMED if first_look else budget.epochs)
-    batch_size = choices.batch_size or budget.batch_size
     return ExitColumn(
         paper="multi_exit",
         table=table,
-        profile=choices.profile,
+        profile=options.profile,
         data=Mixture(sets={role: data for role, (data, _, _) in found.items()}),
         images=images,
         classes={role: classes for role, (_, _, classes) in found.items()},
         fractions=fractions,
-        backbone=choices.backbone or budget.backbone or backbones[0],
-        second_backbone=(budget.second_backbone or backbones[1]) if len(backbones) > 1 else "",
-        weights=weights(choices.weights or "none"),
-        recipe=exit_recipe(
-            size,
-            budget.area_min,
-            steps(epochs, 2 * max(list(images.values())[:2]), batch_size),
-            batch_size,
-            choices.lr or budget.lr,
-        ),
-        epochs=epochs,
-        seeds=choices.seeds or budget.seeds,
+        backbone=settled.backbone,
+        second_backbone=second_backbone(table, options.profile),
+        weights=weights(settled.weights),
+        recipe=exit_recipe(settled, budget.area_min, settled.steps(2 * max(list(images.values())[:2]))),
+        epochs=settled.epochs,
+        seeds=settled.seeds,
     )
 
 
-def printed_exit_column(
-    table: str, sources: tuple[Source, ...], fractions: tuple[float, ...], backbones: tuple[str, ...]
-) -> ExitColumn:
+def second_backbone(table: str, profile: Profile) -> str:
+    """The other backbone of a table that compares two."""
+    own = PRINTED_BACKBONES[table]
+    return "" if len(own) == 1 else SMALL_BACKBONES[1] if profile == "smoke" else own[1]
+
+
+def printed_exit_column(table: str, sources: tuple[Source, ...]) -> ExitColumn:
     """The column of a table's printed networks, without data: for counting and for building."""
     counts = {
         "imagenet": (1_281_167, 1000),
@@ -254,7 +213,8 @@ def printed_exit_column(
         "oxford_pets": (3_680, 37),
         "caltech101": (3_030, 101),
     }
-    budget = BUDGETS["paper"]
+    budget, options = BUDGETS["paper"], MultiExitOptions(profile="paper").filled(table)
+    settled = Settled.of(options)
     images = {source.role: counts[source.printed][0] for source in sources}
     return ExitColumn(
         paper="multi_exit",
@@ -274,13 +234,11 @@ def printed_exit_column(
         ),
         images=images,
         classes={source.role: counts[source.printed][1] for source in sources},
-        fractions=fractions,
-        backbone=backbones[0],
-        second_backbone=backbones[1] if len(backbones) > 1 else "",
-        recipe=exit_recipe(
-            PRINTED_SIZE, budget.area_min, steps(90, 2 * max(list(images.values())[:2]), 256), 256, budget.lr
-        ),
-        epochs=90,
+        fractions=PRINTED_FRACTIONS[table],
+        backbone=settled.backbone,
+        second_backbone=second_backbone(table, "paper"),
+        recipe=exit_recipe(settled, budget.area_min, settled.steps(2 * max(list(images.values())[:2]))),
+        epochs=settled.epochs,
         seeds=(0,),
     )
 
@@ -290,17 +248,18 @@ def steps(epochs: float, images: float, batch_size: int) -> int:
     return max(1, round(epochs * images / batch_size))
 
 
-def exit_recipe(size: tuple[int, int], area_min: float, steps: int, batch_size: int, lr: float) -> Recipe:
+def exit_recipe(settled: Settled, area_min: float, steps: int) -> Recipe:
     """SGD with momentum 0.9, decay 1e-4 on everything, a tenth of the rate after 30 and after 60 of 90 epochs."""
     return Recipe(
         steps=steps,
-        batch_size=batch_size,
-        lr=lr,
+        batch_size=settled.batch_size,
+        lr=settled.lr,
         weight_decay=1e-4,
         decay_all=True,
         schedule="step",
         milestones=(1 / 3, 2 / 3),
-        augmentation=ResizedCrop(size=size, area_min=area_min),
+        augmentation=ResizedCrop(size=settled.size, area_min=area_min),
+        precision=settled.precision,
     )
 
 
@@ -608,8 +567,6 @@ def _table(
     measures: dict[str, str],
     rows: Callable[[ExitColumn, int], list[Row]],
     sources: tuple[Source, ...],
-    fractions: tuple[float, ...],
-    names: tuple[str, ...],
     systems: dict[str, str],
     extras: tuple[Extra, ...],
 ) -> Table:
@@ -617,12 +574,11 @@ def _table(
         paper="multi_exit",
         id=identifier,
         measures=measures,
-        choices=ExitChoices,
         columns=ExitColumn,
-        column=lambda choices: exit_column(identifier, sources, fractions, names, choices),
+        column=lambda options: exit_column(identifier, sources, options),
         rows=rows,
         protocol=exit_protocol,
-        meta_column=lambda: printed_exit_column(identifier, sources, fractions, names),
+        meta_column=lambda: printed_exit_column(identifier, sources),
         extras=extras,
         systems=systems,
     )
@@ -632,22 +588,22 @@ _BOTH = {"imagenet_acc": "objects/accuracy", "places_acc": "places/accuracy"}
 
 TABLES = (
     _table(
-        "1", _BOTH, data_sizes, (IMAGENET, PLACES), FRACTIONS, ("resnet50",),
+        "1", _BOTH, data_sizes, (IMAGENET, PLACES),
         {"S32": "stl_in_5", "S33": "mtl_5", "S34": "mtl_filter_5", "S35": "mtl_filter_5", "S41": "stl_in_5",
          "S42": "mtl_5", "S43": "mtl_5"},
         _accuracies("objects", "places"),
     ),
     _table(
         "2", {"imagenet_acc": "objects/accuracy", "integration_acc": "partner/accuracy"}, partners,
-        (IMAGENET, PETS, CALTECH), (0.05,), ("resnet50",), {"S40": "mtl_op"}, _accuracies("objects", "partner"),
+        (IMAGENET, PETS, CALTECH), {"S40": "mtl_op"}, _accuracies("objects", "partner"),
     ),
     _table(
-        "3", _BOTH, backbones, (IMAGENET, PLACES), (0.05,), ("seresnet50", "vgg16"),
+        "3", _BOTH, backbones, (IMAGENET, PLACES),
         {"S38": "se_mtl_filter", "S39": "vgg_mtl_filter"}, _accuracies("objects", "places"),
     ),
     _table(
         "4", _BOTH | {"macs": "cost/macs_norms_exits", "params": "cost/parameters"}, placements, (IMAGENET, PLACES),
-        (0.1,), ("resnet50",), {"S36": "mtl_layer1", "S37": "mtl_big_head", "S44": "mtl_layer3"},
+        {"S36": "mtl_layer1", "S37": "mtl_big_head", "S44": "mtl_layer3"},
         (*_accuracies("objects", "places"),
          Extra("cost/macs", "MACs, conv. and linear only", "Cost", "G", "lower")),
     ),

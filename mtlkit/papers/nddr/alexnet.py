@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 
-from mtlkit.backbones import has_layers, output_strides
+from mtlkit.backbones import has_layers
 from mtlkit.data import Data
-from mtlkit.errors import InputError
 from mtlkit.heads import Score
 from mtlkit.network import NetworkSettings, Weights
-from mtlkit.papers.cross_stitch.scenes import BUDGETS, LENGTHS, SMOKE_EPOCHS_NAMED, stitch_recipe
-from mtlkit.papers.declaration import Row, Table
+from mtlkit.papers.cross_stitch.scenes import BUDGETS, LENGTHS, fcn_stride, stitch_recipe
+from mtlkit.papers.declaration import Row, Settled, Table
 from mtlkit.papers.nddr.methods import (
     CONTROLS,
     CROSS_STITCH,
@@ -17,13 +16,13 @@ from mtlkit.papers.nddr.methods import (
     SLUICE,
     START,
     Methods,
-    NDDRChoices,
     fitted,
     nddr_line,
     pools,
     rated,
     start_of,
 )
+from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.papers.nddr.scenes import (
     DECODED_LOSS,
     NORMALS_JOINT,
@@ -40,40 +39,25 @@ from mtlkit.tasks import AnyTask
 from mtlkit.trunks import Shared, Sharing
 
 
-def fcn_column(choices: NDDRChoices) -> SceneColumn:
-    """Choices and the cross-stitch paper's budgets as a column of Table A1."""
-    choices.refuse(
-        "A1",
-        tasks="has lengths of training for its own two tasks",
-        fused_epochs="has its paper's length for them",
-        units_lr="has its paper's rate for units",
-    )
-    budget = BUDGETS[choices.profile]
-    backbone = choices.backbone or budget.backbone or "alexnet"
-    strides = output_strides(backbone)
-    stride = choices.output_stride or max(strides)
-    if stride not in strides or (has_layers(backbone) and stride != 32):
-        possible = "32" if has_layers(backbone) else ", ".join(map(str, strides))
-        raise InputError(f"{backbone} can be built at output stride {possible} here, not {stride}.")
-    size = choices.image_size or budget.size
-    data, train = scenes(choices, budget.dataset, size, budget.images)
-    batch_size = choices.batch_size or budget.batch_size
-    first_look = choices.profile == "smoke" and choices.backbone is not None
-    epochs = choices.epochs or (SMOKE_EPOCHS_NAMED if first_look else budget.epochs)
-    steps = max(1, round(epochs * len(train) / batch_size))
+def fcn_column(given: NDDROptions) -> SceneColumn:
+    """A reader's options as a column of Table A1."""
+    options = given.filled("A1")
+    settled = Settled.of(options)
+    stride = fcn_stride(settled.backbone, options.output_stride)
+    data, train = scenes(options, settled.size, BUDGETS[options.profile].images, options.split)
     return SceneColumn(
         paper="nddr",
         table="A1",
-        profile=choices.profile,
+        profile=options.profile,
         data=data,
         train_images=len(train),
-        backbone=backbone,
-        weights=weights(choices.weights or budget.weights),
+        backbone=settled.backbone,
+        weights=weights(settled.weights),
         output_stride=stride,
         head=Score.Settings(),
-        recipe=stitch_recipe(size, steps, batch_size, choices.lr or budget.lr),
-        epochs=epochs,
-        seeds=choices.seeds or budget.seeds,
+        recipe=stitch_recipe(settled, settled.steps(len(train))),
+        epochs=settled.epochs,
+        seeds=settled.seeds,
         classes=train.classes,
     )
 
@@ -183,19 +167,19 @@ def fcn_protocol(column: SceneColumn) -> list[tuple[str, str, str]]:
 
 def printed_fcn_column() -> SceneColumn:
     """The column of the printed networks, without data: for counting and for building."""
-    budget = BUDGETS["paper"]
-    data = Data(layout="nyuv2", name="nyuv2", fingerprint="", size=budget.size)
+    settled = Settled.of(NDDROptions(profile="paper").filled("A1"))
+    data = Data(layout="nyuv2", name="nyuv2", fingerprint="", size=settled.size)
     return SceneColumn(
         paper="nddr",
         table="A1",
         profile="paper",
         data=data,
         train_images=795,
-        backbone="alexnet",
+        backbone=settled.backbone,
         output_stride=32,
         head=Score.Settings(),
-        recipe=stitch_recipe(budget.size, LENGTHS["joint"], budget.batch_size, budget.lr),
-        epochs=budget.epochs,
+        recipe=stitch_recipe(settled, LENGTHS["joint"]),
+        epochs=settled.epochs,
         seeds=(0,),
         classes=tuple(map(str, range(40))),
     )
@@ -206,7 +190,6 @@ TABLEA1 = Table(
     id="A1",
     measures=SCENE_MEASURES,
     extras=SCENE_EXTRAS,
-    choices=NDDRChoices,
     columns=SceneColumn,
     column=fcn_column,
     rows=fcn_rows,

@@ -4,8 +4,7 @@ Nothing of the authors' code is about faces; what print leaves open is as in the
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
 from mtlkit.backbones import FullyConnected, has_layers
 from mtlkit.data import FACE_LAYOUTS, Data, Faces, IMDBWiki
@@ -14,9 +13,19 @@ from mtlkit.data.samples import Split
 from mtlkit.data.transforms import ResizedCrop
 from mtlkit.heads import Exit
 from mtlkit.network import NetworkSettings, Weights
-from mtlkit.papers.declaration import Extra, Profile, Row, Table, TrainedColumn
+from mtlkit.papers.declaration import (
+    FAULTY,
+    PARTS,
+    Extra,
+    Profile,
+    Row,
+    Settled,
+    Table,
+    TrainedColumn,
+    on_error_of,
+    split_of,
+)
 from mtlkit.papers.nddr.methods import (
-    BATCH_NORM,
     CONTROLS_WITH_SHARED,
     CROSS_STITCH,
     DECAY_JOINT,
@@ -25,7 +34,6 @@ from mtlkit.papers.nddr.methods import (
     SLUICE,
     START,
     Methods,
-    NDDRChoices,
     budget_line,
     fitted,
     nddr_line,
@@ -34,8 +42,8 @@ from mtlkit.papers.nddr.methods import (
     rated,
     start_of,
 )
+from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.papers.printed import printed
-from mtlkit.papers.scenes import parted
 from mtlkit.papers.sources import source
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
@@ -46,31 +54,11 @@ from mtlkit.worlds import faces
 
 TASKS: tuple[AnyTask, AnyTask] = (Age(), Classification(name="gender", classes=2))
 
-STEPS, BATCH = 20_001, 10
+STEPS = 20_001
 """Of the authors' code for scenes; for faces nothing is known."""
 
-
-@dataclass(frozen=True)
-class Budget:
-    """What a profile stands for on the table of faces."""
-
-    backbone: str | None  # None: the table's own
-    dataset: str
-    images: tuple[int, int]
-    size: tuple[int, int]
-    weights: Literal["none", "timm"]
-    epochs: float
-    batch_size: int
-    lr: float
-    seeds: tuple[int, ...]
-
-
-BUDGETS: dict[Profile, Budget] = {
-    "smoke": Budget("mobilenetv3_small_050", "faces", (96, 32), (48, 48), "none", 0.75, 16, 2e-3, (0,)),
-    "lite": Budget(None, "faces", (4000, 1000), (64, 64), "timm", 30, 32, 1e-3, (0, 1, 2)),
-    # 20,001 steps of 10 are 1.227 passes over the 163,013 printed training images.
-    "paper": Budget(None, "imdb_wiki", (4000, 1000), (224, 224), "timm", 1.227, BATCH, 1e-3, (0, 1, 2)),
-}
+IMAGES, FIRST_LOOK = (4000, 1000), (96, 32)
+"""Drawn images for training and for testing, and those at ``smoke``."""
 
 LEAST_SIDE = 32
 """Pixels below which the world ``faces`` draws nothing."""
@@ -96,46 +84,41 @@ class FaceColumn(TrainedColumn):
     faulty: tuple[str, ...] = ()
     fully_connected: FullyConnected = "none"
 
-    def options(self) -> dict[str, object]:
-        """The command line's options that give this column."""
-        return super().options() | {"faulty": self.data.faulty} | parted(self.data)
+    def decided(self) -> dict[str, Any]:
+        """Option -> the value that gives this column."""
+        return super().decided() | {"on_error": on_error_of(self.data), "split": split_of(self.data)}
 
 
-def face_column(choices: NDDRChoices) -> FaceColumn:
-    """Choices and the profile's budget as a column of Table 7."""
-    choices.refuse("7", output_stride="has a class a picture", tasks="is about age and gender")
-    budget = BUDGETS[choices.profile]
-    backbone = choices.backbone or budget.backbone or "vgg16"
-    if choices.profile == "paper" and choices.backbone is None:
-        backbone = BATCH_NORM.get(backbone, backbone)
-    size = choices.image_size or budget.size
+def face_column(given: NDDROptions) -> FaceColumn:
+    """A reader's options as a column of Table 7."""
+    options = given.filled("7")
+    settled, faulty = Settled.of(options), FAULTY[options.on_error]
+    backbone, size, smoke = settled.backbone, settled.size, options.profile == "smoke"
     drawn = tuple(max(LEAST_SIDE, side) for side in size)
-    found = source(choices, faces, "utkface", FACE_LAYOUTS, default=budget.dataset, images=budget.images, size=drawn)
-    splits: list[Faces] = [FACE_LAYOUTS[found.layout](found.root, split, faulty=choices.faulty) for split in SPLITS]
-    data = found.data(splits, size=size, faulty=choices.faulty, part=choices.part)
+    images = FIRST_LOOK if smoke else IMAGES
+    found = source(options, faces, "utkface", FACE_LAYOUTS, images=images, size=drawn)
+    splits: list[Faces] = [FACE_LAYOUTS[found.layout](found.root, which, faulty=faulty) for which in SPLITS]
+    data = found.data(splits, size=size, faulty=faulty, part=PARTS[options.split])
     train = len(data.split("train", ()))
-    # A first look takes the same time whatever the data: smoke is a number of pictures seen.
-    share = min(1.0, budget.images[0] / train) if choices.profile == "smoke" else 1.0
-    epochs = choices.epochs or budget.epochs * share
-    batch_size = choices.batch_size or budget.batch_size
+    # A first look takes the same time whatever the data: smoke is a number of images seen.
+    share = min(1.0, images[0] / train) if smoke else 1.0
+    epochs = given.epochs or settled.epochs * share
     return FaceColumn(
         paper="nddr",
         table="7",
-        profile=choices.profile,
+        profile=options.profile,
         data=data,
         counts=counts(splits, data),
         left_out=left_out(splits),
         faulty=tuple(f"{reason}: {some(names)}" for reason, names in faults(splits).items()),
         backbone=backbone,
-        weights=weights(choices.weights or budget.weights),
-        fully_connected="plain" if choices.profile == "paper" and has_layers(backbone) else "none",
-        recipe=face_recipe(
-            choices.profile, size, max(1, round(epochs * train / batch_size)), batch_size, choices.lr or budget.lr
-        ),
+        weights=weights(settled.weights),
+        fully_connected="plain" if options.profile == "paper" and has_layers(backbone) else "none",
+        recipe=face_recipe(options.profile, settled, settled.steps(train, epochs)),
         epochs=epochs,
-        fused_epochs=choices.fused_epochs,
-        units_lr=choices.units_lr,
-        seeds=choices.seeds or budget.seeds,
+        fused_epochs=options.fused_epochs,
+        units_lr=options.units_lr,
+        seeds=settled.seeds,
     )
 
 
@@ -169,16 +152,17 @@ def left_out(splits: Sequence[Faces]) -> dict[str, int]:
     return {reason: named.get(reason, count) for split in splits for reason, count in split.skipped.items()}
 
 
-def face_recipe(profile: Profile, size: tuple[int, int], steps: int, batch_size: int, lr: float) -> Recipe:
+def face_recipe(profile: Profile, settled: Settled, steps: int) -> Recipe:
     """As for scenes, with random crops of half the picture at least."""
     return Recipe(
         steps=steps,
-        batch_size=batch_size,
-        lr=lr,
+        batch_size=settled.batch_size,
+        lr=settled.lr,
         lr_mult={"classifier": 10.0, "classifier_bias": 20.0},
-        augmentation=ResizedCrop(size=size, area_min=0.5),
+        augmentation=ResizedCrop(size=settled.size, area_min=0.5),
         # Networks of depthwise convolutions train a seventh to two fifths faster so, on a processor too.
         channels_last=profile != "smoke",
+        precision=settled.precision,
     )
 
 
@@ -311,20 +295,20 @@ def _counted(images: int, people: int | None) -> str:
 
 def printed_face_column() -> FaceColumn:
     """The column of the printed networks, without data: for counting and for building."""
-    budget, said = BUDGETS["paper"], printed("nddr").settings
+    settled, said = Settled.of(NDDROptions(profile="paper").filled("7")), printed("nddr").settings
     return FaceColumn(
         paper="nddr",
         table="7",
         profile="paper",
-        data=Data(layout="imdb_wiki", name="imdb_wiki", fingerprint="", size=budget.size),
+        data=Data(layout="imdb_wiki", name="imdb_wiki", fingerprint="", size=settled.size),
         counts={
             "train": (said["face_train_images"], said["face_train_subjects"]),
             "val": (said["face_eval_images"], said["face_eval_subjects"]),
         },
-        backbone=BATCH_NORM["vgg16"],
+        backbone=settled.backbone,
         fully_connected="plain",
-        recipe=face_recipe("paper", budget.size, STEPS, BATCH, budget.lr),
-        epochs=budget.epochs,
+        recipe=face_recipe("paper", settled, STEPS),
+        epochs=settled.epochs,
         seeds=(0,),
     )
 
@@ -334,7 +318,6 @@ TABLE7 = Table(
     id="7",
     measures=MEASURES,
     extras=EXTRAS,
-    choices=NDDRChoices,
     columns=FaceColumn,
     column=face_column,
     rows=face_rows,

@@ -3,17 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, NamedTuple
-
-from pydantic import field_validator
+from typing import NamedTuple
 
 from mtlkit.backbones import has_layers, rectified
 from mtlkit.data import AnyData
-from mtlkit.errors import InputError
 from mtlkit.evaluations import Constant, TestEvaluation
 from mtlkit.fusion import CrossStitchSettings, Fusion, NDDRSettings, SluiceSettings
-from mtlkit.papers.declaration import Rate, Row, TrainedColumn
-from mtlkit.papers.scenes import SceneChoices
+from mtlkit.papers.declaration import Row, TrainedColumn
 from mtlkit.runs import Training
 from mtlkit.tasks import AnyTask
 from mtlkit.trunks import Fused, Shared, Sharing
@@ -53,50 +49,8 @@ REVISION = 2
 DECAY_SINGLE, DECAY_JOINT = 5e-4, 2.5e-4
 """Weight decay of networks with one task and with two (``train_single_task.py``, ``train_multiple_tasks.py``)."""
 
-BATCH_NORM = {"vgg16": "vgg16_bn"}
-"""At profile ``paper`` a VGG-16 carries batch norm after every convolution, as the authors' does."""
-
 START = {"none": "random", "timm": "ImageNet (timm)"}
 """What backbones start from, in words."""
-
-
-class NDDRChoices(SceneChoices):
-    """What a reader may choose for a table of this paper.
-
-    Attributes:
-        tasks: for the tables on the network of Table 4, two or three of segmentation, normals and depth.
-        fused_epochs: passes over the training images of networks that start from trained ones; ``None``: as many as
-            these had.
-        units_lr: the rate that the fusion units' multipliers multiply, 0.001 in the paper; ``None``: the base rate.
-        voc_weights: for Table 3, a safetensors file with a backbone trained for segmentation on PASCAL VOC 2012;
-            without it a network trained on drawn people and things stands in.
-        faulty: whether faulty pictures of Table 7's data set are refused or skipped.
-    """
-
-    tasks: tuple[str, ...] | None = None
-    fused_epochs: Rate | None = None
-    units_lr: Rate | None = None
-    voc_weights: str | None = None
-    faulty: Literal["refuse", "skip"] = "refuse"
-
-    @field_validator("tasks", mode="before")
-    @classmethod
-    def _one_or_several_tasks(cls, value: object) -> object:
-        return value if value is None or isinstance(value, (list, tuple)) else [value]
-
-    def refuse(self, table: str, **why: str) -> None:
-        """Refuses choices that a table has no use for.
-
-        Args:
-            table: its number.
-            why: choice -> what is the case instead.
-
-        Raises:
-            InputError: one of them was made.
-        """
-        for name, reason in why.items():
-            if getattr(self, name) is not None:
-                raise InputError(f"Table {table} {reason} and takes no {name}; leave it out.")
 
 
 def budget_line(column: TrainedColumn) -> str:

@@ -12,9 +12,8 @@ from mtlkit.evaluations import Tilted
 from mtlkit.heads import LargeFOV
 from mtlkit.necks import Shortcut
 from mtlkit.network import NetworkSettings, Weights
-from mtlkit.papers.declaration import Extra, Profile, Row, Table
+from mtlkit.papers.declaration import Extra, Profile, Row, Settled, Table
 from mtlkit.papers.nddr.methods import (
-    BATCH_NORM,
     CONTROLS,
     CONTROLS_WITH_SHARED,
     CROSS_STITCH,
@@ -25,7 +24,6 @@ from mtlkit.papers.nddr.methods import (
     SLUICE,
     START,
     Methods,
-    NDDRChoices,
     budget_line,
     fitted,
     nddr_line,
@@ -33,6 +31,7 @@ from mtlkit.papers.nddr.methods import (
     rated,
     start_of,
 )
+from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.papers.printed import printed
 from mtlkit.papers.scenes import TASKS, SceneColumn, scenes
 from mtlkit.papers.weights import weights
@@ -51,30 +50,18 @@ goes with the square. Weights are divided by it, so that the balance of the task
 
 @dataclass(frozen=True)
 class Budget:
-    """What a profile stands for on the scene tables."""
+    """What a profile stands for on the scene tables, beside their options."""
 
-    backbone: str | None  # None: the table's own
-    dataset: str
     images: tuple[int, int]
-    size: tuple[int, int]
-    weights: Literal["none", "timm"]
     width: int
-    epochs: float
-    batch_size: int
-    lr: float
     stride: int
-    seeds: tuple[int, ...]
 
 
 BUDGETS: dict[Profile, Budget] = {
-    "smoke": Budget("mobilenetv3_small_050", "rooms", (64, 32), (64, 80), "none", 128, 2, 8, 1e-2, 16, (0,)),
-    "lite": Budget(None, "rooms", (800, 200), (120, 160), "timm", 256, 60, 8, 1e-3, 8, (0, 1, 2)),
-    # 20,001 steps of 10 images are 251.6 passes over the 795 training frames.
-    "paper": Budget(None, "nyuv2", (795, 654), (480, 640), "timm", 1024, 251.6, 10, 1e-3, 8, (0, 1, 2)),
+    "smoke": Budget((64, 32), 128, 16),
+    "lite": Budget((800, 200), 256, 8),
+    "paper": Budget((795, 654), 1024, 8),
 }
-SMOKE_EPOCHS_NAMED = 2
-"""Epochs at ``smoke`` for a backbone that the reader names: it may be fifty times the default's size, and a first look
-should stay within ten minutes on two cores."""
 
 FIVE = ("4", "5", "6")
 """The tables of the five methods; the others vary one of these."""
@@ -105,13 +92,13 @@ def scene_tasks(column: SceneColumn) -> tuple[Segmentation | Normals | Depth, ..
     return tuple(task for task in tasks if task.name in column.tasks)
 
 
-def asked(choices: NDDRChoices) -> tuple[str, ...]:
+def asked(options: NDDROptions) -> tuple[str, ...]:
     """The tasks that the reader wants, in the order of :data:`SCENE_TASKS`.
 
     Raises:
         InputError: one is unknown, or there are fewer than two.
     """
-    wanted = choices.tasks or TASKS
+    wanted = options.tasks or TASKS
     for name in wanted:
         if name not in SCENE_TASKS:
             raise unknown("task of this table", name, SCENE_TASKS)
@@ -130,40 +117,34 @@ class ShortcutColumn(SceneColumn):
     neck: Shortcut.Settings = Shortcut.Settings()
 
 
-def scene_column(table: str, own_backbone: str, choices: NDDRChoices) -> SceneColumn:
-    """Choices and the profile's budget as a column of a scene table."""
-    budget = BUDGETS[choices.profile]
-    backbone = choices.backbone or budget.backbone or own_backbone
-    if choices.profile == "paper" and choices.backbone is None:
-        backbone = BATCH_NORM.get(backbone, backbone)
+def scene_column(table: str, given: NDDROptions) -> SceneColumn:
+    """A reader's options as a column of a scene table."""
+    options, budget = given.filled(table), BUDGETS[given.profile]
+    settled = Settled.of(options)
+    backbone, size = settled.backbone, settled.size
     strides = output_strides(backbone)
-    stride = choices.output_stride or min((s for s in strides if s >= budget.stride), default=max(strides))
+    stride = options.output_stride or min((s for s in strides if s >= budget.stride), default=max(strides))
     if stride not in strides:
         raise InputError(f"{backbone} can be built at output stride {', '.join(map(str, strides))}, not {stride}.")
     if stride != 8 and 8 in strides and backbone.startswith("vgg"):
-        stride = choices.output_stride or 8  # the printed network is DeepLab-LargeFOV, at stride 8
-    size = choices.image_size or budget.size
-    tasks = asked(choices)
-    data, train = scenes(choices, budget.dataset, size, budget.images, tasks)
-    batch_size = choices.batch_size or budget.batch_size
-    named = choices.profile == "smoke" and choices.backbone is not None
-    epochs = choices.epochs or (SMOKE_EPOCHS_NAMED if named else budget.epochs)
-    steps = max(1, round(epochs * len(train) / batch_size))
+        stride = options.output_stride or 8  # the printed network is DeepLab-LargeFOV, at stride 8
+    tasks = asked(options)
+    data, train = scenes(options, size, budget.images, options.split, tasks)
     return SceneColumn(
         paper="nddr",
         table=table,
-        profile=choices.profile,
+        profile=options.profile,
         data=data,
         train_images=len(train),
         backbone=backbone,
-        weights=weights(choices.weights or budget.weights),
+        weights=weights(settled.weights),
         output_stride=stride,
-        head=scene_head(choices.profile, size, stride),
-        recipe=scene_recipe(choices.profile, size, steps, batch_size, choices.lr or budget.lr),
-        epochs=epochs,
-        fused_epochs=choices.fused_epochs,
-        units_lr=choices.units_lr,
-        seeds=choices.seeds or budget.seeds,
+        head=scene_head(options.profile, size, stride),
+        recipe=scene_recipe(options.profile, settled, settled.steps(len(train))),
+        epochs=settled.epochs,
+        fused_epochs=options.fused_epochs,
+        units_lr=options.units_lr,
+        seeds=settled.seeds,
         classes=train.classes,
         tasks=tasks,
     )
@@ -175,17 +156,18 @@ def scene_head(profile: Profile, size: tuple[int, int], stride: int) -> LargeFOV
     return LargeFOV.Settings(width=BUDGETS[profile].width, dilation=dilation(crop, stride), batch_norm=True)
 
 
-def scene_recipe(profile: Profile, size: tuple[int, int], steps: int, batch_size: int, lr: float) -> Recipe:
+def scene_recipe(profile: Profile, settled: Settled, steps: int) -> Recipe:
     """SGD with momentum 0.9, a polynomial schedule, ten and twenty times the rate for the classifiers."""
     small = profile != "paper"
     return Recipe(
         steps=steps,
-        batch_size=batch_size,
-        lr=lr,
+        batch_size=settled.batch_size,
+        lr=settled.lr,
         lr_mult={"classifier": 10.0, "classifier_bias": 20.0},
-        augmentation=Augmentation(size=size if small else CROP, scale_min=0.75 if small else 0.5),
+        augmentation=Augmentation(size=settled.size if small else CROP, scale_min=0.75 if small else 0.5),
         # Networks of depthwise convolutions train a seventh to two fifths faster so, on a processor too.
         channels_last=profile != "smoke",
+        precision=settled.precision,
     )
 
 
@@ -340,35 +322,29 @@ def scene_protocol(column: SceneColumn) -> list[tuple[str, str, str]]:
     ]
 
 
-def printed_scene_column(table: str, backbone: str) -> SceneColumn:
+def printed_scene_column(table: str) -> SceneColumn:
     """The column of a scene table's printed networks, without data: for counting and for building."""
-    data = Data(layout="nyuv2", name="nyuv2", fingerprint="", size=BUDGETS["paper"].size)
+    settled = Settled.of(NDDROptions(profile="paper").filled(table))
+    data = Data(layout="nyuv2", name="nyuv2", fingerprint="", size=settled.size)
     return SceneColumn(
         paper="nddr",
         table=table,
         profile="paper",
         data=data,
         train_images=795,
-        backbone=backbone,
+        backbone=settled.backbone,
         output_stride=8,
         head=scene_head("paper", data.size, 8),
-        recipe=scene_recipe("paper", data.size, 20_001, 10, 1e-3),
-        epochs=BUDGETS["paper"].epochs,
+        recipe=scene_recipe("paper", settled, 20_001),
+        epochs=settled.epochs,
         seeds=(0,),
         classes=tuple(map(str, range(40))),
     )
 
 
-def shortcut_column(choices: NDDRChoices) -> ShortcutColumn:
+def shortcut_column(options: NDDROptions) -> ShortcutColumn:
     """As of any scene table, with shortcuts."""
-    return with_shortcuts(scene_column("6", "vgg16", choices))
-
-
-def with_shortcuts(column: SceneColumn) -> ShortcutColumn:
-    """The column of Table 6 that is else as ``column``."""
-    fields = dict(column)
-    lr_mult = column.recipe.lr_mult | {"shortcut": SHORTCUT_RATE}
-    return ShortcutColumn(**fields | {"recipe": column.recipe.model_copy(update={"lr_mult": lr_mult})})
+    return ShortcutColumn(**dict(scene_column("6", options)))
 
 
 def _shortcut_line(column: SceneColumn) -> list[tuple[str, str, str]]:
@@ -385,18 +361,17 @@ def _shortcut_line(column: SceneColumn) -> list[tuple[str, str, str]]:
     ]
 
 
-def _table(identifier: str, own: str, systems: dict[str, str]) -> Table:
+def _table(identifier: str, systems: dict[str, str]) -> Table:
     return Table(
         paper="nddr",
         id=identifier,
         measures=SCENE_MEASURES,
         extras=SCENE_EXTRAS,
-        choices=NDDRChoices,
         columns=SceneColumn,
-        column=lambda choices: scene_column(identifier, own, choices),
+        column=lambda options: scene_column(identifier, options),
         rows=lambda column, seed: methods(column, seed).five(),
         protocol=scene_protocol,
-        meta_column=lambda: printed_scene_column(identifier, BATCH_NORM.get(own, own)),
+        meta_column=lambda: printed_scene_column(identifier),
         systems=systems,
     )
 
@@ -415,16 +390,15 @@ def with_tilted(column: SceneColumn, seed: int) -> list[Row]:
 TABLE4 = replace(
     _table(
         "4",
-        "vgg16",
         {"S17": "nddr", "S18": "nddr", "S22": "single", "S23": "multi", "S24": "cross_stitch", "S25": "sluice"}
         | {"S29": "nddr"},
     ),
     rows=with_tilted,
 )
-TABLE5 = _table("5", "resnet101", {"S19": "nddr"})
+TABLE5 = _table("5", {"S19": "nddr"})
 TABLE6 = replace(
-    _table("6", "vgg16", {"S20": "nddr"}),
+    _table("6", {"S20": "nddr"}),
     columns=ShortcutColumn,
     column=shortcut_column,
-    meta_column=lambda: with_shortcuts(printed_scene_column("6", BATCH_NORM["vgg16"])),
+    meta_column=lambda: ShortcutColumn(**dict(printed_scene_column("6"))),
 )

@@ -7,8 +7,9 @@ from typing import Any
 
 from mtlkit.data import Coco, Data
 from mtlkit.network import Weights
-from mtlkit.papers.declaration import Row, Table
-from mtlkit.papers.nddr.methods import BATCH_NORM, CROSS_STITCH, NDDR, Method, NDDRChoices
+from mtlkit.papers.declaration import Row, Table, named_weights
+from mtlkit.papers.nddr.methods import CROSS_STITCH, NDDR, Method
+from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.papers.nddr.scenes import (
     BUDGETS,
     TABLE4,
@@ -20,6 +21,7 @@ from mtlkit.papers.nddr.scenes import (
     scene_tasks,
     single,
 )
+from mtlkit.papers.options import Options
 from mtlkit.papers.printed import PrintedRow, printed
 from mtlkit.papers.scenes import SceneColumn
 from mtlkit.papers.sources import source
@@ -108,20 +110,20 @@ class StartColumn(SceneColumn):
     stand_in: Data | None = None
     stand_in_classes: tuple[str, ...] = ()
 
-    def options(self) -> dict[str, object]:
-        """The command line's options that give this column."""
-        return super().options() | ({"voc-weights": "FILE.safetensors"} if self.voc else {})
+    def decided(self) -> dict[str, Any]:
+        """Option -> the value that gives this column."""
+        return super().decided() | ({"voc_weights": named_weights(self.voc)} if self.voc else {})
 
 
-def start_column(choices: NDDRChoices) -> StartColumn:
+def start_column(options: NDDROptions) -> StartColumn:
     """As of any scene table, with what the branches of the row ``pret`` start from."""
-    column = dict(scene_column("3", "vgg16", choices))
-    if choices.voc_weights is not None:
-        return StartColumn(**column, voc=weights(choices.voc_weights))
+    column = dict(scene_column("3", options))
+    if options.voc_weights is not None:
+        return StartColumn(**column, voc=weights(options.voc_weights))
     size = column["data"].size
     drawn = tuple(max(LEAST_SIDE, side) for side in size)
-    images = BUDGETS[choices.profile].images[0], PEOPLE_HELD
-    found = source(NDDRChoices(), people, "coco", (), default="people", images=images, size=drawn)
+    images = BUDGETS[options.profile].images[0], PEOPLE_HELD
+    found = source(Options(), people, "coco", (), images=images, size=drawn)
     data = found.data((), size=size)
     return StartColumn(**column, stand_in=data, stand_in_classes=Coco(found.root, "train", ("segmentation",)).classes)
 
@@ -199,9 +201,9 @@ def _table(identifier: str, rows: Callable[[Any, int], list[Row]], systems: dict
     return replace(
         TABLE4,
         id=identifier,
-        column=lambda choices: scene_column(identifier, "vgg16", choices),
+        column=lambda options: scene_column(identifier, options),
         rows=rows,
-        meta_column=lambda: printed_scene_column(identifier, BATCH_NORM["vgg16"]),
+        meta_column=lambda: printed_scene_column(identifier),
         systems=systems,
     )
 
@@ -213,6 +215,6 @@ TABLE3 = replace(
     columns=StartColumn,
     column=start_column,
     protocol=start_protocol,
-    meta_column=lambda: StartColumn(**dict(printed_scene_column("3", BATCH_NORM["vgg16"])), voc=Weights(source="file")),
+    meta_column=lambda: StartColumn(**dict(printed_scene_column("3")), voc=Weights(source="file")),
 )
 TABLEA2 = _table("A2", sweep(cross_stitch_of, CROSS_STITCH, "Cross-stitch"), {"S31": "scale_1000"})

@@ -1,0 +1,104 @@
+"""What a reader may choose for the tables of the cross-stitch paper, and what they take otherwise."""
+
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar
+
+from mtlkit.papers.options import (
+    BACKBONE,
+    DATASET,
+    ON_ERROR,
+    OUTPUT_STRIDE,
+    SPLIT,
+    Count,
+    Names,
+    OnError,
+    Options,
+    Profile,
+    SplitName,
+    Text,
+)
+
+SMOKE_EPOCHS_NAMED = 2
+"""Epochs of Table 5 at ``smoke`` for a backbone that the reader names, which may be far larger than the default."""
+
+SCENES: dict[Profile, dict[str, Any]] = {
+    "smoke": {
+        "backbone": "mobilenetv3_small_050", "weights": "none", "image_size": (64, 80), "epochs": 1.25,
+        "batch_size": 8, "lr": 1e-2, "seeds": (0,),
+    },
+    "lite": {
+        "backbone": "alexnet", "weights": "timm", "image_size": (120, 160), "epochs": 60.0, "batch_size": 8,
+        "lr": 1e-3, "seeds": (0, 1, 2),
+    },
+    # 25,000 steps of 20 images are 628.9 passes over the 795 training frames.
+    "paper": {
+        "backbone": "alexnet", "weights": "timm", "image_size": (480, 640), "epochs": 628.9, "batch_size": 20,
+        "lr": 1e-4, "seeds": (0, 1, 2),
+    },
+}  # fmt: skip
+"""What the table of scenes takes."""
+
+OBJECTS: dict[Profile, dict[str, Any]] = {
+    "smoke": {
+        "backbone": "mobilenetv3_small_050", "weights": "none", "image_size": (96, 128), "epochs": 0.75,
+        "batch_size": 4, "lr": 1e-2, "seeds": (0,),
+    },
+    "lite": {
+        "backbone": "alexnet", "weights": "timm", "image_size": (288, 384), "epochs": 30.0, "batch_size": 2,
+        "lr": 1e-3, "seeds": (0, 1, 2),
+    },
+    # 40,000 steps of 2 images are 37.9 passes over the 2,113 training images.
+    "paper": {
+        "backbone": "alexnet", "weights": "timm", "image_size": (800, 800), "epochs": 37.9, "batch_size": 2,
+        "lr": 1e-3, "seeds": (0, 1, 2),
+    },
+}  # fmt: skip
+"""What the table of objects takes."""
+
+
+def scene_defaults(options: Options) -> dict[str, Any]:
+    """What a table of scenes with this paper's settings takes."""
+    named = options.profile == "smoke" and options.backbone is not None
+    return {
+        "dataset": options.source(("rooms",), "folder", ("nyuv2",)),
+        **SCENES[options.profile],
+        **({"epochs": float(SMOKE_EPOCHS_NAMED)} if named else {}),
+    }
+
+
+class CrossStitchOptions(Options):
+    """What a reader may choose for a table of this paper.
+
+    Attributes:
+        output_stride: image pixels a pixel of the last stage stands for.
+        split: ``development`` trains and scores on parts of the training images, for what must be chosen without the
+            test images; see :class:`mtlkit.data.Data`.
+        on_error: whether a faulty row of Table 6's lists is an error or is skipped.
+    """
+
+    paper: ClassVar[str] = "cross_stitch"
+    tables: ClassVar[tuple[str, ...]] = ("5", "6")
+    first_tables: ClassVar[tuple[str, ...]] = ("5", "6")
+    tables_help: ClassVar[str] = "tables to run, a number or a list: 5 (scenes), 6 (objects)"
+    rows_help: ClassVar[str] = (
+        "rows: constant, one_task, one_task_longer, ensemble, split_1, ..., best_split (6), mtl_shared, each with "
+        "_longer, cross_stitch, cross_stitch_regions (6), each with _no_exchange"
+    )
+
+    dataset: Annotated[
+        Names | None,
+        replace(
+            DATASET,
+            help="table 5: rooms (drawn), folder, npy or nyuv2; table 6: parts (drawn) or apascal",
+        ),
+    ] = None
+    backbone: Annotated[Text | None, BACKBONE] = None
+    output_stride: Annotated[Count | None, OUTPUT_STRIDE.only("5", t6="looks at regions")] = None
+    split: Annotated[SplitName, SPLIT.only("5")] = "test"
+    on_error: Annotated[OnError, ON_ERROR.only("6")] = "raise"
+
+    def defaults(self, table: str) -> dict[str, Any]:
+        """What the table takes at this profile for options that are not given."""
+        if table == "5":
+            return scene_defaults(self)
+        return {"dataset": self.source(("parts",), "apascal", ("apascal",)), **OBJECTS[self.profile]}

@@ -1,0 +1,114 @@
+"""What a reader may choose for the tables of MultiTask-CenterNet, and what they take otherwise."""
+
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar, Literal
+
+from mtlkit.papers.options import (
+    BATCH_SIZE,
+    DATA_ROOT,
+    DATASET,
+    EPOCHS,
+    LR,
+    ON_ERROR,
+    PRECISION,
+    SEEDS,
+    WEIGHTS,
+    Count,
+    Counts,
+    Folders,
+    Names,
+    OnError,
+    Option,
+    Options,
+    Precision,
+    Profile,
+    Rate,
+    Text,
+)
+
+NeckName = Literal["deconvolution", "deformable_deconvolution", "dla_up", "upsampling"]
+
+QUALITY: dict[Profile, dict[str, Any]] = {
+    "smoke": {
+        "backbone": "mobilenetv3_small_050", "weights": "none", "image_size": (128, 128), "epochs": 4.0,
+        "batch_size": 8, "lr": 5e-3, "seeds": (0,),
+    },
+    "lite": {
+        "backbone": "resnet18", "weights": "timm", "image_size": (128, 128), "epochs": 30.0, "batch_size": 16,
+        "lr": 5e-4, "seeds": (0, 1, 2),
+    },
+    "paper": {
+        "backbone": "dla34", "weights": "timm", "image_size": (512, 512), "epochs": 140.0, "batch_size": 128,
+        "lr": 5e-4, "seeds": (0, 1, 2),
+    },
+}  # fmt: skip
+"""What Table 2 takes."""
+
+PRINTED_BACKBONES = {"4": "dla34", "F7": "resnet18"}
+"""Of the tables of speed."""
+
+
+def trained(option: Option) -> Option:
+    """An option of Table 2 alone: the tables of speed look at networks that are not trained."""
+    return option.only("2", t4="times untrained networks", tF7="times untrained networks")
+
+
+class MCNOptions(Options):
+    """What a reader may choose for this paper's tables.
+
+    Attributes:
+        classes: classes that count; by default persons, or all where there are none.
+        neck: what brings the backbone's maps together at stride 4; by default ``dla_up`` for DLA,
+            ``deformable_deconvolution`` for ResNets, ``upsampling`` for any other backbone.
+        as_official: the official code's larger radius and half weight of distances instead of what its paper prints.
+        on_error: whether a faulty entry of the annotations is an error or is skipped.
+    """
+
+    paper: ClassVar[str] = "mcn"
+    tables: ClassVar[tuple[str, ...]] = ("2", "4", "F7")
+    first_tables: ClassVar[tuple[str, ...]] = ("2", "4")
+    tables_help: ClassVar[str] = "tables to run, a number or a list: 2 (quality), 4 and F7 (speed)"
+    rows_help: ClassVar[str] = (
+        "rows: constant, only_seg, only_det, seg_det, det_pose, seg_det_pose; stn_two, stn_three (4)"
+    )
+
+    dataset: Annotated[Names | None, trained(replace(DATASET, help="people (drawn) or coco"))] = None
+    data_root: Annotated[Folders | None, trained(DATA_ROOT)] = None
+    weights: Annotated[Text | None, trained(WEIGHTS)] = None
+    epochs: Annotated[Rate | None, trained(EPOCHS)] = None
+    batch_size: Annotated[Count | None, trained(BATCH_SIZE)] = None
+    lr: Annotated[Rate | None, trained(LR)] = None
+    seeds: Annotated[Counts | None, trained(SEEDS)] = None
+    precision: Annotated[Precision, trained(PRECISION)] = "32-true"
+    classes: Annotated[
+        Names | None,
+        trained(
+            Option(
+                "classes that count, such as dog,cat; None: person, or all where there is none",
+                "a name or a list of names",
+                former="keep",
+            )
+        ),
+    ] = None
+    neck: Annotated[
+        NeckName | None,
+        Option("deconvolution, deformable_deconvolution, dla_up or upsampling; None: what goes with the backbone"),
+    ] = None
+    as_official: Annotated[
+        bool,
+        trained(
+            Option(
+                "CenterNet's code where it differs from its paper: larger Gaussians, half the weight of distances",
+                "true or false",
+            )
+        ),
+    ] = False
+    on_error: Annotated[OnError, trained(ON_ERROR)] = "raise"
+
+    def defaults(self, table: str) -> dict[str, Any]:
+        """What the table takes at this profile for options that are not given."""
+        if table == "2":
+            return {"dataset": self.source(("people",), "coco", ("coco",))} | QUALITY[self.profile]
+        if self.profile == "smoke":
+            return {"backbone": "mobilenetv3_small_050", "image_size": (256, 256)}
+        return {"backbone": PRINTED_BACKBONES[table], "image_size": (512, 512)}

@@ -1,0 +1,93 @@
+"""What a reader may choose for the tables of the multi-exit paper, and what they take otherwise."""
+
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar
+
+from mtlkit.papers.options import (
+    BACKBONE,
+    BATCH_SIZE,
+    DATA_ROOT,
+    DATASET,
+    EPOCHS,
+    Count,
+    Folders,
+    Fractions,
+    Names,
+    Option,
+    Options,
+    Profile,
+    Rate,
+    Text,
+)
+
+FRACTIONS = (0.05, 0.1, 0.2)
+"""The printed shares of the training images."""
+
+PRINTED_FRACTIONS = {"1": FRACTIONS, "2": (0.05,), "3": (0.05,), "4": (0.1,)}
+
+PRINTED_BACKBONES = {"1": ("resnet50",), "2": ("resnet50",), "3": ("seresnet50", "vgg16"), "4": ("resnet50",)}
+
+SMALL_BACKBONES = ("mobilenetv3_small_050", "vgg11")
+"""At ``smoke``, the second beside the first in a table of two."""
+
+DRAWN = {"1": ("objects", "places"), "2": ("objects", "places", "other_objects"), "3": ("objects", "places"),
+         "4": ("objects", "places")}  # fmt: skip
+PRINTED_SETS = {
+    "1": ("imagenet", "places365"), "2": ("imagenet", "oxford_pets", "caltech101"), "3": ("imagenet", "places365"),
+    "4": ("imagenet", "places365"),
+}  # fmt: skip
+
+IMAGES: dict[Profile, dict[str, Any]] = {
+    "smoke": {"image_size": (64, 64), "epochs": 10.0, "batch_size": 32, "lr": 0.05, "seeds": (0,)},
+    "lite": {"image_size": (64, 64), "epochs": 90.0, "batch_size": 64, "lr": 0.025, "seeds": (0, 1, 2)},
+    "paper": {"image_size": (224, 224), "epochs": 90.0, "batch_size": 256, "lr": 0.1, "seeds": (0, 1, 2)},
+}
+"""What every table takes. At ``lite`` the printed rate of 0.1 for batches of 256 is scaled to the batch."""
+
+SMOKE_EPOCHS_NAMED = 8
+"""Epochs at ``smoke`` for a backbone that the reader names, which may be far larger than the default."""
+
+
+class MultiExitOptions(Options):
+    """What a reader may choose for a multi-exit table.
+
+    Attributes:
+        fractions: shares of the training images; Tables 2 to 4 take one. By default the printed ones, at ``smoke``
+            only the first of them.
+    """
+
+    paper: ClassVar[str] = "multi_exit"
+    tables: ClassVar[tuple[str, ...]] = ("1", "2", "3", "4")
+    first_tables: ClassVar[tuple[str, ...]] = ("1",)
+    tables_help: ClassVar[str] = "tables to run, a number or a list: 1 to 4; the costs of Table 4 are always counted"
+    rows_help: ClassVar[str] = "rows, such as stl_in_5, longer_5, mtl_5, mtl_filter_5, mtl_fixed_5, mtl_half_5"
+
+    dataset: Annotated[
+        Names | None,
+        replace(
+            DATASET,
+            help="one a set: objects, places (drawn), imagefolder, imagenet, places365, oxford_pets, caltech101",
+        ),
+    ] = None
+    data_root: Annotated[
+        Folders | None, replace(DATA_ROOT, help="folders of your own data, the set with more classes first")
+    ] = None
+    backbone: Annotated[Text | None, BACKBONE.only("1", "2", "4", t3="compares two backbones of its own")] = None
+    epochs: Annotated[Rate | None, replace(EPOCHS, help="passes over the training images of the largest set")] = None
+    batch_size: Annotated[Count | None, replace(BATCH_SIZE, help="images a step, of all sets together")] = None
+    fractions: Annotated[
+        Fractions | None,
+        Option("shares of the training images, such as 0.05,0.5", "numbers above 0, at most 1"),
+    ] = None
+
+    def defaults(self, table: str) -> dict[str, Any]:
+        """What the table takes at this profile for options that are not given."""
+        small = self.profile == "smoke"
+        fractions = PRINTED_FRACTIONS[table]
+        found = {
+            "dataset": self.source(DRAWN[table], "imagefolder", PRINTED_SETS[table]),
+            "backbone": (SMALL_BACKBONES if small else PRINTED_BACKBONES[table])[0],
+            "weights": "none",
+            "fractions": fractions[:1] if small else fractions,
+        } | IMAGES[self.profile]
+        return found | ({"epochs": float(SMOKE_EPOCHS_NAMED)} if small and self.backbone else {})
