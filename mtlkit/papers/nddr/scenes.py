@@ -344,7 +344,13 @@ def printed_scene_column(table: str) -> SceneColumn:
 
 def shortcut_column(options: NDDROptions) -> ShortcutColumn:
     """As of any scene table, with shortcuts."""
-    return ShortcutColumn(**dict(scene_column("6", options)))
+    return with_shortcuts(scene_column("6", options))
+
+
+def with_shortcuts(column: SceneColumn) -> ShortcutColumn:
+    """The column of Table 6 that is else as ``column``."""
+    lr_mult = column.recipe.lr_mult | {"shortcut": SHORTCUT_RATE}
+    return ShortcutColumn(**dict(column) | {"recipe": column.recipe.model_copy(update={"lr_mult": lr_mult})})
 
 
 def _shortcut_line(column: SceneColumn) -> list[tuple[str, str, str]]:
@@ -400,5 +406,5 @@ TABLE6 = replace(
     _table("6", {"S20": "nddr"}),
     columns=ShortcutColumn,
     column=shortcut_column,
-    meta_column=lambda: ShortcutColumn(**dict(printed_scene_column("6"))),
+    meta_column=lambda: with_shortcuts(printed_scene_column("6")),
 )
