@@ -95,7 +95,7 @@ class Budget:
 
 BUDGETS: dict[Profile, Budget] = {
     "smoke": Budget(
-        ("resnet10t", "mobilenetv3_small_050", "resnet18"), (75, 30), (64, 64), 64, "none", "adam", 0.0, 6, 16, 1e-3,
+        ("resnet10t", "mobilenetv3_small_050", "resnet18"), (75, 20), (64, 64), 64, "none", "adam", 0.0, 1.5, 16, 1e-3,
         1e-3, (1.0, 1.0), (0,),
     ),
     "lite": Budget(None, (1500, 300), (96, 96), 256, "timm", "sgd", 0.2, 30, 16, 1e-2, 1e-3, (1.0, 1.0), (0, 1, 2)),

@@ -61,7 +61,7 @@ class Budget:
 
 
 BUDGETS: dict[Profile, Budget] = {
-    "smoke": Budget("mobilenetv3_small_050", "vgg11", (80, 12), (64, 64), 1.0, 0.25, 10, 32, 0.05, (0,)),
+    "smoke": Budget("mobilenetv3_small_050", "vgg11", (40, 12), (64, 64), 1.0, 0.25, 1, 8, 0.02, (0,)),
     "lite": Budget(None, None, (400, 50), (64, 64), 1.0, 0.25, 90, 64, 0.025, (0, 1, 2)),
     "paper": Budget(None, None, (0, 0), PRINTED_SIZE, 0.875, 0.08, 90, 256, 0.1, (0, 1, 2)),
 }
