@@ -20,7 +20,7 @@ from mtlkit.report.side_by_side import SideBySide
 from mtlkit.worlds import faces
 
 TABLE = papers.table("nddr", "7")
-SMALL = {"backbone": "resnet10t", "image_size": (32, 32)}
+SMALL = {"backbone": "mobilenetv3_small_050", "image_size": (32, 32)}
 
 
 def rows(column):
