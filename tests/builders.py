@@ -28,7 +28,9 @@ UNITS = {
 }
 
 
-def network(tasks=(SEGMENTATION, NORMALS), sharing: Sharing | None = None, backbone="resnet10t") -> NetworkSettings:
+def network(
+    tasks=(SEGMENTATION, NORMALS), sharing: Sharing | None = None, backbone="mobilenetv3_small_050"
+) -> NetworkSettings:
     return NetworkSettings(
         backbone=backbone,
         tasks=tasks,

@@ -42,7 +42,7 @@ def data(tmp_path_factory):
 
 
 def network(*tasks, head=None):
-    return NetworkSettings(backbone="resnet10t", tasks=tasks, head=head or Exit.Settings(width=8))
+    return NetworkSettings(backbone="mobilenetv3_small_050", tasks=tasks, head=head or Exit.Settings(width=8))
 
 
 def pictures(data, split):

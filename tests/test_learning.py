@@ -33,7 +33,7 @@ def test_a_short_training_beats_the_constant_predictors_on_rooms_it_never_saw(tm
     tasks = ("segmentation", "normals")
     train_set, test_set = (data.split(split, tasks) for split in ("train", "val"))
     torch.manual_seed(0)
-    settings = network((SEGMENTATION, NORMALS)).model_copy(update={"output_stride": 8})
+    settings = network((SEGMENTATION, NORMALS), backbone="resnet10t").model_copy(update={"output_stride": 8})
     net = settings.model_copy(update={"head": settings.head.model_copy(update={"width": 64})}).network()
     how = recipe(
         steps=150,
@@ -70,7 +70,7 @@ def image_sets(folder, train, val, classes=8):
     return Mixture(sets=sets), tuple(Classification(name=name, classes=classes) for name in sets)
 
 
-def two_exits(data, tasks, augmentation, steps, tmp_path):
+def two_exits(data, tasks, augmentation, steps, tmp_path, batch_size=32):
     """A network with an exit and a feature filter for each task, trained on all sets of ``data`` together."""
     torch.manual_seed(0)
     settings = NetworkSettings(
@@ -80,11 +80,11 @@ def two_exits(data, tasks, augmentation, steps, tmp_path):
         heads={"places": Exit.Settings(stage=-2, filter="input")},
     )
     net, names = settings.network(), tuple(task.name for task in tasks)
-    how = recipe(steps=steps, batch_size=32, optimizer="adam", lr=2e-3, augmentation=augmentation)
+    how = recipe(steps=steps, batch_size=batch_size, optimizer="adam", lr=2e-3, augmentation=augmentation)
     sets = data.splits("train", names)
     train(
         net,
-        lambda first: loader(sets, how.augmentation, batch_size=32, steps=how.steps, start_step=first),
+        lambda first: loader(sets, how.augmentation, batch_size=batch_size, steps=how.steps, start_step=first),
         how,
         seed=0,
         fabric=CPU,
@@ -96,7 +96,7 @@ def two_exits(data, tasks, augmentation, steps, tmp_path):
 def test_both_exits_overfit_eight_pictures_of_each_set(tmp_path):
     data, tasks = image_sets(tmp_path, train=1, val=1)
     whole = Augmentation(size=(32, 32), scale_min=1, scale_max=1, flip=0)
-    net = two_exits(data, tasks, whole, 40, tmp_path)
+    net = two_exits(data, tasks, whole, 40, tmp_path, batch_size=16)
     found = scored([net], eval_loader(data.splits("train", ("objects", "places")), data.view, 8), CPU).metrics
     assert found["objects/accuracy"] == found["places/accuracy"] == 100
 

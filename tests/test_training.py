@@ -154,7 +154,7 @@ def test_accumulated_batches_equal_one_large_batch(dataset, tmp_path):
 def test_each_task_overfits_eight_pictures(dataset, tmp_path, task, measure, margin):
     """To within three points (degrees) of what an output at stride 8 can say about these pictures at all."""
     torch.manual_seed(0)
-    settings = network((task,)).model_copy(update={"output_stride": 8})
+    settings = network((task,), backbone="resnet10t").model_copy(update={"output_stride": 8})
     settings = settings.model_copy(update={"head": settings.head.model_copy(update={"width": 64, "dropout": 0.0})})
     net = settings.network()
     whole = Augmentation(size=SIZE, scale_min=1, scale_max=1, flip=0)

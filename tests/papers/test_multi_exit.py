@@ -39,7 +39,13 @@ def own(tmp_path):
     """Options over two folders, quick to train on."""
     first = folder(tmp_path / "birds", ["wren", "jay", "rook", "crow"])
     second = folder(tmp_path / "habitats", ["moor", "fen"], train=40, size=20)
-    return {"data_root": [first, second], "backbone": "resnet10t", "image_size": (32, 32), "batch_size": 8, "epochs": 4}
+    return {
+        "data_root": [first, second],
+        "backbone": "mobilenetv3_small_050",
+        "image_size": (32, 32),
+        "batch_size": 8,
+        "epochs": 4,
+    }
 
 
 def test_every_printed_row_is_declared_and_builds(counted):

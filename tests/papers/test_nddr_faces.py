@@ -21,7 +21,7 @@ from mtlkit.runtime import Runtime
 from mtlkit.worlds import faces
 
 TABLE = papers.table("nddr", "7")
-SMALL = {"backbone": "resnet10t", "image_size": (32, 32)}
+SMALL = {"backbone": "mobilenetv3_small_050", "image_size": (32, 32)}
 
 
 def rows(column):

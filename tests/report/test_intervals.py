@@ -5,6 +5,7 @@ from dataclasses import replace
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from builders import room_data
 from cells import cell
 
 from mtlkit import papers
@@ -72,10 +73,11 @@ def test_too_narrow_an_interval_is_shown_and_decides_nothing():
 def filled(tmp_path, request):
     """Two columns of the table, one on a development part, with records of known values and draws."""
     rng = np.random.default_rng(0)
+    rooms = room_data(tmp_path / "rooms", train=60)  # the world would draw a thousand at lite
     for split in ("test", "development"):
         options = NDDROptions(
-            profile="lite", weights="none", backbone="resnet18", split=split, image_size=(32, 40), output_stride=16,
-            seeds=[0, 1, 2],
+            profile="lite", weights="none", backbone="resnet18", split=split, dataset="npy", data_root=rooms.root,
+            image_size=(32, 40), output_stride=16, seeds=[0, 1, 2],
         )  # fmt: skip
         column = TABLE.column(options)
         book = ledger("lite", tmp_path)

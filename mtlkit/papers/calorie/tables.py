@@ -81,7 +81,7 @@ class Budget:
 
 
 BUDGETS: dict[Profile, Budget] = {
-    "smoke": Budget((75, 30), 64, "adam", 0.0, 1e-3, (1.0, 1.0)),
+    "smoke": Budget((75, 20), 64, "adam", 0.0, 1e-3, (1.0, 1.0)),
     "lite": Budget((1500, 300), 256, "sgd", 0.2, 1e-3, (1.0, 1.0)),
     "paper": Budget((1500, 300), 4096, "sgd", 0.2, 1e-4, (BASELINE, JOINT)),
 }

@@ -38,14 +38,11 @@ PRINTED_SETS = {
 }  # fmt: skip
 
 IMAGES: dict[Profile, dict[str, Any]] = {
-    "smoke": {"image_size": (64, 64), "epochs": 10.0, "batch_size": 32, "lr": 0.05, "seeds": (0,)},
+    "smoke": {"image_size": (64, 64), "epochs": 1.0, "batch_size": 8, "lr": 0.02, "seeds": (0,)},
     "lite": {"image_size": (64, 64), "epochs": 90.0, "batch_size": 64, "lr": 0.025, "seeds": (0, 1, 2)},
     "paper": {"image_size": (224, 224), "epochs": 90.0, "batch_size": 256, "lr": 0.1, "seeds": (0, 1, 2)},
 }
 """What every table takes. At ``lite`` the printed rate of 0.1 for batches of 256 is scaled to the batch."""
-
-SMOKE_EPOCHS_NAMED = 8
-"""Epochs at ``smoke`` for a backbone that the reader names, which may be far larger than the default."""
 
 
 class MultiExitOptions(Options):
@@ -90,4 +87,4 @@ class MultiExitOptions(Options):
             "weights": "none",
             "fractions": fractions[:1] if small else fractions,
         } | IMAGES[self.profile]
-        return found | ({"epochs": float(SMOKE_EPOCHS_NAMED)} if small and self.backbone else {})
+        return found

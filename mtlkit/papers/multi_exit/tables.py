@@ -55,7 +55,7 @@ class Budget:
 
 
 BUDGETS: dict[Profile, Budget] = {
-    "smoke": Budget((80, 12), 1.0, 0.25),
+    "smoke": Budget((40, 12), 1.0, 0.25),
     "lite": Budget((400, 50), 1.0, 0.25),
     "paper": Budget((400, 50), 0.875, 0.08),
 }
