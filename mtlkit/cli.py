@@ -217,7 +217,8 @@ def data_check(
 
     if layout not in KNOWN:
         raise unknown("layout", layout, KNOWN)
-    named = Reading(columns=columns).columns
+    text: dict[str, Any] = {"columns": columns}
+    named = Reading(**text).columns
 
     from mtlkit.data import LAYOUTS, TABLE_LAYOUTS, Columns
 

@@ -364,7 +364,7 @@ class Options(Described):
                 continue
             about = self.about(name)
             why = (about.reasons or {}).get(table)
-            where = f", or choose table {', '.join(about.tables or ())}"
+            where = f", or choose table {', '.join(one for one in self.tables if self.takes(one, name))}"
             raise InputError(f"Table {table} {f'{why} and ' if why else ''}takes no {name}; leave it out{where}.")
 
     def defaults(self, table: str) -> dict[str, Any]:
