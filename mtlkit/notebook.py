@@ -75,6 +75,7 @@ class Reproduction:
 
         from mtlkit.engine import Where
         from mtlkit.papers.declaration import chosen
+        from mtlkit.reproduce import check_device
 
         smoke = self.options.profile == "smoke"
         self.where = Where(
@@ -83,7 +84,7 @@ class Reproduction:
             progress=not smoke,
             retrain=smoke,
         )
-        self.where.fabric()
+        check_device(self.where, self.options)
         # A wrong backbone, folder or row should stop here, not in a later cell.
         self.tables: dict[str, Table] = {}
         self._rows: dict[str, list[str]] = {}

@@ -132,9 +132,11 @@ def print_comparison(comparison: Any, output: str) -> None:
         typer.echo(getattr(comparison, output)())
         return
     head, *lines = comparison.records()
+    options, table = comparison.column.options(), comparison.column.table
+    applying = {name for name in type(options).model_fields if options.takes(table, name)}
     content = {
         "caption": comparison.caption,
-        "options": comparison.column.options().model_dump(mode="json", exclude_none=True),
+        "options": options.model_dump(mode="json", exclude_none=True, include=applying - {"device"}),
         "columns": head,
         "rows": lines,
     }
