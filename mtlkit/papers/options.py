@@ -161,7 +161,7 @@ SplitName = Literal["test", "development"]
 PROFILE = Option("budget: smoke (does it run), lite (a real comparison) or paper (the reproduction)")
 DATASET = Option("a drawn world, or a layout of your own folder: see 'mtlkit data list'", "a name or a list of names")
 DATA_ROOT = Option("folder of your own data", "a folder or a list of folders", path="FOLDER")
-BACKBONE = Option("a timm network, or alexnet", "a name")
+BACKBONE = Option("a timm network", "a name")
 WEIGHTS = Option(
     "none, timm (download) or a safetensors file",
     "none, timm or the path of a file",

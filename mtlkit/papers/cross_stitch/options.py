@@ -88,7 +88,7 @@ class CrossStitchOptions(Options):
         Names | None,
         DATASET.says("table 5: rooms (drawn), folder, npy or nyuv2; table 6: parts (drawn) or apascal"),
     ] = None
-    backbone: Annotated[Text | None, BACKBONE] = None
+    backbone: Annotated[Text | None, BACKBONE.says("a timm network, or alexnet")] = None
     output_stride: Annotated[Count | None, OUTPUT_STRIDE.only("5", t6="looks at regions")] = None
     split: Annotated[SplitName, SPLIT.only("5")] = "test"
     on_error: Annotated[OnError, ON_ERROR.only("6")] = "raise"
