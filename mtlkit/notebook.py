@@ -86,7 +86,7 @@ class Reproduction:
             progress=not smoke,
             retrain=smoke,
         )
-        self.runtime.fabric()
+        self.runtime.fabric(self.options.precision)
         # A wrong backbone, folder or row should stop here, not in a later cell.
         self.tables: dict[str, Table] = {}
         self._rows: dict[str, list[str]] = {}
@@ -180,15 +180,11 @@ class Reproduction:
         return columns
 
     def answers(self, comparison: "SideBySide", count: int = 8) -> dict[str, Answers]:
-        """For every task with a class a picture, some test pictures, evenly spaced, and what every network says.
-
-        Of an age the truth is given in years, and said is the expected age, rounded.
-        """
+        """For every task with a class a picture, some test pictures, evenly spaced, and what every network says."""
         import torch
 
         from mtlkit.data.sampling import Part, eval_loader
-        from mtlkit.metrics.age_errors import expected
-        from mtlkit.tasks import Age
+        from mtlkit.tasks import Classification
 
         found: dict[str, Answers] = {}
         for label, training in _trained(comparison):
@@ -200,9 +196,9 @@ class Reproduction:
                 (batch,) = eval_loader([Part(test, indices)], training.data.view, len(indices))
                 with torch.inference_mode():
                     output = network(batch.images)[name]
-                aged = isinstance(network.tasks[name], Age)
-                said = expected(output).round().long() if aged else output.argmax(1)
-                words = tuple(map(str, range(output.shape[1]))) if aged else test.classes
+                task = network.tasks[name]
+                assert isinstance(task, Classification)
+                said, words = task.named(output), task.names(test.classes)
                 if name not in found:
                     images = [(image.permute(1, 2, 0) * 255).byte().numpy() for image in batch.images]
                     found[name] = Answers(images, [words[index] for index in batch.targets[name]], {})
@@ -210,7 +206,7 @@ class Reproduction:
         return found
 
     def estimates(self, comparison: "SideBySide") -> "dict[str, Estimates]":
-        """For every row of a calorie table its answers on the test pictures, from the records of the table."""
+        """For every row its estimates on the test images, from the records of the table."""
         from mtlkit.papers.calorie.estimates import estimates
         from mtlkit.reproduce import ledger
 

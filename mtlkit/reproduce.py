@@ -37,7 +37,7 @@ def reproduce(
         InputError: for anything a reader can put right, in one sentence.
     """
     runtime = runtime or Runtime(device=options.device)
-    runtime.fabric()  # a device that is not there should stop before anything is drawn or written
+    runtime.fabric(options.precision)  # a device that is not there should stop before anything is drawn or written
     column = table.column(options)
     rows = [row for seed in column.seeds for row in chosen(table, column, methods, seed)]
     book = _opened(column, results)

@@ -158,7 +158,7 @@ def one_spelling(kinds: dict[str, tuple[type[Described], str]], arguments: list[
             return [*found, word, *rest]
         if word == "-p":
             if len(rest) < 2:
-                raise InputError("-p takes a name and a value, such as -p backbone resnet18.")
+                raise InputError("-p takes a name and a value, such as -p lr 0.01.")
             found += ["-p", f"{rest.pop(0)}={rest.pop(0)}"]
         elif word.startswith("--no-") and _flag(kinds, name.removeprefix("no_")):
             found += [f"--{word.removeprefix('--no-')}", "false"]

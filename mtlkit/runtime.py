@@ -45,7 +45,7 @@ class Runtime:
         """Lightning's Fabric on the device.
 
         Raises:
-            InputError: when this machine has no such device.
+            InputError: when this machine has no such device, or the device does not compute at the precision.
         """
         from lightning.fabric import Fabric  # with torchmetrics two seconds, which only what is computed needs
 
@@ -55,6 +55,9 @@ class Runtime:
         if self.device != "auto" and not available[self.device]:
             raise InputError(f"This machine has no {self.device} device; device=auto takes the best there is.")
         accelerator = next(name for name, there in available.items() if there) if self.device == "auto" else self.device
+        if accelerator == "cpu" and precision == "16-mixed":
+            # Fabric would compute with bfloat16 in its place, and the record would say what did not happen.
+            raise InputError("The precision 16-mixed needs a GPU; the CPU trains at 32-true or bf16-mixed.")
         return Fabric(accelerator=accelerator, devices=1, precision=precision)  # type: ignore[arg-type]
 
 

@@ -81,6 +81,7 @@ def test_coverage_has_the_promised_shape(tmp_path):
         (["run", "nddr", "4", "--epochs", "-1"], "epochs must be a number above 0, not -1"),
         (["run", "nddr", "4", "--backbone", "vgg16", "--output-stride", "16"], "not 16"),
         (["run", "nddr", "4", "--device", "tpu"], "There is no device 'tpu'"),
+        (["run", "nddr", "4", "--device", "cpu", "--precision", "16-mixed"], "16-mixed needs a GPU"),
         (["data", "check", "folders", "."], "did you mean 'folder'"),
         (["data", "make", "roms", "x"], "rooms"),
     ],

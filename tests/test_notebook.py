@@ -12,6 +12,7 @@ import pytest
 
 from mtlkit.errors import InputError
 from mtlkit.notebook import Reproduction, parameters
+from mtlkit.papers import options_of
 from mtlkit.papers.cell import parameters_cell
 from mtlkit.worlds import faces, rooms
 
@@ -73,6 +74,7 @@ def test_papermill_lists_every_parameter_with_its_type_and_help(path):
         ({"tables": True}, "tables must be a name or a list"),
         ({"methods": ["nddrs"]}, "did you mean 'nddr'?"),
         ({"device": "gpu"}, "There is no device 'gpu'"),
+        ({"precision": "16-mixed"}, "16-mixed needs a GPU"),
         ({"workers": -1}, "workers must be a whole number from 0"),
         ({"weights": "/no/file"}, "There is no weights file /no/file"),
         ({"results_dir": True}, "results_dir must be a folder, not True"),
@@ -228,3 +230,14 @@ def test_a_wrong_name_or_type_is_told_before_torch_is_imported(given):
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_declared_table_can_be_asked_for(path):
+    asked = set()
+    for cell in code_of(path):
+        for statement in ast.parse(cell.source).body:
+            calls = [n for n in ast.walk(statement) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)]
+            if any(call.func.attr == "table" for call in calls):
+                asked |= {n.value for n in ast.walk(statement) if isinstance(n, ast.Constant)}
+    assert set(options_of(path.stem).tables) <= asked

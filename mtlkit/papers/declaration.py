@@ -254,7 +254,7 @@ class Table:
     """System id of the printed file -> the row that shows it."""
 
     def options(self, **given: Any) -> Options:
-        """What a reader chooses for this table, checked; unlike :meth:`Options.filled`, nothing else is filled in.
+        """What a reader chooses for this table, checked; what is not given stays open.
 
         Raises:
             InputError: one sentence about the first thing that is wrong.

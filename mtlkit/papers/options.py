@@ -9,9 +9,8 @@ import typing
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
@@ -44,8 +43,7 @@ def renames_told(tell: Callable[[str], None]) -> Iterator[None]:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """What there is to say about an option beside its type.
 
     Attributes:
@@ -70,9 +68,17 @@ class Option:
     former_values: Mapping[str, Any] | None = None
     running: bool = False
 
+    def __repr__(self) -> str:
+        # Pages show a field's type with its metadata, which there is the name alone.
+        return type(self).__name__
+
     def only(self, *tables: str, **reasons: str) -> "Option":
         """The same option for these tables alone; ``reasons`` by table, whose numbers lead with ``t``, as in ``t7``."""
-        return replace(self, tables=tables, reasons={name.removeprefix("t"): why for name, why in reasons.items()})
+        return self._replace(tables=tables, reasons={name.removeprefix("t"): why for name, why in reasons.items()})
+
+    def says(self, help: str) -> "Option":
+        """The same option with another help."""
+        return self._replace(help=help)
 
 
 # --- what values may be spelled as ---
@@ -155,7 +161,7 @@ SplitName = Literal["test", "development"]
 PROFILE = Option("budget: smoke (does it run), lite (a real comparison) or paper (the reproduction)")
 DATASET = Option("a drawn world, or a layout of your own folder: see 'mtlkit data list'", "a name or a list of names")
 DATA_ROOT = Option("folder of your own data", "a folder or a list of folders", path="FOLDER")
-BACKBONE = Option("a timm network, or alexnet", "a name")
+BACKBONE = Option("a timm network", "a name")
 WEIGHTS = Option(
     "none, timm (download) or a safetensors file",
     "none, timm or the path of a file",
@@ -218,7 +224,7 @@ class Described(BaseModel):
 
     @classmethod
     def kind(cls, name: str) -> Any:
-        """The type of the field ``name``; see :func:`kind_of`."""
+        """The type of the field ``name``; see :func:`mtlkit.papers.options.kind_of`."""
         return kind_of(cls.model_fields[name].annotation)
 
     @classmethod
@@ -364,7 +370,7 @@ class Options(Described):
                 continue
             about = self.about(name)
             why = (about.reasons or {}).get(table)
-            where = f", or choose table {', '.join(about.tables or ())}"
+            where = f", or choose table {', '.join(one for one in self.tables if self.takes(one, name))}"
             raise InputError(f"Table {table} {f'{why} and ' if why else ''}takes no {name}; leave it out{where}.")
 
     def defaults(self, table: str) -> dict[str, Any]:

@@ -38,6 +38,14 @@ class Classification(Task):
         """The logarithm of the mean probability of every class."""
         return torch.stack([output.float().softmax(1) for output in outputs]).mean(0).log()
 
+    def named(self, output: Tensor) -> Tensor:
+        """The class of every picture that ``output`` stands for, ``(N,)`` int64."""
+        return output.argmax(1)
+
+    def names(self, classes: Sequence[str]) -> tuple[str, ...]:
+        """What the classes are called, given the data set's names."""
+        return tuple(classes)
+
     def metric(self) -> "ImageMetric":
         """A fresh :class:`Accuracy`."""
         from mtlkit.metrics.accuracy import Accuracy

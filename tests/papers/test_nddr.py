@@ -263,10 +263,10 @@ def test_rows_run(number, rows, tmp_path):
 
 
 def test_fused_networks_may_have_a_length_and_their_units_a_rate_of_their_own():
-    choices = {"image_size": (32, 40), "epochs": 6, "fused_epochs": 2, "lr": 0.01, "units_lr": 0.001}
+    given = {"image_size": (32, 40), "epochs": 6, "fused_epochs": 2, "lr": 0.01, "units_lr": 0.001}
     for number in ("4", "7"):
         table = papers.table("nddr", number)
-        column = table.column(NDDROptions(**choices))
+        column = table.column(NDDROptions(**given))
         rows = trained(number, column)
         single, steps = rows["single"][0], column.recipe.steps
         assert single.recipe.steps == rows["multi"][0].recipe.steps == steps
@@ -284,7 +284,7 @@ def test_fused_networks_may_have_a_length_and_their_units_a_rate_of_their_own():
         assert f"trained for {round(steps / 3)} steps more" in line
         (line,) = (ours for what, _, ours in table.protocol(column) if what.startswith("Learning rate"))
         assert line.startswith("0.01, poly 0.9; units' multipliers multiply 0.001")
-        whole = table.column(NDDROptions(**choices | {"fused_epochs": None, "units_lr": None}))
+        whole = table.column(NDDROptions(**given | {"fused_epochs": None, "units_lr": None}))
         one, other = (trained(number, whole)[row][0].recipe for row in ("nddr", "multi"))
         assert one == other.model_copy(update={"lr_mult": other.lr_mult | {"fusion": 100}})
         assert "fused" not in whole.command

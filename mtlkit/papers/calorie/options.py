@@ -1,6 +1,5 @@
 """What a reader may choose for the tables of food calories, and what they take otherwise."""
 
-from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from mtlkit.papers.options import (
@@ -70,15 +69,14 @@ class CalorieOptions(Options):
 
     dataset: Annotated[
         Names | None,
-        replace(
-            DATASET,
-            help="plates (drawn) or manifest; then, if you like, what joint learning learns from: plates, manifest, "
-            "imagefolder",
+        DATASET.says(
+            "plates (drawn) or manifest; then, if you like, what joint learning learns from: plates, manifest, "
+            "imagefolder"
         ),
     ] = None
-    data_root: Annotated[Folders | None, replace(DATA_ROOT, help="a folder for each of these that is not drawn")] = None
+    data_root: Annotated[Folders | None, DATA_ROOT.says("a folder for each of these that is not drawn")] = None
     backbone: Annotated[Text | None, BACKBONE.only("2", "3", "4", "5", t1="compares three backbones of its own")] = None
-    lr: Annotated[Rate | None, replace(LR, help="learning rate of the regressions and of the category network")] = None
+    lr: Annotated[Rate | None, LR.says("learning rate of the regressions and of the category network")] = None
     columns: Annotated[
         Mapped | None,
         Option(

@@ -1,6 +1,5 @@
 """What a reader may choose for the tables of the cross-stitch paper, and what they take otherwise."""
 
-from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 from mtlkit.papers.options import (
@@ -87,12 +86,9 @@ class CrossStitchOptions(Options):
 
     dataset: Annotated[
         Names | None,
-        replace(
-            DATASET,
-            help="table 5: rooms (drawn), folder, npy or nyuv2; table 6: parts (drawn) or apascal",
-        ),
+        DATASET.says("table 5: rooms (drawn), folder, npy or nyuv2; table 6: parts (drawn) or apascal"),
     ] = None
-    backbone: Annotated[Text | None, BACKBONE] = None
+    backbone: Annotated[Text | None, BACKBONE.says("a timm network, or alexnet")] = None
     output_stride: Annotated[Count | None, OUTPUT_STRIDE.only("5", t6="looks at regions")] = None
     split: Annotated[SplitName, SPLIT.only("5")] = "test"
     on_error: Annotated[OnError, ON_ERROR.only("6")] = "raise"

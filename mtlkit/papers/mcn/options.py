@@ -1,6 +1,5 @@
 """What a reader may choose for the tables of MultiTask-CenterNet, and what they take otherwise."""
 
-from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from mtlkit.papers.options import (
@@ -72,7 +71,7 @@ class MCNOptions(Options):
         "rows: constant, only_seg, only_det, seg_det, det_pose, seg_det_pose; stn_two, stn_three (4)"
     )
 
-    dataset: Annotated[Names | None, trained(replace(DATASET, help="people (drawn) or coco"))] = None
+    dataset: Annotated[Names | None, trained(DATASET.says("people (drawn) or coco"))] = None
     data_root: Annotated[Folders | None, trained(DATA_ROOT)] = None
     weights: Annotated[Text | None, trained(WEIGHTS)] = None
     epochs: Annotated[Rate | None, trained(EPOCHS)] = None

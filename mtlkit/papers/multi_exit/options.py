@@ -1,6 +1,5 @@
 """What a reader may choose for the tables of the multi-exit paper, and what they take otherwise."""
 
-from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 from mtlkit.papers.options import (
@@ -61,17 +60,14 @@ class MultiExitOptions(Options):
 
     dataset: Annotated[
         Names | None,
-        replace(
-            DATASET,
-            help="one a set: objects, places (drawn), imagefolder, imagenet, places365, oxford_pets, caltech101",
-        ),
+        DATASET.says("one a set: objects, places (drawn), imagefolder, imagenet, places365, oxford_pets, caltech101"),
     ] = None
     data_root: Annotated[
-        Folders | None, replace(DATA_ROOT, help="folders of your own data, the set with more classes first")
+        Folders | None, DATA_ROOT.says("folders of your own data, the set with more classes first")
     ] = None
     backbone: Annotated[Text | None, BACKBONE.only("1", "2", "4", t3="compares two backbones of its own")] = None
-    epochs: Annotated[Rate | None, replace(EPOCHS, help="passes over the training images of the largest set")] = None
-    batch_size: Annotated[Count | None, replace(BATCH_SIZE, help="images a step, of all sets together")] = None
+    epochs: Annotated[Rate | None, EPOCHS.says("passes over the training images of the largest set")] = None
+    batch_size: Annotated[Count | None, BATCH_SIZE.says("images a step, of all sets together")] = None
     fractions: Annotated[
         Fractions | None,
         Option("shares of the training images, such as 0.05,0.5", "numbers above 0, at most 1"),

@@ -1,10 +1,10 @@
 """What a reader may choose for the tables of NDDR-CNN, and what they take otherwise."""
 
-from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 from mtlkit.papers.cross_stitch.options import scene_defaults
 from mtlkit.papers.options import (
+    BACKBONE,
     DATASET,
     ON_ERROR,
     OUTPUT_STRIDE,
@@ -92,8 +92,9 @@ class NDDROptions(Options):
 
     dataset: Annotated[
         Names | None,
-        replace(DATASET, help="rooms (drawn), folder, npy or nyuv2; table 7: faces (drawn), utkface or imdb_wiki"),
+        DATASET.says("rooms (drawn), folder, npy or nyuv2; table 7: faces (drawn), utkface or imdb_wiki"),
     ] = None
+    backbone: Annotated[Text | None, BACKBONE.says("a timm network, or alexnet")] = None
     output_stride: Annotated[Count | None, OUTPUT_STRIDE.only(*SCENE_TABLES, "A1", t7="has a class an image")] = None
     split: Annotated[SplitName, SPLIT] = "test"
     tasks: Annotated[
