@@ -83,6 +83,16 @@ class Column(Value):
         """The backbone's name, or the names where a table compares several."""
         return self.backbone
 
+    @property
+    def start_line(self) -> str:
+        """What backbones start from, for the protocol card."""
+        file = f"ImageNet (file {self.weights.sha256[:12]})"
+        return {"none": "random", "timm": "ImageNet (timm)", "file": file}[self.weights.source]
+
+    def generic_lines(self) -> dict[str, str]:
+        """Lines of the protocol card that need no words of the paper's own: what -> how it is here."""
+        return {}
+
     def decided(self) -> dict[str, Any]:
         """Option -> the value that gives this column; of options that the table does not take, whatever comes."""
         return {"profile": self.profile, "backbone": self.backbone, "image_size": self.data.size}
@@ -128,6 +138,11 @@ class TrainedColumn(Column):
             return self.recipe
         steps = max(1, round(self.recipe.steps * self.fused_epochs / self.epochs))
         return self.recipe.model_copy(update={"steps": steps})
+
+    def generic_lines(self) -> dict[str, str]:
+        """What all trainings have."""
+        runs = f"{len(self.seeds)} seed{'s' if len(self.seeds) > 1 else ''}"
+        return {"Precision": self.recipe.precision, "Checkpoint scored": "the last", "Runs": runs}
 
     def decided(self) -> dict[str, Any]:
         """Option -> the value that gives this column."""
@@ -237,7 +252,7 @@ class Table:
         column: a reader's options to column.
         rows: column and seed to rows.
         extras: further measured columns.
-        protocol: lines of the protocol card: what, the paper's, ours.
+        ours: lines of the protocol card in their order: what, and how it is here.
         meta_column: the column of the printed networks, for counting and building without data.
     """
 
@@ -247,7 +262,7 @@ class Table:
     columns: type[Column]
     column: Callable[[Any], Column]
     rows: Callable[[Any, int], list[Row]]
-    protocol: Callable[[Any], list[tuple[str, str, str]]]
+    ours: Callable[[Any], list[tuple[str, str]]]
     meta_column: Callable[[], Column]
     extras: tuple[Extra, ...] = ()
     systems: dict[str, str] = field(default_factory=dict)
@@ -262,6 +277,12 @@ class Table:
         options = options_of(self.paper)(**given)
         options.check(self.id)
         return options
+
+    def protocol(self, column: Column) -> list[tuple[str, str, str]]:
+        """The protocol card: what, how it is in the paper, how it is here."""
+        ours = dict(self.ours(column))
+        lines = ours | {what: line for what, line in column.generic_lines().items() if what not in ours}
+        return [(what, printed(self.paper).protocol(self.id, what), ours) for what, ours in lines.items()]
 
     @property
     def printed(self) -> PrintedTable:

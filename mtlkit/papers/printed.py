@@ -66,6 +66,13 @@ class PrintedTable(_Part):
         return sum(len(row.cells) for row in self.rows)
 
 
+class Protocol(_Part):
+    """How some tables were measured: what -> how it is in the paper."""
+
+    tables: tuple[str, ...]
+    lines: dict[str, str]
+
+
 class PrintedPaper(_Part):
     """A paper's tables and what else it prints that can be checked."""
 
@@ -84,6 +91,12 @@ class PrintedPaper(_Part):
     systems: tuple[dict[str, Any], ...]
     doubts: tuple[str, ...]
     ocr_repairs: tuple[dict[str, Any], ...] = ()
+    protocols: tuple[Protocol, ...] = ()
+
+    def protocol(self, table: str, what: str) -> str:
+        """How something is in a table of the paper; ``unstated`` where it does not say."""
+        found = (one.lines[what] for one in self.protocols if table in one.tables and what in one.lines)
+        return next(found, "unstated")
 
 
 @cache

@@ -57,7 +57,7 @@ def dots(comparison: SideBySide) -> Figure:
     for place, axis in enumerate(grid.axes.flat):
         axis.tick_params(labelleft=place % across == 0)
     grid.tight_layout()
-    grid.addlegend(title="")
+    grid.add_legend(title="")
     figure: Figure = grid.figure
     return figure
 

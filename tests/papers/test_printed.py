@@ -1,9 +1,12 @@
 """Every printed number is there; the counts were taken from the papers."""
 
+from pathlib import Path
+
 import pytest
 
+import mtlkit.papers
 from mtlkit.errors import InputError
-from mtlkit.papers import SLUGS, printed
+from mtlkit.papers import SLUGS, options_of, printed
 
 COUNTS = {  # paper -> table -> (rows, cells)
     "cross_stitch": {"1": (4, 32), "2": (4, 32), "3": (2, 16), "5": (5, 40), "6": (6, 12)},
@@ -15,6 +18,9 @@ COUNTS = {  # paper -> table -> (rows, cells)
     "mcn": {"1": (3, 6), "2": (5, 15), "3": (3, 12), "4": (7, 21), "F7": (2, 4), "X1": (1, 3)},
     "calorie": {"1": (6, 30), "2": (3, 9), "3": (9, 36), "4": (6, 24), "5": (3, 15)},
 }  # fmt: skip
+
+
+PAPERS = Path(mtlkit.papers.__file__).parent
 
 
 @pytest.mark.parametrize("slug", SLUGS)
@@ -57,3 +63,14 @@ def test_digits_are_kept_as_printed():
 def test_an_unknown_paper_is_refused_with_the_nearest_name():
     with pytest.raises(InputError, match="did you mean 'nddr'"):
         printed("ndr")
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_every_line_of_a_printed_protocol_stands_on_a_card(slug):
+    """A line that no declared table asks for would be lost: the card would say ``unstated``."""
+    sources = (
+        "".join(path.read_text() for path in (PAPERS / slug).glob("*.py")) + (PAPERS / "declaration.py").read_text()
+    )
+    for protocol in printed(slug).protocols:
+        assert set(protocol.tables) <= set(options_of(slug).tables)
+        assert [what for what in protocol.lines if f'"{what}"' not in sources] == []

@@ -522,59 +522,41 @@ def large_set(column: CalorieColumn, seed: int) -> list[Row]:
     ]  # fmt: skip
 
 
-def calorie_protocol(column: CalorieColumn) -> list[tuple[str, str, str]]:
+def calorie_protocol(column: CalorieColumn) -> list[tuple[str, str]]:
     """What differs between the paper's measurement and ours."""
     recipe, data = column.recipe, column.data
-    large = column.table in WITHOUT_CATEGORIES
-    start = {"none": "random", "timm": "ImageNet (timm)", "file": f"ImageNet (file {column.weights.sha256[:12]})"}
-    seeds = len(column.seeds)
     baseline, learning = (round(share * recipe.steps) for share in column.shares)
     lines = [
         (
             "Data",
-            "recipe pages: 68,774 pictures without categories, 80 to 20"
-            if large
-            else "recipe pages: 4,877 pictures of 15 categories, 70 to 30",
             f"{data.name} ({data.fingerprint}), {column.train_images} training pictures"
             + (f", {len(column.categories)} categories" if column.categories else ", categories not read"),
         ),
-        (
-            "Split",
-            "unstated whether a recipe can be on both sides",
-            f"by portion, none on both sides: {column.portions[0]} and {column.portions[1]} portions",
-        ),
-        ("Resolution", "unstated", f"{data.size[0]}x{data.size[1]}, fitted in with the picture's proportions"),
-        ("Network", ", ".join(TRUNKS) if column.backbones else "VGG-16", column.networks),
-        ("Start", "ImageNet", start[column.weights.source]),
+        ("Split", f"by portion, none on both sides: {column.portions[0]} and {column.portions[1]} portions"),
+        ("Resolution", f"{data.size[0]}x{data.size[1]}, fitted in with the picture's proportions"),
+        ("Network", column.networks),
+        ("Start", column.start_line),
         (
             "Layers a task has for itself",
-            "some, where is unstated",
             "fc7 and the output"
             if column.fully_connected != "none"
             else f"one hidden layer of {column.width} behind global pooling, and the output",
         ),
-        (
-            "Loss of calories",
-            "relative + absolute error (Eqs. 1 to 3)",
-            f"the same, relative to at least {FLOOR:g} kcal",
-        ),
+        ("Loss of calories", f"the same, relative to at least {FLOOR:g} kcal"),
         (
             "Weights of the terms",
-            "from a first run with weights of 1; how is inferred",
             "inverse "
             + ("means" if column.balance == "all" else "last values")
             + f" of a first run that takes absolute errors in mean dishes ({column.unit:g} kcal); relative error 1",
         ),
         (
             "Budget",
-            "?0k steps of 8 at 0.001 (digit lost, 50k likely), 20k at 0.0001",
             f"{recipe.steps} steps of {recipe.batch_size} at {recipe.lr:g}, the last {1 - FIRST_PHASE:.0%} at a tenth; "
             "the first run as long",
         ),
-        ("Optimiser", "SGD, momentum 0.9", "SGD, momentum 0.9" if recipe.optimizer == "sgd" else "Adam"),
+        ("Optimiser", "SGD, momentum 0.9" if recipe.optimizer == "sgd" else "Adam"),
         (
             "Estimate",
-            "mean over ten snapshots of the last 1,000 steps (mean of ten scores: another reading)",
             {
                 "estimates": "mean of ten snapshots' estimates",
                 "scores": "mean of ten snapshots' scores",
@@ -587,31 +569,24 @@ def calorie_protocol(column: CalorieColumn) -> list[tuple[str, str, str]]:
         kept = {"fc6": layer_name(column, "fc6"), "fc7": layer_name(column, "fc7")}
         pooled = "" if column.fully_connected != "none" else ", averaged over its pixels"
         lines += [
-            ("Features", "fc6 or fc7, 4,096 numbers", f"{kept['fc6']} for fc6, {kept['fc7']} for fc7{pooled}"),
+            ("Features", f"{kept['fc6']} for fc6, {kept['fc7']} for fc7{pooled}"),
             (
                 "Joint learning",
-                "UECFOOD-100, its pictures of the 15 categories (inferred); 10k steps of 8 triplets at 0.0001",
                 f"stand-in: {column.other.name} ({column.other.fingerprint}), {column.other_images} training pictures, "
                 f"{column.other_categories} categories; {learning} steps at {column.joint_lr:g}, all triplets of each",
             ),
-            ("Margin", "unstated", f"{Embedding.model_fields['margin'].default:g}"),
+            ("Margin", f"{Embedding.model_fields['margin'].default:g}"),
             (
                 "AP at k",
-                "normaliser unstated",
                 "divided by the hits found, averaged over each category's queries, then over categories (inferred)",
             ),
         ]
     if column.table == "4":
-        lines.append(("Category network", "20k steps at 0.001", f"{baseline} steps at {recipe.lr:g}"))
+        lines.append(("Category network", f"{baseline} steps at {recipe.lr:g}"))
     return [
         *lines,
-        (
-            "Near 0 kcal",
-            "unstated",
-            f"truths below {FLOOR:g} kcal are counted, and their relative error is taken of {FLOOR:g}",
-        ),
-        ("Checkpoint scored", "the last ten", "the last ten" if column.averaging != "last" else "the last"),
-        ("Runs", "unstated", f"{seeds} seed{'s' if seeds > 1 else ''}"),
+        ("Near 0 kcal", f"truths below {FLOOR:g} kcal are counted, and their relative error is taken of {FLOOR:g}"),
+        ("Checkpoint scored", "the last ten" if column.averaging != "last" else "the last"),
     ]
 
 
@@ -645,7 +620,7 @@ def _table(
         columns=CalorieColumn,
         column=partial(calorie_column, identifier),
         rows=rows,
-        protocol=calorie_protocol,
+        ours=calorie_protocol,
         meta_column=partial(printed_calorie_column, identifier),
         extras=extras,
         systems=systems,

@@ -21,7 +21,6 @@ ENSEMBLE_SEEDS = 10_000
 
 CONTROLS = (
     "Controls",
-    "none",
     "one-task, trained on: by the recipe of the cross-stitch rows; no exchange: cross-stitch networks whose weights "
     "between towers are zero and stay so; as many: splits and the shared network trained for as many images as the "
     "cross-stitch rows",

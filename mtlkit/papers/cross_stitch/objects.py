@@ -241,7 +241,7 @@ EXTRAS = (
 )
 
 
-def object_protocol(column: ObjectColumn) -> list[tuple[str, str, str]]:
+def object_protocol(column: ObjectColumn) -> list[tuple[str, str]]:
     """What differs between the paper's measurement and ours."""
     recipe, data = column.recipe, column.data
     sampling, search = recipe.augmentation, data.proposals
@@ -252,51 +252,30 @@ def object_protocol(column: ObjectColumn) -> list[tuple[str, str, str]]:
     alex, last = column.backbone == "alexnet", column.pooled_after + 1
     places = "pool1, pool2 and the pooling of regions" if alex else f"stages 1 to {last}, the last of them pooled"
     return [
-        (
-            "Data",
-            "PASCAL VOC 2008 with attributes; which split is not in the text read",
-            f"{data.name} ({data.fingerprint}), {column.train_images} training images",
-        ),
-        ("Rows left out", "unstated", skipped),
-        ("Resolution", "not in the text read", f"fitted into {height}x{width}"),
-        ("Network", "AlexNet, Fast R-CNN", f"{column.backbone}, Fast R-CNN"),
-        (
-            "Proposals",
-            "not in the text read",
-            f"selective search, {search.mode}, at most {search.most}, sides from {search.least_side} pixels",
-        ),
+        ("Data", f"{data.name} ({data.fingerprint}), {column.train_images} training images"),
+        ("Rows left out", skipped),
+        ("Resolution", f"fitted into {height}x{width}"),
+        ("Network", f"{column.backbone}, Fast R-CNN"),
+        ("Proposals", f"selective search, {search.mode}, at most {search.most}, sides from {search.least_side} pixels"),
         (
             "Regions a step",
-            "a quarter on objects, the same for both tasks; how many is not in the text read",
             f"{sampling.count} a picture, at most {sampling.foreground:.0%} on objects, the same for both tasks",
         ),
-        (
-            "Units",
-            "after every pooling layer, one a layer; start and rate are not in the text read",
-            f"after {places}, one a layer, from 0.9 and 0.1, {UNIT_SCALE} times the base rate",
-        ),
+        ("Units", f"after {places}, one a layer, from 0.9 and 0.1, {UNIT_SCALE} times the base rate"),
         (
             "Losses",
-            "21 classes; 64 attributes on foreground regions, scaled by 1/64",
             f"{len(column.classes) + 1} classes and box moves; the mean over {len(column.attributes)} attributes, on "
             "foreground regions",
         ),
-        (
-            "Average precision",
-            "average precision; which is not in the text read",
-            "11 points, as in VOC until 2009; over classes and attributes with a test object",
-        ),
-        ("Attributes scored on", "not in the text read", "the true boxes"),
+        ("Average precision", "11 points, as in VOC until 2009; over classes and attributes with a test object"),
+        ("Attributes scored on", "the true boxes"),
         (
             "Budget",
-            "not in the text read",
             f"{recipe.steps} steps of {recipe.batch_size} pictures; cross-stitch networks start from one-task networks "
             f"and train {FUSED_SHARE:.0%} as long",
         ),
-        ("Learning rate", "not in the text read", f"{recipe.lr:g}, a tenth after three quarters"),
+        ("Learning rate", f"{recipe.lr:g}, a tenth after three quarters"),
         CONTROLS,
-        ("Checkpoint scored", "unstated", "the last"),
-        ("Runs", "unstated", f"{len(column.seeds)} seed{'s' if len(column.seeds) > 1 else ''}"),
     ]
 
 
@@ -328,7 +307,7 @@ TABLE6 = Table(
     columns=ObjectColumn,
     column=object_column,
     rows=object_rows,
-    protocol=object_protocol,
+    ours=object_protocol,
     meta_column=printed_object_column,
     extras=EXTRAS,
     systems={"S62": "cross_stitch", "S71": "split_fc7", "S74": "one_task"},

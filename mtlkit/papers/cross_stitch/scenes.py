@@ -222,57 +222,27 @@ MEASURES = {
 }
 
 
-def stitch_protocol(column: StitchColumn) -> list[tuple[str, str, str]]:
+def stitch_protocol(column: StitchColumn) -> list[tuple[str, str]]:
     """What differs between the paper's measurement and ours."""
     recipe, data = column.recipe, column.data
     height, width = data.size
     places = unit_places(column)
     normals, segmentation = (LENGTHS[task] + LENGTHS["fused"] for task in ("normals", "segmentation"))
     return [
-        ("Data", "NYU v2", f"{data.name} ({data.fingerprint}), {column.train_images} training images"),
+        ("Data", f"{data.name} ({data.fingerprint}), {column.train_images} training images"),
+        ("Classes", f"{len(column.classes)}, averaged over those that occur in the test truth"),
+        ("Resolution", f"{height}x{width} throughout"),
+        ("Network", f"{column.backbone}, stride {column.output_stride}, one 1x1 layer a task"),
+        ("Units", f"after {'pool1, pool2, pool5, fc6, fc7' if places else 'every stage'}, one a channel"),
+        ("Normals", f"classification over {len(column.words)} words, answered by their mean weighted by probability"),
+        ("MTL-shared", "one trunk, a classifier a task"),
+        ("Ensemble", "two networks a task, of seeds of their own, probabilities averaged"),
+        ("Budget", f"{recipe.steps} steps of {recipe.batch_size}, the others in the same ratio"),
+        ("Learning rate", f"{recipe.lr:g}, fixed; {BUDGETS[column.profile].unit_scale:g} times that for the units"),
         (
-            "Classes",
-            "not in the text read",
-            f"{len(column.classes)}, averaged over those that occur in the test truth",
+            CONTROLS[0],
+            f"{CONTROLS[1]} have seen for segmentation (for normals: {normals / segmentation:.0%} of these)",
         ),
-        ("Resolution", "not in the text read", f"{height}x{width} throughout"),
-        (
-            "Network",
-            "AlexNet, fully convolutional (FCN-32s)",
-            f"{column.backbone}, stride {column.output_stride}, one 1x1 layer a task",
-        ),
-        (
-            "Units",
-            "after pool1, pool2, pool5, fc6, fc7, one a channel",
-            f"after {'pool1, pool2, pool5, fc6, fc7' if places else 'every stage'}, one a channel",
-        ),
-        (
-            "Normals",
-            "classification; how is not in the text read",
-            f"classification over {len(column.words)} words, answered by their mean weighted by probability",
-        ),
-        (
-            "MTL-shared",
-            "two networks trained jointly; what they share is not spelled out",
-            "one trunk, a classifier a task",
-        ),
-        ("Ensemble", "two networks a task", "two networks a task, of seeds of their own, probabilities averaged"),
-        (
-            "Budget",
-            "25,000 steps of 20 (normals 15,000; cross-stitch 10,000 more)",
-            f"{recipe.steps} steps of {recipe.batch_size}, the others in the same ratio",
-        ),
-        (
-            "Learning rate",
-            "not in the text read",
-            f"{recipe.lr:g}, fixed; {BUDGETS[column.profile].unit_scale:g} times that for the units",
-        ),
-        (
-            *CONTROLS[:2],
-            f"{CONTROLS[2]} have seen for segmentation (for normals: {normals / segmentation:.0%} of these)",
-        ),
-        ("Checkpoint scored", "unstated", "the last"),
-        ("Runs", "unstated", f"{len(column.seeds)} seed{'s' if len(column.seeds) > 1 else ''}"),
     ]
 
 
@@ -305,7 +275,7 @@ TABLE5 = Table(
     columns=StitchColumn,
     column=stitch_column,
     rows=stitch_rows,
-    protocol=stitch_protocol,
+    ours=stitch_protocol,
     meta_column=printed_stitch_column,
     systems={
         "S61": "cross_stitch",

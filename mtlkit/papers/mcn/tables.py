@@ -267,38 +267,27 @@ EXTRAS = (
 )
 
 
-def center_protocol(column: CenterColumn) -> list[tuple[str, str, str]]:
+def center_protocol(column: CenterColumn) -> list[tuple[str, str]]:
     """What differs between the paper's measurement and ours."""
     recipe, data = column.recipe, column.data
     height, width = data.size
     skipped = ", ".join(f"{count} ({reason})" for reason, count in column.skipped.items()) or "none"
     lacking = [name for name, there in (("masks", column.masks), ("joints", column.joints)) if not there]
     return [
-        (
-            "Data",
-            "MS COCO, 118k training images; which are scored is unstated",
-            f"{data.name} ({data.fingerprint}), {column.train_images} training images",
-        ),
-        ("Classes", "person", ", ".join(column.classes)),
-        ("Not in the data", "–", f"{' and '.join(lacking)}: the rows that need them are left out" if lacking else "–"),
-        ("Entries left out", "unstated", skipped),
-        ("Resolution", "unstated; maps of 512x512 with DLA-34", f"fitted into {height}x{width}"),
-        ("Network", "DLA-34; deformable or not is unstated", f"{column.backbone}, {neck_name(column.neck)}"),
-        ("Heads", "unstated", f"a 3x3 convolution of {column.head_width} and a 1x1 a map, as CenterNet"),
+        ("Data", f"{data.name} ({data.fingerprint}), {column.train_images} training images"),
+        ("Classes", ", ".join(column.classes)),
+        ("Not in the data", f"{' and '.join(lacking)}: the rows that need them are left out" if lacking else "–"),
+        ("Entries left out", skipped),
+        ("Resolution", f"fitted into {height}x{width}"),
+        ("Network", f"{column.backbone}, {neck_name(column.neck)}"),
+        ("Heads", f"a 3x3 convolution of {column.head_width} and a 1x1 a map, as CenterNet"),
         (
             "Loss",
-            "centres + 0.1 sizes + offsets + joints + joint offsets + 5 segmentation",
             "the same, and the joints' displacements from the centre, which CenterNet has and the print lacks"
             + ("; with the official code's radius and half weights" if column.as_official else ""),
         ),
-        (
-            "Budget",
-            "unstated",
-            f"{recipe.steps} steps of {recipe.batch_size}, Adam at {recipe.lr:g}, a tenth after 64 % and 86 %",
-        ),
-        ("Test-time augmentation", "unstated", "none"),
-        ("Checkpoint scored", "unstated", "the last"),
-        ("Runs", "unstated", f"{len(column.seeds)} seed{'s' if len(column.seeds) > 1 else ''}"),
+        ("Budget", f"{recipe.steps} steps of {recipe.batch_size}, Adam at {recipe.lr:g}, a tenth after 64 % and 86 %"),
+        ("Test-time augmentation", "none"),
     ]
 
 
@@ -418,30 +407,16 @@ SPEED_EXTRAS = (
 )
 
 
-def speed_protocol(column: SpeedColumn) -> list[tuple[str, str, str]]:
+def speed_protocol(column: SpeedColumn) -> list[tuple[str, str]]:
     """What differs between the paper's measurement and ours."""
     rounds, (height, width) = SPEED_BUDGETS[column.profile].rounds, column.data.size
-    gpu = "NVIDIA Tesla P100" if column.table == "4" else "NVIDIA Tesla V100"
-    maps = 512 if column.table == "4" else 128
     return [
-        ("Machine", gpu, "see below"),
-        ("Picture", f"unstated; segmentation maps of {maps}x{maps}", f"{height}x{width}, one at a time"),
-        (
-            "Network",
-            f"{'DLA-34' if column.table == '4' else 'ResNet18'}; heads are not described",
-            f"{column.backbone}, {neck_name(column.neck)}, branches of {column.head_width}",
-        ),
-        (
-            "Timed",
-            "one forward pass; whether it is decoded is unstated",
-            f"the median of {rounds} forward passes after a warm-up, device waited for; with decoding beside it",
-        ),
-        (
-            "Pose alone",
-            "the sums imply a network of 18 ms and 20.04 M that is printed nowhere",
-            "boxes and joints, as the text says a pose is always run",
-        ),
-        ("Ratio", "by division of two rows", "median over rounds in which both were timed in turns"),
+        ("Machine", "see below"),
+        ("Picture", f"{height}x{width}, one at a time"),
+        ("Network", f"{column.backbone}, {neck_name(column.neck)}, branches of {column.head_width}"),
+        ("Timed", f"the median of {rounds} forward passes after a warm-up, device waited for; with decoding beside it"),
+        ("Pose alone", "boxes and joints, as the text says a pose is always run"),
+        ("Ratio", "median over rounds in which both were timed in turns"),
     ]
 
 
@@ -458,7 +433,7 @@ TABLES = (
         columns=CenterColumn,
         column=center_column,
         rows=center_rows,
-        protocol=center_protocol,
+        ours=center_protocol,
         meta_column=printed_center_column,
         extras=EXTRAS,
         systems={
@@ -480,7 +455,7 @@ TABLES = (
         columns=SpeedColumn,
         column=partial(speed_column, "4", 4),
         rows=table4_rows,
-        protocol=speed_protocol,
+        ours=speed_protocol,
         meta_column=partial(printed_speed_column, "4", 4),
         extras=SPEED_EXTRAS,
         systems={"S60": "stn_three"},
@@ -492,7 +467,7 @@ TABLES = (
         columns=SpeedColumn,
         column=partial(speed_column, "F7", 1),
         rows=figure7_rows,
-        protocol=speed_protocol,
+        ours=speed_protocol,
         meta_column=partial(printed_speed_column, "F7", 1),
         extras=SPEED_EXTRAS,
     ),

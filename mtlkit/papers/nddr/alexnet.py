@@ -14,13 +14,11 @@ from mtlkit.papers.nddr.methods import (
     NDDR,
     REVISION,
     SLUICE,
-    START,
     Methods,
     fitted,
     nddr_line,
     pools,
     rated,
-    start_of,
 )
 from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.papers.nddr.scenes import (
@@ -31,7 +29,6 @@ from mtlkit.papers.nddr.scenes import (
     SCENE_MEASURES,
     scene_tasks,
 )
-from mtlkit.papers.printed import printed
 from mtlkit.papers.scenes import SceneColumn, scenes
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
@@ -115,53 +112,29 @@ def fcn_rows(column: SceneColumn, seed: int) -> list[Row]:
     ]
 
 
-def fcn_protocol(column: SceneColumn) -> list[tuple[str, str, str]]:
+def fcn_protocol(column: SceneColumn) -> list[tuple[str, str]]:
     """What differs between the paper's measurement and ours."""
     recipe, data = column.recipe, column.data
-    # The same method, data and backbone in two papers.
-    places = {"nddr": "A1", "cross_stitch": "5"}
-    mean = {
-        paper: row.cells["normals_mean"]
-        for paper, table in places.items()
-        if (row := printed(paper).tables[table].row("cross_stitch"))
-    }
     fused = round(recipe.steps * LENGTHS["fused"] / LENGTHS["joint"])
     return [
-        (
-            "Data",
-            "NYU v2, 795 / 654 frames",
-            f"{data.name} ({data.fingerprint}), {column.train_images} training images",
-        ),
-        (
-            "Classes",
-            "40, averaged over all",
-            f"{len(column.classes)}, averaged over those that occur in the test truth",
-        ),
-        ("Resolution", "unstated", f"{data.size[0]}x{data.size[1]} throughout"),
-        ("Network", "AlexNet, FCN-32s", f"{column.backbone}, stride {column.output_stride}, one 1x1 layer a task"),
+        ("Data", f"{data.name} ({data.fingerprint}), {column.train_images} training images"),
+        ("Classes", f"{len(column.classes)}, averaged over those that occur in the test truth"),
+        ("Resolution", f"{data.size[0]}x{data.size[1]} throughout"),
+        ("Network", f"{column.backbone}, stride {column.output_stride}, one 1x1 layer a task"),
         (
             "Units",
-            f"places unstated; start {start_of(CROSS_STITCH)} and rates as in Table 4 implied",
             f"after {'every pool' if has_layers(column.backbone) else 'every stage'}; rates {CROSS_STITCH.lr_mult:g}, "
             f"{SLUICE.lr_mult:g} (sluice) and {NDDR.lr_mult:g} (NDDR) times the base; {nddr_line(column)}",
         ),
-        ("Start", "unstated", START.get(column.weights.source, f"ImageNet (file {column.weights.sha256[:12]})")),
-        (
-            "Metric space of normals",
-            f"unstated; mean {mean['nddr']} for cross-stitch, where its own paper prints {mean['cross_stitch']} for "
-            "the same data and backbone",
-            "encoded beside the print; the true angle in columns of its own",
-        ),
+        ("Start", column.start_line),
+        ("Metric space of normals", "encoded beside the print; the true angle in columns of its own"),
         (
             "Budget",
-            "settings of the cross-stitch paper: 25,000 steps of 20 (normals 15,000; fused 10,000 more)",
             f"{recipe.steps} steps of {recipe.batch_size} (normals "
             f"{round(recipe.steps * LENGTHS['normals'] / LENGTHS['joint'])}; fused {fused} more)",
         ),
-        ("Learning rate", "settings of the cross-stitch paper", f"{recipe.lr:g}, fixed"),
+        ("Learning rate", f"{recipe.lr:g}, fixed"),
         CONTROLS,
-        ("Checkpoint scored", "unstated", "the last"),
-        ("Runs", "unstated", f"{len(column.seeds)} seed{'s' if len(column.seeds) > 1 else ''}"),
     ]
 
 
@@ -193,7 +166,7 @@ TABLEA1 = Table(
     columns=SceneColumn,
     column=fcn_column,
     rows=fcn_rows,
-    protocol=fcn_protocol,
+    ours=fcn_protocol,
     meta_column=printed_fcn_column,
     systems={"S21": "nddr"},
 )

@@ -32,7 +32,6 @@ from mtlkit.papers.nddr.methods import (
     DECAY_SINGLE,
     NDDR,
     SLUICE,
-    START,
     Methods,
     budget_line,
     fitted,
@@ -217,75 +216,37 @@ EXTRAS = (
 )
 
 
-def face_protocol(column: FaceColumn) -> list[tuple[str, str, str]]:
+def face_protocol(column: FaceColumn) -> list[tuple[str, str]]:
     """What differs between the paper's measurement and ours."""
-    data, said = column.data, printed("nddr").settings
+    data = column.data
     ours = {which: _counted(*found) for which, found in column.counts.items()}
-    theirs = {
-        which: _counted(said[f"face_{images}"], said[f"face_{people}"])
-        for which, images, people in (
-            ("listed", "images_before_filter", "subjects_before_filter"),
-            ("kept", "images_after_filter", "subjects_after_filter"),
-            ("train", "train_images", "train_subjects"),
-            ("val", "eval_images", "eval_subjects"),
-        )
-    }
-    first, last = said["face_age_range"]
     named = all(people is not None for _, people in column.counts.values())
     full = column.fully_connected != "none"
     return [
-        ("Data", said["face_data"], f"{data.name} ({data.fingerprint})"),
-        (
-            "Faces",
-            f"{theirs['listed']} listed, {theirs['kept']} kept",
-            f"{ours['listed']} listed, {ours['kept']} kept" if "kept" in ours else "all but those left out",
-        ),
-        ("Training", theirs["train"], ours["train"]),
-        ("Test", theirs["val"], ours["val"]),
-        (
-            "Split",
-            "people drawn at random for the test, the others train",
-            "by person" if named else "by picture: the data set names no people, so one may be on both sides",
-        ),
-        (
-            "Left out",
-            f"{said['face_filter']}; ages outside {first} to {last} have no class",
-            ", ".join(f"{count:,} {reason}" for reason, count in column.left_out.items()) or "nothing",
-        ),
+        ("Data", f"{data.name} ({data.fingerprint})"),
+        ("Faces", f"{ours['listed']} listed, {ours['kept']} kept" if "kept" in ours else "all but those left out"),
+        ("Training", ours["train"]),
+        ("Test", ours["val"]),
+        ("Split", "by person" if named else "by picture: the data set names no people, so one may be on both sides"),
+        ("Left out", ", ".join(f"{count:,} {reason}" for reason, count in column.left_out.items()) or "nothing"),
         (
             "Faulty pictures",
-            "unstated",
             "; ".join(column.faulty) or ("none" if data.faulty == "refuse" else "none among those that may be skipped"),
         ),
-        ("Resolution", "unstated", f"{data.size[0]}x{data.size[1]}"),
-        (
-            "Network",
-            "VGG-16; shared up to the last convolution in the multi-task network",
-            f"{column.backbone}, {'fc6 and fc7' if full else 'average pooling'}, then one linear layer a task",
-        ),
+        ("Resolution", f"{data.size[0]}x{data.size[1]}"),
+        ("Network", f"{column.backbone}, {'fc6 and fc7' if full else 'average pooling'}, then one linear layer a task"),
         (
             "Units",
-            f"after the five pools; start and rates as in Table 4 implied; rate {NDDR.lr_mult:g} (NDDR)",
             f"after every {'pool' if full else 'stage'}; start {start_of(NDDR)}; rate "
             f"{CROSS_STITCH.lr_mult:g} (cross-stitch), {SLUICE.lr_mult:g} (sluice), {NDDR.lr_mult:g} (NDDR); "
             f"{nddr_line(column)}",
         ),
-        ("Start", "unstated", START.get(column.weights.source, f"ImageNet (file {column.weights.sha256[:12]})")),
-        ("Losses", f"{said['loss_age']}; {said['loss_gender']}", "the same, added with equal weights"),
-        ("Age read out", "expectation of the softmax", "expectation of the softmax"),
-        (
-            "Budget",
-            "unstated",
-            budget_line(column),
-        ),
-        (
-            "Learning rate, augmentation",
-            "unstated",
-            f"{rate_line(column)}; random crops and mirrors",
-        ),
+        ("Start", column.start_line),
+        ("Losses", "the same, added with equal weights"),
+        ("Age read out", "expectation of the softmax"),
+        ("Budget", budget_line(column)),
+        ("Learning rate, augmentation", f"{rate_line(column)}; random crops and mirrors"),
         CONTROLS_WITH_SHARED,
-        ("Checkpoint scored", "unstated", "the last"),
-        ("Runs", "unstated", f"{len(column.seeds)} seed{'s' if len(column.seeds) > 1 else ''}"),
     ]
 
 
@@ -321,7 +282,7 @@ TABLE7 = Table(
     columns=FaceColumn,
     column=face_column,
     rows=face_rows,
-    protocol=face_protocol,
+    ours=face_protocol,
     meta_column=printed_face_column,
     systems={"S30": "nddr"},
 )

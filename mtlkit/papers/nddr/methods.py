@@ -49,9 +49,6 @@ REVISION = 2
 DECAY_SINGLE, DECAY_JOINT = 5e-4, 2.5e-4
 """Weight decay of networks with one task and with two (``train_single_task.py``, ``train_multiple_tasks.py``)."""
 
-START = {"none": "random", "timm": "ImageNet (timm)"}
-"""What backbones start from, in words."""
-
 
 def budget_line(column: TrainedColumn) -> str:
     """How long rows are trained, for the protocol card."""
@@ -65,13 +62,12 @@ def budget_line(column: TrainedColumn) -> str:
 
 CONTROLS = (
     "Controls",
-    "none",
     "joint recipe: single-task networks trained on with the joint networks' loss weights and decay; no exchange: fused "
     "networks whose weights between towers are zero and stay so",
 )
 """Line of the protocol card for the rows that gains of fused rows are measured against."""
 
-CONTROLS_WITH_SHARED = (*CONTROLS[:2], f"{CONTROLS[2]}; as many images: the multi-task network trained for longer")
+CONTROLS_WITH_SHARED = (CONTROLS[0], f"{CONTROLS[1]}; as many images: the multi-task network trained for longer")
 """The same where there is a multi-task network."""
 
 

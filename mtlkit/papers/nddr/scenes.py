@@ -16,23 +16,18 @@ from mtlkit.papers.declaration import Extra, Profile, Row, Settled, Table
 from mtlkit.papers.nddr.methods import (
     CONTROLS,
     CONTROLS_WITH_SHARED,
-    CROSS_STITCH,
     DECAY_JOINT,
     DECAY_SINGLE,
-    NDDR,
     REVISION,
     SLUICE,
-    START,
     Methods,
     budget_line,
     fitted,
     nddr_line,
     rate_line,
     rated,
-    start_of,
 )
 from mtlkit.papers.nddr.options import NDDROptions
-from mtlkit.papers.printed import printed
 from mtlkit.papers.scenes import TASKS, SceneColumn, scenes
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
@@ -261,64 +256,34 @@ SCENE_EXTRAS = (
 )
 
 
-def scene_protocol(column: SceneColumn) -> list[tuple[str, str, str]]:
+def scene_protocol(column: SceneColumn) -> list[tuple[str, str]]:
     """What differs between the paper's measurement and ours."""
     recipe, data = column.recipe, column.data
-    head, own = column.head, printed("nddr").tables[column.table].backbone
+    head = column.head
     assert isinstance(head, LargeFOV.Settings)
     return [
-        *([] if column.tasks == TASKS else [("Tasks", ", ".join(TASKS), ", ".join(column.tasks))]),
-        (
-            "Data",
-            "NYU v2, 795 / 654 frames",
-            f"{data.name} ({data.fingerprint}), {column.train_images} training images",
-        ),
-        (
-            "Classes",
-            "40, averaged over all",
-            f"{len(column.classes)}, averaged over those that occur in the test truth",
-        ),
+        *([] if column.tasks == TASKS else [("Tasks", ", ".join(column.tasks))]),
+        ("Data", f"{data.name} ({data.fingerprint}), {column.train_images} training images"),
+        ("Classes", f"{len(column.classes)}, averaged over those that occur in the test truth"),
         (
             "Resolution",
-            "crops of 321, scored at 480x640",
             f"{data.size[0]}x{data.size[1]} throughout"
             if recipe.augmentation.size == data.size
             else f"crops of {recipe.augmentation.size[0]}, scored at {data.size[0]}x{data.size[1]}",
         ),
         (
             "Network",
-            f"DeepLab {'ResNet-101' if own == 'resnet101' else 'VGG-16'}, stride 8; pyramid pooling by the print, "
-            "LargeFOV by the authors' code for VGG-16",
             f"{column.backbone}, stride {column.output_stride}, "
             f"LargeFOV head of {head.width} channels, dilation {head.dilation}",
         ),
         *_shortcut_line(column),
-        (
-            "Units",
-            f"after every stage; start {start_of(CROSS_STITCH)}; rate {CROSS_STITCH.lr_mult:g} "
-            f"(cross-stitch) and {NDDR.lr_mult:g} (NDDR) times the base; of sluice two subspaces are printed",
-            f"the same; one cross-stitch matrix a layer, sluice at rate {SLUICE.lr_mult:g}, {nddr_line(column)}",
-        ),
-        (
-            "Start",
-            "unstated (Sect. 4.3: VOC or single-task weights)",
-            START.get(column.weights.source, f"ImageNet (file {column.weights.sha256[:12]})"),
-        ),
-        (
-            "Metric space of normals",
-            "encoded: 0-255 vectors, by the authors' code",
-            "encoded beside the print; the true angle in columns of its own",
-        ),
-        ("Pooling", "all pixels of the test set (authors' code)", "all pixels of the test set; threshold included"),
-        (
-            "Budget",
-            "20,001 steps of 10 (authors' code)",
-            budget_line(column),
-        ),
-        ("Learning rate", "0.001, poly 0.9 (authors' code)", rate_line(column)),
+        ("Units", f"the same; one cross-stitch matrix a layer, sluice at rate {SLUICE.lr_mult:g}, {nddr_line(column)}"),
+        ("Start", column.start_line),
+        ("Metric space of normals", "encoded beside the print; the true angle in columns of its own"),
+        ("Pooling", "all pixels of the test set; threshold included"),
+        ("Budget", budget_line(column)),
+        ("Learning rate", rate_line(column)),
         CONTROLS_WITH_SHARED if column.table in FIVE else CONTROLS,
-        ("Checkpoint scored", "the last", "the last"),
-        ("Runs", "unstated", f"{len(column.seeds)} seed{'s' if len(column.seeds) > 1 else ''}"),
     ]
 
 
@@ -353,14 +318,12 @@ def with_shortcuts(column: SceneColumn) -> ShortcutColumn:
     return ShortcutColumn(**dict(column) | {"recipe": column.recipe.model_copy(update={"lr_mult": lr_mult})})
 
 
-def _shortcut_line(column: SceneColumn) -> list[tuple[str, str, str]]:
+def _shortcut_line(column: SceneColumn) -> list[tuple[str, str]]:
     if not isinstance(column, ShortcutColumn):
         return []
     return [
         (
             "Shortcut",
-            "512 channels; one a task, bilinear, batch norm and ReLU behind the 1x1 convolution, at 100 times the base "
-            "rate (authors' code); how single-task and shared networks get theirs is unstated",
             f"{column.neck.width} channels; the same in every row, at {column.recipe.lr_mult['shortcut']:g} times the "
             "base rate",
         )
@@ -376,7 +339,7 @@ def _table(identifier: str, systems: dict[str, str]) -> Table:
         columns=SceneColumn,
         column=lambda options: scene_column(identifier, options),
         rows=lambda column, seed: methods(column, seed).five(),
-        protocol=scene_protocol,
+        ours=scene_protocol,
         meta_column=lambda: printed_scene_column(identifier),
         systems=systems,
     )

@@ -165,7 +165,7 @@ def starts(column: StartColumn, seed: int) -> list[Row]:
     ]
 
 
-def start_protocol(column: StartColumn) -> list[tuple[str, str, str]]:
+def start_protocol(column: StartColumn) -> list[tuple[str, str]]:
     """As of any scene table, with the starts of the three rows."""
     if column.voc is not None:
         ours = f"Pret.: the backbones from the file {column.voc.sha256[:12]}"
@@ -177,23 +177,15 @@ def start_protocol(column: StartColumn) -> list[tuple[str, str, str]]:
         )
     return [
         *scene_protocol(column),
-        (
-            "Starts of the rows",
-            "Init. unexplained; Pret.: DeepLab weights from PASCAL VOC 2012; Sing.: each task's own network",
-            f"Init.: as the single-task networks; {ours}; Sing.: each task's own network",
-        ),
+        ("Starts of the rows", f"Init.: as the single-task networks; {ours}; Sing.: each task's own network"),
     ]
 
 
-def random_protocol(column: SceneColumn) -> list[tuple[str, str, str]]:
+def random_protocol(column: SceneColumn) -> list[tuple[str, str]]:
     """As of any scene table, with what is unprinted about the row of random weights."""
     return [
         *scene_protocol(column),
-        (
-            "Row Random",
-            f"Xavier; rate {RANDOM_SCALE:g} times the base (authors' code)",
-            f"Xavier, a task's 1x1 convolution at a time; rate {RANDOM_SCALE:g} times the base",
-        ),
+        ("Row Random", f"Xavier, a task's 1x1 convolution at a time; rate {RANDOM_SCALE:g} times the base"),
     ]
 
 
@@ -208,13 +200,13 @@ def _table(identifier: str, rows: Callable[[Any, int], list[Row]], systems: dict
     )
 
 
-TABLE1 = replace(_table("1", sweep(nddr_of, NDDR, "NDDR"), {"S26": "a10_b00"}), protocol=random_protocol)
+TABLE1 = replace(_table("1", sweep(nddr_of, NDDR, "NDDR"), {"S26": "a10_b00"}), ours=random_protocol)
 TABLE2 = _table("2", sweep(nddr_of, NDDR, "NDDR"), {"S27": "scale_100"})
 TABLE3 = replace(
     _table("3", starts, {"S28": "pret"}),
     columns=StartColumn,
     column=start_column,
-    protocol=start_protocol,
+    ours=start_protocol,
     meta_column=lambda: StartColumn(**dict(printed_scene_column("3")), voc=Weights(source="file")),
 )
 TABLEA2 = _table("A2", sweep(cross_stitch_of, CROSS_STITCH, "Cross-stitch"), {"S31": "scale_1000"})
