@@ -1,6 +1,7 @@
 """The committed notebooks, their parameters, and what a wrong parameter says."""
 
 import ast
+import importlib
 import json
 import re
 import subprocess
@@ -241,3 +242,13 @@ def test_every_declared_table_can_be_asked_for(path):
             if any(call.func.attr == "table" for call in calls):
                 asked |= {n.value for n in ast.walk(statement) if isinstance(n, ast.Constant)}
     assert set(options_of(path.stem).tables) <= asked
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_what_a_notebook_imports_is_there(path):
+    """Cells for tables that are not run by default import too."""
+    for cell in code_of(path):
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mtlkit"):
+                module = importlib.import_module(node.module)
+                assert [name.name for name in node.names if not hasattr(module, name.name)] == []
