@@ -19,14 +19,14 @@ class InverseMeans(Value):
     """Loss weights from the history of an earlier training; see :func:`mtlkit.loss_weights.inverse_means`.
 
     Attributes:
-        run: whose losses are looked at; it has the same loss terms.
+        run: the training whose losses are looked at; it has the same loss terms.
         one: the term whose weight is to be exactly 1.
         last: how many windows of the history count, from its end; ``None``: all.
     """
 
     tag: ClassVar[str] = "Balance"
 
-    run: "Training"
+    run: Node
     one: str
     last: int | None = None
 
@@ -61,7 +61,7 @@ class Training(Node):
         return tuple(start for _, start in sorted(self.starts.items()))
 
     @property
-    def needs(self) -> tuple["Training", ...]:
+    def needs(self) -> tuple[Node, ...]:
         """What must have been trained before."""
         return self.loads if self.balance is None else (*self.loads, self.balance.run)
 

@@ -32,7 +32,7 @@ class Shared(Value):
 
     @property
     def label(self) -> str:
-        """In a word."""
+        """``shared``."""
         return self.kind
 
     def trunk(self, backbone: Callable[[], StagedBackbone], tasks: Sequence[str]) -> "SharedTrunk":
@@ -49,7 +49,7 @@ class Fused(Value):
 
     @property
     def label(self) -> str:
-        """In a word: the kind of its units."""
+        """The kind of its units."""
         return self.unit.kind
 
     def trunk(self, backbone: Callable[[], StagedBackbone], tasks: Sequence[str]) -> "FusedTrunk":

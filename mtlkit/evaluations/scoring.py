@@ -116,7 +116,7 @@ def scored(
         networks: one or more.
         batches: the split; pixels are pooled over the whole of it.
         fabric: where the networks run.
-        groups: as in :meth:`Scores.of`.
+        groups: as in :meth:`~mtlkit.evaluations.scoring.Scores.of`.
     """
     for network in networks:
         network.to(fabric.device).eval()

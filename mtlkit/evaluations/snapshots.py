@@ -104,7 +104,7 @@ def averaged(
         snapshots: outputs at each, the last of them last.
         batches: the split they looked at, for its targets.
         average: as of :class:`SnapshotEnsemble`.
-        groups: as in :meth:`Scores.of`.
+        groups: as in :meth:`~mtlkit.evaluations.scoring.Scores.of`.
     """
 
     def scores(some: Sequence[Mapping[str, Tensor]]) -> Scores:
