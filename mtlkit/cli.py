@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -11,9 +11,6 @@ from mtlkit.errors import InputError, unknown
 from mtlkit.papers import SLUGS, options_of, printed
 from mtlkit.papers.options import Described, Mapped, Option
 from mtlkit.run_command import PLAIN, Papers, print_comparisons
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(
     help="Multi-task vision, five papers reproduced: printed numbers beside measured ones.",
@@ -56,7 +53,7 @@ _debug = False
 
 @app.command()
 def tables(
-    paper: Annotated[str | None, typer.Argument(help="A paper; all five by default.")] = None, as_json: Json = False
+    paper: Annotated[str | None, typer.Argument(help="A paper; all by default.")] = None, as_json: Json = False
 ) -> None:
     """List the printed tables, and which of them can be run."""
     listing: list[dict[str, Any]] = []

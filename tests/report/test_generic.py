@@ -7,7 +7,7 @@ import pytest
 
 import mtlkit.report
 from mtlkit.data import LAYOUTS
-from mtlkit.papers.printed import SLUGS
+from mtlkit.papers import SLUGS
 
 FILES = sorted(Path(mtlkit.report.__file__).parent.glob("*.py"))
 WORLDS = {"rooms", "plates", "faces"}
