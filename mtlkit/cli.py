@@ -233,16 +233,14 @@ def data_make(
 class Reading(Described):
     """How a data set is read where it is only checked."""
 
-    columns: Annotated[
-        Mapped | None, Option("a table's columns, such as kcal=energy", "field=name pairs, such as kcal=energy")
-    ] = None
+    columns: Annotated[Mapped | None, Option("what a table calls its columns", "field=name pairs")] = None
 
 
 @data_app.command("check")
 def data_check(
     layout: Annotated[str, typer.Argument(help="A layout: see 'mtlkit data list'.")],
     root: Annotated[Path, typer.Argument(help="The data set's folder.")],
-    columns: Annotated[str | None, typer.Option(help="Of a table: such as kcal=energy,category=food.")] = None,
+    columns: Annotated[str | None, typer.Option(help="What a table calls its columns: FIELD=NAME,...")] = None,
 ) -> None:
     """Read every sample of both splits and name the first fault."""
     from mtlkit.layouts import LAYOUTS as KNOWN
