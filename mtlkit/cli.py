@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -11,9 +11,6 @@ from mtlkit.errors import InputError, unknown
 from mtlkit.papers import SLUGS, options_of, printed
 from mtlkit.papers.options import Described, Mapped, Option
 from mtlkit.run_command import PLAIN, Papers, print_comparisons
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(
     help="Multi-task vision, five papers reproduced: printed numbers beside measured ones.",
@@ -56,7 +53,7 @@ _debug = False
 
 @app.command()
 def tables(
-    paper: Annotated[str | None, typer.Argument(help="A paper; all five by default.")] = None, as_json: Json = False
+    paper: Annotated[str | None, typer.Argument(help="A paper; all by default.")] = None, as_json: Json = False
 ) -> None:
     """List the printed tables, and which of them can be run."""
     listing: list[dict[str, Any]] = []
@@ -236,16 +233,14 @@ def data_make(
 class Reading(Described):
     """How a data set is read where it is only checked."""
 
-    columns: Annotated[
-        Mapped | None, Option("a table's columns, such as kcal=energy", "field=name pairs, such as kcal=energy")
-    ] = None
+    columns: Annotated[Mapped | None, Option("what a table calls its columns", "field=name pairs")] = None
 
 
 @data_app.command("check")
 def data_check(
     layout: Annotated[str, typer.Argument(help="A layout: see 'mtlkit data list'.")],
     root: Annotated[Path, typer.Argument(help="The data set's folder.")],
-    columns: Annotated[str | None, typer.Option(help="Of a table: such as kcal=energy,category=food.")] = None,
+    columns: Annotated[str | None, typer.Option(help="What a table calls its columns: FIELD=NAME,...")] = None,
 ) -> None:
     """Read every sample of both splits and name the first fault."""
     from mtlkit.layouts import LAYOUTS as KNOWN

@@ -11,7 +11,7 @@ def inverse_means(
 ) -> dict[str, float]:
     """Loss weights from the losses of a first run: the inverse of each term's mean.
 
-    Sect. 2.1 of Ege and Yanai's comparison of regression and retrieval (``papers/printed/calorie.yaml``). The aim,
+    Sect. 2.1 of Ege and Yanai's comparison of regression and retrieval (``papers/calorie/printed.yaml``). The aim,
     weighted terms of similar size, is legible in its damaged source; the formula is inferred. A common factor of all
     weights acts like a learning rate.
 

@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from mtlkit.engine import Engine
     from mtlkit.evaluations import FeatureExtraction
     from mtlkit.graph import Node
-    from mtlkit.ledger import Record
+    from mtlkit.ledger import Ledger, Record
     from mtlkit.network import Network
-    from mtlkit.papers.calorie.estimates import Estimates
     from mtlkit.papers.declaration import Table
     from mtlkit.report.side_by_side import SideBySide
     from mtlkit.runs import Training
@@ -184,7 +183,7 @@ class Reproduction:
         import torch
 
         from mtlkit.data.sampling import Part, eval_loader
-        from mtlkit.tasks import Classification
+        from mtlkit.tasks import ClassTask
 
         found: dict[str, Answers] = {}
         for label, training in _trained(comparison):
@@ -192,12 +191,13 @@ class Reproduction:
             names = tuple(task.name for task in training.network.tasks)
             sets = training.data.splits("val", names)
             for name, test in zip(names, sets if len(sets) > 1 else sets * len(names), strict=True):
+                task = network.tasks[name]
+                if not isinstance(task, ClassTask):
+                    continue
                 indices = [round((place + 0.5) * len(test) / count - 0.5) for place in range(count)]
                 (batch,) = eval_loader([Part(test, indices)], training.data.view, len(indices))
                 with torch.inference_mode():
                     output = network(batch.images)[name]
-                task = network.tasks[name]
-                assert isinstance(task, Classification)
                 said, words = task.named(output), task.names(test.classes)
                 if name not in found:
                     images = [(image.permute(1, 2, 0) * 255).byte().numpy() for image in batch.images]
@@ -205,12 +205,11 @@ class Reproduction:
                 found[name].said[label] = [words[index] for index in said]
         return found
 
-    def estimates(self, comparison: "SideBySide") -> "dict[str, Estimates]":
-        """For every row its estimates on the test images, from the records of the table."""
-        from mtlkit.papers.calorie.estimates import estimates
+    def ledger(self, comparison: "SideBySide") -> "Ledger":
+        """The records behind a comparison."""
         from mtlkit.reproduce import ledger
 
-        return estimates(comparison, ledger(comparison.column.profile, self.selection.results_dir))
+        return ledger(comparison.column.profile, self.selection.results_dir)
 
     def features(self, comparison: "SideBySide", features: "FeatureExtraction") -> "dict[str, dict[str, torch.Tensor]]":
         """Split -> features and targets of its images, behind a comparison's retrieval."""
@@ -220,7 +219,7 @@ class Reproduction:
 
     def record(self, comparison: "SideBySide", node: "Node") -> "Record | None":
         """The record behind a comparison's node, with what was counted beside the measures."""
-        return self._engine(comparison).ledger.find(node.kind, node.identity)
+        return self.ledger(comparison).find(node.kind, node.identity)
 
     def network(self, comparison: "SideBySide", training: "Training") -> "Network":
         """A trained network behind a comparison, in evaluation mode on the CPU."""
@@ -230,9 +229,8 @@ class Reproduction:
 
     def _engine(self, comparison: "SideBySide") -> "Engine":
         from mtlkit.engine import Engine
-        from mtlkit.reproduce import ledger
 
-        return Engine(ledger(comparison.column.profile, self.selection.results_dir), self.runtime)
+        return Engine(self.ledger(comparison), self.runtime)
 
 
 def _trained(comparison: "SideBySide") -> "list[tuple[str, Training]]":

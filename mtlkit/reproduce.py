@@ -53,7 +53,7 @@ def costs(table: Table, results: Path | None = None) -> SideBySide:
     """
     column = table.meta_column()
     counted = {row.id: value for row in chosen(table, column) for value in row.evaluations if isinstance(value, Cost)}
-    if not counted:
+    if not counted or not table.counts:
         raise InputError(f"Table {table.id} of {table.paper} prints no parameters and no operations.")
     book = _opened(column, results)
     Engine(book).run(counted.values())

@@ -1,6 +1,6 @@
 """Nearest neighbours in a space of features, what they say of a picture, and how often they are of its category.
 
-Section 2.2 of Ege and Yanai's comparison of regression and retrieval (``papers/printed/calorie.yaml``), here "the
+Section 2.2 of Ege and Yanai's comparison of regression and retrieval (``papers/calorie/printed.yaml``), here "the
 paper".
 """
 

@@ -31,7 +31,7 @@ def test_the_wheel_runs_a_table_without_the_checkout_and_without_book_extras(whe
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         archive.extractall(site)
-    assert "mtlkit/papers/printed/nddr.yaml" in names
+    assert "mtlkit/papers/nddr/printed.yaml" in names
     assert "mtlkit/py.typed" in names
     assert not any(name.startswith(("tests", "notebooks", "book")) for name in names)
     extras = ["IPython", "seaborn", "nbformat", "papermill"]  # torchmetrics itself looks for matplotlib and pandas

@@ -1,6 +1,6 @@
 """The features of a picture, and a classifier on top of them.
 
-Joint learning as Ege and Yanai use it (``papers/printed/calorie.yaml``, Sect. 2.2 there), after Simo-Serra and
+Joint learning as Ege and Yanai use it (``papers/calorie/printed.yaml``, Sect. 2.2 there), after Simo-Serra and
 Ishikawa, *Fashion Style in 128 Floats*, CVPR 2016.
 """
 

@@ -1,6 +1,6 @@
 """How far estimated calories lie from the true ones.
 
-The measures are those of Ege and Yanai's comparison of regression and retrieval (``papers/printed/calorie.yaml``,
+The measures are those of Ege and Yanai's comparison of regression and retrieval (``papers/calorie/printed.yaml``,
 Sect. 4.1.1 there), under the names of its columns, and two medians beside them: a mean of ratios is ruled by the
 lightest dishes.
 """

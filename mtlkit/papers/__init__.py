@@ -1,6 +1,7 @@
 """The papers: what they print, what a reader may choose, and the declarations that answer the print.
 
-A folder a paper. Importing this package imports no torch; a paper's tables are imported on first use.
+A package a paper, here or in another project. Importing this one imports no torch; a paper's tables are imported on
+first use.
 """
 
 from typing import TYPE_CHECKING

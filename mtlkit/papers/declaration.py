@@ -86,8 +86,8 @@ class Column(Value):
     @property
     def start_line(self) -> str:
         """What backbones start from, for the protocol card."""
-        file = f"ImageNet (file {self.weights.sha256[:12]})"
-        return {"none": "random", "timm": "ImageNet (timm)", "file": file}[self.weights.source]
+        file = f"weights of the file {self.weights.sha256[:12]}"
+        return {"none": "random", "timm": "published weights (timm)", "file": file}[self.weights.source]
 
     def generic_lines(self) -> dict[str, str]:
         """Lines of the protocol card that need no words of the paper's own: what -> how it is here."""
@@ -265,6 +265,8 @@ class Table:
     ours: Callable[[Any], list[tuple[str, str]]]
     meta_column: Callable[[], Column]
     extras: tuple[Extra, ...] = ()
+    counts: dict[str, str] = field(default_factory=dict)
+    """Where operations are printed: the measures that may stand behind them -> what is counted, the narrowest first."""
     systems: dict[str, str] = field(default_factory=dict)
     """System id of the printed file -> the row that shows it."""
 

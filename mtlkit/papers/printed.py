@@ -1,6 +1,6 @@
 """The papers' printed tables, as data: every digit as printed, with bold marks, spreads, gains and doubts.
 
-The YAML files beside this module are the only place where a printed number stands.
+The file ``printed.yaml`` in a paper's package is the only place where its printed numbers stand.
 """
 
 from functools import cache
@@ -10,8 +10,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from mtlkit.errors import unknown
-from mtlkit.papers.registry import SLUGS
+from mtlkit.papers.registry import package_of
 
 
 class _Part(BaseModel):
@@ -106,7 +105,5 @@ def printed(slug: str) -> PrintedPaper:
     Raises:
         InputError: when there is no such paper.
     """
-    if slug not in SLUGS:
-        raise unknown("paper", slug, SLUGS)
-    text = files("mtlkit.papers").joinpath(f"printed/{slug}.yaml").read_text(encoding="utf-8")
+    text = files(package_of(slug)).joinpath("printed.yaml").read_text(encoding="utf-8")
     return PrintedPaper.model_validate(yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))

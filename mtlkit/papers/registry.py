@@ -1,4 +1,4 @@
-"""The five papers, a line each; what they declare is imported on first use."""
+"""The papers, a line each; what they declare is imported on first use."""
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -11,17 +11,31 @@ if TYPE_CHECKING:
     from mtlkit.papers.declaration import Table
 
 PAPERS = {
-    "cross_stitch": "CrossStitchOptions",
-    "nddr": "NDDROptions",
-    "multi_exit": "MultiExitOptions",
-    "mcn": "MCNOptions",
-    "calorie": "CalorieOptions",
+    "cross_stitch": "mtlkit.papers.cross_stitch:CrossStitchOptions",
+    "nddr": "mtlkit.papers.nddr:NDDROptions",
+    "multi_exit": "mtlkit.papers.multi_exit:MultiExitOptions",
+    "mcn": "mtlkit.papers.mcn:MCNOptions",
+    "calorie": "mtlkit.papers.calorie:CalorieOptions",
 }
-"""Slug -> the class of the paper's options, in ``mtlkit.papers.SLUG.options``; its tables are in the module ``tables``
-beside it, and what it prints is in ``printed/SLUG.yaml``."""
+"""Slug -> ``PACKAGE:OPTIONS``: the paper's package, and the class of its options in ``PACKAGE.options``.
 
-SLUGS = tuple(PAPERS)
-"""The five papers."""
+The tables are in the module ``tables`` beside it, and what the paper prints is in ``printed.yaml``. The package may be
+one of another project.
+"""
+
+SLUGS = PAPERS.keys()
+"""The registered papers."""
+
+
+def package_of(slug: str) -> str:
+    """The package of a paper.
+
+    Raises:
+        InputError: when there is no such paper.
+    """
+    if slug not in PAPERS:
+        raise unknown("paper", slug, SLUGS)
+    return PAPERS[slug].partition(":")[0]
 
 
 def options_of(slug: str) -> type[Options]:
@@ -30,9 +44,8 @@ def options_of(slug: str) -> type[Options]:
     Raises:
         InputError: when there is no such paper.
     """
-    if slug not in PAPERS:
-        raise unknown("paper", slug, SLUGS)
-    found: type[Options] = getattr(import_module(f"mtlkit.papers.{slug}.options"), PAPERS[slug])
+    module = import_module(f"{package_of(slug)}.options")
+    found: type[Options] = getattr(module, PAPERS[slug].partition(":")[2])
     return found
 
 
@@ -42,7 +55,7 @@ class Declared(Mapping[str, tuple["Table", ...]]):
     def __getitem__(self, slug: str) -> tuple["Table", ...]:
         if slug not in PAPERS:
             raise KeyError(slug)
-        found: tuple[Table, ...] = import_module(f"mtlkit.papers.{slug}.tables").TABLES
+        found: tuple[Table, ...] = import_module(f"{package_of(slug)}.tables").TABLES
         return found
 
     def __contains__(self, slug: object) -> bool:

@@ -9,13 +9,6 @@ from mtlkit.report.table import MISSING, ReportTable, Text
 
 PARAMETERS = "cost/parameters"
 
-CONVENTIONS = {
-    "cost/macs": "conv. + linear",
-    "cost/macs_norms": "+ norms",
-    "cost/macs_norms_exits": "+ exits' pooling",
-}
-"""What may be counted: multiply-accumulates; two a batch-norm value more; one a value that further exits pool."""
-
 
 class Figure(NamedTuple):
     """A printed figure, the counts that may stand behind it, and how it follows from them."""
@@ -40,6 +33,11 @@ class Costs:
 
     comparison: SideBySide
 
+    @property
+    def counts(self) -> dict[str, str]:
+        """Measure -> what is counted, of the operations that the table declares."""
+        return self.comparison.table.counts
+
     def printed(self, row: str, measure: str) -> str:
         """The print's digits for a measure of a row."""
         table = self.comparison.table
@@ -54,7 +52,7 @@ class Costs:
     @property
     def table(self) -> ReportTable:
         """Parameters and operations: the print, the counts, and how the print reads."""
-        groups = ("Parameters", "M", ["counted"]), ("Operations for one picture", "G", CONVENTIONS.values())
+        groups = ("Parameters", "M", ["counted"]), ("Operations for one picture", "G", self.counts.values())
         columns = tuple(
             (Text(group), text)
             for group, unit, counts in groups
@@ -66,12 +64,15 @@ class Costs:
     def _figures(self) -> list[tuple[str, tuple[Figure, Figure]]]:
         """Label of every row -> its parameters and its operations."""
         units = {self.comparison.table.measures[c.id]: c.unit for c in self.comparison.table.printed.columns}
-        last = list(CONVENTIONS)[-1]
+        last, widest = list(self.counts.items())[-1]
         found = []
         for row in self.comparison.rows:
             parameters, operations = self.printed(row.id, PARAMETERS), self.printed(row.id, last)
-            held, counts = self.counted(row.id, PARAMETERS), [self.counted(row.id, one) for one in CONVENTIONS]
-            how = reading(parameters, held, units[PARAMETERS]), _operations_reading(operations, counts, units[last])
+            held, counts = self.counted(row.id, PARAMETERS), [self.counted(row.id, one) for one in self.counts]
+            how = (
+                reading(parameters, held, units[PARAMETERS]),
+                _operations_reading(operations, counts, units[last], widest),
+            )
             found.append((row.label, (Figure(parameters, [held], how[0]), Figure(operations, counts, how[1]))))
         return found
 
@@ -95,11 +96,11 @@ class Costs:
         return self.table.html()
 
 
-def _operations_reading(printed: str, counts: list[int], unit: str) -> str:
+def _operations_reading(printed: str, counts: list[int], unit: str, widest: str) -> str:
     """By the widest convention, or else by the one before it where that fits."""
-    how, narrower = (reading(printed, count, unit) for count in (counts[-1], counts[-2]))
-    if how.startswith("off") and not narrower.startswith("off"):
-        return f"{narrower}, without the pooling"
+    how, *narrower = (reading(printed, count, unit) for count in counts[::-1][:2])
+    if how.startswith("off") and narrower and not narrower[0].startswith("off"):
+        return f"{narrower[0]}, without {widest.removeprefix('+ ')}"
     return how
 
 

@@ -18,7 +18,7 @@ def tried(column: TrainedColumn, developed: Sequence[SideBySide]) -> list[tuple[
     return sorted(alike, key=lambda pair: (pair[0].epochs, pair[0].recipe.lr))
 
 
-def selection_html(comparison: SideBySide, developed: Sequence[SideBySide], row: str = "single") -> str:
+def selection_html(comparison: SideBySide, developed: Sequence[SideBySide], row: str) -> str:
     """What single-task networks scored on the development part, a line a setting, as HTML; empty if nothing was tried.
 
     Args:

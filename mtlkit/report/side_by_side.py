@@ -159,7 +159,7 @@ class SideBySide:
         every = [(seed, row) for seed in column.seeds for row in chosen(table, column, methods, seed)]
         for seed, row in every:
             for evaluation in row.evaluations:
-                if record := ledger.find("evaluation", evaluation.identity):
+                if record := ledger.find(evaluation.kind, evaluation.identity):
                     machines.append(machine(record.hardware))
                     for measure in record.metrics:
                         cells.setdefault((row.id, measure), _Gathered()).add(seed, evaluation, record, measure)

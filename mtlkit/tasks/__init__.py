@@ -6,7 +6,7 @@ from pydantic import Field
 
 from mtlkit.tasks.age import Age
 from mtlkit.tasks.attributes import Attributes
-from mtlkit.tasks.base import DenseTask, Task
+from mtlkit.tasks.base import ClassTask, DenseTask, Task
 from mtlkit.tasks.calories import Calories
 from mtlkit.tasks.center_detection import CenterDetection
 from mtlkit.tasks.classification import Classification
@@ -39,6 +39,7 @@ __all__ = [
     "Attributes",
     "Calories",
     "CenterDetection",
+    "ClassTask",
     "Classification",
     "CodedNormals",
     "DenseTask",

@@ -68,6 +68,18 @@ class Task(Value):
         """
 
 
+class ClassTask(Task):
+    """A task with a class for every image."""
+
+    @abstractmethod
+    def named(self, output: Tensor) -> Tensor:
+        """The class of every image that ``output`` stands for, ``(N,)`` int64."""
+
+    @abstractmethod
+    def names(self, classes: Sequence[str]) -> tuple[str, ...]:
+        """What the classes are called, given the data set's names."""
+
+
 class DenseTask(Task):
     """A task with a target for every pixel."""
 

@@ -1,6 +1,6 @@
 """The energy of the food on a picture: one number, learned by its relative and its absolute error.
 
-Ege and Yanai's comparison of regression and retrieval (``papers/printed/calorie.yaml``), here "the paper"; its source
+Ege and Yanai's comparison of regression and retrieval (``papers/calorie/printed.yaml``), here "the paper"; its source
 is damaged, and what is inferred is said so.
 """
 

@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mtlkit.tasks.base import Task
+from mtlkit.tasks.base import ClassTask
 
 if TYPE_CHECKING:
     from mtlkit.metrics.base import ImageMetric
 
 
-class Classification(Task):
+class Classification(ClassTask):
     """One class a picture. Output ``(N, classes)`` logits; target ``(N,)`` ids.
 
     A network may carry several, one a data set, told apart by their names.

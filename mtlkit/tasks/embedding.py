@@ -1,6 +1,6 @@
 """Features in which pictures of one category lie together: joint ranking and classification.
 
-Eqs. 6 and 7 of Ege and Yanai's comparison of regression and retrieval (``papers/printed/calorie.yaml``), after
+Eqs. 6 and 7 of Ege and Yanai's comparison of regression and retrieval (``papers/calorie/printed.yaml``), after
 Simo-Serra and Ishikawa, *Fashion Style in 128 Floats*, CVPR 2016. The margin's value is lost in its damaged source.
 """
 

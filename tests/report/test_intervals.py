@@ -159,10 +159,10 @@ def test_columns_on_a_development_part_stand_apart(filled):
     assert "development part" not in shown.caption
     assert "--split development" in tried.column.command
     assert "--split" not in shown.column.command
-    page = selection_html(shown, [tried])
+    page = selection_html(shown, [tried], "single")
     assert page.count(" scope='row'><b>rate 0.001, 60 epochs") == 1
     assert "20.0 <span class='spread'>±0.0</span>" in page
-    assert selection_html(shown, []) == ""
+    assert selection_html(shown, [], "single") == ""
 
 
 def test_without_draws_there_is_nothing_to_show(tmp_path):

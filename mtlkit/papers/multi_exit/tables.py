@@ -545,6 +545,7 @@ def _table(
     sources: tuple[Source, ...],
     systems: dict[str, str],
     extras: tuple[Extra, ...],
+    counts: Mapping[str, str] | None = None,
 ) -> Table:
     return Table(
         paper="multi_exit",
@@ -556,9 +557,17 @@ def _table(
         ours=exit_protocol,
         meta_column=lambda: printed_exit_column(identifier, sources),
         extras=extras,
+        counts=dict(counts or {}),
         systems=systems,
     )
 
+
+COUNTS = {
+    "cost/macs": "conv. + linear",
+    "cost/macs_norms": "+ norms",
+    "cost/macs_norms_exits": "+ exits' pooling",
+}
+"""What may be counted: multiply-accumulates; two a batch-norm value more; one a value that further exits pool."""
 
 _BOTH = {"imagenet_acc": "objects/accuracy", "places_acc": "places/accuracy"}
 
@@ -582,5 +591,6 @@ TABLES = (
         {"S36": "mtl_layer1", "S37": "mtl_big_head", "S44": "mtl_layer3"},
         (*_accuracies("objects", "places"),
          Extra("cost/macs", "MACs, conv. and linear only", "Cost", "G", "lower")),
+        COUNTS,
     ),
 )  # fmt: skip
