@@ -104,6 +104,18 @@ def test_units_stand_after_pool1_pool2_and_the_pooling_of_regions_one_a_layer():
     assert after == (0, 1, 2, 3)
 
 
+def test_all_biases_learn_twice_as_fast_as_in_fast_r_cnn_and_none_decays():
+    for row in ("one_task", "mtl_shared", "cross_stitch"):
+        subject = ROWS[row].evaluations[0].subject
+        with torch.device("meta"):
+            built = subject.network.network(weights=False)
+        for group in built.parameter_groups(subject.recipe.lr_mult):
+            if any(parameter.ndim == 1 for parameter in group.parameters):
+                assert (group.lr_mult, group.decay) == (2, False), group.name
+            elif group.name != "fusion_undecayed":
+                assert (group.lr_mult, group.decay) == (1, True), group.name
+
+
 def layers(row: str) -> list[str]:
     with torch.device("meta"):
         shared = network(row).network(weights=False).trunk.shared

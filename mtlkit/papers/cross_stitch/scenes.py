@@ -129,7 +129,10 @@ def words(train: DataSet, size: tuple[int, int], count: int) -> tuple[Direction,
 
 
 def stitch_recipe(settled: Settled, steps: int) -> Recipe:
-    """SGD with momentum 0.9, decay 5e-4 and a fixed rate, twice as high for the classifiers' biases."""
+    """SGD with momentum 0.9, decay 5e-4 and a fixed rate, twice as high for the classifiers' biases.
+
+    No other bias has another rate in ``voc-fcn-alexnet/net.py``, where Fast R-CNN has twice the rate for all.
+    """
     return Recipe(
         steps=steps,
         batch_size=settled.batch_size,
