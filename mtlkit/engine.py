@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from mtlkit.errors import WeightsMissing
+from mtlkit.errors import TrainingDiverged, WeightsMissing
 from mtlkit.graph import Context, Node
 from mtlkit.ledger import Ledger, Record
 from mtlkit.runtime import Runtime, hardware
@@ -30,17 +30,43 @@ class Step:
 
 
 class Engine:
-    """Runs nodes and what they need, each at most once for a ledger."""
+    """Runs nodes and what they need, each at most once for a ledger.
+
+    What needs a training that diverged is left out, and the rest goes on.
+    """
 
     def __init__(self, ledger: Ledger, runtime: Runtime | None = None):
         self.ledger = ledger
         self.runtime = runtime or Runtime()
+        self._tried: set[str] = set()
 
     def there(self, node: Node, *, tensors: bool) -> bool:
         """Whether the ledger has a node's record and, where they are wanted, its tensors."""
-        if node.recorded and self.ledger.find(node.kind, node.identity) is None:
-            return False
+        if node.recorded:
+            record = self.ledger.find(node.kind, node.identity)
+            if record is None or record.diverged is not None:
+                return False
         return node.keeps is None or not (tensors or not node.recorded) or self.ledger.keeps(node.keeps, node.identity)
+
+    def diverged(self, node: Node, *, tensors: bool = True, again: bool = False) -> Record | None:
+        """The record of what diverged, of a node and all that it still needs to run; ``None`` where nothing did.
+
+        Where trainings may be run anew, those count that diverged since this engine was made.
+
+        Args:
+            node: a node.
+            tensors: whether its tensors are wanted, or its record alone.
+            again: whether it is to run whether or not it is there.
+        """
+        record = self.ledger.find(node.kind, node.identity) if node.recorded else None
+        if record is not None and record.diverged is not None:
+            if not self.runtime.retrain or node.identity in self._tried:
+                return record
+        elif not again and self.there(node, tensors=tensors):
+            return None
+        loads = {need.identity for need in node.loads}
+        found = (self.diverged(need, tensors=need.identity in loads) for need in node.needs)
+        return next((one for one in found if one is not None), None)
 
     def plan(self, goals: Iterable[Node], *, tensors: bool = False, again: bool = False) -> list[Step]:
         """What :meth:`run` has to do for the goals, prerequisites first, each once.
@@ -60,6 +86,8 @@ class Engine:
             if node.identity in steps and (steps[node.identity].tensors or not tensors):
                 return
             if not again and self.there(node, tensors=tensors):
+                return
+            if self.diverged(node, tensors=tensors, again=again) is not None:
                 return
             if (host := node.during) is not None:
                 mine = riders.setdefault(host.identity, [])
@@ -96,9 +124,18 @@ class Engine:
 
         Raises:
             WeightsMissing: what a training kept is gone and :attr:`~mtlkit.runtime.Runtime.retrain` is off.
+            TrainingDiverged: it, or a training that it needs.
         """
         for step in self.plan([node], tensors=True):
             self.execute(step)
+        if (record := self.diverged(node)) is not None:
+            raise TrainingDiverged(
+                f"The {node.kind} {node.identity} cannot be had: in the training {record.identity} {record.diverged}; "
+                "run again with --retrain to try again.",
+                record.diverged,
+                record.history,
+                record.timing,
+            )
         return self.context().tensors(node)
 
     def context(self, *riders: Node) -> Context:
@@ -106,13 +143,17 @@ class Engine:
         return Context(self.ledger, self.runtime, riders, self._keep)
 
     def execute(self, step: Step, *, again: bool = False) -> None:
-        """Runs a node whose prerequisites are there, unless another process has done so meanwhile."""
+        """Runs a node whose prerequisites are there, unless another process has done so meanwhile or one diverged."""
         node = step.node
         with self.ledger.lock(node.identity):
             missing = tuple(rider for rider in step.riders if not self.there(rider, tensors=True))
             if not again and not missing and self.there(node, tensors=step.tensors):
                 return
+            if self.diverged(node, tensors=step.tensors, again=again or bool(missing)) is not None:
+                return
             content = node.run(self.context(*missing))
+            if content.diverged is not None:
+                self._tried.add(node.identity)
             digest = None if content.tensors is None else self._keep(node, content.tensors)
             if node.recorded:
                 self.ledger.write(
@@ -127,6 +168,7 @@ class Engine:
                         rounds=content.rounds,
                         history=content.history,
                         timing=content.timing,
+                        diverged=content.diverged,
                         data=content.data,
                         weights=digest,
                         hardware=hardware(content.device),

@@ -17,7 +17,7 @@ from mtlkit.ledger import Ledger, Record
 from mtlkit.metrics.bootstrap import Drawn
 from mtlkit.runtime import Runtime
 from mtlkit.tasks import Task
-from mtlkit.training import History, Timing
+from mtlkit.training import Divergence, History, Timing
 from mtlkit.values import Value
 
 
@@ -35,6 +35,7 @@ class Content:
     rounds: dict[str, list[float]] = field(default_factory=dict)
     history: History | None = None
     timing: Timing | None = None
+    diverged: Divergence | None = None
     data: dict[str, Any] = field(default_factory=dict)
     tensors: dict[str, Tensor] | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))

@@ -26,7 +26,7 @@ from torch import Tensor
 import mtlkit
 from mtlkit.errors import InputError, WeightsMissing
 from mtlkit.metrics.bootstrap import Drawn
-from mtlkit.training import History, Timing
+from mtlkit.training import Divergence, History, Timing
 
 WEIGHTS_LIMIT = 8 * 1024**3
 """Bytes of kept tensors of a kind before the oldest go."""
@@ -49,6 +49,7 @@ class Record(BaseModel):
         rounds: measures by name, one value a round, of what was timed (evaluations).
         history: what the losses did (trainings).
         timing: seconds.
+        diverged: where the training ended before its time; it keeps no weights then (trainings).
         data: images in each split, classes and whatever else was counted.
         weights: SHA-256 of the tensors that are kept beside it: the trained weights (trainings).
         versions: of the libraries that decide numbers.
@@ -67,6 +68,7 @@ class Record(BaseModel):
     rounds: dict[str, list[float]] = {}
     history: History | None = None
     timing: Timing | None = None
+    diverged: Divergence | None = None
     data: dict[str, Any] = {}
     weights: str | None = None
     versions: dict[str, str] = {}

@@ -39,8 +39,7 @@ class NetworkSettings(Value):
     tasks: tuple[AnyTask, ...]
     sharing: Sharing = Shared()
     neck: NeckSettings | None = None
-    """Adds a last map, made of all stages' maps, for the heads; one for all tasks where they share all stages, but
-    a shortcut is always a task's own."""
+    """Adds a last map, made of all stages' maps, for the heads; one for all tasks where they share all stages."""
     head: HeadSettings
     heads: dict[str, HeadSettings] = {}
     """The heads of tasks that have another than ``head``."""
@@ -54,7 +53,7 @@ class NetworkSettings(Value):
         return Network(self, weights=weights)
 
 
-GROUPS = ("trunk", "norms_and_biases", "classifier", "classifier_bias", "fusion", "shortcut")
+GROUPS = ("trunk", "bias", "norm", "classifier", "classifier_bias", "fusion", "shortcut")
 """Groups of parameters that may have a multiplier of the learning rate."""
 
 
@@ -77,10 +76,9 @@ class Network(nn.Module):
         self.tasks = {task.name: task for task in settings.tasks}
         self.trunk = settings.sharing.trunk(lambda: self._backbone(weights), list(self.tasks))
         channels = self.trunk.channels
-        one = settings.sharing == Shared() and not isinstance(settings.neck, Shortcut.Settings)
         self.necks = nn.ModuleDict()
         if settings.neck is not None:
-            for name in ["all"] if one else self.tasks:
+            for name in ["all"] if settings.sharing == Shared() else self.tasks:
                 self.necks[name] = settings.neck.neck(self.trunk.channels, self.trunk.strides)
                 channels = (*self.trunk.channels, self.necks[name].channels)  # type: ignore[arg-type]
         self.heads = nn.ModuleDict(
@@ -138,6 +136,8 @@ class Network(nn.Module):
     def load_single_task(self, task: str, state: Mapping[str, Tensor], *, classifier: bool = True) -> None:
         """Puts a trained single-task network's weights into ``task``'s tower, neck and head.
 
+        A neck that the single-task network lacks keeps the start that it has.
+
         Args:
             task: the task whose parts start from ``state``.
             state: the state of a network of one task with all stages shared.
@@ -155,6 +155,8 @@ class Network(nn.Module):
             room, part, rest = key.split(".", 2)
             renamed[key if part == "branches" else parts[room] + rest] = value
         mine = self.state_dict()
+        if not any(key.startswith("necks.") for key in state):
+            del parts["necks"]
         own = {key for key in mine if key.startswith(tuple(parts.values()))}
         if not classifier:
             last = f"heads.{task}.classifier."
@@ -167,12 +169,13 @@ class Network(nn.Module):
     def parameter_groups(
         self, lr_mult: Mapping[str, float] | None = None, *, decay_all: bool = False
     ) -> list[ParameterGroup]:
-        """The optimiser's groups: trunk, norms and biases, classifiers, fusion units, shortcuts.
+        """The optimiser's groups: weights and biases of the trunk, norms, classifiers, fusion units, shortcuts.
 
         Args:
             lr_mult: one of :data:`GROUPS` -> what multiplies its learning rate (the official NDDR code has 10 for
                 ``classifier`` and 20 for ``classifier_bias``); 1 where none is given. Groups that this network lacks
-                may be named.
+                may be named. ``trunk`` and ``bias`` are of all convolutions and linear layers that are in no other
+                group, those of heads and necks among them; the scales and shifts of norms are ``norm``.
             decay_all: weight decay on every parameter, as an optimiser that is told nothing has it.
 
         Raises:
@@ -183,14 +186,17 @@ class Network(nn.Module):
         """
         groups = [
             ParameterGroup("trunk", []),
-            ParameterGroup("norms_and_biases", [], decay=False),
+            ParameterGroup("bias", [], decay=False),
+            ParameterGroup("norm", [], decay=False),
             ParameterGroup("classifier", []),
             ParameterGroup("classifier_bias", [], decay=False),
         ]
-        trunk, plain, classifier, classifier_bias = (group.parameters for group in groups)
+        trunk, bias, norm, classifier, classifier_bias = (group.parameters for group in groups)
         shortcuts = [neck for neck in self.necks.values() if isinstance(neck, Shortcut)]
         scaled = {id(parameter) for parameter in self._fusion_parameters()}
         scaled |= {id(parameter) for neck in shortcuts for parameter in neck.parameters()}
+        modules = [(getattr(one, "weight", None), getattr(one, "bias", None)) for one in self.modules()]
+        biases = {id(own) for weight, own in modules if isinstance(weight, Tensor) and weight.ndim > 1}
         last = {id(p) for head in self.heads.values() for p in head.classifier.parameters()}  # type: ignore[union-attr]
         for parameter in self.parameters():
             if id(parameter) in scaled:
@@ -198,7 +204,7 @@ class Network(nn.Module):
             if id(parameter) in last:
                 (classifier if parameter.ndim > 1 else classifier_bias).append(parameter)
             else:
-                (trunk if parameter.ndim > 1 else plain).append(parameter)
+                (trunk if parameter.ndim > 1 else bias if id(parameter) in biases else norm).append(parameter)
         if isinstance(self.trunk, FusedTrunk):
             units = [module for module in self.trunk.modules() if isinstance(module, Unit)]
             decayed = [parameter for unit in units for parameter in unit.decayed()]

@@ -3,7 +3,7 @@
 import sys
 import types
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -236,17 +236,12 @@ class Reproduction:
 def _trained(comparison: "SideBySide") -> "list[tuple[str, Training]]":
     """The comparison's networks under their rows' labels; where there are rows of the paper, of these alone."""
     # Controls look like the rows that they belong to, and a figure has no room for as many columns.
+    from mtlkit.runs import outermost, trainings
+
     rows = [row for row in comparison.rows if row.printed] or comparison.rows
-    return [(row.label, need) for row in rows for need in _subjects(row.evaluations)]
-
-
-def _subjects(evaluations: "Iterable[Node]") -> "list[Training]":
-    """The trainings that evaluations look at, and not those that these start from."""
-    from mtlkit.runs import trainings
-
-    found = trainings(evaluations)
-    inner = {need.identity for training in found.values() for need in training.needs}
-    return [training for key, training in found.items() if key not in inner]
+    found = [(row.label, need) for row in rows for need in outermost(row.evaluations)]
+    # There is no network of a training that diverged, nor of one that was to start from it.
+    return [(label, need) for label, need in found if not comparison.diverged.keys() & trainings([need]).keys()]
 
 
 def show(comparison: "SideBySide") -> None:

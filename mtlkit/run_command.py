@@ -26,12 +26,14 @@ class Running(Places):
     """How a table is run from the command line.
 
     Attributes:
-        retrain: whether a training whose weights are gone is run anew.
+        retrain: whether a training whose weights are gone, or that diverged, is run anew.
         rescore: whether what has a record is scored again.
         checkpoint_seconds: time between checkpoints.
     """
 
-    retrain: Annotated[bool, Option("train anew where weights are gone", "true or false", running=True)] = False
+    retrain: Annotated[
+        bool, Option("train anew where weights are gone or a training diverged", "true or false", running=True)
+    ] = False
     rescore: Annotated[
         bool, Option("score again what has a record, with the weights that are kept", "true or false", running=True)
     ] = False
@@ -127,6 +129,8 @@ def run(paper: str, table: str, options: Options, running: Running, rows: list[s
     )
     found = reproduce(papers.table(paper, table), options, runtime=runtime, results=running.results_dir, methods=rows)
     print_comparisons([found], output)
+    for sentence in found.diverged.values():
+        typer.echo(f"{sentence} Cells that need it say so; --retrain tries again.", err=True)
 
 
 def print_comparisons(comparisons: "Sequence[SideBySide]", output: str, titles: Sequence[str] = ()) -> None:

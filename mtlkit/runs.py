@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mtlkit.data import AnyData
 from mtlkit.data.sampling import Part, loader
+from mtlkit.errors import TrainingDiverged
 from mtlkit.graph import Content, Context, Node, ordered, reads
 from mtlkit.loss_weights import inverse_means
 from mtlkit.network import Network, NetworkSettings, parameter_count
@@ -105,7 +106,10 @@ class Training(Node):
         return inverse_means(history.losses if history else {}, balance.one, balance.last)
 
     def run(self, context: Context) -> Content:
-        """Trains it, from its last checkpoint where there is one; riders see the network after their steps."""
+        """Trains it, from its last checkpoint where there is one; riders see the network after their steps.
+
+        A training that diverges is a result too, without weights: to run it again would give the same.
+        """
         recipe, runtime = self.recipe.model_copy(update={"loss_weights": self.loss_weights(context)}), context.runtime
         fabric = runtime.fabric(recipe.precision)
         datasets = self.data.splits("train", reads(self.network.tasks))
@@ -114,47 +118,51 @@ class Training(Node):
         network = self.started(context)
         checkpoint = context.ledger.checkpoint(self.identity)
         riders = [rider for rider in context.riders if isinstance(rider, Rider)]
+        data = (
+            {
+                "train_images": sum(map(len, datasets)),
+                "images_seen": self.images_seen,
+                "parameters": parameter_count(network),
+            }
+            | ({"parts": parts} if parts else {})
+            | ({"loss_weights": recipe.loss_weights} if self.balance else {})
+        )
 
         def look(step: int) -> None:
             for rider in riders:
                 if rider.step == step:
                     context.keep(rider, rider.seen(network, context))
 
-        history, timing = train(
-            network,
-            lambda first: loader(
-                datasets,
-                recipe.augmentation,
-                batch_size=recipe.batch_size,
-                steps=recipe.steps * recipe.accumulate,
-                start_step=first,
+        try:
+            history, timing = train(
+                network,
+                lambda first: loader(
+                    datasets,
+                    recipe.augmentation,
+                    batch_size=recipe.batch_size,
+                    steps=recipe.steps * recipe.accumulate,
+                    start_step=first,
+                    seed=self.seed,
+                    workers=runtime.readers(fabric.device),
+                    pin=fabric.device.type == "cuda",
+                    together=recipe.together,
+                ),
+                recipe,
                 seed=self.seed,
-                workers=runtime.readers(fabric.device),
-                pin=fabric.device.type == "cuda",
-                together=recipe.together,
-            ),
-            recipe,
-            seed=self.seed,
-            fabric=fabric,
-            checkpoint=checkpoint,
-            checkpoint_seconds=runtime.checkpoint_seconds,
-            snapshots={rider.step for rider in riders},
-            snapshot=look,
-            title=self.title if runtime.progress else None,
-        )
-        return Content(
-            history=history,
-            timing=timing,
-            data={
-                "train_images": sum(map(len, datasets)),
-                "images_seen": self.images_seen,
-                "parameters": parameter_count(network),
-            }
-            | ({"parts": parts} if parts else {})
-            | ({"loss_weights": recipe.loss_weights} if self.balance else {}),
-            tensors=network.state_dict(),
-            device=fabric.device,
-        )
+                fabric=fabric,
+                checkpoint=checkpoint,
+                checkpoint_seconds=runtime.checkpoint_seconds,
+                snapshots={rider.step for rider in riders},
+                snapshot=look,
+                title=self.title if runtime.progress else None,
+            )
+        except TrainingDiverged as error:
+            if error.divergence is None:
+                raise
+            return Content(
+                history=error.history, timing=error.timing, diverged=error.divergence, data=data, device=fabric.device
+            )
+        return Content(history=history, timing=timing, data=data, tensors=network.state_dict(), device=fabric.device)
 
 
 class Rider(Node):
@@ -192,3 +200,10 @@ class Rider(Node):
 def trainings(nodes: Iterable[Node]) -> dict[str, Training]:
     """Identity -> training, for all that the nodes need, prerequisites before what starts from them."""
     return {key: node for key, node in ordered(nodes).items() if isinstance(node, Training)}
+
+
+def outermost(nodes: Iterable[Node]) -> list[Training]:
+    """The trainings that the nodes look at, and not those that these start from."""
+    found = trainings(nodes)
+    inner = {need.identity for training in found.values() for need in training.needs}
+    return [training for key, training in found.items() if key not in inner]

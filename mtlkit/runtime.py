@@ -26,7 +26,7 @@ class Runtime:
             cores the training needs itself.
         progress: whether trainings show a bar.
         checkpoint_seconds: time between two checkpoints of a training.
-        retrain: whether a training whose weights are gone may be run anew.
+        retrain: whether a training whose weights are gone, or that diverged, may be run anew.
         rescore: whether evaluations that have a record are scored again, as after a change of what records hold.
     """
 

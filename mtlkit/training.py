@@ -85,6 +85,20 @@ class History(BaseModel):
     """``task/term`` -> its unweighted mean over each window."""
 
 
+class Divergence(BaseModel):
+    """Where a training ended before its time, since a loss was infinite or not a number."""
+
+    step: int
+    """Counted from 1."""
+    loss: str
+    """``task/term``."""
+    value: str
+    """``inf``, ``-inf`` or ``nan``."""
+
+    def __str__(self) -> str:
+        return f"the loss {self.loss} is {self.value} at step {self.step}"
+
+
 class Timing(BaseModel):
     """Where a training's time went, in seconds, over all of its (possibly resumed) parts."""
 
@@ -215,13 +229,15 @@ def train(
         if len(window) == CHECK_EVERY or step + 1 == recipe.steps:
             losses = torch.stack(window).cpu()
             window.clear()
-            _check_finite(losses, names, step)
+            timing.training = spent + time.perf_counter() - began
+            if diverged := _diverged(losses, names, step):
+                message = f"{diverged}; a lower learning rate or smaller loss weight usually helps."
+                raise TrainingDiverged(message[0].upper() + message[1:], diverged, history, timing)
             history.steps.append(step + 1)
             for name, mean in zip(names, losses.double().mean(0).tolist(), strict=True):
                 history.losses.setdefault(name, []).append(mean)
             bar.set_postfix({name: f"{values[-1]:.3f}" for name, values in history.losses.items()}, refresh=False)
             now = time.perf_counter()
-            timing.training = spent + now - began
             if now - saved >= checkpoint_seconds and step + 1 < recipe.steps:
                 saved = now
                 _save(
@@ -242,15 +258,12 @@ def step_seed(seed: int, step: int) -> int:
     return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _check_finite(losses: Tensor, names: list[str], last: int) -> None:
+def _diverged(losses: Tensor, names: list[str], last: int) -> Divergence | None:
     bad = (~losses.isfinite()).nonzero()
-    if len(bad):
-        row, column = bad[0].tolist()
-        step = last - len(losses) + row + 2
-        raise TrainingDiverged(
-            f"The loss {names[column]} is {losses[row, column].item()} at step {step}; "
-            "a lower learning rate or smaller loss weight usually helps (the last good checkpoint is kept)."
-        )
+    if not len(bad):
+        return None
+    row, column = bad[0].tolist()
+    return Divergence(step=last - len(losses) + row + 2, loss=names[column], value=str(losses[row, column].item()))
 
 
 def _save(path: Path, state: dict[str, Any]) -> None:

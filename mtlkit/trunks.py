@@ -41,11 +41,15 @@ class Shared(Value):
 
 
 class Fused(Value):
-    """One tower a task, a unit between the towers after each of the stages ``after`` (``None``: after every one)."""
+    """One tower a task, a unit between the towers after each of the stages ``after`` (``None``: after every one).
+
+    ``last`` is the unit after the last stage, of the same kind, where it is of another form than the others.
+    """
 
     kind: Literal["fused"] = "fused"
     unit: Fusion
     after: tuple[int, ...] | None = None
+    last: Fusion | None = None
 
     @property
     def label(self) -> str:
@@ -152,7 +156,10 @@ class FusedTrunk(Trunk):
             if not 0 <= stage < count:
                 raise InputError(f"{towers[0].name} has stages 0 to {count - 1}, so no unit can stand after {stage}.")
         self.towers = nn.ModuleDict({task: tower.stages for task, tower in zip(tasks, towers, strict=True)})
-        self.units = nn.ModuleDict({str(s): sharing.unit.unit(len(towers), self.channels[s]) for s in after})
+        forms = {count - 1: sharing.last} if sharing.last else {}
+        self.units = nn.ModuleDict(
+            {str(s): forms.get(s, sharing.unit).unit(len(towers), self.channels[s]) for s in after}
+        )
         self.mixing = nn.ModuleDict()
         self.penalty_weight = 0.0
         if isinstance(sharing.unit, SluiceSettings):

@@ -11,10 +11,11 @@ import torch
 from builders import NORMALS, SEGMENTATION, fused, network, network_of, recipe, room_data, training
 
 from mtlkit import runs as runs_module
+from mtlkit import training as training_module
 from mtlkit.data.sampling import eval_loader
 from mtlkit.engine import Engine
-from mtlkit.errors import InputError, WeightsMissing
-from mtlkit.evaluations import Constant, Ensemble, TestEvaluation
+from mtlkit.errors import InputError, TrainingDiverged, WeightsMissing
+from mtlkit.evaluations import Constant, Ensemble, SnapshotEnsemble, TestEvaluation, snapshots
 from mtlkit.ledger import Ledger, Record
 from mtlkit.runs import Training
 from mtlkit.runtime import Runtime
@@ -123,6 +124,65 @@ def test_the_constant_row_needs_no_network(data, tmp_path, trained):
     record = Engine(Ledger(tmp_path), QUIET).run([value])[value.identity]
     assert trained == []
     assert 0 < record.metrics["normals/encoded/mean"] < record.metrics["normals/decoded/mean"] < 90
+
+
+@pytest.fixture
+def poisoned(monkeypatch):
+    """Names of the tasks of single-task networks whose loss is not a number."""
+    tasks, original = set(), training_module.loss_terms
+
+    def terms(net, outputs, batch):
+        factor = float("nan") if len(net.tasks) == 1 and tasks & set(net.tasks) else 1.0
+        return {name: loss * factor for name, loss in original(net, outputs, batch).items()}
+
+    monkeypatch.setattr(training_module, "loss_terms", terms)
+    return tasks
+
+
+def test_a_training_that_diverges_leaves_a_record_and_the_rest_goes_on(data, tmp_path, trained, poisoned):
+    poisoned.add("segmentation")
+    evaluations, both = graph(data)
+    one, other, fused_one = evaluations
+    ledger = Ledger(tmp_path)
+    runtime = Runtime(device="cpu", progress=True)
+    found = Engine(ledger, runtime).run(evaluations)
+    assert set(found) == {other.identity}, "what needs the training is left out"
+    assert sorted(trained) == ["normals", "segmentation"], "no network starts from what diverged"
+    record = ledger.find("training", one.subject.identity)
+    assert (record.diverged.step, record.diverged.value, record.weights) == (1, "nan", None)
+    assert record.diverged.loss == "segmentation/cross_entropy"
+    assert record.timing.training > 0
+    assert ledger.find("training", both.identity) is None
+    assert not ledger.checkpoint(one.subject.identity).exists()
+    assert "diverged" not in ledger.path("training", other.subject.identity).read_text()
+
+    again = Engine(ledger, runtime)
+    assert again.plan(evaluations) == []
+    assert set(again.run(evaluations)) == {other.identity}
+    assert len(trained) == 2, "it is not run again and again"
+    for node in (one.subject, both):
+        with pytest.raises(
+            TrainingDiverged, match="segmentation/cross_entropy is nan at step 1; run again with --retr"
+        ):
+            again.tensors(node)
+    assert len(trained) == 2
+
+    told = Runtime(device="cpu", progress=True, retrain=True)
+    assert set(Engine(ledger, told).run([fused_one])) == set()
+    assert trained[2:] == ["segmentation"], "once, however many need it"
+    poisoned.clear()
+    assert set(Engine(ledger, told).run(evaluations)) == {value.identity for value in evaluations}
+    assert trained[3:] == ["segmentation", "segmentation+normals"]
+    assert ledger.find("training", one.subject.identity).diverged is None
+
+
+def test_snapshots_of_a_training_that_diverges_are_not_asked_for_again(data, tmp_path, trained, poisoned):
+    poisoned.add("normals")
+    subject = training(data, network=network((NORMALS,)), recipe=recipe(steps=2))
+    value = SnapshotEnsemble(snapshots=snapshots(subject, data, count=2, every=1))
+    for _ in range(2):
+        assert Engine(Ledger(tmp_path), Runtime(device="cpu", progress=True)).run([value]) == {}
+    assert trained == ["normals"]
 
 
 def test_gone_weights_are_said_and_retrained_only_when_told(data, tmp_path, trained):

@@ -135,6 +135,22 @@ def test_layer_mixing_is_learnt_at_the_units_rate_but_its_projections_are_not():
     assert both(IMAGES)["segmentation"].shape == (2, 13, 2, 2)
 
 
+def test_biases_of_convolutions_and_linear_layers_are_a_group_and_norms_another():
+    settings = network(backbone="vgg11_bn").model_copy(update={"output_stride": None})
+    both = settings.network()
+    groups = {group.name: group for group in both.parameter_groups({"bias": 2, "norm": 3})}
+    kinds = {}
+    for module in both.modules():
+        kind = "norm" if isinstance(module, torch.nn.BatchNorm2d) else "bias"
+        kinds |= {id(parameter): kind for parameter in module.parameters(recurse=False) if parameter.ndim == 1}
+    last = {id(parameter) for head in both.heads.values() for parameter in head.classifier.parameters()}
+    for name, mult in (("bias", 2), ("norm", 3)):
+        found = {id(parameter) for parameter in groups[name].parameters}
+        assert found
+        assert found == {key for key, kind in kinds.items() if kind == name} - last
+        assert (groups[name].lr_mult, groups[name].decay) == (mult, False)
+
+
 def test_a_multiplier_of_no_group_is_refused():
     with pytest.raises(InputError, match="no group of parameters 'fusions'; did you mean 'fusion'"):
         network().network().parameter_groups({"fusions": 100})

@@ -180,7 +180,7 @@ def _compared(paper: PrintedPaper, comparison: dict[str, Any], setting: Setting)
     if any(table not in setting for table, _, _ in places):
         return Compared()
     cells = {at: setting[at[0]].cell(at[1], setting[at[0]].table.measures[at[2]]) for at in places}
-    if not all(cell.by_seed for cell in cells.values()):
+    if not all(cell.values for cell in cells.values()):
         return Compared()
     first, by = _measure(paper, comparison["a"]), comparison.get("by", 0)
     scale, _ = SCALES.get(first.unit, (1, 1))
@@ -233,15 +233,16 @@ def _evidence(paper: PrintedPaper, claim: dict[str, Any], judged: Sequence[Judge
 
     def ours(one: Judged, place: int) -> str:
         compared, comparison = one.comparisons[place], claim["compare"][place]
-        if compared.mean is None:
+        there = [at for at in _places(comparison)[:2] if at[0] in one.setting]
+        cells = [one.setting[at[0]].cell(at[1], one.setting[at[0]].table.measures[at[2]]) for at in there]
+        if compared.mean is None and not any(cell.diverged for cell in cells):
             return ""
-        texts = [
-            one.setting[at[0]].cell(at[1], one.setting[at[0]].table.measures[at[2]]).text(_measure(paper, at).unit)
-            for at in _places(comparison)[:2]
-        ]
+        texts = [cell.text(_measure(paper, at).unit) for at, cell in zip(there, cells, strict=True)]
         _, digits = SCALES.get(_measure(paper, comparison["a"]).unit, (1, 1))
-        lead = f"ratio {compared.mean:.2f}" if comparison["op"] == "ratio_at_least" else f"{compared.mean:+.{digits}f}"
         named = f" ({one.name})" if len(judged) > 1 else ""
+        if compared.mean is None:
+            return f"ours{named} {' and '.join(texts)}: open"
+        lead = f"ratio {compared.mean:.2f}" if comparison["op"] == "ratio_at_least" else f"{compared.mean:+.{digits}f}"
         return (
             f"ours{named} {' and '.join(texts)}: {lead.replace('-', chr(0x2212))}, "
             f"p {compared.above:.3f} above, {compared.below:.3f} below the margin"

@@ -54,7 +54,8 @@ def gains(comparison: SideBySide, against: str | None = None) -> dict[str, dict[
     Args:
         comparison: a table's measured column.
         against: id of the row that all gains are over; by default each row has its own, the strictest of
-            :attr:`~mtlkit.papers.declaration.Row.controls` that was measured.
+            :attr:`~mtlkit.papers.declaration.Row.controls` that was measured. Over one that diverged there is none, nor
+            over a weaker one in its place.
     """
     ids, columns = {row.id for row in comparison.rows}, comparison.measures
     found: dict[str, dict[str, Gain]] = {}
@@ -65,6 +66,7 @@ def gains(comparison: SideBySide, against: str | None = None) -> dict[str, dict[
             several = {c.measure: gain(better, worse, c.sign, control) for c, (better, worse) in pairs.items()}
             if there := {measure: one for measure, one in several.items() if one is not None}:
                 found[row.id] = there
+            if there or any(worse.diverged for _, worse in pairs.values()):
                 break
     return found
 

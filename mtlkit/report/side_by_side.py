@@ -23,13 +23,19 @@ from mtlkit.papers.declaration import Column, Row, Table, chosen
 from mtlkit.papers.printed import Measure, PrintedTable
 from mtlkit.report.settings import described, settings_of
 from mtlkit.report.table import MISSING, ReportTable, Text, heads
-from mtlkit.runs import trainings
+from mtlkit.runs import outermost, trainings
 from mtlkit.runtime import machine
 
 SCALES = {"G": (1e9, 4), "M": (1e6, 3), "-": (1, 3), "m": (1, 2), "pictures": (1, 0)}
 """Unit of the print -> what counts are divided by, and the digits behind the point that papers give them."""
 
-FIELDS = ("row", "label", "measure", "unit", "seed", "measured", "low", "high", "drawn", "printed", "printed_spread")
+DIVERGED = "diverged"
+"""What a cell says when a training behind it did."""
+
+FIELDS = (
+    "row", "label", "measure", "unit", "seed", "measured", "low", "high", "drawn", "printed", "printed_spread",
+    "outcome",
+)  # fmt: skip
 """What is known of a cell and a seed; see :meth:`SideBySide.frame`."""
 
 
@@ -45,6 +51,8 @@ class Cell:
         rounds: seed -> its value in every round, of what was timed.
         seeded: whether seeds change this cell.
         sampled: whether it was measured on test images; else it is a count or a time.
+        diverged: the seeds whose value is missing since a training behind it diverged. The cell has no mean then: that
+            of the other seeds would be too good.
     """
 
     by_seed: Mapping[int, float] = field(default_factory=dict)
@@ -53,16 +61,17 @@ class Cell:
     rounds: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
     seeded: bool = True
     sampled: bool = True
+    diverged: tuple[int, ...] = ()
 
     @property
     def values(self) -> tuple[float, ...]:
-        """One for every seed that has one."""
-        return tuple(self.by_seed.values())
+        """One for every seed that has one; none where a seed diverged."""
+        return () if self.diverged else tuple(self.by_seed.values())
 
     @cached_property
     def draws(self) -> NDArray[np.float64] | None:
         """The mean over seeds on every draw of the test images, ``(B,)``; ``None`` where a record has none."""
-        there = self.drawn is not None and self.resampled.keys() == self.by_seed.keys()
+        there = self.drawn is not None and not self.diverged and self.resampled.keys() == self.by_seed.keys()
         return np.mean(list(self.resampled.values()), axis=0) if there and self.resampled else None
 
     @property
@@ -83,6 +92,9 @@ class Cell:
     def shown(self, unit: str) -> Text:
         """The mean in the unit of the print, and the spread beside it where there are several seeds."""
         scale, digits = SCALES.get(unit, (1, 1))
+        if self.diverged:
+            seeds = len(self.diverged) + len(self.by_seed)
+            return Text(DIVERGED, f"{len(self.diverged)} of {seeds} seeds" if seeds > 1 else "", kind=DIVERGED)
         if not self.values:
             return Text()
         spread = "" if self.spread is None else f"±{self.spread / scale:.{digits}f}"
@@ -135,6 +147,7 @@ class SideBySide:
         cells: (row id, measure) -> measured cell.
         hours: of training behind the column, each training once, those it starts from included.
         machines: what the cells were computed on.
+        diverged: identity of a training that diverged -> a sentence that says when.
     """
 
     table: Table
@@ -143,6 +156,7 @@ class SideBySide:
     cells: dict[tuple[str, str], Cell]
     hours: float
     machines: tuple[str, ...] = ()
+    diverged: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, table: Table, column: Column, ledger: Ledger, methods: Sequence[str] | None = None) -> "SideBySide":
@@ -157,19 +171,26 @@ class SideBySide:
         cells: dict[tuple[str, str], _Gathered] = {}
         machines: list[str] = []
         every = [(seed, row) for seed in column.seeds for row in chosen(table, column, methods, seed)]
+        needed = trainings(evaluation for _, row in every for evaluation in row.evaluations)
+        found = {identity: ledger.find("training", identity) for identity in needed}
+        diverged = {
+            identity: f"The training {identity} ({needed[identity].title}) diverged: {record.diverged}."
+            for identity, record in found.items()
+            if record is not None and record.diverged is not None
+        }
         for seed, row in every:
             for evaluation in row.evaluations:
                 if record := ledger.find(evaluation.kind, evaluation.identity):
                     machines.append(machine(record.hardware))
                     for measure in record.metrics:
                         cells.setdefault((row.id, measure), _Gathered()).add(seed, evaluation, record, measure)
-        needed = trainings(evaluation for _, row in every for evaluation in row.evaluations)
-        found = [ledger.find("training", identity) for identity in needed]
-        hours = sum(record.timing.training for record in found if record and record.timing) / 3600
+                elif diverged.keys() & trainings([evaluation]).keys():
+                    for measure in _expected(table, evaluation):
+                        cells.setdefault((row.id, measure), _Gathered()).diverge(seed)
+        hours = sum(record.timing.training for record in found.values() if record and record.timing) / 3600
         measured = {key: gathered.cell() for key, gathered in cells.items()}
-        return cls(
-            table, column, tuple(chosen(table, column, methods)), measured, hours, tuple(dict.fromkeys(machines))
-        )
+        rows = tuple(chosen(table, column, methods))
+        return cls(table, column, rows, measured, hours, tuple(dict.fromkeys(machines)), diverged)
 
     @cached_property
     def print_of(self) -> tuple[str, PrintedTable]:
@@ -191,7 +212,7 @@ class SideBySide:
         )
         if printed.backbone and printed.backbone != self.column.backbone.removesuffix("_bn"):
             text += f" The paper prints nothing for {self.column.backbone}."
-        return text
+        return " ".join([text, *self.diverged.values()])
 
     def cell(self, row: str, measure: str) -> Cell:
         """The measured cell; an empty one where nothing was measured."""
@@ -245,7 +266,8 @@ class SideBySide:
         sides += [f"{column.group} {column.label} measured" for column in self.lacked]
         lines = []
         for row in self.rows:
-            seeds = max((len(self.cell(row.id, column.measure).values) for column in self.measures), default=0)
+            cells = [self.cell(row.id, column.measure) for column in self.measures]
+            seeds = max((len(cell.by_seed) + len(cell.diverged) for cell in cells), default=0)
             lines.append((Text(row.label), *self._pairs(row), *self._beyond(row), Text(str(seeds))))
         return ReportTable("", "row", heads([*sides, "n"]), tuple(lines), self.caption).markdown()
 
@@ -278,7 +300,8 @@ class SideBySide:
     def frame(self) -> list[dict[str, Any]]:
         """The cells, a line each: row, measure and seed, with the print and 95 % over draws of the test images.
 
-        Measured values stand in the unit of the print. A cell without a value has one line without a seed.
+        Measured values stand in the unit of the print. A cell without a value has one line without a seed, and a seed
+        that diverged a line without a value, whose outcome says so.
         """
         lines = []
         for row in self.rows:
@@ -287,11 +310,14 @@ class SideBySide:
                 printed = (found.cells.get(column.column), found.spread.get(column.column)) if found else (None, None)
                 cell, (scale, _) = self.cell(row.id, column.measure), SCALES.get(column.unit, (1, 1))
                 of = None if cell.drawn is None else cell.drawn.of + ", too narrow" * cell.drawn.too_narrow
-                for seed, value in cell.by_seed.items() or ((None, math.nan),):
+                seeds = (*cell.by_seed, *cell.diverged) or (None,)
+                for seed in seeds:
+                    value = math.nan if seed is None else cell.by_seed.get(seed, math.nan)
                     ends = cell.interval(seed)
                     numbers = [one / scale if math.isfinite(one) else None for one in (value, *ends)]
                     how = None if numbers[1] is None else of
-                    values = row.id, row.label, column.measure, column.unit, seed, *numbers, how, *printed
+                    outcome = None if seed is None else "measured" if seed in cell.by_seed else DIVERGED
+                    values = row.id, row.label, column.measure, column.unit, seed, *numbers, how, *printed, outcome
                     lines.append(dict(zip(FIELDS, values, strict=True)))
         return lines
 
@@ -350,12 +376,25 @@ def _about(one: SideBySide) -> dict[str, Any]:
     return {"paper": one.table.paper, "table": one.table.id, "printed_table": one.print_of[0]}
 
 
+def _expected(table: Table, evaluation: Node) -> list[str]:
+    """The table's measures that an evaluation without a record would have: those of the tasks of its networks."""
+    every = [*table.measures.values(), *(extra.measure for extra in table.extras)]
+    tasks = {task.name for training in outermost([evaluation]) for task in training.network.tasks}
+    return [measure for measure in every if tasks & set(measure.split("/"))] or every
+
+
 class _Gathered:
     """The records of one cell, seed by seed."""
 
     def __init__(self) -> None:
         self.found: dict[str, tuple[int, Record, str]] = {}
+        self.diverged: list[int] = []
         self.seeded = False
+
+    def diverge(self, seed: int) -> None:
+        if seed not in self.diverged:
+            self.diverged.append(seed)
+        self.seeded = True
 
     def add(self, seed: int, evaluation: Node, record: Record, measure: str) -> None:
         # A row that no seed changes comes under every seed with the same record, which counts once.
@@ -376,7 +415,7 @@ class _Gathered:
             if measure in record.rounds:
                 rounds[seed] = tuple(record.rounds[measure])
         same = drawn[0] if drawn and all(one == drawn[0] for one in drawn) else None
-        return Cell(by_seed, resampled, same, rounds, seeded=self.seeded, sampled=sampled)
+        return Cell(by_seed, resampled, same, rounds, self.seeded, sampled, tuple(self.diverged))
 
 
 def plain_label(column: Measure) -> str:

@@ -43,8 +43,15 @@ def test_on_deeplab_vgg16_its_map_has_512_channels_and_41_pixels_at_321():
         assert neck(backbone(torch.empty(1, 3, 321, 321))).shape == (1, 512, 41, 41)
 
 
-@pytest.mark.parametrize("sharing", [Shared(), fused("nddr"), fused("cross_stitch")], ids=["shared", "nddr", "stitch"])
-def test_a_task_has_a_shortcut_of_its_own(sharing):
+def test_networks_that_share_all_stages_have_one_shortcut():
+    assert set(with_shortcut(sharing=Shared()).necks) == {"all"}
+    assert set(with_shortcut((NORMALS,), Shared()).necks) == {"all"}
+
+
+@pytest.mark.parametrize(
+    "sharing", [Shared(split_after=2), fused("nddr"), fused("cross_stitch")], ids=["split", "nddr", "stitch"]
+)
+def test_a_task_with_stages_of_its_own_has_a_shortcut_of_its_own(sharing):
     both = with_shortcut(sharing=sharing).eval()
     assert set(both.necks) == set(TASKS)
     with torch.no_grad():
@@ -83,4 +90,19 @@ def test_a_network_starts_from_single_task_networks_with_their_shortcuts(sharing
         alone = with_shortcut((task,), Shared())
         later = with_shortcut(sharing=None) if sharing is None else with_shortcut((task,), sharing)
         later.load_single_task(task.name, alone.state_dict())
-        assert torch.equal(later.necks[task.name].reduce.weight, alone.necks[task.name].reduce.weight)
+        neck = later.necks[task.name if sharing is None else "all"]
+        assert torch.equal(neck.reduce.weight, alone.necks["all"].reduce.weight)
+
+
+def test_a_network_that_starts_from_one_without_a_shortcut_keeps_the_start_of_its_own():
+    alone = network((NORMALS,)).model_copy(update={"neck": None}).network()
+    both = with_shortcut()
+    later = {task: neck.reduce.weight.detach().clone() for task, neck in both.necks.items()}
+    # The head's first convolution is as wide as the shortcut's map, here not the last stage's.
+    state = {key: value for key, value in alone.state_dict().items() if not key.startswith("heads.")}
+    own = {f"heads.normals.{key}": value for key, value in both.heads["normals"].state_dict().items()}
+    both.load_single_task("normals", state | own)
+    for task, neck in both.necks.items():
+        assert torch.equal(neck.reduce.weight, later[task])
+    first = next(iter(alone.trunk.shared[0].parameters()))
+    assert torch.equal(next(iter(both.trunk.towers["normals"][0].parameters())), first)

@@ -1,15 +1,21 @@
 """The declaration of the cross-stitch paper's Table 5."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import pytest
 import torch
 
 from mtlkit import papers
 from mtlkit.backbones import staged
+from mtlkit.engine import Engine
 from mtlkit.errors import InputError
 from mtlkit.evaluations import Ensemble
+from mtlkit.ledger import Ledger, Record
 from mtlkit.papers.cross_stitch.options import CrossStitchOptions
 from mtlkit.papers.printed import printed
 from mtlkit.runs import trainings
+from mtlkit.runtime import Runtime
 
 TABLE = papers.table("cross_stitch", "5")
 COLUMN = TABLE.meta_column()
@@ -71,13 +77,44 @@ def test_the_rows_that_the_paper_lacks():
     splits = {"split_conv4", *(f"split_{after}" for after in (1, 2, 4, 5, 6))}
     assert {row.id for row in ROWS.values() if not row.printed} == {
         "constant", "one_task_longer", "mtl_shared_longer", "cross_stitch_no_exchange",
-        *splits - {"split_conv4"}, *(f"{split}_longer" for split in splits),
+        "best_split", "best_split_longer", *splits - {"split_conv4"}, *(f"{split}_longer" for split in splits),
     }  # fmt: skip
     assert ROWS["cross_stitch"].controls == ("cross_stitch_no_exchange", "one_task_longer")
     # The one-task network of normals has seen fewer images than the longer shared ones.
     assert ROWS["mtl_shared_longer"].controls == ()
     (line,) = (ours for what, _, ours in TABLE.protocol(COLUMN) if what == "Controls")
     assert "71%" in line
+
+
+def chosen_on(column, **metrics):
+    """The places of the splits that are chosen, task by task, where candidates have these metrics."""
+    row = {row.id: row for row in TABLE.rows(column, 0)}["best_split"]
+    with TemporaryDirectory() as folder:
+        ledger = Ledger(Path(folder))
+        for place, (candidate, subject) in enumerate(
+            zip(row.evaluations[0].candidates, row.evaluations[0].subjects, strict=True)
+        ):
+            for value, found in ((candidate, {name: at[place] for name, at in metrics.items()}), (subject, metrics)):
+                found = dict.fromkeys(found, float(place)) if value is subject else found
+                ledger.write(Record(kind="evaluation", identity=value.identity, settings={}, metrics=found))
+        records = Engine(ledger, Runtime(device="cpu", progress=False)).run(row.evaluations)
+    return [(record.data["chosen"], dict(record.metrics)) for record in records.values()]
+
+
+def test_the_best_split_is_the_highest_iou_for_segmentation_and_the_smallest_angle_for_normals():
+    iou, angle = (1, 9, 3, 9, 5, 6), (30, 20, 10, 15, 10, 40)
+    found = chosen_on(COLUMN, **{"segmentation/miou": iou, "normals/decoded/mean": angle})
+    assert found == [(1, {"segmentation/miou": 1.0}), (2, {"normals/decoded/mean": 2.0})]
+    card = {what: ours for what, _, ours in TABLE.protocol(COLUMN)}
+    assert "normals by mean angle (lower is better)" in card["Best split"]
+
+
+def test_a_column_on_a_development_part_chooses_nothing_there():
+    held = COLUMN.model_copy(update={"data": COLUMN.data.model_copy(update={"part": "development"})})
+    assert {row.id for row in ROWS.values()} - {row.id for row in TABLE.rows(held, 0)} == {
+        "best_split", "best_split_longer",
+    }  # fmt: skip
+    assert "Best split" not in {what for what, *_ in TABLE.protocol(held)}
 
 
 def test_a_column_carries_its_codebook_and_is_the_same_again():

@@ -132,14 +132,43 @@ def test_table_5_fuses_at_the_ends_of_the_five_stages():
     assert list(trunk.units) == ["0", "1", "2", "3", "4"]
 
 
-def test_table_6_has_a_shortcut_for_every_task_in_every_row():
+def test_table_6_has_one_shortcut_at_the_base_rate_alone_and_shared_and_one_a_task_at_100_times_it_fused():
     for row, found in trained("6").items():
         for training in found:
             assert training.network.neck == Shortcut.Settings()
             with torch.device("meta"):
                 network = training.network.network(weights=False)
-            assert set(network.necks) == set(network.tasks), row
-            assert network.necks[next(iter(network.tasks))].reduce.in_channels == 64 + 128 + 256 + 512 + 512
+            fused = isinstance(training.network.sharing, Fused)
+            assert set(network.necks) == (set(network.tasks) if fused else {"all"}), row
+            assert next(iter(network.necks.values())).reduce.in_channels == 64 + 128 + 256 + 512 + 512
+            rate = {g.name: g.lr_mult for g in network.parameter_groups(training.recipe.lr_mult)}["shortcut"]
+            assert rate == (100 if fused or row == "joint_recipe" else 1), row
+
+
+def test_a_shortcut_of_table_6_has_the_channels_of_the_last_stage():
+    column = TABLES["6"].column(NDDROptions(**SMALL))
+    (nddr,) = trained("6", column)["nddr"]
+    with torch.device("meta"):
+        network = nddr.network.network(weights=False)
+    assert {neck.channels for neck in network.necks.values()} == {network.trunk.channels[-1]} != {512}
+
+
+def test_table_6_fuses_the_single_task_networks_of_table_4_with_new_shortcuts():
+    four = {training.network.tasks[0].name: training.identity for training in trained("4")["single"]}
+    for row, found in trained("6").items():
+        for training in found:
+            starts = {task: start.identity for task, start in training.starts.items()}
+            if isinstance(training.network.sharing, Fused):
+                assert starts == four, row
+            if row == "joint_recipe":
+                assert starts.items() <= four.items()
+            if row == "single_longer":
+                assert all(start.network == training.network for start in training.starts.values())
+    card = {what: (paper, ours) for what, paper, ours in TABLES["6"].protocol(TABLES["6"].meta_column())}
+    assert all("one, at the base rate" in side and "one a task, at 100 times" in side for side in card["Shortcut"])
+
+
+def test_table_6_without_its_shortcuts_is_table_4():
     plain = trained("4")
     for row, found in trained("6").items():
         without = [t.network.model_copy(update={"neck": None}) for t in found]

@@ -83,6 +83,78 @@ def test_the_printed_networks_share_the_convolutions_and_fuse_after_the_pools():
     assert {name: tuple(output.shape) for name, output in outputs.items()} == {"age": (1, 100), "gender": (1, 2)}
 
 
+def fused(column, row="nddr"):
+    return rows(column)[row].evaluations[0].subject.network
+
+
+def passing(settings):
+    """The same fused network, each unit starting as a task's own map alone."""
+    start = {"alpha": 1.0, "beta": 0.0}
+    sharing = settings.sharing
+    units = {name: unit.model_copy(update=start) for name in ("unit", "last") if (unit := getattr(sharing, name))}
+    return settings.model_copy(update={"sharing": sharing.model_copy(update=units)})
+
+
+@pytest.fixture(scope="module")
+def first_outputs():
+    """Which layers have a norm -> how far the first outputs in training are from the single-task networks', by task."""
+
+    def distances(which, exchange=False):
+        column = TABLE.column(NDDROptions(**SMALL | {"backbone": "resnet10t"}, nddr_norm=which))
+        torch.manual_seed(0)
+        alone = [value.subject.network.network() for value in rows(column)["single"].evaluations]
+        both = (fused(column) if exchange else passing(fused(column))).network()
+        for network in alone:
+            (task,) = network.tasks
+            with torch.no_grad():
+                network.heads[task].classifier.weight.mul_(10)  # as after training, where its scale matters
+            both.load_single_task(task, network.state_dict())
+        images = torch.rand(4, 3, 32, 32)
+        found = both.train()(images)
+        return {
+            task: (found[task] - network.train()(images)[task]).abs().max().item()
+            for network in alone
+            for task in network.tasks
+        }
+
+    return distances
+
+
+def test_without_norms_a_fused_network_begins_exactly_as_its_single_task_networks(first_outputs):
+    assert set(first_outputs("none").values()) == {0.0}
+    assert min(first_outputs("none", exchange=True).values()) > 0
+    assert min(first_outputs("every").values()) > 0.1
+
+
+def test_nddr_norm_reaches_the_networks_the_card_and_the_command():
+    found = {which: TABLE.column(NDDROptions(**SMALL, nddr_norm=which)) for which in ("every", "inner", "none")}
+    assert found["every"].identity == TABLE.column(NDDROptions(**SMALL)).identity
+    for which, column in found.items():
+        for row in ("nddr", "no_exchange"):
+            network = fused(column, row)
+            with torch.device("meta"):
+                units = list(network.network(weights=False).trunk.units.values())
+            normed = [unit.norm_out is not None for unit in units]
+            assert normed == [which != "none"] * (len(units) - 1) + [which == "every"]
+            assert {unit.exchange for unit in units} == {row == "nddr"}
+        assert ("--nddr-norm" in column.command) == (which != "every")
+        again = TABLE.columns.model_validate(column.model_dump(mode="json"))
+        assert again.options() == column.options()
+    lines = {which: card(column)["Units"][1] for which, column in found.items()}
+    assert "in front of the classifiers without both" in lines["inner"]
+    assert "NDDR without batch norm" in lines["none"]
+    others = {row: one for row, one in rows(found["every"]).items() if row not in ("nddr", "no_exchange")}
+    assert {row: rows(found["inner"])[row] for row in others} == others
+
+
+def test_where_fc6_and_fc7_stand_before_the_classifiers_all_layers_are_inner_ones(own):
+    given = {"profile": "paper", "data_root": own, "dataset": "utkface"}
+    with pytest.raises(InputError, match="take nddr_norm every or none"):
+        TABLE.column(NDDROptions(**given, nddr_norm="inner"))
+    with pytest.raises(InputError, match="Table 4 has convolutions behind its last NDDR layer and takes no nddr_norm"):
+        papers.table("nddr", "4").column(NDDROptions(nddr_norm="none"))
+
+
 def test_the_card_has_the_papers_counts_beside_ours(crops):
     column = TABLE.column(NDDROptions(dataset="imdb_wiki", data_root=crops, **SMALL))
     lines = card(column)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 from mtlkit.data import AnyData
 from mtlkit.evaluations import BestOnValidation, Constant, Ensemble, TestEvaluation
@@ -99,6 +99,51 @@ def split_trainings(
         name: TestEvaluation(subject=train(tasks, seed, data, Shared(split_after=after), "joint", {}), data=data)
         for name, after in splits.items()
     }
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What chooses the best split for a task.
+
+    Attributes:
+        measure: of the task.
+        label: in words.
+        better: which way is better.
+    """
+
+    measure: str
+    label: str
+    better: Literal["higher", "lower"] = "higher"
+
+
+def best_split(
+    tasks: tuple[AnyTask, ...],
+    data: AnyData,
+    seed: int,
+    train: Train,
+    splits: Mapping[str, int],
+    choices: tuple[Choice, ...],
+) -> tuple[Row, ...]:
+    """The row of each task's best split, chosen on a development part of the training images.
+
+    There is none where the data is such a part itself: what is chosen there must not be scored there.
+    """
+    if data.part == "development":
+        return ()
+    held = data.model_copy(update={"part": "development"})
+    candidates, subjects = (tuple(split_trainings(tasks, some, seed, train, splits).values()) for some in (held, data))
+    best = (
+        BestOnValidation(candidates=candidates, subjects=subjects, measure=one.measure, better=one.better)
+        for one in choices
+    )
+    what = "for each task the split that is best on a development part"
+    return (Row("best_split", "Best split", tuple(best), what, printed=False),)
+
+
+def best_split_line(choices: tuple[Choice, ...]) -> tuple[str, str]:
+    """Line of the protocol card."""
+    named = ", ".join(f"{one.measure.split('/')[0]} by {one.label} ({one.better} is better)" for one in choices)
+    return "Best split", f"one a task, chosen on a development part of the training images: {named}"
 
 
 def lengthened(value: TestEvaluation | BestOnValidation, seen: int) -> TestEvaluation | BestOnValidation:

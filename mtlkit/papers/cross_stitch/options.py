@@ -80,7 +80,7 @@ class CrossStitchOptions(Options):
     first_tables: ClassVar[tuple[str, ...]] = ("5", "6")
     tables_help: ClassVar[str] = "tables to run, a number or a list: 5 (scenes), 6 (objects)"
     rows_help: ClassVar[str] = (
-        "rows: constant, one_task, one_task_longer, ensemble, split_1, ..., best_split (6), mtl_shared, each with "
+        "rows: constant, one_task, one_task_longer, ensemble, split_1, ..., best_split, mtl_shared, each with "
         "_longer, cross_stitch, cross_stitch_regions (6), each with _no_exchange"
     )
 

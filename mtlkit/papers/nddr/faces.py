@@ -11,6 +11,8 @@ from mtlkit.data import FACE_LAYOUTS, Data, Faces, IMDBWiki
 from mtlkit.data.faces import OUTSIDE, some
 from mtlkit.data.samples import Split
 from mtlkit.data.transforms import ResizedCrop
+from mtlkit.errors import InputError
+from mtlkit.fusion import NDDRSettings
 from mtlkit.heads import Exit
 from mtlkit.network import NetworkSettings, Weights
 from mtlkit.papers.declaration import (
@@ -41,14 +43,14 @@ from mtlkit.papers.nddr.methods import (
     rated,
     start_of,
 )
-from mtlkit.papers.nddr.options import NDDROptions
+from mtlkit.papers.nddr.options import NDDROptions, Normed
 from mtlkit.papers.printed import printed
 from mtlkit.papers.sources import source
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
 from mtlkit.tasks import Age, AnyTask, Classification
 from mtlkit.training import Recipe
-from mtlkit.trunks import Shared, Sharing
+from mtlkit.trunks import Fused, Shared, Sharing
 from mtlkit.worlds import faces
 
 TASKS: tuple[AnyTask, AnyTask] = (Age(), Classification(name="gender", classes=2))
@@ -75,6 +77,7 @@ class FaceColumn(TrainedColumn):
         left_out: reason -> pictures left out for it.
         faulty: what is wrong with pictures that were skipped, with the names of some.
         fully_connected: whether fc6 and fc7 of VGG and AlexNet stand between the last pool and the classifiers.
+        nddr_norm: which NDDR layers have a batch norm.
     """
 
     data: Data
@@ -82,10 +85,12 @@ class FaceColumn(TrainedColumn):
     left_out: dict[str, int] = {}
     faulty: tuple[str, ...] = ()
     fully_connected: FullyConnected = "none"
+    nddr_norm: Normed = "every"
 
     def decided(self) -> dict[str, Any]:
         """Option -> the value that gives this column."""
-        return super().decided() | {"on_error": on_error_of(self.data), "split": split_of(self.data)}
+        own = {"on_error": on_error_of(self.data), "split": split_of(self.data), "nddr_norm": self.nddr_norm}
+        return super().decided() | own
 
 
 def face_column(given: NDDROptions) -> FaceColumn:
@@ -93,6 +98,12 @@ def face_column(given: NDDROptions) -> FaceColumn:
     options = given.filled("7")
     settled, faulty = Settled.of(options), FAULTY[options.on_error]
     backbone, size, smoke = settled.backbone, settled.size, options.profile == "smoke"
+    full = options.profile == "paper" and has_layers(backbone)
+    if full and options.nddr_norm == "inner":
+        raise InputError(
+            f"Between its last NDDR layer and the classifiers {backbone} has fc6 and fc7, so all layers are inner "
+            "ones; take nddr_norm every or none."
+        )
     drawn = tuple(max(LEAST_SIDE, side) for side in size)
     images = FIRST_LOOK if smoke else IMAGES
     found = source(options, faces, "utkface", FACE_LAYOUTS, images=images, size=drawn)
@@ -112,7 +123,8 @@ def face_column(given: NDDROptions) -> FaceColumn:
         faulty=tuple(f"{reason}: {some(names)}" for reason, names in faults(splits).items()),
         backbone=backbone,
         weights=weights(settled.weights),
-        fully_connected="plain" if options.profile == "paper" and has_layers(backbone) else "none",
+        fully_connected="plain" if full else "none",
+        nddr_norm=options.nddr_norm,
         recipe=face_recipe(options.profile, settled, settled.steps(train, epochs)),
         epochs=epochs,
         fused_epochs=options.fused_epochs,
@@ -181,7 +193,7 @@ def trained(
             weights=Weights() if starts else column.weights,
             fully_connected=column.fully_connected,
             tasks=tasks,
-            sharing=fitted(sharing, column),
+            sharing=normed(fitted(sharing, column), column.nddr_norm),
             head=Exit.Settings(),
             image_size=column.data.size,
         ),
@@ -192,6 +204,14 @@ def trained(
         seed=seed,
         starts=dict(starts),
     )
+
+
+def normed(sharing: Sharing, which: Normed) -> Sharing:
+    """``sharing`` with a batch norm in these of its NDDR layers; without one a layer is a plain 1x1 convolution."""
+    if which == "every" or not isinstance(sharing, Fused) or not isinstance(sharing.unit, NDDRSettings):
+        return sharing
+    plain = sharing.unit.model_copy(update={"norm": "none"})
+    return sharing.model_copy(update={"unit": plain} if which == "none" else {"last": plain})
 
 
 def face_rows(column: FaceColumn, seed: int) -> list[Row]:
@@ -214,6 +234,14 @@ EXTRAS = (
     Extra("age/accuracy", "Very year", "Age", "%", "higher"),
     Extra("gender/class_accuracy", "Class mean", "Gender", "%", "higher"),
 )
+
+
+def norm_line(column: FaceColumn) -> str:
+    """The form of the NDDR layers, for the protocol card."""
+    if column.nddr_norm == "none":
+        return "NDDR without batch norm, a 1x1 convolution and no more"
+    inner = "; right in front of the classifiers without both, a 1x1 convolution and no more"
+    return nddr_line(column) + inner * (column.nddr_norm == "inner")
 
 
 def face_protocol(column: FaceColumn) -> list[tuple[str, str]]:
@@ -239,7 +267,7 @@ def face_protocol(column: FaceColumn) -> list[tuple[str, str]]:
             "Units",
             f"after every {'pool' if full else 'stage'}; start {start_of(NDDR)}; rate "
             f"{CROSS_STITCH.lr_mult:g} (cross-stitch), {SLUICE.lr_mult:g} (sluice), {NDDR.lr_mult:g} (NDDR); "
-            f"{nddr_line(column)}",
+            f"{norm_line(column)}",
         ),
         ("Start", column.start_line),
         ("Losses", "the same, added with equal weights"),

@@ -130,6 +130,7 @@ class Methods:
             multipliers of its units' rate.
         shared: how the multi-task network shares.
         after: the stages that units stand after; ``None``: all.
+        start: the single-task training of a task that fused networks start from; ``None``: that of its row.
     """
 
     tasks: tuple[AnyTask, ...]
@@ -138,11 +139,17 @@ class Methods:
     joint: Callable[[Sharing, Mapping[str, Training], Mapping[str, float]], Training]
     shared: Shared = field(default_factory=Shared)
     after: tuple[int, ...] | None = None
+    start: Callable[[AnyTask], Training] | None = None
 
     @cached_property
     def alone(self) -> dict[str, Training]:
         """Task -> its single-task training."""
         return {task.name: self.single(task, None) for task in self.tasks}
+
+    @cached_property
+    def starts(self) -> dict[str, Training]:
+        """Task -> the single-task training that fused networks start from."""
+        return self.alone if self.start is None else {task.name: self.start(task) for task in self.tasks}
 
     def scored(self, training: Training) -> TestEvaluation:
         """The training on the test split."""
@@ -151,7 +158,7 @@ class Methods:
     def fused(self, method: Method, starts: Mapping[str, Training] | None = None) -> TestEvaluation:
         """A network with a tower a task; it starts from the single-task networks unless told otherwise."""
         sharing = Fused(unit=method.unit, after=self.after)
-        return self.scored(self.joint(sharing, self.alone if starts is None else starts, {"fusion": method.lr_mult}))
+        return self.scored(self.joint(sharing, self.starts if starts is None else starts, {"fusion": method.lr_mult}))
 
     def baselines(self, *, printed: bool) -> list[Row]:
         """The best constant, and one network a task; whether the paper has a row for the latter."""
@@ -188,7 +195,9 @@ class Methods:
         """
         recipe = self.fused(NDDR).subject.recipe
         recipe = recipe.model_copy(update={"lr_mult": without(recipe.lr_mult, "fusion")})
-        trained_on = (training.model_copy(update={"recipe": recipe}) for training in self.trained_on())
+        trained_on = (
+            self.single(task, self.starts[task.name]).model_copy(update={"recipe": recipe}) for task in self.tasks
+        )
         return Row(
             "joint_recipe",
             "Single task, joint recipe",
@@ -249,7 +258,8 @@ class Methods:
         return [
             *self.baselines(printed=True),
             self.longer(),
-            self.joint_recipe("single_longer"),
+            # What starts from other networks differs from it in more than the recipe.
+            self.joint_recipe(*(["single_longer"] if self.start is None else [])),
             *self.multi_task(),
             *self.fusions(),
         ]

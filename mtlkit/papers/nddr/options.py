@@ -1,6 +1,6 @@
 """What a reader may choose for the tables of NDDR-CNN, and what they take otherwise."""
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from mtlkit.papers.cross_stitch.options import scene_defaults
 from mtlkit.papers.options import (
@@ -53,6 +53,9 @@ FACES: dict[Profile, dict[str, Any]] = {
 }  # fmt: skip
 """What the table of faces takes."""
 
+Normed = Literal["every", "inner", "none"]
+"""Which NDDR layers have a batch norm; inner ones are those that are not right in front of a linear classifier."""
+
 BATCH_NORM = {"vgg16": "vgg16_bn"}
 """At profile ``paper`` a VGG-16 carries batch norm after every convolution, as the authors' does."""
 
@@ -78,6 +81,8 @@ class NDDROptions(Options):
         units_lr: the rate that the fusion units' multipliers multiply, 0.001 in the paper; ``None``: the base rate.
         voc_weights: a safetensors file with a backbone trained for segmentation on PASCAL VOC 2012; without it a
             network trained on drawn people and things stands in.
+        nddr_norm: which NDDR layers have a batch norm. Right in front of a trained linear classifier the norm rescales
+            what it takes in; ``inner`` leaves it out there, ``none`` everywhere.
         on_error: whether a faulty image of Table 7's data set is an error or is skipped.
     """
 
@@ -123,6 +128,12 @@ class NDDROptions(Options):
             path="FILE.safetensors",
         ).only("3"),
     ] = None
+    nddr_norm: Annotated[
+        Normed,
+        Option("NDDR layers with batch norm: every, inner (all but the one in front of classifiers) or none").only(
+            "7", **{f"t{table}": "has convolutions behind its last NDDR layer" for table in SCENE_TABLES}
+        ),
+    ] = "every"
     on_error: Annotated[OnError, ON_ERROR.only("7")] = "raise"
 
     def defaults(self, table: str) -> dict[str, Any]:

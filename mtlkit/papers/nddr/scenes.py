@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from mtlkit.backbones import output_strides
+import torch
+
+from mtlkit.backbones import output_strides, staged
 from mtlkit.data import Data
 from mtlkit.data.transforms import Augmentation
 from mtlkit.errors import InputError, unknown
@@ -33,7 +35,7 @@ from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
 from mtlkit.tasks import AnyTask, Depth, Normals, Segmentation
 from mtlkit.training import Recipe
-from mtlkit.trunks import Shared, Sharing
+from mtlkit.trunks import Fused, Shared, Sharing
 
 NORMALS_SINGLE, NORMALS_JOINT = 10.0, 20.0
 """Weight of the normals' loss alone and beside segmentation (``experiments/*/*.sh``), for the encoded space."""
@@ -65,7 +67,12 @@ TILT = 30.0
 """Degrees of the row that shows what an error of a known angle scores."""
 
 SHORTCUT_RATE = 100.0
-"""What multiplies the rate of shortcuts and their batch norms (``nets/vgg_deeplab_nddr.py``)."""
+"""What multiplies the rate of a fused network's shortcuts and their batch norms: that of its NDDR layers, since the
+names of both hold ``nddr`` (``ops/create_train_ops.py``, ``nets/vgg_deeplab_nddr.py``). Those of single-task and
+multi-task networks, called ``shortcuts``, learn at the base rate."""
+
+SHORTCUT_REVISION = REVISION + 1
+"""Of trainings with shortcuts; raised when networks that share all stages got one for all tasks at the base rate."""
 
 CROP = (321, 321)
 """The training crop at profile ``paper`` (``util/img_encoder_mt.py``)."""
@@ -110,6 +117,11 @@ class ShortcutColumn(SceneColumn):
     """
 
     neck: Shortcut.Settings = Shortcut.Settings()
+
+    @property
+    def plain(self) -> SceneColumn:
+        """The column of the networks without shortcuts that fused networks start from."""
+        return SceneColumn(**{name: value for name, value in self if name != "neck"})
 
 
 def scene_column(table: str, given: NDDROptions) -> SceneColumn:
@@ -180,6 +192,11 @@ def scene_network(column: SceneColumn, tasks: tuple[AnyTask, ...], sharing: Shar
     )
 
 
+def revision(column: SceneColumn) -> int:
+    """Of the column's trainings."""
+    return SHORTCUT_REVISION if isinstance(column, ShortcutColumn) else REVISION
+
+
 def single(column: SceneColumn, task: AnyTask, seed: int, start: Training | None = None) -> Training:
     """One task alone; or trained on from an earlier such training."""
     weight = NORMALS_SINGLE / DECODED_LOSS if task.name == "normals" else 1.0
@@ -191,7 +208,7 @@ def single(column: SceneColumn, task: AnyTask, seed: int, start: Training | None
         ),
         seed=seed,
         starts={task.name: start} if start else {},
-        revision=REVISION,
+        revision=revision(column),
     )
 
 
@@ -202,7 +219,11 @@ def joint(
     starts: Mapping[str, Training],
     lr_mult: Mapping[str, float],
 ) -> Training:
-    """All tasks in one network, with multipliers of its units' rate."""
+    """All tasks in one network, with multipliers of its units' rate.
+
+    Shortcuts of fused networks learn at a rate of their own, whatever the units' is.
+    """
+    shortcut = {"shortcut": SHORTCUT_RATE} if isinstance(column, ShortcutColumn) and isinstance(sharing, Fused) else {}
     return Training(
         network=scene_network(
             column, scene_tasks(column), fitted(sharing, column), Weights() if starts else column.weights
@@ -211,13 +232,13 @@ def joint(
         recipe=column.recipe_after(starts).model_copy(
             update={
                 "weight_decay": DECAY_JOINT,
-                "lr_mult": rated(column, lr_mult),
+                "lr_mult": rated(column, lr_mult) | shortcut,
                 "loss_weights": {"normals/cosine": NORMALS_JOINT / DECODED_LOSS} if "normals" in column.tasks else {},
             }
         ),
         seed=seed,
         starts=dict(starts),
-        revision=REVISION,
+        revision=revision(column),
     )
 
 
@@ -228,6 +249,7 @@ def methods(column: SceneColumn, seed: int) -> Methods:
         column.data,
         single=lambda task, start: single(column, task, seed, start),
         joint=lambda sharing, starts, mult: joint(column, sharing, seed, starts, mult),
+        start=(lambda task: single(column.plain, task, seed)) if isinstance(column, ShortcutColumn) else None,
     )
 
 
@@ -313,9 +335,15 @@ def shortcut_column(options: NDDROptions) -> ShortcutColumn:
 
 
 def with_shortcuts(column: SceneColumn) -> ShortcutColumn:
-    """The column of Table 6 that is else as ``column``."""
-    lr_mult = column.recipe.lr_mult | {"shortcut": SHORTCUT_RATE}
-    return ShortcutColumn(**dict(column) | {"recipe": column.recipe.model_copy(update={"lr_mult": lr_mult})})
+    """The column of Table 6 that is else as ``column``.
+
+    A shortcut's map has the last stage's channels, as in ``nets/vgg_deeplab_nddr.py``, so that the heads of single-task
+    networks without shortcuts fit behind it.
+    """
+    size = column.recipe.augmentation.size
+    with torch.device("meta"):
+        channels = staged(column.backbone, output_stride=column.output_stride, image_size=size).channels
+    return ShortcutColumn(**dict(column), neck=Shortcut.Settings(width=channels[-1]))
 
 
 def _shortcut_line(column: SceneColumn) -> list[tuple[str, str]]:
@@ -324,8 +352,9 @@ def _shortcut_line(column: SceneColumn) -> list[tuple[str, str]]:
     return [
         (
             "Shortcut",
-            f"{column.neck.width} channels; the same in every row, at {column.recipe.lr_mult['shortcut']:g} times the "
-            "base rate",
+            f"{column.neck.width} channels; single-task and multi-task networks: one, at the base rate; all fused "
+            f"networks: one a task, at {SHORTCUT_RATE:g} times the base rate, new in networks that start from "
+            "single-task networks without shortcuts, as in the control by the joint recipe",
         )
     ]
 
