@@ -299,6 +299,7 @@ def calorie_recipe(settled: Settled, steps: int, budget: Budget) -> Recipe:
     return Recipe(
         steps=steps,
         batch_size=settled.batch_size,
+        accumulate=settled.accumulate,
         optimizer=budget.optimizer,
         lr=settled.lr,
         schedule="step",

@@ -22,7 +22,7 @@ from mtlkit.heads import Exit
 from mtlkit.network import NetworkSettings, Weights
 from mtlkit.papers.cross_stitch.methods import CONTROLS, Stitch, compared, split_trainings, splits
 from mtlkit.papers.cross_stitch.options import CrossStitchOptions
-from mtlkit.papers.declaration import FAULTY, Extra, Profile, Row, Settled, Table, TrainedColumn, on_error_of
+from mtlkit.papers.declaration import FAULTY, PARTS, Extra, Profile, Row, Settled, Table, TrainedColumn, on_error_of
 from mtlkit.papers.sources import source
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
@@ -97,6 +97,7 @@ def object_column(given: CrossStitchOptions) -> ObjectColumn:
         splits,
         size=settled.size,
         faulty=faulty,
+        part=PARTS[options.split],
         proposals=budget.proposals,
         proposals_folder=cache_folder() / "proposals",
     )
@@ -104,18 +105,19 @@ def object_column(given: CrossStitchOptions) -> ObjectColumn:
         processes = (os.cpu_count() or 1) if len(split) > MANY else 1
         data.kept_proposals.prepare(split, processes, progress=options.profile != "smoke")
     train, _ = splits
+    images = len(data.split("train", TASKS))
     return ObjectColumn(
         paper="cross_stitch",
         table="6",
         profile=options.profile,
         data=data,
-        train_images=len(train),
+        train_images=images,
         skipped=Counter(splits[0].skipped) + Counter(splits[1].skipped),
         backbone=settled.backbone,
         stages=stages,
         pooled_after=pooled_after,
         weights=weights(settled.weights),
-        recipe=object_recipe(settled, budget.regions, settled.steps(len(train))),
+        recipe=object_recipe(settled, budget.regions, settled.steps(images)),
         epochs=settled.epochs,
         seeds=settled.seeds,
         classes=train.classes,
@@ -142,6 +144,7 @@ def object_recipe(settled: Settled, regions: int, steps: int) -> Recipe:
     return Recipe(
         steps=steps,
         batch_size=settled.batch_size,
+        accumulate=settled.accumulate,
         lr=settled.lr,
         lr_mult={"classifier_bias": 2.0},
         weight_decay=5e-4,
@@ -195,6 +198,10 @@ def object_rows(column: ObjectColumn, seed: int) -> list[Row]:
         subjects=tuple(split_trainings(tasks, data, seed, train, every).values()),
         measures=tuple(MEASURES.values()),
     )
+    # Where the whole table is of a development part, nothing is left to choose a split on that it is not scored on.
+    best_split = Row(
+        "best_split", "Best split", (best,), "the split with the best mean on a development part", printed=False
+    )
     unit = CrossStitchSettings(per="layer", alpha=0.9, beta=0.1)
     return compared(
         tasks,
@@ -204,11 +211,7 @@ def object_rows(column: ObjectColumn, seed: int) -> list[Row]:
         lengths=dict.fromkeys(TASKS, "alone"),
         blind=Constant(tasks=tasks, data=data),
         splits=every,
-        after_splits=(
-            Row(
-                "best_split", "Best split", (best,), "the split with the best mean on a development part", printed=False
-            ),
-        ),
+        after_splits=() if data.part == "development" else (best_split,),
         stitches=(
             Stitch(
                 "cross_stitch",
@@ -271,7 +274,7 @@ def object_protocol(column: ObjectColumn) -> list[tuple[str, str]]:
         ("Attributes scored on", "the true boxes"),
         (
             "Budget",
-            f"{recipe.steps} steps of {recipe.batch_size} pictures; cross-stitch networks start from one-task networks "
+            f"{recipe.steps} steps of {recipe.images_a_step} pictures; cross-stitch networks start from one-task networks "
             f"and train {FUSED_SHARE:.0%} as long",
         ),
         ("Learning rate", f"{recipe.lr:g}, a tenth after three quarters"),

@@ -253,6 +253,7 @@ def exit_recipe(settled: Settled, area_min: float, steps: int) -> Recipe:
     return Recipe(
         steps=steps,
         batch_size=settled.batch_size,
+        accumulate=settled.accumulate,
         lr=settled.lr,
         weight_decay=1e-4,
         decay_all=True,
