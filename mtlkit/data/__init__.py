@@ -74,6 +74,7 @@ class Data(Value):
             (:func:`mtlkit.data.groups.held_out`).
         keep: of a layout with boxes, the classes that count; ``None``: all.
         columns: of a table, what it calls its columns; ``None``: by the names of their fields.
+        test_share: of a table that has no column for the split, the share of its groups that is for testing.
         faulty: whether a faulty entry of a table, of a layout with boxes or of faces is refused or skipped.
         proposals: for a network that looks at regions, how they are found.
         proposals_folder: where they are kept on this machine; not part of the identity.
@@ -95,6 +96,7 @@ class Data(Value):
     part: Literal["all", "development"] = "all"
     keep: tuple[str, ...] | None = None
     columns: Columns | None = None
+    test_share: float = Field(default=0.3, gt=0, lt=1)
     faulty: Literal["refuse", "skip"] = "refuse"
     proposals: SelectiveSearch | None = None
     proposals_folder: Path | None = Field(default=None, exclude=True)
@@ -119,7 +121,9 @@ class Data(Value):
             kept = {} if self.keep is None else {"classes": self.keep}
             dataset: DataSet = OBJECT_LAYOUTS[self.layout](self.root, read, tasks, faulty=self.faulty, **kept)
         elif self.layout in TABLE_LAYOUTS:
-            dataset = TABLE_LAYOUTS[self.layout](self.root, read, tasks, self.columns, faulty=self.faulty)
+            dataset = TABLE_LAYOUTS[self.layout](
+                self.root, read, tasks, self.columns, val_share=self.test_share, faulty=self.faulty
+            )
         elif self.layout in FACE_LAYOUTS:
             dataset = FACE_LAYOUTS[self.layout](self.root, read, tasks, self.faulty)
         else:

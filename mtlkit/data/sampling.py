@@ -15,6 +15,7 @@ from typing import Annotated
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -140,6 +141,12 @@ class Part:
         return [labels[index] for index in self._indices] if labels else []
 
     @property
+    def values(self) -> NDArray[np.float32]:
+        """The kcal of every sample, of a table that has them."""
+        values: NDArray[np.float32] = values_of(self._dataset)[self._indices]
+        return values
+
+    @property
     def objects(self) -> list[int]:
         """How many objects every sample has, of a set with boxes."""
         objects = objects_of(self._dataset)
@@ -168,6 +175,11 @@ class Part:
 def labels_of(dataset: DataSet) -> list[int]:
     """The class id of every sample; empty for a set without a class a picture."""
     return list(getattr(dataset, "labels", ()))
+
+
+def values_of(dataset: DataSet) -> NDArray[np.float32]:
+    """The kcal of every sample; empty for a set without."""
+    return np.asarray(getattr(dataset, "values", ()), np.float32)
 
 
 def objects_of(dataset: DataSet) -> list[int]:

@@ -199,9 +199,7 @@ def _fitting(sample: Sample, size: tuple[int, int]) -> float:
     return min(size[0] / height, size[1] / width)
 
 
-def _finished(
-    sample: Sample, padding: list[int], fill: tuple[int, int, int], mirrored: bool, jitter: float
-) -> Sample:
+def _finished(sample: Sample, padding: list[int], fill: tuple[int, int, int], mirrored: bool, jitter: float) -> Sample:
     """A crop with its padding (left, above, right, below), mirror and colours, without the objects it has lost."""
     if any(padding):
         sample = each_placed(

@@ -153,7 +153,10 @@ def test_lengths_of_centred_crops_are_of_the_crop_and_not_of_the_picture(length,
 
 def test_a_smaller_picture_lies_anywhere_in_the_crop():
     corners = [
-        ((out["segmentation"] != 255).any(0).int().argmax().item(), (out["segmentation"] != 255).any(1).int().argmax().item())
+        (
+            (out["segmentation"] != 255).any(0).int().argmax().item(),
+            (out["segmentation"] != 255).any(1).int().argmax().item(),
+        )
         for out in shown(1.3, 60)
     ]
     left, above = (len(set(places)) for places in zip(*corners, strict=True))

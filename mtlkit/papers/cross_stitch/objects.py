@@ -274,8 +274,8 @@ def object_protocol(column: ObjectColumn) -> list[tuple[str, str]]:
         ("Attributes scored on", "the true boxes"),
         (
             "Budget",
-            f"{recipe.steps} steps of {recipe.images_a_step} pictures; cross-stitch networks start from one-task networks "
-            f"and train {FUSED_SHARE:.0%} as long",
+            f"{recipe.steps} steps of {recipe.images_a_step} pictures; cross-stitch networks start from one-task "
+            f"networks and train {FUSED_SHARE:.0%} as long",
         ),
         ("Learning rate", f"{recipe.lr:g}, a tenth after three quarters"),
         CONTROLS,

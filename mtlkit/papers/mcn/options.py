@@ -82,9 +82,7 @@ class MCNOptions(Options):
     epochs: Annotated[Rate | None, trained(EPOCHS)] = None
     batch_size: Annotated[Count | None, trained(BATCH_SIZE)] = None
     accumulate: Annotated[Count, trained(ACCUMULATE)] = 1
-    lr: Annotated[
-        Rate | None, trained(LR.says("base learning rate; None: in proportion to batch_size"))
-    ] = None
+    lr: Annotated[Rate | None, trained(LR.says("base learning rate; None: in proportion to batch_size"))] = None
     seeds: Annotated[Counts | None, trained(SEEDS)] = None
     split: Annotated[SplitName, trained(SPLIT)] = "test"
     precision: Annotated[Precision, trained(PRECISION)] = "32-true"
@@ -117,7 +115,7 @@ class MCNOptions(Options):
         """What the table takes at this profile for options that are not given."""
         if table == "2":
             found = {"dataset": self.source(("people",), "coco", ("coco",))} | QUALITY[self.profile]
-            # The official rule (``src/lib/opts.py``, ``experiments/``): 1.25e-4 for 32 images, in proportion for others.
+            # The official rule (``src/lib/opts.py``, ``experiments/``): 1.25e-4 for 32 images, else in proportion.
             found["lr"] *= (self.batch_size or found["batch_size"]) / found["batch_size"]
             return found
         if self.profile == "smoke":
