@@ -242,7 +242,7 @@ def calorie_column(table: str, given: CalorieOptions) -> CalorieColumn:
         else:
             name, root = second[0] if second else ("plates", None)
             # Of the set that is scored on a development part, joint learning must not see that part either.
-            own_part = part if root is not None and root == first else "all"
+            own_part = part if root and first and root.resolve() == first.resolve() else "all"
             other = described(options, name, root, size, task="category", seed=1, part=own_part)
     learned = other.split("train", ("category",)) if other else None
     start = weights(settled.weights)
