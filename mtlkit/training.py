@@ -36,6 +36,7 @@ class Recipe(Value):
 
     steps: int
     batch_size: int
+    """Images a batch."""
     together: int = 1
     """Pictures of one class that stand next to each other in the order they are seen, for losses that compare them."""
     accumulate: int = 1
@@ -60,9 +61,14 @@ class Recipe(Value):
     channels_last: bool = False
 
     @property
+    def images_a_step(self) -> int:
+        """Images that a step's gradient comes from."""
+        return self.batch_size * self.accumulate
+
+    @property
     def images(self) -> int:
         """Images the network sees."""
-        return self.steps * self.batch_size * self.accumulate
+        return self.steps * self.images_a_step
 
     def lr_factor(self, step: int) -> float:
         """The schedule: what multiplies every group's rate at ``step`` (from 0)."""

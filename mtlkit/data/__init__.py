@@ -19,7 +19,7 @@ from mtlkit.data.nyuv2 import NYUv2
 from mtlkit.data.proposals import Proposals, Proposed, SelectiveSearch
 from mtlkit.data.regions import every_region
 from mtlkit.data.samples import DataSet, Sample, Split
-from mtlkit.data.sampling import Part, development, labels_of, stratified
+from mtlkit.data.sampling import Part, development, groups_of, labels_of, stratified
 from mtlkit.data.torchvision_sets import Caltech101, ImageNet, OxfordPets, Places365
 from mtlkit.data.transforms import centred, fitted, resized
 from mtlkit.data.utkface import UTKFace
@@ -27,7 +27,7 @@ from mtlkit.errors import InputError
 from mtlkit.values import Value
 
 DEVELOPMENT_SHARE = 0.2
-"""Share of the people of a training part that its development part holds."""
+"""Share of a training part's people, portions or pictures that its development part holds."""
 
 SCENE_LAYOUTS: dict[str, type[Folder] | type[Npy] | type[NYUv2]] = {"folder": Folder, "npy": Npy, "nyuv2": NYUv2}
 """The formats of data sets with a target a pixel, by the name that users give."""
@@ -66,13 +66,15 @@ class Data(Value):
             proportions.
         crop: for scoring, the share of a picture's tighter side that the middle of ``size`` takes up; ``None``: the
             whole picture, its proportions changed where they must.
-        fraction: share of the training pictures that is used, every class's proportion kept. The pictures are the
-            same for every method, seed and epoch.
+        fraction: share of the training pictures that is used, every class's proportion kept; with a development part,
+            of those that it leaves. The pictures are the same for every method, seed and epoch.
         part: ``development``: of the training pictures alone, some to score on and the others to train on, for what
             must be chosen without the test pictures: blocks of a list (:func:`mtlkit.data.sampling.development`), or
-            portions of a table and people of a set of faces (:func:`mtlkit.data.groups.held_out`).
+            portions of a table, people of a set of faces and pictures of every class where each has one
+            (:func:`mtlkit.data.groups.held_out`).
         keep: of a layout with boxes, the classes that count; ``None``: all.
         columns: of a table, what it calls its columns; ``None``: by the names of their fields.
+        test_share: of a table that has no column for the split, the share of its groups that is for testing.
         faulty: whether a faulty entry of a table, of a layout with boxes or of faces is refused or skipped.
         proposals: for a network that looks at regions, how they are found.
         proposals_folder: where they are kept on this machine; not part of the identity.
@@ -94,6 +96,7 @@ class Data(Value):
     part: Literal["all", "development"] = "all"
     keep: tuple[str, ...] | None = None
     columns: Columns | None = None
+    test_share: float = Field(default=0.3, gt=0, lt=1)
     faulty: Literal["refuse", "skip"] = "refuse"
     proposals: SelectiveSearch | None = None
     proposals_folder: Path | None = Field(default=None, exclude=True)
@@ -118,22 +121,25 @@ class Data(Value):
             kept = {} if self.keep is None else {"classes": self.keep}
             dataset: DataSet = OBJECT_LAYOUTS[self.layout](self.root, read, tasks, faulty=self.faulty, **kept)
         elif self.layout in TABLE_LAYOUTS:
-            dataset = TABLE_LAYOUTS[self.layout](self.root, read, tasks, self.columns, faulty=self.faulty)
+            dataset = TABLE_LAYOUTS[self.layout](
+                self.root, read, tasks, self.columns, val_share=self.test_share, faulty=self.faulty
+            )
         elif self.layout in FACE_LAYOUTS:
             dataset = FACE_LAYOUTS[self.layout](self.root, read, tasks, self.faulty)
         else:
             dataset = LAYOUTS[self.layout](self.root, read, tasks)
-        if split == "train" and self.fraction < 1:
-            dataset = self._fraction(dataset)
         if self.proposals is not None:
             dataset = Proposed(dataset, self.kept_proposals)
-        return self._held_out(dataset, split) if held else dataset
+        if held:
+            dataset = self._held_out(dataset, split)
+        return self._fraction(dataset) if split == "train" and self.fraction < 1 else dataset
 
     def _held_out(self, dataset: DataSet, split: Split) -> DataSet:
         """The development part of training samples, or what it leaves to train on."""
-        if isinstance(dataset, Manifest | Faces):
-            strata = [str(label) for label in dataset.labels] if isinstance(dataset, Manifest) else []
-            out = held_out(dataset.groups, DEVELOPMENT_SHARE, strata or None)
+        if isinstance(dataset, Manifest | Faces | ImageFolder):
+            # Folders of classes are listed class by class: blocks of them would hold out whole classes.
+            strata = [] if isinstance(dataset, Faces) else [str(label) for label in dataset.labels]
+            out = held_out(groups_of(dataset), DEVELOPMENT_SHARE, strata or None)
             return Part(dataset, np.flatnonzero(out == (split == "val")).tolist())
         # Photographs with boxes are no film: neighbours in the list have nothing to do with each other.
         gap = 0 if self.layout in OBJECT_LAYOUTS else 1

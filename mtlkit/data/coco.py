@@ -111,6 +111,7 @@ class Coco:
             itself.
         skeleton: pairs of joints that a bone connects, counted from 0.
         sigmas: for object keypoint similarity: ``COCO_SIGMAS`` for ``COCO_JOINTS``, else ``OTHER_SIGMA``.
+        objects: how many objects every sample has, crowds among them.
         skipped: reason -> images or annotations that were left out for it.
 
     Raises:
@@ -269,6 +270,7 @@ class Coco:
         flat = [each for key in images for each in objects[key]]
         ends = list(accumulate((len(objects[key]) for key in images), initial=0))
         self._images, self._rows = list(images.values()), [slice(*pair) for pair in pairwise(ends)]
+        self.objects = [rows.stop - rows.start for rows in self._rows]
         self._boxes = torch.tensor([each.box for each in flat], dtype=torch.float32).reshape(-1, 4)
         self._labels = torch.tensor([each.label for each in flat], dtype=torch.int64)
         self._crowds = torch.tensor([each.crowd for each in flat], dtype=torch.bool)

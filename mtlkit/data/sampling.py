@@ -15,15 +15,16 @@ from typing import Annotated
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mtlkit.data.regions import RegionSampling
 from mtlkit.data.samples import Batch, DataSet, Sample, collate
-from mtlkit.data.transforms import Augmentation, ResizedCrop
+from mtlkit.data.transforms import Augmentation, CentredCrop, ResizedCrop
 from mtlkit.errors import InputError
 
-AnyAugmentation = Annotated[Augmentation | ResizedCrop | RegionSampling, Field(discriminator="kind")]
+AnyAugmentation = Annotated[Augmentation | CentredCrop | ResizedCrop | RegionSampling, Field(discriminator="kind")]
 """What is done to training samples."""
 
 Key = tuple[int, int, int]
@@ -140,6 +141,18 @@ class Part:
         return [labels[index] for index in self._indices] if labels else []
 
     @property
+    def values(self) -> NDArray[np.float32]:
+        """The kcal of every sample, of a table that has them."""
+        values: NDArray[np.float32] = values_of(self._dataset)[self._indices]
+        return values
+
+    @property
+    def objects(self) -> list[int]:
+        """How many objects every sample has, of a set with boxes."""
+        objects = objects_of(self._dataset)
+        return [objects[index] for index in self._indices] if objects else []
+
+    @property
     def groups(self) -> list[str]:
         """What every sample shows, see :func:`groups_of`."""
         groups = groups_of(self._dataset)
@@ -162,6 +175,16 @@ class Part:
 def labels_of(dataset: DataSet) -> list[int]:
     """The class id of every sample; empty for a set without a class a picture."""
     return list(getattr(dataset, "labels", ()))
+
+
+def values_of(dataset: DataSet) -> NDArray[np.float32]:
+    """The kcal of every sample; empty for a set without."""
+    return np.asarray(getattr(dataset, "values", ()), np.float32)
+
+
+def objects_of(dataset: DataSet) -> list[int]:
+    """How many objects every sample has; empty for a set that does not count them."""
+    return list(getattr(dataset, "objects", ()))
 
 
 def groups_of(dataset: DataSet) -> list[str]:

@@ -71,18 +71,66 @@ class Augmentation(Value):
         left = int(right * (max(0, width - self.size[1]) + 1))
         crop = min(height, self.size[0]), min(width, self.size[1])
         sample = each_placed(sample, lambda value: F.crop(value, top, left, *crop))
-        if crop != self.size:
-            padding = [0, 0, self.size[1] - crop[1], self.size[0] - crop[0]]
-            sample = each_placed(sample, lambda value: F.pad(value, padding, fill=self._fill(value)))
-        if mirror < self.flip:
-            sample = each_placed(sample, F.horizontal_flip)
-        if self.jitter:
-            colours = v2.ColorJitter(brightness=self.jitter, contrast=self.jitter, saturation=self.jitter)
-            sample["image"] = colours(sample["image"])
-        return _seen(sample)
+        padding = [0, 0, self.size[1] - crop[1], self.size[0] - crop[0]]
+        return _finished(sample, padding, self.fill, mirror < self.flip, self.jitter)
 
-    def _fill(self, value: Tensor) -> list[int] | int:
-        return list(self.fill) if _is_picture(value) else IGNORE
+
+class CentredCrop(Value):
+    """A square of random size around a random point of the picture, brought to one size, colours and a mirror.
+
+    As CenterNet's official code (xingyizhou/CenterNet, ``src/lib/datasets/sample/ctdet.py``) but for its PCA lighting:
+    the *crop* is 0.6 to 1.3 times as long as the picture's longer side, so the picture is shown at 1.67 to 0.77 times
+    the scale at which it fits. Its centre is any point that is not within the border of the picture's edges; what the
+    crop has outside of the picture is padded, on whichever side it is.
+
+    Attributes:
+        size: height and width of the result, in pixels.
+        lengths: of the crop, in longer sides of the picture; each is as likely.
+        border: pixels of the picture at every edge in which no crop has its centre; halved until the middle is wider
+            than one border, for small pictures.
+        flip, jitter, fill: as of :class:`Augmentation`.
+    """
+
+    kind: Literal["centred_crop"] = "centred_crop"
+    size: tuple[int, int]
+    lengths: tuple[float, ...] = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3)
+    border: int = Field(default=128, ge=1)
+    flip: float = Field(default=0.5, ge=0, le=1)
+    jitter: float = Field(default=0.4, ge=0, lt=1)
+    fill: tuple[int, int, int] = MEAN_COLOUR
+
+    @model_validator(mode="after")
+    def _possible(self) -> "CentredCrop":
+        if min(self.size) < 1:
+            raise InputError(f"The crop size {self.size} is impossible; give a height and a width of at least 1 pixel.")
+        if not self.lengths or min(self.lengths) <= 0:
+            raise InputError(f"The lengths {self.lengths} are impossible; give at least one, and each above 0.")
+        return self
+
+    def __call__(self, sample: Sample) -> Sample:
+        """A new sample of :attr:`size`; four draws, and more where colours change."""
+        which, down, right, mirror = torch.rand(4).tolist()
+        scale = _fitting(sample, self.size) / self.lengths[int(which * len(self.lengths))]
+        sides = [int(side) for side in sample["image"].shape[-2:]]
+        middle = [self._centre(side, draw) * scale for side, draw in zip(sides, (down, right), strict=True)]
+        height, width = (max(1, round(side * scale)) for side in sides)
+        sample = resized(sample, (height, width))
+        # Of the result, in pixels of the scaled picture: a part of it is there, as its centre is.
+        top, left = (round(at - side / 2) for at, side in zip(middle, self.size, strict=True))
+        above, before = max(0, -top), max(0, -left)
+        rows = min(height, top + self.size[0]) - max(0, top)
+        columns = min(width, left + self.size[1]) - max(0, left)
+        sample = each_placed(sample, lambda value: F.crop(value, max(0, top), max(0, left), rows, columns))
+        padding = [before, above, self.size[1] - before - columns, self.size[0] - above - rows]
+        return _finished(sample, padding, self.fill, mirror < self.flip, self.jitter)
+
+    def _centre(self, side: int, draw: float) -> int:
+        """The pixel of a side that a number from 0 to 1 stands for."""
+        parts = 1
+        while side - self.border // parts <= self.border // parts:
+            parts *= 2
+        border = self.border // parts
+        return border + int(draw * (side - 2 * border))
 
 
 class ResizedCrop(Value):
@@ -149,6 +197,20 @@ def _fitting(sample: Sample, size: tuple[int, int]) -> float:
     """The factor at which the whole sample just fits into ``size``."""
     height, width = sample["image"].shape[-2:]
     return min(size[0] / height, size[1] / width)
+
+
+def _finished(sample: Sample, padding: list[int], fill: tuple[int, int, int], mirrored: bool, jitter: float) -> Sample:
+    """A crop with its padding (left, above, right, below), mirror and colours, without the objects it has lost."""
+    if any(padding):
+        sample = each_placed(
+            sample, lambda value: F.pad(value, padding, fill=list(fill) if _is_picture(value) else IGNORE)
+        )
+    if mirrored:
+        sample = each_placed(sample, F.horizontal_flip)
+    if jitter:
+        colours = v2.ColorJitter(brightness=jitter, contrast=jitter, saturation=jitter)
+        sample["image"] = colours(sample["image"])
+    return _seen(sample)
 
 
 def _seen(sample: Sample) -> Sample:

@@ -141,8 +141,15 @@ class TrainedColumn(Column):
 
     def generic_lines(self) -> dict[str, str]:
         """What all trainings have."""
-        runs = f"{len(self.seeds)} seed{'s' if len(self.seeds) > 1 else ''}"
-        return {"Precision": self.recipe.precision, "Checkpoint scored": "the last", "Runs": runs}
+        runs, recipe = f"{len(self.seeds)} seed{'s' if len(self.seeds) > 1 else ''}", self.recipe
+        lines = {"Precision": recipe.precision, "Checkpoint scored": "the last", "Runs": runs}
+        if recipe.accumulate > 1:
+            lines["Accumulated gradient"] = (
+                f"of {recipe.accumulate} batches of {recipe.batch_size} a step; norms and losses are over a batch"
+            )
+        if split_of(self.data) == "development":
+            lines["Scored on"] = "a fifth of the training images, on which nothing is trained"
+        return lines
 
     def decided(self) -> dict[str, Any]:
         """Option -> the value that gives this column."""
@@ -151,10 +158,12 @@ class TrainedColumn(Column):
             "weights": named_weights(self.weights),
             "epochs": self.epochs,
             "fused_epochs": self.fused_epochs,
-            "batch_size": self.recipe.batch_size,
+            "batch_size": self.recipe.images_a_step,
+            "accumulate": self.recipe.accumulate,
             "lr": self.recipe.lr,
             "units_lr": self.units_lr,
             "seeds": self.seeds,
+            "split": split_of(self.data),
             "precision": self.recipe.precision,
         }
 
@@ -174,26 +183,42 @@ def sets_of(*data: AnyData) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Settled:
-    """The options that every trained table has a value for, once they are filled."""
+    """The options that every trained table has a value for, once they are filled.
+
+    Attributes:
+        batch_size: images a batch, of which a step has ``accumulate``.
+    """
 
     backbone: str
     weights: str
     size: tuple[int, int]
     epochs: float
     batch_size: int
+    accumulate: int
     lr: float
     seeds: tuple[int, ...]
     precision: Precision
 
     @classmethod
     def of(cls, options: Options) -> "Settled":
-        """Of filled options."""
-        names = ("backbone", "weights", "epochs", "batch_size", "lr", "seeds", "precision")
-        return cls(**{"size": options.image_size} | {name: getattr(options, name) for name in names})
+        """Of filled options.
+
+        Raises:
+            InputError: the images of a step cannot be cut into as many batches.
+        """
+        batch_size, rest = divmod(options.batch_size or 1, options.accumulate)
+        if rest:
+            raise InputError(
+                f"A step of {options.batch_size} images cannot be cut into {options.accumulate} equal batches; "
+                "give accumulate a number that divides batch_size."
+            )
+        names = ("backbone", "weights", "epochs", "accumulate", "lr", "seeds", "precision")
+        given: dict[str, Any] = {name: getattr(options, name) for name in names}
+        return cls(**given, size=options.image_size or (0, 0), batch_size=batch_size)
 
     def steps(self, images: float, epochs: float | None = None) -> int:
         """Steps of a training over ``images``, for other ``epochs`` where they are given."""
-        return max(1, round((epochs or self.epochs) * images / self.batch_size))
+        return max(1, round((epochs or self.epochs) * images / (self.batch_size * self.accumulate)))
 
 
 def one(given: tuple[T, ...] | None, what: str) -> T | None:

@@ -171,6 +171,10 @@ WEIGHTS = Option(
 IMAGE_SIZE = Option("height and width, such as 96,128", "height and width, two whole numbers")
 EPOCHS = Option("passes over the training images", "a number above 0")
 BATCH_SIZE = Option("images a step", "a whole number above 0")
+ACCUMULATE = Option(
+    "batches that the images of a step are cut into, for less memory; batch norms see one at a time",
+    "a whole number above 0 that divides batch_size",
+)
 LR = Option("base learning rate", "a number above 0")
 SEEDS = Option("one run each, such as 0,1,2", "whole numbers from 0")
 PRECISION = Option("numbers that networks are trained with: 32-true, 16-mixed or bf16-mixed")
@@ -319,8 +323,11 @@ class Options(Described):
         image_size: height and width.
         epochs: passes over the training images.
         batch_size: images a step.
+        accumulate: into how many batches of equal size the images of a step are cut; the gradient is their mean.
         lr: base learning rate.
         seeds: one run each.
+        split: ``development`` trains and scores on parts of the training images, for what must be chosen without the
+            test images; see :class:`mtlkit.data.Data`.
         precision: of the trainings' numbers.
         device: where to run; no part of what a run is.
     """
@@ -342,8 +349,10 @@ class Options(Described):
     image_size: Annotated[Pair | None, IMAGE_SIZE] = None
     epochs: Annotated[Rate | None, EPOCHS] = None
     batch_size: Annotated[Count | None, BATCH_SIZE] = None
+    accumulate: Annotated[Count, ACCUMULATE] = 1
     lr: Annotated[Rate | None, LR] = None
     seeds: Annotated[Counts | None, SEEDS] = None
+    split: Annotated[SplitName, SPLIT] = "test"
     precision: Annotated[Precision, PRECISION] = "32-true"
     device: Annotated[Device, BeforeValidator(_auto), DEVICE] = "auto"
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from mtlkit.data import SCENE_LAYOUTS, Data, DataSet
 from mtlkit.heads import HeadSettings
-from mtlkit.papers.declaration import PARTS, TrainedColumn, split_of
+from mtlkit.papers.declaration import PARTS, TrainedColumn
 from mtlkit.papers.options import Options, SplitName
 from mtlkit.papers.sources import source
 from mtlkit.worlds import rooms
@@ -36,7 +36,6 @@ class SceneColumn(TrainedColumn):
         """Option -> the value that gives this column."""
         return super().decided() | {
             "output_stride": self.output_stride,
-            "split": split_of(self.data),
             "tasks": None if self.tasks == TASKS else self.tasks,
         }
 

@@ -132,7 +132,9 @@ def agree(one: SideBySide, other: SideBySide) -> bool:
 
 
 def _recipe(column: TrainedColumn) -> tuple[object, ...]:
-    return column.weights.source, column.weights.sha256, column.recipe.lr, column.recipe.batch_size, column.epochs
+    recipe = column.recipe
+    batch = recipe.batch_size, recipe.accumulate
+    return column.weights.source, column.weights.sha256, recipe.lr, batch, column.epochs
 
 
 def _settings(columns: Sequence[SideBySide]) -> list[Setting]:

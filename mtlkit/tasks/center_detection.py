@@ -46,13 +46,14 @@ class CenterDetection(Task):
 
     With joints also a heat map a joint, the places of joints inside their cells, and where an object's joints lie as
     seen from its centre. Output ``(N, channels, H/4, W/4)``, the channels in the order of :attr:`maps`; the target is
-    :class:`mtlkit.data.samples.Objects`. Crowds are nobody's objects: they teach nothing, and when scoring what is
-    found in them counts neither way.
+    :class:`mtlkit.data.samples.Objects`. When scoring, what is found in a crowd counts neither way.
 
     Attributes:
         classes: of the objects.
         joints: their names; none: boxes only.
         sigmas: of the joints, for object keypoint similarity.
+        crowds: what a crowd's box is in training: the box of one ``object``, as in the official code, whose
+            ``ctdet.py`` and ``multi_pose.py`` read all annotations of a picture, or ``background`` as any other place.
         as_official: the official code's larger radius of the Gaussians, and its half weight of every distance, both
             unlike its paper.
     """
@@ -62,6 +63,7 @@ class CenterDetection(Task):
     classes: tuple[str, ...]
     joints: tuple[str, ...] = ()
     sigmas: tuple[float, ...] = ()
+    crowds: Literal["background", "object"] = "background"
     as_official: bool = False
 
     TERMS: ClassVar = ("heat_map", "size", "offset", "joint_heat_map", "joint_offset", "joint_shift")
@@ -99,7 +101,9 @@ class CenterDetection(Task):
         """Focal losses of the heat maps, L1 of everything else; unweighted."""
         heat, size, offset, *of_joints = self._split(output)
         shape = (len(output), *output.shape[-2:])
-        boxes = target.boxes.masked_fill(target.crowd[:, None], 0.0)
+        boxes = target.boxes
+        if self.crowds == "background":
+            boxes = boxes.masked_fill(target.crowd[:, None], 0.0)
         there = centers.detection_targets(
             boxes, target.labels, target.picture, shape, len(self.classes), STRIDE, official_radius=self.as_official
         )

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torchvision import tv_tensors
 
 from mtlkit.data.samples import Normals, Sample, unit
-from mtlkit.data.transforms import Augmentation, resized
+from mtlkit.data.transforms import Augmentation, CentredCrop, fitted, resized
 from mtlkit.errors import InputError
 
 
@@ -122,3 +122,79 @@ def test_impossible_settings_are_refused():
 def test_identity_ignores_defaults():
     assert Augmentation(size=(4, 4), flip=0.5).identity == Augmentation(size=(4, 4)).identity
     assert Augmentation(size=(4, 4), flip=0.4).identity != Augmentation(size=(4, 4)).identity
+
+
+def whole(height: int, width: int) -> Sample:
+    """A sample with a box around all of it."""
+    box = torch.tensor([[0.0, 0.0, width, height]])
+    boxes = tv_tensors.BoundingBoxes(box, format="XYXY", canvas_size=(height, width))
+    return coded(height, width) | {"boxes": boxes, "crowd": torch.tensor([False])}
+
+
+def shown(length: float, count: int, border: int = 128, side: tuple[int, int] = (90, 120)) -> list[Sample]:
+    """Samples at 96 x 96 by crops of one length, in longer sides."""
+    crop = CentredCrop(size=(96, 96), lengths=(length,), border=border, flip=0, jitter=0)
+    torch.manual_seed(0)
+    return [crop(whole(*side)) for _ in range(count)]
+
+
+@pytest.mark.parametrize(("length", "scale"), [(0.6, 1.67), (1.0, 1.0), (1.3, 0.77)])
+def test_lengths_of_centred_crops_are_of_the_crop_and_not_of_the_picture(length, scale):
+    fits = 96 / 120
+    for out in shown(length, 20):
+        assert out["image"].shape == (3, 96, 96)
+        label = out["segmentation"].float()
+        row = label[(label != 255).any(1)][0]
+        inside = row[row != 255]
+        # The label is the column of the picture; over the result it falls behind the result's own by the scale.
+        step = (inside[-1] - inside[0]).item() / (len(inside) - 1)
+        assert 1 / step == pytest.approx(scale * fits, rel=0.05)
+
+
+def test_a_smaller_picture_lies_anywhere_in_the_crop():
+    corners = [
+        (
+            (out["segmentation"] != 255).any(0).int().argmax().item(),
+            (out["segmentation"] != 255).any(1).int().argmax().item(),
+        )
+        for out in shown(1.3, 60)
+    ]
+    left, above = (len(set(places)) for places in zip(*corners, strict=True))
+    assert left > 5
+    assert above > 5
+    # The picture's centre is, on average, that of the crop.
+    boxes = torch.cat([out["boxes"].as_subclass(torch.Tensor) for out in shown(1.3, 400, border=16)])
+    assert ((boxes[:, :2] + boxes[:, 2:]) / 2).mean(0).tolist() == pytest.approx([48, 48], abs=6)
+
+
+def test_image_labels_and_boxes_of_a_centred_crop_stay_aligned():
+    for out in shown(1.3, 20) + shown(0.6, 20):
+        there = out["segmentation"] != 255
+        assert torch.equal(there, out["image"][2] == 200)
+        rows, columns = there.any(1).nonzero(), there.any(0).nonzero()
+        edges = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+        assert out["boxes"][0].tolist() == pytest.approx([float(edge) for edge in edges], abs=1)
+
+
+@pytest.mark.parametrize(("side", "border"), [(640, 128), (257, 128), (256, 64), (128, 32), (16, 4)])
+def test_centres_keep_the_official_border(side, border):
+    # _get_border of CenterNet's ctdet.py: halved until the middle is wider than the border.
+    draws = {CentredCrop(size=(8, 8))._centre(side, draw / 1000) for draw in range(1000)}
+    assert min(draws) == border
+    assert max(draws) == side - border - 1
+
+
+def test_a_centred_crop_of_the_whole_is_the_fitted_picture():
+    crop = CentredCrop(size=(96, 96), lengths=(1.0,), border=59, flip=0, jitter=0)
+    out, plain = crop(coded(120, 120)), fitted(coded(120, 120), (96, 96))
+    shift = 48 - round(59 * 0.8), 48 - round(60 * 0.8)
+    assert max(map(abs, shift)) <= 1
+    middle = (slice(None), slice(20, 70), slice(20, 70))
+    assert (out["image"][middle].int() - plain["image"][middle].int()).abs().max() <= 2
+
+
+def test_impossible_centred_crops_are_refused():
+    with pytest.raises(InputError, match="at least 1 pixel"):
+        CentredCrop(size=(0, 4))
+    with pytest.raises(InputError, match="each above 0"):
+        CentredCrop(size=(4, 4), lengths=(0.0,))

@@ -166,6 +166,50 @@ def test_table_5_reads_no_categories(own):
     }  # fmt: skip
 
 
+def test_table_5_has_the_large_sets_length_drop_and_card():
+    table = TABLES["5"]
+    column = table.meta_column()
+    (value,) = {row.id: row for row in table.rows(column, 0)}["vgg16_single"].evaluations
+    recipe = value.subject.recipe
+    assert (recipe.steps, recipe.batch_size, recipe.lr) == (200_000, 8, 1e-3)
+    assert [recipe.lr_factor(step) for step in (149_999, 150_001)] == [1, pytest.approx(0.1)]
+    assert [one.step for one in value.snapshots] == list(range(199_100, 200_001, 100))
+    # The passes of the profile are the printed steps on the printed images; of the small set's tables 70,000.
+    for number, images, steps in (("5", 55_019, 200_000), ("4", 3_414, 70_000)):
+        options = CalorieOptions(profile="paper").filled(number)
+        assert options.epochs * images / options.batch_size == pytest.approx(steps, rel=1e-3)
+    lines = {what: (print_, ours) for what, print_, ours in table.protocol(column)}
+    assert lines["Budget"][0] == "150k steps at 0.001, 50k at 0.0001; batch unstated"
+    assert lines["Budget"][1].startswith("200000 steps of 8 at 0.001, the last 25% at a tenth")
+
+
+@pytest.mark.parametrize(("number", "share"), [("5", 0.2), ("1", 0.3)])
+def test_a_table_without_a_split_is_cut_as_the_papers_set_was(number, share, tmp_path):
+    plate_data(tmp_path / "own", train=30, val=30)
+    file = tmp_path / "own/manifest.csv"
+    rows = list(csv.DictReader(file.open()))
+    with file.open("w", newline="") as out:
+        table = csv.DictWriter(out, [name for name in rows[0] if name != "split"], extrasaction="ignore")
+        table.writeheader()
+        table.writerows(rows)
+    column = TABLES[number].column(CalorieOptions(data_root=tmp_path / "own", **SMALL))
+    train, test = column.portions
+    assert test / (train + test) == pytest.approx(share, abs=0.01)
+    # Networks train and are scored on the same two sides.
+    sides = [set(column.data.split(split, ("calories",)).groups) for split in ("train", "val")]
+    assert (len(sides[0]), len(sides[1])) == (train, test)
+    assert not sides[0] & sides[1]
+
+
+def test_joint_learning_sees_no_dish_of_the_development_part(tmp_path):
+    plate_data(tmp_path / "own", train=45)
+    given = {"data_root": tmp_path / "own", "split": "development"} | SMALL
+    plain = TABLES["4"].column(CalorieOptions(**given))
+    assert plain.other == plain.data
+    (scored,) = {row.id: row for row in TABLES["4"].rows(plain, 0)}["joint_k5"].evaluations
+    assert scored.features.subject.data.part == scored.features.data.part == "development"
+
+
 @pytest.mark.parametrize(
     ("table", "given", "sentence"),
     [

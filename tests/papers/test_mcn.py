@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mtlkit import papers
+from mtlkit.data.transforms import CentredCrop
 from mtlkit.engine import Engine
 from mtlkit.errors import InputError
 from mtlkit.evaluations import Speed, TestEvaluation
@@ -103,6 +104,48 @@ def test_other_classes_are_kept_where_there_is_no_person(shared):
     assert column.classes == ("dog", "cat", "sheep", "horse", "cow")
     assert len(column.joints) == 20
     assert not column.masks
+
+
+@pytest.mark.parametrize(
+    ("profile", "batch_size", "lr"), [("paper", None, 5e-4), ("paper", 32, 1.25e-4), ("paper", 96, 3.75e-4)]
+)
+def test_the_rate_follows_the_batch_as_in_the_official_code(profile, batch_size, lr):
+    # src/lib/opts.py: 1.25e-4 for a batch of 32; experiments/: 5e-4 for 128, 3.75e-4 for 96.
+    assert MCNOptions(profile=profile, batch_size=batch_size).filled("2").lr == pytest.approx(lr)
+    assert MCNOptions(profile=profile, batch_size=batch_size, lr=0.1).filled("2").lr == 0.1
+
+
+def test_crops_and_crowds_are_those_of_the_official_code():
+    column = TABLE2.meta_column()
+    augmentation = column.recipe.augmentation
+    assert isinstance(augmentation, CentredCrop)
+    assert augmentation.lengths == pytest.approx([0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3])
+    detectors = [task for row in TABLE2.rows(column, 0) if row.id in ROWS
+                 for task in row.evaluations[0].subject.network.tasks if task.name == "detection"]  # fmt: skip
+    assert {task.crowds for task in detectors} == {"object"}
+    lines = {what: (print_, ours) for what, print_, ours in TABLE2.protocol(column)}
+    assert "one object" in lines["Crowds"][0]
+    assert "one object" in lines["Crowds"][1]
+    assert "kept" in lines["Images without an object"][1]
+
+
+def test_images_without_a_person_are_counted_on_the_card(tmp_path):
+    people.write(tmp_path / "people", train=6, val=2, size=(48, 48))
+    for file in (tmp_path / "people/annotations").glob("*train*"):
+        content = json.loads(file.read_text())
+        first = content["images"][0]["id"]
+        content["annotations"] = [one for one in content["annotations"] if one["image_id"] != first]
+        file.write_text(json.dumps(content))
+    column = TABLE2.column(MCNOptions(data_root=tmp_path / "people", image_size=(64, 64)))
+    (line,) = [ours for name, _, ours in TABLE2.protocol(column) if name == "Images without an object"]
+    assert line.endswith("1 of 6")
+
+
+def test_three_tasks_take_fewer_parameters_than_is_printed():
+    row = {row.id: row for row in TABLE4.rows(TABLE4.meta_column(), 0)}["seg_det_pose"]
+    with torch.device("meta"):
+        network = row.evaluations[0].networks[0].network(weights=False)
+    assert sum(p.numel() for p in network.parameters()) == 20_218_844  # 20.52 M in print
 
 
 @pytest.mark.parametrize(

@@ -253,6 +253,37 @@ def test_a_table_of_two_backbones_names_both(tmp_path):
     assert "--backbone" not in column.command
 
 
+def test_a_backbone_without_batch_norm_has_a_rate_of_its_own():
+    column = TABLES["3"].meta_column()
+    rates = {}
+    for row in TABLES["3"].rows(column, 0):
+        for value in row.evaluations:
+            rates.setdefault(value.subject.network.backbone, set()).add(value.subject.recipe.lr)
+    # 0.01 for batches of 256: Simonyan and Zisserman, ICLR 2015, Sect. 3.1.
+    assert rates == {"seresnet50": {0.1}, "vgg16": {0.01}}
+    (line,) = (ours for what, _, ours in TABLES["3"].protocol(column) if what == "Budget")
+    assert "rate 0.1 for seresnet50 and 0.01 for vgg16, which without batch norm" in line
+    assert "--second-lr 0.01" in column.command
+    # The other rows of the paper are what they were.
+    assert {value.subject.recipe.lr for row in TABLES["1"].rows(TABLES["1"].meta_column(), 0)
+            for value in row.evaluations if hasattr(value, "subject")} == {0.1}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("table", "given", "rates"),
+    [
+        ("1", {"backbone": "vgg16"}, (0.01, None)),
+        ("1", {"backbone": "vgg16_bn"}, (0.1, None)),
+        ("1", {"backbone": "vgg16", "lr": 0.02}, (0.02, None)),
+        ("3", {"lr": 0.2}, (0.2, 0.01)),
+        ("3", {"second_lr": 0.025}, (0.1, 0.025)),
+    ],
+)
+def test_a_named_rate_is_taken_and_else_the_backbones(table, given, rates):
+    options = MultiExitOptions(profile="paper", **given).filled(table)
+    assert (options.lr, options.second_lr) == rates
+
+
 def test_measured_costs_are_shown_in_the_units_of_the_print(tmp_path):
     found = costs(TABLES["4"], tmp_path)
     lines = {(line["label"], line["measure"]): line for line in found.frame()}

@@ -9,8 +9,12 @@ from typer.testing import CliRunner
 
 from mtlkit import papers, reproduce
 from mtlkit.cli import app
+from mtlkit.data import Mixture
 from mtlkit.errors import InputError
+from mtlkit.graph import ordered
+from mtlkit.ledger import Record
 from mtlkit.papers.options import PROFILES, Options, RenamedOption
+from mtlkit.runs import trainings
 from mtlkit.worlds import WORLDS, drawer
 
 TABLES = [(slug, table) for slug in papers.SLUGS for table in papers.options_of(slug).tables]
@@ -25,6 +29,9 @@ FOLDERS = {
     ("multi_exit", ""): ("imagefolder", "places,objects"),
 }
 """Paper and table (or none) -> a layout and the small folders that it is read from here."""
+
+TRAIN = {"rooms": 40, "plates": 40}
+"""Worlds with more images: next to a development part frames are left out, and every category keeps a portion."""
 
 SIZES = {"people": (64, 64), "plates": (48, 48), "rooms": (32, 40), "faces": (32, 32)}
 
@@ -42,7 +49,7 @@ def folders(tmp_path_factory):
         square = WORLDS[name].square
         classes = {"classes": module.CLASSES[:3]} if square else {}
         size = {} if square or name not in SIZES else {"size": SIZES[name]}
-        module.write(root / name, train=20 if square else 12, val=4, **classes, **size)
+        module.write(root / name, train=TRAIN.get(name, 20 if square else 12), val=4, **classes, **size)
     drawer("objects").write(root / "more", train=20, val=4, classes=drawer("objects").CLASSES[3:5])
     return root
 
@@ -195,7 +202,9 @@ def test_a_folder_with_a_comma_in_its_name_is_one_folder(tmp_path):
         ("nddr", "7", {"output_stride": 8}, "Table 7 has a class an image and takes no output_stride"),
         ("nddr", "A1", {"units_lr": 1}, "Table A1 has its paper's rate for units and takes no units_lr"),
         ("nddr", "4", {"voc_weights": "x"}, "Table 4 takes no voc_weights; leave it out, or choose table 3."),
-        ("cross_stitch", "6", {"split": "development"}, "Table 6 takes no split; leave it out, or choose table 5."),
+        ("mcn", "F7", {"split": "development"}, "Table F7 times untrained networks and takes no split"),
+        ("mcn", "4", {"accumulate": 2}, "Table 4 times untrained networks and takes no accumulate"),
+        ("multi_exit", "1", {"second_lr": 0.1}, "Table 1 has one backbone and takes no second_lr"),
         ("mcn", "4", {"epochs": 3}, "Table 4 times untrained networks and takes no epochs"),
         ("mcn", "4", {"precision": "bf16-mixed"}, "takes no precision"),
         ("calorie", "3", {"averaging": "last"}, "takes no averaging"),
@@ -247,3 +256,104 @@ def test_a_paper_without_options_of_its_own_has_the_generic_ones():
         tables = ("1",)
 
     assert Plain(lr=0.1).command("1") == "mtlkit run plain 1 --profile smoke --lr 0.1"
+
+
+TRAINED = [(slug, number) for slug, number in TABLES if papers.options_of(slug).takes(number, "epochs")]
+"""Tables whose networks are trained."""
+
+
+def of_folders(slug, number, folders, **more):
+    """Options of a trained table over small folders."""
+    layout, names = FOLDERS.get((slug, number)) or FOLDERS[slug, ""]
+    roots = [str(folders / name) for name in names.split(",")]
+    return {"dataset": layout, "data_root": roots, "image_size": (48, 64), "weights": "none"} | more
+
+
+def sets_in(data):
+    return list(data.sets.values()) if isinstance(data, Mixture) else [data]
+
+
+def names_of(data, split, tasks):
+    part = data.split(split, tasks)
+    return {part.name_of(index) for index in range(len(part))}
+
+
+READS = {"mcn": ("detection",), "calorie": ("calories",), "multi_exit": ("label",)}
+
+
+@pytest.mark.parametrize(("slug", "number"), TRAINED)
+def test_every_trained_table_has_a_development_split(slug, number, folders, typed, tmp_path):
+    table = papers.table(slug, number)
+    given = of_folders(slug, number, folders, split="development")
+    if slug == "multi_exit":
+        given["fractions"] = [0.5]
+    column = table.column(table.options(**given))
+    assert column.data.part == "development"
+    tasks = READS.get(slug) or (
+        ("age",) if number == "7" else ("detection",) if number == "6" and slug == "cross_stitch" else ("segmentation",)
+    )
+
+    # Nothing is scored that is trained on, and nothing is of the test images.
+    for data in sets_in(column.data):
+        whole = data.model_copy(update={"part": "all"})
+        train, scored, every = (names_of(*which, tasks) for which in ((data, "train"), (data, "val"), (whole, "train")))
+        assert train
+        assert scored
+        assert not train & scored
+        assert train | scored <= every
+        # A fraction is of what the development part leaves.
+        if slug == "multi_exit":
+            some = data.model_copy(update={"fraction": 0.5})
+            assert names_of(some, "train", tasks) < train
+            assert names_of(some, "val", tasks) == scored
+            labels = [data.split(split, tasks).labels for split in ("train", "val")]
+            assert set(labels[0]) == set(labels[1]) == set(whole.split("train", tasks).labels)
+    held = {data.fingerprint for data in sets_in(column.data)}
+    nodes = ordered(value for row in table.rows(column, column.seeds[0]) for value in row.evaluations)
+    for data in [one for node in nodes.values() if hasattr(node, "data") for one in sets_in(node.data)]:
+        assert data.part == "development" or data.fingerprint not in held
+
+    # The command on the card gives the column again, the card says so, and show lists it.
+    roots = ",".join(given["data_root"])
+    again, options = typed(column.command.replace(",FOLDER", "").replace("FOLDER", roots))
+    assert again.column(options).identity == column.identity
+    assert "--split development" in column.command
+    assert any(what == "Scored on" and "nothing is trained" in ours for what, _, ours in table.protocol(column))
+    plain = table.column(table.options(**given | {"split": "test"}))
+    assert plain.identity != column.identity
+    scored = table.rows(column, column.seeds[0])[0].evaluations[0]
+    metrics = dict.fromkeys(table.measures.values(), 50.0)
+    book = reproduce._opened(column, tmp_path)
+    book.write(Record(kind=scored.kind, identity=scored.identity, settings={}, metrics=metrics))
+    shown = CliRunner().invoke(app, ["show", slug, number, "--results-dir", str(tmp_path)])
+    assert "(development part of its training pictures)" in " ".join(shown.output.split())
+
+
+@pytest.mark.parametrize(("slug", "number"), TRAINED)
+def test_the_images_of_a_step_may_be_cut_into_batches(slug, number, folders, typed):
+    table = papers.table(slug, number)
+    given = of_folders(slug, number, folders, batch_size=6)
+    whole, cut = (table.column(table.options(**given | more)) for more in ({}, {"accumulate": 3}))
+    assert (cut.recipe.batch_size, cut.recipe.accumulate) == (2, 3)
+    assert (cut.recipe.images, cut.recipe.steps, cut.recipe.lr) == (
+        whole.recipe.images,
+        whole.recipe.steps,
+        whole.recipe.lr,
+    )
+    lengths = [
+        {
+            key: node.recipe.images
+            for row in table.rows(column, 0)
+            for key, node in enumerate(trainings(row.evaluations).values())
+        }
+        for column in (whole, cut)
+    ]
+    assert lengths[0] == lengths[1]
+    lines = {what: ours for what, _, ours in table.protocol(cut)}
+    assert "3 batches of 2" in lines["Accumulated gradient"]
+    assert "Accumulated gradient" not in {what for what, _, _ in table.protocol(whole)}
+    roots = ",".join(given["data_root"])
+    again, options = typed(cut.command.replace(",FOLDER", "").replace("FOLDER", roots))
+    assert again.column(options).identity == cut.identity
+    with pytest.raises(InputError, match="A step of 6 images cannot be cut into 4 equal batches"):
+        table.column(table.options(**given | {"accumulate": 4}))

@@ -123,7 +123,24 @@ def test_the_official_code_halves_distances_and_draws_larger():
     assert official["heat_map"] != printed["heat_map"]
 
 
-def test_crowds_teach_nothing():
+def test_a_crowd_is_background_or_the_box_of_one_object():
+    target, output = objects(), torch.randn(2, POSES.outputs, 16, 16)
+    as_objects = POSES.model_copy(update={"crowds": "object"})
+    plain = target._replace(crowd=torch.zeros(5, dtype=torch.bool))
+    marked = target._replace(crowd=torch.tensor([True, False, False, True, False]))
+    same = zip(as_objects.losses(output, marked).values(), POSES.losses(output, plain).values(), strict=True)
+    for one, other in same:
+        torch.testing.assert_close(one, other)
+
+
+def test_cells_in_a_crowd_that_is_background_are_negatives():
+    target, output = objects(), torch.zeros(2, BOXES.outputs, 16, 16, requires_grad=True)
+    marked = target._replace(crowd=torch.ones(5, dtype=torch.bool))
+    BOXES.losses(output, marked)["heat_map"].backward()
+    assert (output.grad[:, : len(BOXES.classes)] > 0).all()
+
+
+def test_crowds_as_background_are_as_if_they_were_not_there():
     target, output = objects(), torch.randn(2, POSES.outputs, 16, 16)
     crowd = target._replace(crowd=torch.tensor([True, False, False, True, False]))
     without = some(target, ~crowd.crowd)

@@ -44,6 +44,12 @@ DISHES: dict[Profile, dict[str, Any]] = {
 }  # fmt: skip
 """What every table takes."""
 
+LARGE_EPOCHS = 29.08
+"""Of the large set's table at ``paper``: 200,000 steps of 8 are 29.08 passes over its 55,019 training images."""
+
+LARGE_SET = ("5",)
+"""The table of the large set, which has no categories, and a length, a drop of the rate and a split of its own."""
+
 
 class CalorieOptions(Options):
     """What a reader may choose for this paper's tables.
@@ -101,7 +107,8 @@ class CalorieOptions(Options):
     def defaults(self, table: str) -> dict[str, Any]:
         """What the table takes at this profile for options that are not given."""
         own = SMALL_TRUNKS if self.profile == "smoke" else TRUNKS
-        return {
+        found = {
             "dataset": self.source(("plates",), "manifest", ("manifest",)),
             "backbone": own[0],
         } | DISHES[self.profile]
+        return found | {"epochs": LARGE_EPOCHS} if table in LARGE_SET and self.profile == "paper" else found

@@ -11,6 +11,7 @@ import safetensors
 from mtlkit.backbones import FullyConnected, has_layers
 from mtlkit.data import IMAGE_LAYOUTS, TABLE_LAYOUTS, Columns, Data
 from mtlkit.data.manifest import Manifest
+from mtlkit.data.sampling import groups_of, values_of
 from mtlkit.data.transforms import Augmentation
 from mtlkit.errors import InputError, unknown
 from mtlkit.evaluations import (
@@ -27,8 +28,19 @@ from mtlkit.heads import Embedding as EmbeddingHead
 from mtlkit.heads import Exit
 from mtlkit.metrics.floor import FLOOR
 from mtlkit.network import NetworkSettings, Weights
-from mtlkit.papers.calorie.options import SMALL_TRUNKS, TRUNKS, Averaging, Balancing, CalorieOptions
-from mtlkit.papers.declaration import FAULTY, Extra, Profile, Row, Settled, Table, TrainedColumn, on_error_of, sets_of
+from mtlkit.papers.calorie.options import LARGE_SET, SMALL_TRUNKS, TRUNKS, Averaging, Balancing, CalorieOptions
+from mtlkit.papers.declaration import (
+    FAULTY,
+    PARTS,
+    Extra,
+    Profile,
+    Row,
+    Settled,
+    Table,
+    TrainedColumn,
+    on_error_of,
+    sets_of,
+)
 from mtlkit.papers.sources import source
 from mtlkit.papers.weights import weights
 from mtlkit.runs import InverseMeans, Training
@@ -42,8 +54,15 @@ LAYERS: tuple[Literal["fc6"], Literal["fc7"]] = ("fc6", "fc7")
 NEIGHBOURS = (5, 10, 15)
 """The printed k."""
 
-FIRST_PHASE = 5 / 7
-"""Share of a regression's steps at the full rate: 50,000 of 70,000, of which the leading 5 is lost in the source."""
+PRINTED_STEPS = {"15": 70_000, "all": 200_000}
+"""Steps of a regression on the small and on the large set; of the former's 50,000 and 20,000 the leading 5 is lost in
+the source, the latter's are 150,000 and 50,000."""
+
+FIRST_PHASE = {"15": 5 / 7, "all": 3 / 4}
+"""Share of these at the full rate."""
+
+TEST_SHARE = {"15": 0.3, "all": 0.2}
+"""Share of a set's portions that is for testing where its table does not say: 70 to 30 and 80 to 20 in print."""
 
 BASELINE, JOINT = 2 / 7, 1 / 7
 """Steps of the category network and of joint learning as shares of the regression's: 20,000 and 10,000 of 70,000."""
@@ -58,11 +77,11 @@ SPLITS: tuple[Literal["train"], Literal["val"]] = ("train", "val")
 CALORIE_SETS = {"plates"} | TABLE_LAYOUTS.keys()
 """What a set with calories may be called."""
 
-WITHOUT_CATEGORIES, WITH_JOINT_LEARNING, SEVERAL_TRUNKS = ("5",), ("2", "3", "4"), ("1",)
-"""Tables whose calorie set has no categories, that look at features of joint learning, that compare backbones."""
+WITH_JOINT_LEARNING, SEVERAL_TRUNKS = ("2", "3", "4"), ("1",)
+"""Tables that look at features of joint learning, that compare backbones."""
 
 SNAPSHOTS = 10
-"""As printed, and 100 steps apart in a training of 70,000; shorter ones have them closer together."""
+"""As printed, and 100 steps apart in a training of printed length; shorter ones have them closer together."""
 
 PRINTED_IMAGES = {"15": (3414, 1463), "all": (55_019, 13_755)}
 """Training and test pictures of the small and of the large set."""
@@ -145,6 +164,11 @@ class CalorieColumn(TrainedColumn):
         }
 
 
+def which_set(table: str) -> Literal["15", "all"]:
+    """The paper's small set of 15 categories, or its large one of all kinds of food."""
+    return "all" if table in LARGE_SET else "15"
+
+
 def named(options: CalorieOptions) -> list[tuple[str, Path | None]]:
     """The reader's data sets, each a name and its folder: the one with calories, then the one that joint learning
     learns from, if there is one.
@@ -173,6 +197,8 @@ def described(
     *,
     task: str = "calories",
     columns: Columns | None = None,
+    test_share: float = TEST_SHARE["15"],
+    part: Literal["all", "development"] = "all",
     seed: int = 0,
 ) -> Data:
     """A data set as a value.
@@ -185,9 +211,10 @@ def described(
     known = CALORIE_SETS | IMAGE_LAYOUTS.keys()
     found = source(own, plates, "manifest", known, images=portions, seed=seed, size=size)
     if found.layout in IMAGE_LAYOUTS:
-        return found.data((IMAGE_LAYOUTS[found.layout](found.root, split, (task,)) for split in SPLITS), size=size)
-    tables = (Manifest(found.root, split, (task,), columns, faulty=faulty) for split in SPLITS)
-    return found.data(tables, size=size, columns=columns, faulty=faulty)
+        images = (IMAGE_LAYOUTS[found.layout](found.root, split, (task,)) for split in SPLITS)
+        return found.data(images, size=size, part=part)
+    tables = (Manifest(found.root, split, (task,), columns, val_share=test_share, faulty=faulty) for split in SPLITS)
+    return found.data(tables, size=size, columns=columns, test_share=test_share, faulty=faulty, part=part)
 
 
 def calorie_column(table: str, given: CalorieOptions) -> CalorieColumn:
@@ -199,22 +226,24 @@ def calorie_column(table: str, given: CalorieOptions) -> CalorieColumn:
     own = SMALL_TRUNKS if options.profile == "smoke" else TRUNKS
     size = settled.size
     (name, root), *second = named(options)
+    first = root
     columns = Columns.named(options.columns)
-    if table in WITHOUT_CATEGORIES:
+    if table in LARGE_SET:
         columns = (columns or Columns()).model_copy(update={"category": None})
     if second and table not in WITH_JOINT_LEARNING:
         raise InputError(f"Table {table} takes one data set: it has no joint learning for a second one.")
-    data = described(options, name, root, size, columns=columns)
+    share, part = TEST_SHARE[which_set(table)], PARTS[options.split]
+    data = described(options, name, root, size, columns=columns, test_share=share, part=part)
     train, val = (data.split(split, reads(table)) for split in SPLITS)
-    assert isinstance(train, Manifest)
-    assert isinstance(val, Manifest)
     other = None
     if table in WITH_JOINT_LEARNING:
         if not second and name != "plates":
             other = data
         else:
             name, root = second[0] if second else ("plates", None)
-            other = described(options, name, root, size, task="category", seed=1)
+            # Of the set that is scored on a development part, joint learning must not see that part either.
+            own_part = part if root and first and root.resolve() == first.resolve() else "all"
+            other = described(options, name, root, size, task="category", seed=1, part=own_part)
     learned = other.split("train", ("category",)) if other else None
     start = weights(settled.weights)
     return CalorieColumn(
@@ -223,8 +252,8 @@ def calorie_column(table: str, given: CalorieOptions) -> CalorieColumn:
         profile=options.profile,
         data=data,
         train_images=len(train),
-        portions=(len(set(train.groups)), len(set(val.groups))),
-        unit=round(float(train.values.mean()), 1),
+        portions=(len(set(groups_of(train))), len(set(groups_of(val)))),
+        unit=round(float(values_of(train).mean()), 1),
         categories=train.classes,
         other=other,
         other_images=len(learned) if learned else 0,
@@ -234,7 +263,7 @@ def calorie_column(table: str, given: CalorieOptions) -> CalorieColumn:
         weights=start,
         fully_connected=fully_connected(settled.backbone, start),
         width=budget.width,
-        recipe=calorie_recipe(settled, max(SNAPSHOTS, settled.steps(len(train))), budget),
+        recipe=calorie_recipe(table, settled, max(SNAPSHOTS, settled.steps(len(train))), budget),
         epochs=settled.epochs,
         shares=budget.shares,
         joint_lr=budget.joint_lr,
@@ -247,9 +276,9 @@ def calorie_column(table: str, given: CalorieOptions) -> CalorieColumn:
 def printed_calorie_column(table: str) -> CalorieColumn:
     """The column of a table's printed networks, without data: for counting and for building."""
     budget, settled = BUDGETS["paper"], Settled.of(CalorieOptions(profile="paper").filled(table))
-    large = table in WITHOUT_CATEGORIES
-    images = PRINTED_IMAGES["all" if large else "15"]
-    data = Data(layout="manifest", name="recipes", fingerprint="", size=settled.size)
+    which = which_set(table)
+    images = PRINTED_IMAGES[which]
+    data = Data(layout="manifest", name="recipes", fingerprint="", size=settled.size, test_share=TEST_SHARE[which])
     return CalorieColumn(
         paper="calorie",
         table=table,
@@ -258,7 +287,7 @@ def printed_calorie_column(table: str) -> CalorieColumn:
         train_images=images[0],
         portions=images,
         unit=300.0,
-        categories=() if large else tuple(map(str, range(15))),
+        categories=() if which == "all" else tuple(map(str, range(15))),
         other=data if table in WITH_JOINT_LEARNING else None,
         other_categories=15,
         backbone=settled.backbone,
@@ -266,7 +295,7 @@ def printed_calorie_column(table: str) -> CalorieColumn:
         weights=Weights(source="timm"),
         fully_connected=fully_connected(settled.backbone, Weights(source="timm")),
         width=budget.width,
-        recipe=calorie_recipe(settled, 200_000 if large else 70_000, budget),
+        recipe=calorie_recipe(table, settled, PRINTED_STEPS[which], budget),
         epochs=settled.epochs,
         shares=budget.shares,
         joint_lr=budget.joint_lr,
@@ -276,7 +305,7 @@ def printed_calorie_column(table: str) -> CalorieColumn:
 
 def reads(table: str) -> tuple[str, ...]:
     """What a table asks its calorie set for."""
-    return ("calories",) if table in WITHOUT_CATEGORIES else ("calories", "category")
+    return ("calories",) if table in LARGE_SET else ("calories", "category")
 
 
 def fully_connected(backbone: str, start: Weights) -> FullyConnected:
@@ -290,7 +319,7 @@ def fully_connected(backbone: str, start: Weights) -> FullyConnected:
     return "plain" if names & {"classifier.0.weight", "classifier.1.weight", "pre_logits.fc1.weight"} else "none"
 
 
-def calorie_recipe(settled: Settled, steps: int, budget: Budget) -> Recipe:
+def calorie_recipe(table: str, settled: Settled, steps: int, budget: Budget) -> Recipe:
     """SGD with momentum 0.9 and a tenth of the rate in the second phase, as printed; no weight decay is.
 
     Pictures are fitted into the frame and mirrored and their colours changed, but not scaled: how large a dish looks
@@ -299,10 +328,11 @@ def calorie_recipe(settled: Settled, steps: int, budget: Budget) -> Recipe:
     return Recipe(
         steps=steps,
         batch_size=settled.batch_size,
+        accumulate=settled.accumulate,
         optimizer=budget.optimizer,
         lr=settled.lr,
         schedule="step",
-        milestones=(FIRST_PHASE,),
+        milestones=(FIRST_PHASE[which_set(table)],),
         augmentation=Augmentation(
             size=settled.size, scale_min=1.0, scale_max=1.0, scale_of="frame", jitter=budget.jitter
         ),
@@ -362,7 +392,7 @@ def regression(column: CalorieColumn, seed: int, *, category: bool, backbone: st
 
 def apart(column: CalorieColumn) -> int:
     """Steps between two snapshots."""
-    return max(1, column.recipe.steps // 700)
+    return max(1, 100 * column.recipe.steps // PRINTED_STEPS[which_set(column.table)])
 
 
 def classification(column: CalorieColumn) -> Classification:
@@ -551,8 +581,8 @@ def calorie_protocol(column: CalorieColumn) -> list[tuple[str, str]]:
         ),
         (
             "Budget",
-            f"{recipe.steps} steps of {recipe.batch_size} at {recipe.lr:g}, the last {1 - FIRST_PHASE:.0%} at a tenth; "
-            "the first run as long",
+            f"{recipe.steps} steps of {recipe.images_a_step} at {recipe.lr:g}, the last "
+            f"{1 - recipe.milestones[0]:.0%} at a tenth; the first run as long",
         ),
         ("Optimiser", "SGD, momentum 0.9" if recipe.optimizer == "sgd" else "Adam"),
         (

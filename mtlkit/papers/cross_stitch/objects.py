@@ -22,7 +22,7 @@ from mtlkit.heads import Exit
 from mtlkit.network import NetworkSettings, Weights
 from mtlkit.papers.cross_stitch.methods import CONTROLS, Choice, Stitch, best_split, best_split_line, compared, splits
 from mtlkit.papers.cross_stitch.options import CrossStitchOptions
-from mtlkit.papers.declaration import FAULTY, Extra, Profile, Row, Settled, Table, TrainedColumn, on_error_of
+from mtlkit.papers.declaration import FAULTY, PARTS, Extra, Profile, Row, Settled, Table, TrainedColumn, on_error_of
 from mtlkit.papers.sources import source
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
@@ -97,6 +97,7 @@ def object_column(given: CrossStitchOptions) -> ObjectColumn:
         splits,
         size=settled.size,
         faulty=faulty,
+        part=PARTS[options.split],
         proposals=budget.proposals,
         proposals_folder=cache_folder() / "proposals",
     )
@@ -104,18 +105,19 @@ def object_column(given: CrossStitchOptions) -> ObjectColumn:
         processes = (os.cpu_count() or 1) if len(split) > MANY else 1
         data.kept_proposals.prepare(split, processes, progress=options.profile != "smoke")
     train, _ = splits
+    images = len(data.split("train", TASKS))
     return ObjectColumn(
         paper="cross_stitch",
         table="6",
         profile=options.profile,
         data=data,
-        train_images=len(train),
+        train_images=images,
         skipped=Counter(splits[0].skipped) + Counter(splits[1].skipped),
         backbone=settled.backbone,
         stages=stages,
         pooled_after=pooled_after,
         weights=weights(settled.weights),
-        recipe=object_recipe(settled, budget.regions, settled.steps(len(train))),
+        recipe=object_recipe(settled, budget.regions, settled.steps(images)),
         epochs=settled.epochs,
         seeds=settled.seeds,
         classes=train.classes,
@@ -142,6 +144,7 @@ def object_recipe(settled: Settled, regions: int, steps: int) -> Recipe:
     return Recipe(
         steps=steps,
         batch_size=settled.batch_size,
+        accumulate=settled.accumulate,
         lr=settled.lr,
         lr_mult={"bias": 2.0, "classifier_bias": 2.0},
         weight_decay=5e-4,
@@ -263,8 +266,8 @@ def object_protocol(column: ObjectColumn) -> list[tuple[str, str]]:
         ("Attributes scored on", "the true boxes"),
         (
             "Budget",
-            f"{recipe.steps} steps of {recipe.batch_size} pictures; cross-stitch networks start from one-task networks "
-            f"and train {FUSED_SHARE:.0%} as long",
+            f"{recipe.steps} steps of {recipe.images_a_step} pictures; cross-stitch networks start from one-task "
+            f"networks and train {FUSED_SHARE:.0%} as long",
         ),
         ("Learning rate", f"{recipe.lr:g}, a tenth after three quarters; twice as high for all biases"),
         ("Layers trained", "all"),

@@ -7,13 +7,11 @@ from mtlkit.papers.options import (
     DATASET,
     ON_ERROR,
     OUTPUT_STRIDE,
-    SPLIT,
     Count,
     Names,
     OnError,
     Options,
     Profile,
-    SplitName,
     Text,
 )
 
@@ -70,8 +68,6 @@ class CrossStitchOptions(Options):
 
     Attributes:
         output_stride: image pixels a pixel of the last stage stands for.
-        split: ``development`` trains and scores on parts of the training images, for what must be chosen without the
-            test images; see :class:`mtlkit.data.Data`.
         on_error: whether a faulty row of Table 6's lists is an error or is skipped.
     """
 
@@ -90,7 +86,6 @@ class CrossStitchOptions(Options):
     ] = None
     backbone: Annotated[Text | None, BACKBONE.says("a timm network, or alexnet")] = None
     output_stride: Annotated[Count | None, OUTPUT_STRIDE.only("5", t6="looks at regions")] = None
-    split: Annotated[SplitName, SPLIT.only("5")] = "test"
     on_error: Annotated[OnError, ON_ERROR.only("6")] = "raise"
 
     def defaults(self, table: str) -> dict[str, Any]:

@@ -136,6 +136,7 @@ def stitch_recipe(settled: Settled, steps: int) -> Recipe:
     return Recipe(
         steps=steps,
         batch_size=settled.batch_size,
+        accumulate=settled.accumulate,
         lr=settled.lr,
         lr_mult={"classifier_bias": 2.0},
         weight_decay=5e-4,
@@ -249,7 +250,7 @@ def stitch_protocol(column: StitchColumn) -> list[tuple[str, str]]:
         ("Normals", f"classification over {len(column.words)} words, answered by their mean weighted by probability"),
         ("MTL-shared", "one trunk, a classifier a task"),
         ("Ensemble", "two networks a task, of seeds of their own, probabilities averaged"),
-        ("Budget", f"{recipe.steps} steps of {recipe.batch_size}, the others in the same ratio"),
+        ("Budget", f"{recipe.steps} steps of {recipe.images_a_step}, the others in the same ratio"),
         ("Learning rate", f"{recipe.lr:g}, fixed; {BUDGETS[column.profile].unit_scale:g} times that for the units"),
         *([best_split_line(CHOICES)] if data.part == "all" else []),
         (

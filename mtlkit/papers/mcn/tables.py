@@ -3,11 +3,12 @@
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from mtlkit.data import Coco, Data
 from mtlkit.data.coco import COCO_JOINTS, COCO_SIGMAS
-from mtlkit.data.transforms import Augmentation
+from mtlkit.data.sampling import objects_of
+from mtlkit.data.transforms import CentredCrop
 from mtlkit.errors import unknown
 from mtlkit.evaluations import Constant, Speed, TestEvaluation
 from mtlkit.heads import Branches, HeadSettings
@@ -15,6 +16,7 @@ from mtlkit.necks import Deconvolution, DLAUp, NeckSettings, Upsampling
 from mtlkit.network import NetworkSettings
 from mtlkit.papers.declaration import (
     FAULTY,
+    PARTS,
     Column,
     Extra,
     Profile,
@@ -67,6 +69,7 @@ class CenterColumn(TrainedColumn):
     Attributes:
         data: one data set.
         train_images: how many pictures that is for training.
+        empty_images: those of them that hold no object of the classes.
         skipped: what is wrong with an entry of the annotations -> entries left out for it.
         neck: between backbone and heads.
         head_width: channels inside every branch of the heads.
@@ -74,11 +77,13 @@ class CenterColumn(TrainedColumn):
         joints: their names, none where the data has none.
         sigmas: of the joints.
         masks: whether the data has masks.
+        crowds: what a crowd's box is in training; see :class:`mtlkit.tasks.CenterDetection`.
         as_official: see :class:`mtlkit.papers.mcn.options.MCNOptions`.
     """
 
     data: Data
     train_images: int
+    empty_images: int | None = None
     skipped: dict[str, int] = {}
     neck: NeckSettings
     head_width: int
@@ -86,6 +91,7 @@ class CenterColumn(TrainedColumn):
     joints: tuple[str, ...]
     sigmas: tuple[float, ...]
     masks: bool
+    crowds: Literal["background", "object"] = "background"
     as_official: bool = False
 
     def decided(self) -> dict[str, Any]:
@@ -160,40 +166,45 @@ def center_column(given: MCNOptions) -> CenterColumn:
     keep = options.classes or (("person",) if "person" in every.classes else every.classes)
     wanted = ("detection", *(task for task in ("pose", "segmentation") if every.offers(task)))
     train, val = (read(split, wanted, keep) for split in ("train", "val"))
-    data = found.data((train, val), size=settled.size, keep=keep, faulty=faulty)
+    data = found.data((train, val), size=settled.size, keep=keep, faulty=faulty, part=PARTS[options.split])
+    used = train if options.split == "test" else data.split("train", wanted)
     return CenterColumn(
         paper="mcn",
         table="2",
         profile=options.profile,
         data=data,
-        train_images=len(train),
+        train_images=len(used),
+        empty_images=objects_of(used).count(0),
         skipped=Counter(train.skipped) + Counter(val.skipped),
         backbone=backbone,
         weights=weights(settled.weights),
         neck=neck_of(backbone, options.neck),
         head_width=budget.head_width or head_width(backbone),
-        recipe=center_recipe(settled, settled.steps(len(train))),
+        recipe=center_recipe(settled, settled.steps(len(used))),
         epochs=settled.epochs,
         seeds=settled.seeds,
         classes=keep,
         joints=train.joints,
         sigmas=train.sigmas,
         masks="segmentation" in wanted,
+        crowds="object",
         as_official=options.as_official,
     )
 
 
 def center_recipe(settled: Settled, steps: int) -> Recipe:
-    """Adam without decay, a tenth of the rate after 90 and 120 of 140 epochs; random scales, mirrors and colours."""
+    """Adam without decay, a tenth of the rate after 90 and 120 of 140 epochs; crops of random size
+    and centre, mirrors and colours."""
     return Recipe(
         steps=steps,
         batch_size=settled.batch_size,
+        accumulate=settled.accumulate,
         optimizer="adam",
         lr=settled.lr,
         schedule="step",
         milestones=(90 / 140, 120 / 140),
         loss_weights=LOSS_WEIGHTS,
-        augmentation=Augmentation(size=settled.size, scale_min=0.6, scale_max=1.3, scale_of="frame", jitter=0.4),
+        augmentation=CentredCrop(size=settled.size),
         precision=settled.precision,
     )
 
@@ -208,6 +219,7 @@ def center_tasks(column: CenterColumn, predicted: tuple[str, ...]) -> tuple[AnyT
                 classes=column.classes,
                 joints=column.joints if posed else (),
                 sigmas=column.sigmas if posed else (),
+                crowds=column.crowds,
                 as_official=column.as_official,
             )
         )
@@ -267,6 +279,10 @@ EXTRAS = (
 )
 
 
+CROWDS = {"object": "in training the box of one object, in scoring neither right nor wrong",
+          "background": "in training background, in scoring neither right nor wrong"}  # fmt: skip
+
+
 def center_protocol(column: CenterColumn) -> list[tuple[str, str]]:
     """What differs between the paper's measurement and ours."""
     recipe, data = column.recipe, column.data
@@ -286,7 +302,21 @@ def center_protocol(column: CenterColumn) -> list[tuple[str, str]]:
             "the same, and the joints' displacements from the centre, which CenterNet has and the print lacks"
             + ("; with the official code's radius and half weights" if column.as_official else ""),
         ),
-        ("Budget", f"{recipe.steps} steps of {recipe.batch_size}, Adam at {recipe.lr:g}, a tenth after 64 % and 86 %"),
+        ("Crowds", CROWDS[column.crowds]),
+        (
+            "Images without an object",
+            "kept, so that all rows train on the same images"
+            + ("" if column.empty_images is None else f": {column.empty_images} of {column.train_images}"),
+        ),
+        (
+            "Augmentation",
+            "crops of 0.6 to 1.3 longer sides around a random centre, mirrors, colours by up to 40 %; grey outside of "
+            "the image",
+        ),
+        (
+            "Budget",
+            f"{recipe.steps} steps of {recipe.images_a_step}, Adam at {recipe.lr:g}, a tenth after 64 % and 86 %",
+        ),
         ("Test-time augmentation", "none"),
     ]
 
@@ -310,6 +340,7 @@ def printed_center_column() -> CenterColumn:
         joints=COCO_JOINTS,
         sigmas=COCO_SIGMAS,
         masks=True,
+        crowds="object",
     )
 
 

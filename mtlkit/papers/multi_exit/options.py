@@ -8,6 +8,7 @@ from mtlkit.papers.options import (
     DATA_ROOT,
     DATASET,
     EPOCHS,
+    LR,
     Count,
     Folders,
     Fractions,
@@ -43,11 +44,26 @@ IMAGES: dict[Profile, dict[str, Any]] = {
 }
 """What every table takes. At ``lite`` the printed rate of 0.1 for batches of 256 is scaled to the batch."""
 
+LESS_WITHOUT_NORM = 10
+"""How many times lower the rate is at which a network without batch norm trains by default.
+
+At the printed 0.1 a VGG-16 without batch norm does not learn: its loss stays at chance. 0.01 for batches of 256 is the
+rate of the network's own paper (Simonyan and Zisserman, ICLR 2015, Sect. 3.1). It has not been chosen on a development
+part; ``split`` is there for it."""
+
+
+def default_rate(profile: Profile, backbone: str) -> float:
+    """The base rate that a backbone trains at where the reader names none."""
+    plain = backbone.startswith(("vgg", "alexnet")) and not backbone.endswith("_bn")
+    rate: float = IMAGES[profile]["lr"]
+    return rate / LESS_WITHOUT_NORM if plain else rate
+
 
 class MultiExitOptions(Options):
     """What a reader may choose for a multi-exit table.
 
     Attributes:
+        second_lr: base learning rate of the second of Table 3's backbones.
         fractions: shares of the training images; Tables 2 to 4 take one. By default the printed ones, at ``smoke``
             only the first of them.
     """
@@ -68,6 +84,15 @@ class MultiExitOptions(Options):
     backbone: Annotated[Text | None, BACKBONE.only("1", "2", "4", t3="compares two backbones of its own")] = None
     epochs: Annotated[Rate | None, EPOCHS.says("passes over the training images of the largest set")] = None
     batch_size: Annotated[Count | None, BATCH_SIZE.says("images a step, of all sets together")] = None
+    lr: Annotated[
+        Rate | None, LR.says("base learning rate; of the first backbone in table 3; a tenth without batch norm")
+    ] = None
+    second_lr: Annotated[
+        Rate | None,
+        LR.says("base learning rate of the second backbone, which has no batch norm").only(
+            "3", t1="has one backbone", t2="has one backbone", t4="has one backbone"
+        ),
+    ] = None
     fractions: Annotated[
         Fractions | None,
         Option("shares of the training images, such as 0.05,0.5", "numbers above 0, at most 1"),
@@ -76,11 +101,17 @@ class MultiExitOptions(Options):
     def defaults(self, table: str) -> dict[str, Any]:
         """What the table takes at this profile for options that are not given."""
         small = self.profile == "smoke"
-        fractions = PRINTED_FRACTIONS[table]
-        found = {
-            "dataset": self.source(DRAWN[table], "imagefolder", PRINTED_SETS[table]),
-            "backbone": (SMALL_BACKBONES if small else PRINTED_BACKBONES[table])[0],
-            "weights": "none",
-            "fractions": fractions[:1] if small else fractions,
-        } | IMAGES[self.profile]
-        return found
+        fractions, own = PRINTED_FRACTIONS[table], PRINTED_BACKBONES[table]
+        backbones = SMALL_BACKBONES[: len(own)] if small else own
+        rates = [default_rate(self.profile, name) for name in (self.backbone or backbones[0], *backbones[1:])]
+        return (
+            IMAGES[self.profile]
+            | {
+                "dataset": self.source(DRAWN[table], "imagefolder", PRINTED_SETS[table]),
+                "backbone": backbones[0],
+                "weights": "none",
+                "lr": rates[0],
+                "fractions": fractions[:1] if small else fractions,
+            }
+            | ({"second_lr": rates[1]} if len(rates) > 1 else {})
+        )

@@ -13,7 +13,7 @@ from mtlkit.evaluations import Constant, Cost, TestEvaluation
 from mtlkit.heads import Exit
 from mtlkit.heads.exits import Gate
 from mtlkit.network import NetworkSettings
-from mtlkit.papers.declaration import Extra, Profile, Row, Settled, Table, TrainedColumn
+from mtlkit.papers.declaration import PARTS, Extra, Profile, Row, Settled, Table, TrainedColumn
 from mtlkit.papers.multi_exit.options import (
     FRACTIONS,
     PRINTED_BACKBONES,
@@ -21,6 +21,7 @@ from mtlkit.papers.multi_exit.options import (
     SMALL_BACKBONES,
     MultiExitOptions,
 )
+from mtlkit.papers.options import SplitName
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
 from mtlkit.tasks import Classification
@@ -67,10 +68,11 @@ class ExitColumn(TrainedColumn):
 
     Attributes:
         data: role (objects, places, pets, caltech) -> its data set.
-        images: role -> its training pictures, before any fraction is taken.
+        images: role -> its training pictures, without those of a development part, before any fraction is taken.
         classes: role -> how many classes it has.
         fractions: shares of the training pictures.
         second_backbone: Table 3's other one.
+        second_lr: its base learning rate; ``None``: the recipe's.
         recipe: of a joint training on all pictures of the first two sets; rows train as many epochs on theirs.
     """
 
@@ -79,6 +81,7 @@ class ExitColumn(TrainedColumn):
     classes: dict[str, int]
     fractions: tuple[float, ...]
     second_backbone: str = ""
+    second_lr: float | None = None
 
     @property
     def networks(self) -> str:
@@ -87,7 +90,11 @@ class ExitColumn(TrainedColumn):
 
     def decided(self) -> dict[str, Any]:
         """Option -> the value that gives this column."""
-        return super().decided() | {"fractions": self.fractions}
+        return super().decided() | {"fractions": self.fractions, "second_lr": self.second_lr}
+
+    def rate(self, backbone: str | None) -> float:
+        """The base learning rate of a backbone of the table."""
+        return self.second_lr if self.second_lr and backbone == self.second_backbone else self.recipe.lr
 
     def part(self, role: str, fraction: float = 1.0) -> Data:
         """A role's data set with a fraction of its training pictures."""
@@ -108,7 +115,9 @@ PETS = Source("pets", "oxford_pets")
 CALTECH = Source("caltech", "caltech101")
 
 
-def image_set(name: str, root: Path | None, profile: Profile, size: tuple[int, int]) -> tuple[Data, int, int]:
+def image_set(
+    name: str, root: Path | None, profile: Profile, size: tuple[int, int], split: SplitName = "test"
+) -> tuple[Data, int, int]:
     """A classification data set by the name a reader may give, its training pictures and its classes.
 
     Raises:
@@ -122,9 +131,11 @@ def image_set(name: str, root: Path | None, profile: Profile, size: tuple[int, i
         folder = cache_folder() / content
         world.write(folder, seed=0, train=train, val=val, classes=classes)
         data = Data(
-            layout="imagefolder", name=name, fingerprint=f"{content}-s0", size=size, crop=budget.crop, root=folder
-        )
-        return data, train * len(classes), len(classes)
+            layout="imagefolder", name=name, fingerprint=f"{content}-s0", size=size, crop=budget.crop,
+            part=PARTS[split], root=folder,
+        )  # fmt: skip
+        images = train * len(classes) if split == "test" else len(data.split("train", ("label",)))
+        return data, images, len(classes)
     if root is None:
         raise InputError(f"The layout {name} needs a folder: set data_root.")
     root = root.expanduser()
@@ -135,9 +146,11 @@ def image_set(name: str, root: Path | None, profile: Profile, size: tuple[int, i
         fingerprint=f"{train_set.fingerprint()}-{val_set.fingerprint()}",
         size=size,
         crop=budget.crop,
+        part=PARTS[split],
         root=root,
     )
-    return data, len(train_set), len(train_set.classes)
+    used = train_set if split == "test" else data.split("train", ("label",))
+    return data, len(used), len(train_set.classes)
 
 
 def named(
@@ -178,7 +191,7 @@ def exit_column(table: str, sources: tuple[Source, ...], given: MultiExitOptions
     if table != "1" and len(fractions) > 1:
         raise InputError(f"Table {table} takes one fraction, not {len(fractions)}.")
     found = {
-        source.role: image_set(name, root, options.profile, settled.size)
+        source.role: image_set(name, root, options.profile, settled.size, options.split)
         for source, (name, root) in zip(sources, named(sources, given, options), strict=True)
     }
     images = {role: count for role, (_, count, _) in found.items()}
@@ -192,6 +205,7 @@ def exit_column(table: str, sources: tuple[Source, ...], given: MultiExitOptions
         fractions=fractions,
         backbone=settled.backbone,
         second_backbone=second_backbone(table, options.profile),
+        second_lr=options.second_lr,
         weights=weights(settled.weights),
         recipe=exit_recipe(settled, budget.area_min, settled.steps(2 * max(list(images.values())[:2]))),
         epochs=settled.epochs,
@@ -237,6 +251,7 @@ def printed_exit_column(table: str, sources: tuple[Source, ...]) -> ExitColumn:
         fractions=PRINTED_FRACTIONS[table],
         backbone=settled.backbone,
         second_backbone=second_backbone(table, "paper"),
+        second_lr=options.second_lr,
         recipe=exit_recipe(settled, budget.area_min, settled.steps(2 * max(list(images.values())[:2]))),
         epochs=settled.epochs,
         seeds=(0,),
@@ -253,6 +268,7 @@ def exit_recipe(settled: Settled, area_min: float, steps: int) -> Recipe:
     return Recipe(
         steps=steps,
         batch_size=settled.batch_size,
+        accumulate=settled.accumulate,
         lr=settled.lr,
         weight_decay=1e-4,
         decay_all=True,
@@ -323,12 +339,12 @@ def trained(
     parts = {task: column.part(role, fraction) for task, (role, fraction) in sets.items()}
     # An epoch is one pass over the largest set; smaller ones are gone through more often meanwhile.
     images = len(sets) * max(fraction * column.images[role] for role, fraction in sets.values())
-    count = as_long_as.recipe.steps if as_long_as else steps(column.epochs, images, column.recipe.batch_size)
+    count = as_long_as.recipe.steps if as_long_as else steps(column.epochs, images, column.recipe.images_a_step)
     data = next(iter(parts.values())) if len(parts) == 1 else Mixture(sets=parts)
     training = Training(
         network=exit_network(column, classes, stages or exit_order(classes), gate, sharing, backbone),
         data=data,
-        recipe=column.recipe.model_copy(update={"steps": count}),
+        recipe=column.recipe.model_copy(update={"steps": count, "lr": column.rate(backbone)}),
         seed=seed,
     )
     return TestEvaluation(subject=training, data=data)
@@ -501,6 +517,16 @@ def placements(column: ExitColumn, seed: int) -> list[Row]:
     ]  # fmt: skip
 
 
+def rates(column: ExitColumn) -> str:
+    """The rate of every backbone, for the protocol card."""
+    if column.second_lr is None:
+        return f"rate {column.recipe.lr:g}"
+    return (
+        f"rate {column.recipe.lr:g} for {column.backbone} and {column.second_lr:g} for {column.second_backbone}, which "
+        "without batch norm does not learn at the other's"
+    )
+
+
 def exit_protocol(column: ExitColumn) -> list[tuple[str, str]]:
     """What differs between the paper's measurement and ours."""
     recipe, size = column.recipe, column.data.size
@@ -519,9 +545,9 @@ def exit_protocol(column: ExitColumn) -> list[tuple[str, str]]:
         ("Resolution", f"{size[0]}x{size[1]}, smaller pictures enlarged bilinearly"),
         ("Network", f"{column.networks}, an exit is average pooling and one linear layer"),
         ("Start", column.start_line),
-        ("Batch", f"{recipe.batch_size} in all, equally many of each set"),
+        ("Batch", f"{recipe.images_a_step} in all, equally many of each set"),
         ("Loss", "sum over the exits of the mean over that set's pictures in the batch"),
-        ("Budget", f"{column.epochs:g} epochs of the largest set, rate {recipe.lr:g}, a tenth after each third"),
+        ("Budget", f"{column.epochs:g} epochs of the largest set, {rates(column)}, a tenth after each third"),
         ("Optimiser, augmentation", "SGD, momentum 0.9, decay 1e-4 on everything; random resized crops and mirrors"),
         ("Filter", "alpha = beta = 0, so that every gate starts at 1/2"),
         ("Accuracy", "top-1, the middle crop of all test pictures"),

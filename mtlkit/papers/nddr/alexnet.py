@@ -130,7 +130,7 @@ def fcn_protocol(column: SceneColumn) -> list[tuple[str, str]]:
         ("Metric space of normals", "encoded beside the print; the true angle in columns of its own"),
         (
             "Budget",
-            f"{recipe.steps} steps of {recipe.batch_size} (normals "
+            f"{recipe.steps} steps of {recipe.images_a_step} (normals "
             f"{round(recipe.steps * LENGTHS['normals'] / LENGTHS['joint'])}; fused {fused} more)",
         ),
         ("Learning rate", f"{recipe.lr:g}, fixed"),

@@ -25,7 +25,6 @@ from mtlkit.papers.declaration import (
     Table,
     TrainedColumn,
     on_error_of,
-    split_of,
 )
 from mtlkit.papers.nddr.methods import (
     CONTROLS_WITH_SHARED,
@@ -89,7 +88,7 @@ class FaceColumn(TrainedColumn):
 
     def decided(self) -> dict[str, Any]:
         """Option -> the value that gives this column."""
-        own = {"on_error": on_error_of(self.data), "split": split_of(self.data), "nddr_norm": self.nddr_norm}
+        own = {"on_error": on_error_of(self.data), "nddr_norm": self.nddr_norm}
         return super().decided() | own
 
 
@@ -168,6 +167,7 @@ def face_recipe(profile: Profile, settled: Settled, steps: int) -> Recipe:
     return Recipe(
         steps=steps,
         batch_size=settled.batch_size,
+        accumulate=settled.accumulate,
         lr=settled.lr,
         lr_mult={"classifier": 10.0, "classifier_bias": 20.0},
         augmentation=ResizedCrop(size=settled.size, area_min=0.5),

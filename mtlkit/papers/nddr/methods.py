@@ -52,7 +52,7 @@ DECAY_SINGLE, DECAY_JOINT = 5e-4, 2.5e-4
 
 def budget_line(column: TrainedColumn) -> str:
     """How long rows are trained, for the protocol card."""
-    steps, batch_size = column.recipe.steps, column.recipe.batch_size
+    steps, batch_size = column.recipe.steps, column.recipe.images_a_step
     fused = column.recipe_after("trained networks").steps
     start = "fused rows start from single-task networks"
     return f"{steps} steps of {batch_size}; {start}, " + (

@@ -8,7 +8,6 @@ from mtlkit.papers.options import (
     DATASET,
     ON_ERROR,
     OUTPUT_STRIDE,
-    SPLIT,
     Count,
     Names,
     OnError,
@@ -16,7 +15,6 @@ from mtlkit.papers.options import (
     Options,
     Profile,
     Rate,
-    SplitName,
     Text,
 )
 
@@ -73,8 +71,6 @@ class NDDROptions(Options):
 
     Attributes:
         output_stride: image pixels a pixel of the last stage stands for.
-        split: ``development`` trains and scores on parts of the training images, for what must be chosen without the
-            test images; see :class:`mtlkit.data.Data`.
         tasks: two or three of segmentation, normals and depth.
         fused_epochs: passes over the training images of networks that start from trained ones; ``None``: as many as
             these had.
@@ -101,7 +97,6 @@ class NDDROptions(Options):
     ] = None
     backbone: Annotated[Text | None, BACKBONE.says("a timm network, or alexnet")] = None
     output_stride: Annotated[Count | None, OUTPUT_STRIDE.only(*SCENE_TABLES, "A1", t7="has a class an image")] = None
-    split: Annotated[SplitName, SPLIT] = "test"
     tasks: Annotated[
         Names | None,
         Option("two or three of segmentation, normals, depth; None: the paper's two", "a name or a list of names").only(

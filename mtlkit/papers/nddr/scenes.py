@@ -169,6 +169,7 @@ def scene_recipe(profile: Profile, settled: Settled, steps: int) -> Recipe:
     return Recipe(
         steps=steps,
         batch_size=settled.batch_size,
+        accumulate=settled.accumulate,
         lr=settled.lr,
         lr_mult={"classifier": 10.0, "classifier_bias": 20.0},
         augmentation=Augmentation(size=settled.size if small else CROP, scale_min=0.75 if small else 0.5),
