@@ -46,6 +46,35 @@ def matmul(w, x):
     return split((w.flatten(1) @ torch.cat(x, 1).flatten(2)).unflatten(2, x[0].shape[2:]), x)
 
 
+def normed(y, scale, shift):
+    return F.relu(F.batch_norm(y, None, None, scale, shift, training=True, eps=1e-3))
+
+
+def normed_apart(w, x, scale, shift):
+    """A product, a norm and a ReLU a tower, so that nothing is taken apart behind the norm."""
+    joined = torch.cat(x, 1).flatten(2)
+    blocks = (torch.bmm(block.expand(N, -1, -1), joined).view_as(x[0]) for block in w.flatten(1).chunk(K))
+    return [normed(*part) for part in zip(blocks, scale.chunk(K), shift.chunk(K), strict=True)]
+
+
+def normed_unjoined(w, x, scale, shift):
+    """The same without joining the maps."""
+    blocks = []
+    for row in w.flatten(1).chunk(K):
+        first, *others = (part.expand(N, -1, -1) for part in row.chunk(K, 1))
+        y = torch.bmm(first, x[0].flatten(2))
+        for part, other in zip(others, x[1:], strict=True):
+            y = torch.baddbmm(y, part, other.flatten(2))
+        blocks.append(y.view_as(x[0]))
+    return [normed(*part) for part in zip(blocks, scale.chunk(K), shift.chunk(K), strict=True)]
+
+
+def normed_matmul(w, x, scale, shift):
+    joined = torch.cat(x, 1)
+    y = normed((w.flatten(1) @ joined.flatten(2)).view_as(joined), scale, shift)
+    return split(y, x)
+
+
 FORMS = {
     "cross-stitch, layer": (lambda c: CrossStitch(K, c, per="layer"), {"towers": towers, "einsum": einsum}),
     "cross-stitch, channel": (
@@ -57,6 +86,10 @@ FORMS = {
         {"einsum": einsum, "dense conv": lambda a, x: dense(a.kron(torch.eye(x[0].shape[1] // 2)), x)},
     ),
     "NDDR, no norm": (lambda c: NDDR(K, c, norm="none"), {"conv a tower": apart, "matmul": matmul}),
+    "NDDR": (
+        lambda c: NDDR(K, c, norm="output"),
+        {"a tower each": normed_apart, "maps not joined": normed_unjoined, "matmul": normed_matmul},
+    ),
 }
 
 torch.set_num_threads(2)
@@ -65,14 +98,14 @@ for layout, memory in FORMATS.items():
         total = dict.fromkeys(["library", *others], 0.0)
         for c, h, w in SHAPES:
             unit, seconds = build(c), {form: [] for form in total}
-            (weight,) = unit.parameters()
+            parameters = list(unit.parameters())  # the weight, then those of a norm
             x = [torch.randn(N, c, h, w).to(memory_format=memory).requires_grad_() for _ in range(K)]
             grads = [torch.randn(N, c, h, w).to(memory_format=memory) for _ in range(K)]
             for _ in range(ROUNDS):
                 for form in total:
                     start = time.perf_counter()
-                    y = unit(x) if form == "library" else others[form](weight, x)
-                    torch.autograd.grad(y, [weight, *x], grads)
+                    y = unit(x) if form == "library" else others[form](*parameters[:1], x, *parameters[1:])
+                    torch.autograd.grad(y, [*parameters, *x], grads)
                     seconds[form].append(time.perf_counter() - start)
             for form, times in seconds.items():
                 total[form] += statistics.median(times)
