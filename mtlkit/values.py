@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
@@ -40,6 +41,10 @@ class Value(BaseModel):
         copied = super().__copy__()
         copied.__dict__.pop("identity", None)
         return copied
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:  # type: ignore[override]
+        """Names and values of the fields, without the identity that is cached beside them."""
+        return ((name, getattr(self, name)) for name in type(self).model_fields)
 
     def canonical(self) -> dict[str, Any]:
         """The tag and the fields that differ from their defaults, by their aliases, as plain JSON types."""

@@ -106,3 +106,11 @@ def test_a_copy_with_other_fields_has_an_identity_of_its_own():
     assert one.model_copy(update={"x": 6}).identity == Early(x=6).identity
     assert one.model_copy(update={"x": 6}, deep=True).identity == Early(x=6).identity
     assert one == Early(x=5)  # one has told its identity, the other has not
+
+
+def test_the_cached_identity_is_no_field():
+    one = Early(x=5)
+    before = dict(one)
+    assert one.identity
+    assert dict(one) == before
+    assert Early(**dict(one)) == one
