@@ -20,6 +20,9 @@ from mtlkit.worlds import parts, people, plates
 
 SIDE = 256
 
+ATTRIBUTES = 64
+"""Of an object of aPascal."""
+
 
 def image(path: Path, seed: int, size: tuple[int, int] = (SIDE, SIDE)) -> None:
     """Noise of 8 by 8 cells, enlarged."""
@@ -115,6 +118,18 @@ def imdb_wiki(root: Path) -> None:
         image(root / "imdb_crop" / path, place)
 
 
+def apascal(root: Path) -> None:
+    """Drawn scenes whose objects have as many attributes as the official ones; those that are not drawn are zero."""
+    parts.write(root, train=4, val=2, size=(375, 500))
+    names = root / "attribute_data/attribute_names.txt"
+    drawn = names.read_text().splitlines()
+    more = ATTRIBUTES - len(drawn)
+    names.write_text("\n".join([*drawn, *(f"attribute {number}" for number in range(more))]) + "\n")
+    for split in ("train", "test"):
+        listed = root / f"attribute_data/apascal_{split}.txt"
+        listed.write_text("".join(f"{row}{' 0' * more}\n" for row in listed.read_text().splitlines()))
+
+
 def _cells(values: Sequence[Any]) -> np.ndarray:
     row = np.empty((1, len(values)), object)
     row[0] = list(values)
@@ -128,7 +143,7 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "oxford_pets": oxford_pets,
     "caltech101": caltech101,
     "imdb_wiki": imdb_wiki,
-    "apascal": lambda root: parts.write(root, train=4, val=2, size=(375, 500)),
+    "apascal": apascal,
     "coco": lambda root: people.write(root, train=4, val=2, size=(480, 640)),
     "manifest": lambda root: plates.write(root, train=30, val=15, size=(SIDE, SIDE)),
 }
