@@ -14,7 +14,7 @@ SITE := build/site
 # Nothing here reaches for the network: weights are asked for by name, never fetched by surprise.
 export HF_HUB_OFFLINE := 1
 
-.PHONY: book test slow site notebooks lint lock clean
+.PHONY: book test slow rehearse site notebooks lint lock clean
 
 book: $(INSTALLED)
 	rm -rf $(SITE) && mkdir -p $(SITE)/notebooks
@@ -34,6 +34,10 @@ test: $(INSTALLED) lint
 
 slow: $(INSTALLED)
 	$(BIN)/pytest -n 2 --dist worksteal -m slow --durations=10
+
+# Two steps of every declared network at its full size, on the CPU, and the page of settings beside the print.
+rehearse: $(INSTALLED)
+	$(BIN)/python benchmarks/rehearse.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -72,6 +72,14 @@ class Protocol(_Part):
     lines: dict[str, str]
 
 
+class PrintedTraining(_Part):
+    """What a paper prints of its trainings: setting -> its value there, and why it may be another one here."""
+
+    tables: tuple[str, ...]
+    settings: dict[str, str] = Field(default_factory=dict)
+    reasons: dict[str, str] = Field(default_factory=dict)
+
+
 class PrintedPaper(_Part):
     """A paper's tables and what else it prints that can be checked."""
 
@@ -91,11 +99,18 @@ class PrintedPaper(_Part):
     doubts: tuple[str, ...]
     ocr_repairs: tuple[dict[str, Any], ...] = ()
     protocols: tuple[Protocol, ...] = ()
+    trainings: tuple[PrintedTraining, ...] = ()
 
     def protocol(self, table: str, what: str) -> str:
         """How something is in a table of the paper; ``unstated`` where it does not say."""
         found = (one.lines[what] for one in self.protocols if table in one.tables and what in one.lines)
         return next(found, "unstated")
+
+    def training(self, table: str, what: str) -> tuple[str, str]:
+        """A setting of a table's trainings in the paper, or ``unstated``, and why it may be another one here."""
+        of = [one for one in self.trainings if table in one.tables]
+        theirs = next((one.settings[what] for one in of if what in one.settings), "unstated")
+        return theirs, next((one.reasons[what] for one in of if what in one.reasons), "")
 
 
 @cache
