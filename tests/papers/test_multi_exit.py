@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from mtlkit import papers
@@ -16,6 +17,8 @@ from mtlkit.report.costs import Costs, reading
 from mtlkit.report.side_by_side import SideBySide
 from mtlkit.reproduce import costs, reproduce
 from mtlkit.runs import trainings
+from mtlkit.tasks import Classification
+from mtlkit.training import optimizer
 
 TABLES = {number: papers.table("multi_exit", number) for number in "1234"}
 
@@ -267,6 +270,30 @@ def test_a_backbone_without_batch_norm_has_a_rate_of_its_own():
     # The other rows of the paper are what they were.
     assert {value.subject.recipe.lr for row in TABLES["1"].rows(TABLES["1"].meta_column(), 0)
             for value in row.evaluations if hasattr(value, "subject")} == {0.1}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("row", "rate", "learns"), [("vgg_stl_in", None, True), ("vgg_stl_in", 0.1, False)])
+def test_vgg_learns_four_colours_at_its_own_rate_and_not_at_the_others(row, rate, learns):
+    column = TABLES["3"].meta_column()
+    training = {each.id: each for each in TABLES["3"].rows(column, 0)}[row].evaluations[0].subject
+    tasks = (Classification(name="objects", classes=4),)
+    settings = training.network.model_copy(update={"tasks": tasks, "image_size": (32, 32)})
+    recipe = training.recipe.model_copy(update={"lr": rate or training.recipe.lr})
+    torch.manual_seed(0)
+    network = settings.network(weights=False).train()
+    optimiser = optimizer(network.parameter_groups({}, decay_all=True), recipe)
+    colours, losses = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]]), []
+    for _ in range(100):
+        labels = torch.randint(0, 4, (8,))
+        images = 0.8 * colours[labels][:, :, None, None] + 0.2 * torch.rand(8, 3, 32, 32)
+        loss = torch.nn.functional.cross_entropy(network(images)["objects"], labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    # Guessing one of four colours costs 1.386.
+    assert (sum(losses[-20:]) / 20 < 0.5) == learns, losses
 
 
 @pytest.mark.parametrize(
