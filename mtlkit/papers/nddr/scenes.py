@@ -64,6 +64,9 @@ FIVE = ("4", "5", "6")
 TILT = 30.0
 """Degrees of the row that shows what an error of a known angle scores."""
 
+SCORING = 2
+"""Of that row; raised when thresholds began to include themselves whatever float32 makes of an angle."""
+
 SHORTCUT_RATE = 100.0
 """What multiplies the rate of shortcuts and their batch norms (``nets/vgg_deeplab_nddr.py``)."""
 
@@ -142,6 +145,7 @@ def scene_column(table: str, given: NDDROptions) -> SceneColumn:
         seeds=settled.seeds,
         classes=train.classes,
         tasks=tasks,
+        scoring=SCORING if table == "4" else 1,
     )
 
 
@@ -350,7 +354,7 @@ def with_tilted(column: SceneColumn, seed: int) -> list[Row]:
     rows = methods(column, seed).five()
     for task in scene_tasks(column):
         if isinstance(task, Normals):
-            value = Tilted(task=task, data=column.data, degrees=TILT)
+            value = Tilted(task=task, data=column.data, degrees=TILT, revision=column.scoring)
             what = f"every true normal turned by {TILT:g} degrees in a random direction"
             rows.insert(1, Row("tilted", f"Truth, tilted by {TILT:g}°", (value,), what, printed=False))
     return rows
