@@ -130,7 +130,7 @@ def loss_terms(network: Network, outputs: dict[str, Tensor], batch: Batch) -> di
         target, rows = batch.targets[task], batch.rows[task]
         if len(rows) < len(output):
             output = output[rows]
-        for term, loss in network.tasks[task].losses(output, target).items():
+        for term, loss in network.losses(task, output, target).items():
             terms[f"{task}/{term}"] = loss
     if (penalty := network.penalty()) is not None:
         terms["sharing/penalty"] = penalty
