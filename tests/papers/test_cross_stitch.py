@@ -91,3 +91,10 @@ def test_a_column_carries_its_codebook_and_is_the_same_again():
 def test_an_impossible_stride_is_one_sentence():
     with pytest.raises(InputError, match="alexnet can be built at output stride 32 here, not 8"):
         TABLE.column(CrossStitchOptions(backbone="alexnet", output_stride=8, image_size=(32, 40)))
+
+
+def test_scores_of_coded_normals_are_of_the_second_revision():
+    for row in ROWS.values():
+        for value in row.evaluations:
+            coded = any("normals" in [t.name for t in n.network.tasks] for n in value.needs)
+            assert value.revision == (2 if coded else 1)
