@@ -86,6 +86,16 @@ def fcn_stride(backbone: str, given: int | None) -> int:
     return stride
 
 
+def fcn_line(column: SceneColumn) -> str:
+    """The network, for the protocol card."""
+    layers = (
+        "; image padded by 100 pixels, maps enlarged bilinearly and cropped, dropout behind fc6 and fc7 (FCN's code)"
+        if has_layers(column.backbone)
+        else "; maps enlarged bilinearly, their cells taken for tiles of the image"
+    )
+    return f"{column.backbone}, stride {column.output_stride}, one 1x1 layer a task{layers}"
+
+
 def stitch_column(given: CrossStitchOptions) -> StitchColumn:
     """A reader's options as a column of Table 5."""
     options, budget = given.filled("5"), BUDGETS[given.profile]
@@ -243,8 +253,8 @@ def stitch_protocol(column: StitchColumn) -> list[tuple[str, str]]:
     return [
         ("Data", f"{data.name} ({data.fingerprint}), {column.train_images} training images"),
         ("Classes", f"{len(column.classes)}, averaged over those that occur in the test truth"),
-        ("Resolution", f"{height}x{width} throughout"),
-        ("Network", f"{column.backbone}, stride {column.output_stride}, one 1x1 layer a task"),
+        ("Resolution", f"{height}x{width} throughout, images of another size resized"),
+        ("Network", fcn_line(column)),
         ("Units", f"after {'pool1, pool2, pool5, fc6, fc7' if places else 'every stage'}, one a channel"),
         (
             "Normals",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from mtlkit.backbones import output_strides
+from mtlkit.backbones import has_layers, output_strides
 from mtlkit.data import Data
 from mtlkit.data.transforms import Augmentation
 from mtlkit.errors import InputError, unknown
@@ -278,7 +278,7 @@ def scene_protocol(column: SceneColumn) -> list[tuple[str, str]]:
         (
             "Network",
             f"{column.backbone}, stride {column.output_stride}, "
-            f"LargeFOV head of {head.width} channels, dilation {head.dilation}",
+            f"LargeFOV head of {head.width} channels, dilation {head.dilation}{_placed(column)}",
         ),
         *_shortcut_line(column),
         ("Units", f"the same; one cross-stitch matrix a layer, sluice at rate {SLUICE.lr_mult:g}, {nddr_line(column)}"),
@@ -320,6 +320,13 @@ def with_shortcuts(column: SceneColumn) -> ShortcutColumn:
     """The column of Table 6 that is else as ``column``."""
     lr_mult = column.recipe.lr_mult | {"shortcut": SHORTCUT_RATE}
     return ShortcutColumn(**dict(column) | {"recipe": column.recipe.model_copy(update={"lr_mult": lr_mult})})
+
+
+def _placed(column: SceneColumn) -> str:
+    """Where the cells of a chain of layers lie on the image, for the protocol card."""
+    if not has_layers(column.backbone):
+        return ""
+    return f"; cells lie {column.output_stride} pixels apart where they look, as in the authors' resize"
 
 
 def _shortcut_line(column: SceneColumn) -> list[tuple[str, str]]:
