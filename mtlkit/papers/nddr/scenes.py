@@ -326,7 +326,9 @@ def _placed(column: SceneColumn) -> str:
     """Where the cells of a chain of layers lie on the image, for the protocol card."""
     if not has_layers(column.backbone):
         return ""
-    return f"; cells lie {column.output_stride} pixels apart where they look, as in the authors' resize"
+    return "; maps enlarged from where their cells look" + (
+        ", a cell at every eighth pixel, as the authors' resize has it" if column.output_stride == 8 else ""
+    )
 
 
 def _shortcut_line(column: SceneColumn) -> list[tuple[str, str]]:
