@@ -20,12 +20,25 @@ from torch import Tensor, nn
 from torchvision.ops import roi_pool
 
 from mtlkit.errors import InputError, unknown
+from mtlkit.grid import Grid, grid_of
 
-__all__ = ["RegionPooling", "StagedBackbone", "has_layers", "last_weight", "output_strides", "rectified", "staged"]
+__all__ = [
+    "RegionPooling",
+    "StagedBackbone",
+    "has_layers",
+    "last_weight",
+    "output_strides",
+    "rectified",
+    "revision",
+    "staged",
+]
 
 USABLE = "resnet50, mobilenetv2_100, convnext_tiny, dla34, regnety_004 or vgg16"
 FullyConnected = Literal["none", "plain", "padded"]
 Cut = Literal["pools", "layers"]
+
+FCN_PADDING = 100
+"""Pixels around the image of a fully convolutional network (``voc-fcn-alexnet/net.py``)."""
 
 ALEXNET = torchvision.models.AlexNet_Weights.IMAGENET1K_V1
 
@@ -78,9 +91,12 @@ class StagedBackbone(nn.Module):
             loses some border. Fully connected stages repeat the last stride.
         mean: What the pretrained weights subtract from RGB in [0, 1], and
         std: what they then divide by.
+        grid: where the cells of the last stage look, for VGG and AlexNet, which are chains of layers; ``None``: not
+            known, so that its cells are taken for tiles of the image.
         regions: where regions are pooled, for a network that looks at regions; the stages behind take region maps.
     """
 
+    grid: Grid | None = None
     regions: RegionPooling | None = None
 
     def __init__(
@@ -135,8 +151,10 @@ def staged(
         fully_connected: VGG and AlexNet only: fc6 and fc7 (activation and dropout with them) become two further
             stages, as convolutions ``(N, 4096, H, W)``. ``plain``: fc6 has no padding, so that H = W = 1 for the 7x7
             (VGG) or 6x6 (AlexNet) map of a 224-pixel image, and the outputs are the classifier network's; a smaller
-            map is pooled up to that first. ``padded``: fc6 keeps the map's size, as a fully convolutional network
-            wants it.
+            map is pooled up to that first. ``padded``: the image has 100 zeros around it and no pool drops a border,
+            so that the cells of the unpadded fc6 cover the image from edge to edge, as in fully convolutional
+            networks (https://github.com/shelhamer/fcn.berkeleyvision.org). Dropout stands behind fc6 and fc7 in both
+            networks, as there and in Fast R-CNN; torchvision's AlexNet has it before them.
         cut: VGG and AlexNet only: ``layers`` ends a stage after every convolution, its activation and pool with it.
         image_size: Height and width, for networks built for one size (Swin); the others take any and ignore it.
         regions: The last part of the network looks at regions (Fast R-CNN, https://arxiv.org/abs/1504.08083). The
@@ -174,6 +192,8 @@ def staged(
             backbone = _build(name, output_stride, fully_connected, cut, image_size, pretrained=True)
     elif weights != "none":
         _load(backbone, Path(weights))
+    if has_layers(name):
+        backbone.grid = grid_of(backbone.stages)
     return _for_regions(backbone) if regions else backbone
 
 
@@ -211,6 +231,20 @@ def rectified(name: str) -> bool:
         return all(bool((output >= 0).all()) for output in _build(name).eval()(noise))
 
 
+def revision(name: str, fully_connected: FullyConnected, maps: bool) -> int:
+    """How often what a network of ``name`` computes was changed on purpose, counted from 1; part of its identity.
+
+    2: the cells of VGG's and AlexNet's maps are brought to where they look, the image is padded with
+    ``fully_connected="padded"``, and AlexNet's dropout stands behind fc6 and fc7.
+
+    Args:
+        name: of the backbone.
+        fully_connected: as of :func:`staged`.
+        maps: whether an output has a value for every pixel, made of the last stage's map.
+    """
+    return 2 if (maps and has_layers(name)) or (name == "alexnet" and fully_connected != "none") else 1
+
+
 def last_weight(stage: nn.Module, channels: int) -> Tensor:
     """The weight of the last convolution or linear layer of ``stage`` that puts out ``channels`` channels.
 
@@ -240,7 +274,8 @@ def _for_regions(backbone: StagedBackbone) -> StagedBackbone:
     strides[after:] = [strides[after] // 2] * 3
     backbone.strides = tuple(strides)
     side = next(layer.kernel_size[0] for layer in fc6 if isinstance(layer, nn.Conv2d))
-    backbone.regions = RegionPooling(after, side, strides[after], _first_centre(backbone.stages[: after + 1]))
+    backbone.regions = RegionPooling(after, side, strides[after], grid_of(backbone.stages[: after + 1]).offset)
+    backbone.grid = None
     return backbone
 
 
@@ -373,8 +408,10 @@ def _vgg(
         strides = [2, 4, 8, 8, 8]
     if full:
         head = net.pre_logits
-        before = _before_fc6(head.input_kernel_size, fully_connected)
-        fc6 = [("before", before), ("pre_logits.fc1", head.fc1), ("act1", head.act1)]
+        if fully_connected == "padded":
+            _cover(stages)
+        before = [("before", _AtLeast(head.input_kernel_size))] if fully_connected == "plain" else []
+        fc6 = [*before, ("pre_logits.fc1", head.fc1), ("act1", head.act1)]
         fc7 = [("pre_logits.fc2", head.fc2), ("act2", head.act2)]
         drops = [("drop1", head.drop), ("drop2", nn.Dropout(dropout))]
         stages += _cut([*fc6, drops[0], *fc7, drops[1]], ["drop1", "drop2"])
@@ -402,10 +439,13 @@ def _alexnet(output_stride: int | None, fully_connected: FullyConnected, cut: Cu
     stages = _features(net.features, cut)
     channels, strides = _sizes(stages)
     if fully_connected != "none":
+        if fully_connected == "padded":
+            _cover(stages)
         drop1, linear1, act1, drop2, linear2, act2, _ = net.classifier
-        layers = [drop1, _convolution(linear1, 6), act1, drop2, _convolution(linear2, 1), act2]
-        named = [(f"classifier.{i}", layer) for i, layer in enumerate(layers)]
-        stages += _cut([("before", _before_fc6(6, fully_connected)), *named], ["classifier.2", "classifier.5"])
+        before = [("before", _AtLeast(6))] if fully_connected == "plain" else []
+        fc6 = [*before, ("classifier.1", _convolution(linear1, 6)), ("classifier.2", act1), ("drop6", drop1)]
+        fc7 = [("classifier.4", _convolution(linear2, 1)), ("classifier.5", act2), ("drop7", drop2)]
+        stages += _cut([*fc6, *fc7], ["drop6", "drop7"])
         channels, strides = [*channels, 4096, 4096], [*strides, 32, 32]
     transform = ALEXNET.transforms()
     return StagedBackbone(
@@ -432,11 +472,13 @@ class _AtLeast(nn.Module):
         return nn.functional.adaptive_avg_pool2d(x, (max(height, self.size), max(width, self.size)))
 
 
-def _before_fc6(kernel: int, fully_connected: FullyConnected) -> nn.Module:
-    if fully_connected == "plain":
-        return _AtLeast(kernel)
-    less, more = (kernel - 1) // 2, kernel // 2
-    return nn.ZeroPad2d((less, more, less, more))
+def _cover(stages: Iterable[nn.Sequential]) -> None:
+    """A fully convolutional network's changes to the stages of a VGG or AlexNet; no tensor changes its name."""
+    layers = [layer for stage in stages for layer in stage]
+    next(layer for layer in layers if isinstance(layer, nn.Conv2d)).padding = (FCN_PADDING, FCN_PADDING)
+    for layer in layers:
+        if isinstance(layer, nn.MaxPool2d):
+            layer.ceil_mode = True  # as all pools of Caffe: a window that sticks out counts
 
 
 def _convolution(linear: nn.Linear, kernel: int) -> nn.Conv2d:
@@ -472,20 +514,6 @@ def _sizes(stages: Iterable[nn.Sequential]) -> tuple[list[int], list[int]]:
         channels.append(last.out_channels)
         strides.append(stride)
     return channels, strides
-
-
-def _first_centre(stages: Iterable[nn.Module]) -> float:
-    """The pixel, from 0, in the middle of what the first cell after a chain of layers looks at."""
-    place, stride = 0.0, 1
-    for layer in (layer for stage in stages for layer in stage.children()):
-        if isinstance(layer, nn.Conv2d | nn.MaxPool2d):
-            kernel, pad, step = (
-                each if isinstance(each, int) else int(each[0])
-                for each in (layer.kernel_size, layer.padding, layer.stride)
-            )
-            place += ((kernel - 1) / 2 - pad) * stride
-            stride *= step
-    return place
 
 
 def _cut(parts: Iterable[tuple[str, nn.Module]], ends: list[str]) -> Iterator[nn.Sequential]:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from mtlkit.errors import TrainingDiverged, WeightsMissing
+from mtlkit.errors import WeightsMissing
 from mtlkit.graph import Context, Node
 from mtlkit.ledger import Ledger, Record
 from mtlkit.runtime import Runtime, hardware
+from mtlkit.training import TrainingDiverged
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,6 @@
 
 import difflib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from mtlkit.training import Divergence, History, Timing
 
 
 class InputError(Exception):
@@ -17,26 +13,6 @@ class InputError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         return [f"{type(self).__name__}: {self}"]
-
-
-class TrainingDiverged(InputError):
-    """A loss became infinite or not a number.
-
-    Attributes:
-        divergence: which loss, and when.
-        history: what the losses did before.
-        timing: the seconds until then.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        divergence: "Divergence | None" = None,
-        history: "History | None" = None,
-        timing: "Timing | None" = None,
-    ):
-        super().__init__(message)
-        self.divergence, self.history, self.timing = divergence, history, timing
 
 
 class WeightsMissing(InputError):

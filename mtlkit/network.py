@@ -4,18 +4,19 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from mtlkit.backbones import Cut, FullyConnected, StagedBackbone, staged
+from mtlkit.backbones import Cut, FullyConnected, StagedBackbone, revision, staged
 from mtlkit.errors import InputError, unknown
 from mtlkit.fusion import Unit
+from mtlkit.grid import Grid
 from mtlkit.heads import Exit, FeatureFilter, HeadSettings
 from mtlkit.necks import NeckSettings, Shortcut
-from mtlkit.tasks import AnyTask
+from mtlkit.tasks import AnyTask, DenseTask
 from mtlkit.trunks import FusedTrunk, Shared, SharedTrunk, Sharing
 from mtlkit.values import Value
 
@@ -47,6 +48,13 @@ class NetworkSettings(Value):
     """Whether the last part of the network looks at regions of the pictures, each with an output of its own."""
     image_size: tuple[int, int] | None = None
     """Height and width, only for backbones whose parameters depend on them."""
+
+    def canonical(self) -> dict[str, Any]:
+        """With the revision of its backbone where that was raised."""
+        kept = self.neck is None or isinstance(self.neck, Shortcut.Settings)
+        maps = kept and any(isinstance(task, DenseTask) for task in self.tasks)
+        raised = revision(self.backbone, self.fully_connected, maps)
+        return super().canonical() | ({"revision": raised} if raised > 1 else {})
 
     def network(self, *, weights: bool = True) -> "Network":
         """The network, its backbones with their weights unless ``weights`` is false (they will be overwritten)."""
@@ -92,6 +100,15 @@ class Network(nn.Module):
                 with torch.no_grad():
                     self.heads[name].classifier.bias.copy_(torch.tensor(task.start))  # type: ignore[union-attr,operator]
 
+    def grid(self, task: str) -> Grid | None:
+        """Where the cells of a task's output look on the image; ``None``: not known, or the output is no map.
+
+        A fact of the backbone that holds for what keeps the cells of its last map.
+        """
+        parts = [self.heads[task], *([self.necks["all" if "all" in self.necks else task]] if self.necks else [])]
+        kept = all(getattr(part, "keeps_cells", False) for part in parts)
+        return self.trunk.grid if kept and isinstance(self.tasks[task], DenseTask) else None
+
     def _backbone(self, weights: bool) -> StagedBackbone:
         source = self.settings.weights
         if source.source == "file" and weights and source.path is None:
@@ -128,6 +145,26 @@ class Network(nn.Module):
             task: head(*(features[task][stage] for stage in head.stages))  # type: ignore[union-attr]
             for task, head in self.heads.items()
         }
+
+    def predict(self, images: Tensor, regions: Tensor | None = None) -> dict[str, Tensor]:
+        """As :meth:`forward`, with every map at the image's size whose cells are known to look somewhere.
+
+        Maps of other networks stay as they are: metrics take their cells for tiles of the image.
+        """
+        height, width = images.shape[-2:]
+        outputs = self(images, regions)
+        grids = {task: self.grid(task) for task in outputs}
+        return {
+            task: grid.enlarged(output, (height, width)) if (grid := grids[task]) else output
+            for task, output in outputs.items()
+        }
+
+    def losses(self, task: str, output: Tensor, target: Any) -> dict[str, Tensor]:
+        """A task's loss terms, unweighted; a map meets its target where its cells look."""
+        of, grid = self.tasks[task], self.grid(task)
+        if grid and isinstance(of, DenseTask):
+            output, target = of.matched(output, target, grid)
+        return of.losses(output, target)
 
     def penalty(self) -> Tensor | None:
         """What the sharing adds to the loss, weighted; ``None`` where it adds nothing."""

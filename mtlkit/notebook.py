@@ -170,7 +170,7 @@ class Reproduction:
         }
         for label, training in trained:
             with torch.inference_mode():
-                outputs = self.network(comparison, training)(batch.images)
+                outputs = self.network(comparison, training).predict(batch.images)
             for name, output in outputs.items():
                 if name not in tasks:
                     continue

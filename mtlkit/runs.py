@@ -8,11 +8,10 @@ from torch import Tensor
 
 from mtlkit.data import AnyData
 from mtlkit.data.sampling import Part, loader
-from mtlkit.errors import TrainingDiverged
 from mtlkit.graph import Content, Context, Node, ordered, reads
 from mtlkit.loss_weights import inverse_means
 from mtlkit.network import Network, NetworkSettings, parameter_count
-from mtlkit.training import Recipe, train
+from mtlkit.training import Recipe, TrainingDiverged, train
 from mtlkit.values import Value
 
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from mtlkit.data.samples import Batch
 from mtlkit.data.sampling import AnyAugmentation
-from mtlkit.errors import TrainingDiverged
+from mtlkit.errors import InputError
 from mtlkit.network import Network, ParameterGroup
 from mtlkit.values import Value
 
@@ -112,6 +112,26 @@ class Timing(BaseModel):
     waiting_for_data: float = 0.0
 
 
+class TrainingDiverged(InputError):
+    """A loss became infinite or not a number.
+
+    Attributes:
+        divergence: which loss, and when.
+        history: what the losses did before.
+        timing: the seconds until then.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        divergence: Divergence | None = None,
+        history: History | None = None,
+        timing: Timing | None = None,
+    ):
+        super().__init__(message)
+        self.divergence, self.history, self.timing = divergence, history, timing
+
+
 def optimizer(groups: list[ParameterGroup], recipe: Recipe) -> torch.optim.Optimizer:
     """The recipe's optimiser; every group keeps its ``lr_mult`` beside the rate."""
     parts = [
@@ -150,7 +170,7 @@ def loss_terms(network: Network, outputs: dict[str, Tensor], batch: Batch) -> di
         target, rows = batch.targets[task], batch.rows[task]
         if len(rows) < len(output):
             output = output[rows]
-        for term, loss in network.tasks[task].losses(output, target).items():
+        for term, loss in network.losses(task, output, target).items():
             terms[f"{task}/{term}"] = loss
     if (penalty := network.penalty()) is not None:
         terms["sharing/penalty"] = penalty

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mtlkit.backbones import RegionPooling, StagedBackbone, last_weight
 from mtlkit.errors import InputError
 from mtlkit.fusion import Fusion, LayerMixing, SluiceSettings
+from mtlkit.grid import Grid
 from mtlkit.values import Value
 
 StageFeatures = list[Tensor]
@@ -72,18 +73,20 @@ class Trunk(nn.Module):
         tasks: the tasks' names, in order.
         channels: channels of every stage.
         strides: image pixels a feature pixel stands for, of every stage.
+        grid: where the cells of the last stage look; ``None``: not known.
         regions: where the trunk goes over from pictures to regions of them; ``None``: nowhere.
     """
 
     tasks: tuple[str, ...]
     channels: tuple[int, ...]
     strides: tuple[int, ...]
+    grid: Grid | None
     regions: RegionPooling | None
 
     def __init__(self, tasks: Sequence[str], backbone: StagedBackbone):
         super().__init__()
         self.tasks, self.channels, self.strides = tuple(tasks), backbone.channels, backbone.strides
-        self.regions = backbone.regions
+        self.grid, self.regions = backbone.grid, backbone.regions
         # The colours a backbone expects are a fact about its weights, so they travel with it.
         self.register_buffer("mean", torch.tensor(backbone.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(backbone.std).view(3, 1, 1), persistent=False)

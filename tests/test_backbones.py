@@ -322,19 +322,32 @@ def test_a_cut_after_every_layer_steps_the_same_network(name, convolutions):
         assert any(torch.equal(output, after_pool) for output in outputs)
 
 
-@pytest.mark.parametrize("name", ["alexnet", "vgg11"])
-def test_padded_full_layers_keep_the_maps_size_and_agree_where_nothing_is_padded(name):
+@pytest.mark.parametrize(("name", "first"), [("alexnet", 13), ("vgg11", 12.5)])
+def test_fully_convolutional_networks_agree_with_classifiers_where_nothing_is_padded(name, first):
     torch.manual_seed(0)
     plain = staged(name, fully_connected="plain").eval()
     torch.manual_seed(0)
     padded = staged(name, fully_connected="padded").eval()
-    images = torch.randn(1, 3, 320, 352)
+    assert padded.state_dict().keys() == plain.state_dict().keys()
+    images = torch.randn(1, 3, 480, 490)
+    shift = int(first + 4 * 32 - plain.grid.offset)  # where the fifth cell of the one looks, the other's first does
+    assert 0 <= shift < 32
     with torch.no_grad():
-        inside, whole = plain(images)[-1], padded(images)
-    assert whole[-1].shape[2:] == whole[-2].shape[2:] == whole[-3].shape[2:]
-    less = (whole[-1].shape[2] - inside.shape[2]) // 2
-    within = whole[-1][:, :, less : less + inside.shape[2], less : less + inside.shape[3]]
-    torch.testing.assert_close(within, inside, atol=1e-5, rtol=1e-4)
+        inside, whole = plain(images[..., shift:, shift:])[-1], padded(images)[-1]
+    # Further in than the image's own border reaches.
+    part = inside[..., 3:-3, 3:-3]
+    there = whole[..., 7 : 7 + part.shape[2], 7 : 7 + part.shape[3]]
+    assert part.numel() > 0
+    torch.testing.assert_close(there, part, atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["alexnet", "vgg11"])
+@pytest.mark.parametrize("fully_connected", ["plain", "padded"])
+def test_dropout_stands_behind_each_full_layer_and_nowhere_else(name, fully_connected):
+    with torch.device("meta"):
+        backbone = staged(name, fully_connected=fully_connected)
+    assert [type(stage[-1]) for stage in backbone.stages[-2:]] == [nn.Dropout, nn.Dropout]
+    assert [layer.p for layer in backbone.modules() if isinstance(layer, nn.Dropout)] == [0.5, 0.5]
 
 
 @pytest.mark.parametrize("name", ["vgg16", "vgg16_bn"])

@@ -7,8 +7,9 @@ from builders import NORMALS, SEGMENTATION, UNITS, fused
 
 from mtlkit.errors import InputError
 from mtlkit.fusion import CrossStitchSettings, NDDRSettings, SluiceSettings, Unit
-from mtlkit.network import Weights, cost, parameter_count
-from mtlkit.tasks import Normals
+from mtlkit.heads import Score
+from mtlkit.network import NetworkSettings, Weights, cost, parameter_count
+from mtlkit.tasks import Classification, Normals, Segmentation
 from mtlkit.trunks import Fused, Shared
 
 network = partial(builders.network, backbone="resnet10t")  # counts by hand are of its stages
@@ -185,3 +186,23 @@ def test_images_are_normalised_by_the_backbones_own_colours():
     assert plain.trunk.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
     assert own.trunk.mean.flatten().tolist() == pytest.approx([0.5, 0.5, 0.5])
     assert "trunk.mean" not in plain.state_dict()
+
+
+@pytest.mark.parametrize(
+    ("backbone", "fully_connected", "task", "raised"),
+    [
+        ("alexnet", "padded", Segmentation(classes=("a", "b")), True),
+        ("alexnet", "plain", Classification(name="things", classes=2), True),  # dropout moved
+        ("alexnet", "none", Classification(name="things", classes=2), False),
+        ("vgg16", "none", Segmentation(classes=("a", "b")), True),
+        ("vgg16", "plain", Classification(name="things", classes=2), False),
+        ("mobilenetv2_100", "none", Segmentation(classes=("a", "b")), False),
+    ],
+)
+def test_a_networks_identity_has_its_backbones_revision_only_where_its_numbers_changed(
+    backbone, fully_connected, task, raised
+):
+    settings = NetworkSettings(backbone=backbone, fully_connected=fully_connected, tasks=(task,), head=Score.Settings())
+    assert settings.canonical().get("revision") == (2 if raised else None)
+    again = NetworkSettings.model_validate(settings.model_dump(mode="json"))
+    assert again.identity == settings.identity

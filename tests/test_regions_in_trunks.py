@@ -100,7 +100,7 @@ def test_the_pooling_of_alexnet_is_its_pool_where_a_region_is_13_cells():
         assert maps[4].shape == (1, 256, 6, 6)
         assert torch.equal(maps[4], F.max_pool2d(before[..., :13, :13], 3, 2))
         assert maps[5].shape == maps[6].shape == (1, 4096, 1, 1), "fc6 sees all of the 6x6"
-        fc6 = built.stages[5][-2]
+        fc6 = built.stages[5][-3]
         by_hand = maps[4].flatten(1) @ fc6.weight.flatten(1).T + fc6.bias
         assert torch.allclose(maps[5].flatten(1), by_hand.relu(), atol=1e-5)
 

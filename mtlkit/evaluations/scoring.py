@@ -126,7 +126,7 @@ def scored(
     for batch in batches:
         batch = batch.to(fabric.device)
         with fabric.autocast():
-            outputs = [network(batch.images, batch.regions) for network in networks]
+            outputs = [network.predict(batch.images, batch.regions) for network in networks]
         for name, metric in metrics.items():
             if name in batch.targets:
                 several = [output[name][batch.rows[name]] for output in outputs]
@@ -153,7 +153,7 @@ def outputs(network: Network, batches: Iterable[Batch], fabric: "Fabric") -> dic
     for batch in batches:
         batch = batch.to(fabric.device)
         with fabric.autocast():
-            for name, output in network(batch.images, batch.regions).items():
+            for name, output in network.predict(batch.images, batch.regions).items():
                 found[name].append(output.float().cpu())
     return {name: torch.cat(parts) for name, parts in found.items()}
 

@@ -27,8 +27,10 @@ class DenseHead(nn.Module):
     Attributes:
         stages: which stage outputs of a trunk :meth:`forward` is given.
         classifier: the last layer; the papers train it at a higher learning rate.
+        keeps_cells: whether its output has a cell for every cell of the map that it takes.
     """
 
+    keeps_cells = True
     stages: tuple[int, ...] = (-1,)
 
     def __init__(self, fc6: nn.Module, fc7: nn.Module, width: int, outputs: int, dropout: float):

@@ -10,9 +10,9 @@ from mtlkit.values import Value
 class FCN32s(DenseHead):
     """FCN-32s: the classifier network's ``fc6`` and ``fc7`` as convolutions, then a 1x1 score layer.
 
-    Long, Shelhamer, Darrell, *Fully Convolutional Networks for Semantic Segmentation*, CVPR 2015. The fixed
-    bilinear enlargement to the image is done by the task, as for every dense head here; ``fc6`` pads its input
-    where the original pads the image by 100 pixels, so that the output covers the image without a crop.
+    Long, Shelhamer, Darrell, *Fully Convolutional Networks for Semantic Segmentation*, CVPR 2015, for any backbone,
+    with layers of its own: ``fc6`` keeps the map's size. The original takes the classifier network's layers and pads
+    the image by 100 pixels; so do VGG and AlexNet with ``fully_connected="padded"`` and :class:`mtlkit.heads.Score`.
     """
 
     class Settings(Value):

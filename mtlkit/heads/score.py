@@ -13,11 +13,12 @@ class Score(nn.Module):
     """One 1x1 convolution on the last stage.
 
     Long, Shelhamer, Darrell, *Fully Convolutional Networks for Semantic Segmentation*, CVPR 2015: the score layer
-    behind fc7. The fixed bilinear enlargement to the image is done by the task, as for every dense head here.
+    behind fc7. The fixed bilinear enlargement and the crop are the network's (:meth:`mtlkit.network.Network.predict`).
 
     Attributes:
         stages: which stage outputs of a trunk :meth:`forward` is given.
         classifier: the layer.
+        keeps_cells: whether its output has a cell for every cell of the map that it takes.
     """
 
     class Settings(Value):
@@ -29,6 +30,7 @@ class Score(nn.Module):
             """The head on the last stage of a trunk whose stages have ``channels`` channels."""
             return Score(channels[-1], outputs)
 
+    keeps_cells = True
     stages: tuple[int, ...] = (-1,)
 
     def __init__(self, channels: int, outputs: int):

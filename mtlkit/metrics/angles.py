@@ -11,7 +11,13 @@ from mtlkit.metrics.resize import enlarged
 from mtlkit.metrics.spaces import SPACES, Directions, Space, decode, encode
 
 THRESHOLDS = (11.25, 22.5, 30.0)
-"""Degrees; "within" includes the threshold itself, as in NDDR-CNN's official code."""
+"""Degrees; "within" includes the threshold itself, as in NDDR-CNN's official code (``eval_single_task.py``)."""
+
+ROUNDING = 1e-4
+"""Degrees by which an angle may lie above a threshold and count as within it: float32 makes an error of up to 1e-5."""
+
+FARTHEST = 180.0
+"""Degrees; the error of a prediction that is no direction, with NaN or infinity in it: wrong by every measure."""
 
 STEP = 0.01
 """Degrees; medians are those of angles rounded to whole steps, at most half a step off."""
@@ -43,7 +49,10 @@ class Angles(ImageMetric):
             self.keeps(f"{name}_histogram", (BINS,), torch.int32)
 
     def update(self, output: Tensor | Directions, target: Tensor, image: Tensor | None = None) -> None:
-        """Takes vectors ``(N, 3, h, w)``, enlarged to the target ``(N, 3, H, W)``; zero in the target is no value."""
+        """Takes vectors ``(N, 3, h, w)``, enlarged to the target ``(N, 3, H, W)``; zero in the target is no value.
+
+        A prediction that holds a NaN or an infinity counts as :data:`FARTHEST` off.
+        """
         if isinstance(output, Directions):
             decoded, encoded = output
         else:
@@ -58,12 +67,11 @@ class Angles(ImageMetric):
         for space, error in (("decoded", angles(decoded, target)), ("encoded", angles(encoded, encode(target)))):
             error = error.flatten(1)
             # Pixels without a value go to a bin of their own: selecting them away would wait for the device.
-            known = valid & ~error.isnan()
-            error = torch.where(known, error, 0)
-            within = [(error <= limit) & known for limit in THRESHOLDS]
-            sums = [known, error, *within]
+            error = torch.where(valid, error.nan_to_num(FARTHEST), 0)
+            within = [(error <= limit + ROUNDING) & valid for limit in THRESHOLDS]
+            sums = [valid, error, *within]
             rows[f"{space}_sums"] = torch.stack([each.sum(1, dtype=exact(error)) for each in sums], 1)
-            step = torch.where(known, (error / STEP).round().long().clamp(max=BINS - 1), BINS)
+            step = torch.where(valid, (error / STEP).round().long().clamp(max=BINS - 1), BINS)
             histogram = torch.zeros(len(error), BINS + 1, dtype=torch.int32, device=error.device)
             histogram.scatter_add_(1, step, torch.ones_like(step, dtype=torch.int32))
             rows[f"{space}_histogram"] = histogram[:, :-1]

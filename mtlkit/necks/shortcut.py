@@ -20,7 +20,10 @@ class Shortcut(nn.Module):
 
     Attributes:
         channels: channels of its map.
+        keeps_cells: whether that has a cell for every cell of the last stage's map.
     """
+
+    keeps_cells = True
 
     class Settings(Value):
         """Channels of the map, 512 on VGG-16."""

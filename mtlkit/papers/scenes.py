@@ -23,6 +23,8 @@ class SceneColumn(TrainedColumn):
         head: of every task.
         classes: of the segmentation.
         tasks: what the networks learn.
+        scoring: revision of the row of tilted normals, where there is one. Until 1, float32 put an angle that is a
+            threshold's on either side of it; columns that were stored then keep their numbers.
     """
 
     data: Data
@@ -31,6 +33,7 @@ class SceneColumn(TrainedColumn):
     head: HeadSettings
     classes: tuple[str, ...] = ()
     tasks: tuple[str, ...] = TASKS
+    scoring: int = 1
 
     def decided(self) -> dict[str, Any]:
         """Option -> the value that gives this column."""

@@ -8,6 +8,7 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
+from mtlkit.grid import Grid
 from mtlkit.metrics.resize import enlarged
 from mtlkit.values import Value
 
@@ -91,12 +92,22 @@ class DenseTask(Task):
     def draw(self, prediction_or_target: Tensor) -> np.ndarray:
         """An output ``(C, h, w)`` or a target as an RGB picture, uint8 ``(H, W, 3)``."""
 
-    def matched(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Output and target at one size, by :attr:`loss_at`; the last two dimensions are height and width."""
+    def matched(self, output: Tensor, target: Tensor, grid: Grid | None = None) -> tuple[Tensor, Tensor]:
+        """Output and target at one size, by :attr:`loss_at`; the last two dimensions are height and width.
+
+        Args:
+            output: of the network.
+            target: its pixels are the image's.
+            grid: where the output's cells look; ``None``: taken for tiles of the image.
+        """
         if output.shape[-2:] == target.shape[-2:]:
             return output, target
         if self.loss_at == "image":
-            return enlarged(output, target), target
+            height, width = target.shape[-2:]
+            return (grid.enlarged(output, (height, width)) if grid else enlarged(output, target)), target
+        if grid:
+            height, width = output.shape[-2:]
+            return output, grid.sampled(target, (height, width))
         planes = target.unsqueeze(1) if target.ndim == 3 else target
         planes = F.interpolate(planes.float(), size=output.shape[-2:], mode="nearest-exact")
         return output, (planes.squeeze(1) if target.ndim == 3 else planes).to(target.dtype)

@@ -8,6 +8,7 @@ from mtlkit.metrics.angles import Angles
 from mtlkit.metrics.average_precision import Detections
 from mtlkit.metrics.calorie_errors import CalorieErrors
 from mtlkit.metrics.coco_ap import CocoMetric, Matcher
+from mtlkit.metrics.resize import enlarged
 from mtlkit.tasks.calories import Calories
 from mtlkit.tasks.center_detection import CenterDetection, Found
 from mtlkit.tasks.coded_normals import CodedNormals
@@ -27,7 +28,12 @@ class EstimateErrors(CalorieErrors):
 
 
 class DecodedAngles(Angles):
-    """Angles of a codebook's answers: decoded at the output's size, then enlarged, as any other normals."""
+    """Angles of a codebook's answers: logits enlarged to the target, then decoded.
+
+    So does the first author's code (``models/models.py``, ``use_softmax``, and ``normals_evaluation_utils.py`` of
+    https://github.com/imisra/semantic-segmentation-pytorch): between two cells of different words enlarged logits
+    still choose, where enlarged directions are neither.
+    """
 
     def __init__(self, task: CodedNormals):
         super().__init__()
@@ -35,7 +41,7 @@ class DecodedAngles(Angles):
 
     def update(self, output: Tensor, target: Tensor, image: Tensor | None = None) -> None:  # type: ignore[override]
         """Takes logits ``(N, words, h, w)`` and normals ``(N, 3, H, W)``."""
-        super().update(self.task.decoded(output), target, image)
+        super().update(self.task.decoded(enlarged(output.float(), target)), target, image)
 
 
 class FoundAP(Detections):

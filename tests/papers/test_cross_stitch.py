@@ -128,3 +128,27 @@ def test_a_column_carries_its_codebook_and_is_the_same_again():
 def test_an_impossible_stride_is_one_sentence():
     with pytest.raises(InputError, match="alexnet can be built at output stride 32 here, not 8"):
         TABLE.column(CrossStitchOptions(backbone="alexnet", output_stride=8, image_size=(32, 40)))
+
+
+def test_scores_of_coded_normals_are_of_the_second_revision():
+    for row in ROWS.values():
+        for value in row.evaluations:
+            coded = any("normals" in [t.name for t in n.network.tasks] for n in value.needs)
+            assert value.revision == (2 if coded else 1)
+
+
+@pytest.mark.parametrize(("slug", "number"), [("cross_stitch", "5"), ("nddr", "A1")])
+def test_lite_has_a_map_that_scenes_fit_on(slug, number):
+    filled = papers.table(slug, number).options(profile="lite").filled(number)
+    assert (filled.backbone, filled.image_size) == ("alexnet", (240, 320))
+    with torch.device("meta"):
+        cells = staged("alexnet", fully_connected="padded")(torch.empty(1, 3, *filled.image_size))[-1]
+    assert cells.shape[2:] == (8, 11)
+
+
+def test_the_card_says_how_maps_come_to_the_image():
+    (line,) = (ours for what, _, ours in TABLE.protocol(COLUMN) if what == "Network")
+    assert "padded by 100 pixels" in line
+    assert "dropout behind fc6 and fc7" in line
+    (line,) = (ours for what, _, ours in TABLE.protocol(TABLE.column(CrossStitchOptions())) if what == "Network")
+    assert "tiles of the image" in line

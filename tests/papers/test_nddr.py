@@ -214,13 +214,27 @@ def test_another_tasks_network_gives_all_but_its_classifier(tmp_path):
         assert {key.rpartition(".")[0] for key in own} == {f"heads.{task}.classifier"}
 
 
-def test_table_a1_fuses_alexnet_after_its_pools_and_keeps_the_cross_stitch_papers_lengths():
+def test_table_a1_has_the_cross_stitch_papers_places_units_and_lengths():
     rows = trained("A1")
     (nddr,) = rows["nddr"]
     with torch.device("meta"):
         trunk = nddr.network.network(weights=False).trunk
     assert trunk.channels == (64, 192, 256, 4096, 4096)
-    assert list(trunk.units) == ["0", "1", "2"]
+    for method in ("cross_stitch", "sluice", "nddr", "no_exchange"):  # after pool1, pool2, pool5, fc6 and fc7
+        with torch.device("meta"):
+            assert list(trained("A1")[method][0].network.network(weights=False).trunk.units) == [
+                "0",
+                "1",
+                "2",
+                "3",
+                "4",
+            ]
+    stitched = papers.table("cross_stitch", "5").rows(papers.table("cross_stitch", "5").meta_column(), 0)
+    (theirs,) = (row.evaluations[0].subject.network for row in stitched if row.id == "cross_stitch")
+    for method in ("cross_stitch", "cross_stitch_no_exchange"):
+        (ours,) = rows[method]
+        assert ours.network.sharing.unit.model_copy(update={"exchange": True}) == theirs.sharing.unit
+    assert {task.loss_at for task in nddr.network.tasks} == {"image"}
     assert [t.recipe.steps for t in rows["single"]] == [25_000, 15_000]
     assert {t.recipe.steps for row in ("single_longer", "nddr", "sluice", "cross_stitch") for t in rows[row]} == {
         10_000

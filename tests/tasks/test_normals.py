@@ -132,3 +132,28 @@ def test_a_new_network_says_that_all_surfaces_face_the_camera():
     facing = torch.tensor([0.0, 0.0, 1.0]).view(1, 3, 1, 1)
     assert Normals().start == tuple(facing.flatten().tolist())
     assert Normals(space="encoded").start == tuple(encode(facing).flatten().tolist())
+
+
+@pytest.mark.parametrize("degrees", [11.25, 22.5, 30.0])
+def test_an_angle_that_is_a_thresholds_lies_within_it_whatever_float32_makes_of_it(degrees):
+    truth = unit(4, 3, 50, 50)
+    metric = Angles()
+    metric.update(tilted(truth, degrees, torch.Generator().manual_seed(1)), truth)
+    assert metric.compute()[f"decoded/{degrees:g}"] == 100
+    metric = Angles()
+    metric.update(tilted(truth, degrees + 0.001, torch.Generator().manual_seed(1)), truth)
+    assert metric.compute()[f"decoded/{degrees:g}"] == 0
+
+
+@pytest.mark.parametrize("nothing", [math.nan, math.inf, -math.inf])
+def test_a_prediction_that_is_no_direction_is_wrong(nothing):
+    truth = unit(2, 3, 4, 4)
+    predicted = truth.clone()
+    predicted[0, 1] = nothing
+    metric = Angles()
+    metric.update(predicted, truth)
+    found = metric.compute()
+    for space in ("decoded", "encoded"):
+        assert found[f"{space}/30"] == 50
+        assert found[f"{space}/mean"] == pytest.approx(90, abs=0.5)
+    assert int(metric.decoded_sums[0][:, 0].sum()) == 32

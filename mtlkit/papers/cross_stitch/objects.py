@@ -250,7 +250,11 @@ def object_protocol(column: ObjectColumn) -> list[tuple[str, str]]:
         ("Data", f"{data.name} ({data.fingerprint}), {column.train_images} training images"),
         ("Rows left out", skipped),
         ("Resolution", f"fitted into {height}x{width}"),
-        ("Network", f"{column.backbone}, Fast R-CNN"),
+        (
+            "Network",
+            f"{column.backbone}, Fast R-CNN"
+            + (", dropout behind fc6 and fc7 (Fast R-CNN's code)" if has_layers(column.backbone) else ""),
+        ),
         ("Proposals", f"selective search, {search.mode}, at most {search.most}, sides from {search.least_side} pixels"),
         (
             "Regions a step",

@@ -23,8 +23,9 @@ SCENES: dict[Profile, dict[str, Any]] = {
         "backbone": "mobilenetv3_small_050", "weights": "none", "image_size": (64, 80), "epochs": 1.25,
         "batch_size": 8, "lr": 1e-2, "seeds": (0,),
     },
+    # With the truth in every cell of AlexNet's map 20 real frames score 42 % mean IoU at 120x160, 64 % at 240x320.
     "lite": {
-        "backbone": "alexnet", "weights": "timm", "image_size": (120, 160), "epochs": 60.0, "batch_size": 8,
+        "backbone": "alexnet", "weights": "timm", "image_size": (240, 320), "epochs": 60.0, "batch_size": 8,
         "lr": 1e-3, "seeds": (0, 1, 2),
     },
     # 25,000 steps of 20 images are 628.9 passes over the 795 training frames.

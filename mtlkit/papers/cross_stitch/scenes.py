@@ -5,7 +5,7 @@ fully convolutional AlexNet that it names (https://github.com/shelhamer/fcn.berk
 and the first author's code for normals (https://github.com/imisra/semantic-segmentation-pytorch).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
@@ -17,6 +17,7 @@ from mtlkit.data.transforms import Augmentation, resized
 from mtlkit.errors import InputError
 from mtlkit.evaluations import Constant
 from mtlkit.fusion import CrossStitchSettings
+from mtlkit.graph import Node
 from mtlkit.heads import Score
 from mtlkit.network import NetworkSettings, Weights
 from mtlkit.papers.cross_stitch.methods import CONTROLS, Choice, Stitch, best_split, best_split_line, compared, splits
@@ -33,6 +34,9 @@ from mtlkit.trunks import Fused, Sharing
 LENGTHS = {"segmentation": 25_000, "normals": 15_000, "joint": 25_000, "fused": 10_000}
 """Printed steps of the one-task networks and of a cross-stitch network that starts from them (Sect. 5); for splits and
 the shared network nothing is printed, so they get as many as segmentation."""
+
+DECODED = 2
+"""Revision of scores of coded normals; raised when logits began to be enlarged before they are decoded."""
 
 FRAMES_OF_A_CODEBOOK = 64
 """Training frames, evenly spaced, whose normals make the codebook."""
@@ -80,6 +84,16 @@ def fcn_stride(backbone: str, given: int | None) -> int:
         possible = "32" if has_layers(backbone) else ", ".join(map(str, strides))
         raise InputError(f"{backbone} can be built at output stride {possible} here, not {stride}.")
     return stride
+
+
+def fcn_line(column: SceneColumn) -> str:
+    """The network, for the protocol card."""
+    layers = (
+        "; image padded by 100 pixels, maps enlarged bilinearly and cropped, dropout behind fc6 and fc7 (FCN's code)"
+        if has_layers(column.backbone)
+        else "; maps enlarged bilinearly, their cells taken for tiles of the image"
+    )
+    return f"{column.backbone}, stride {column.output_stride}, one 1x1 layer a task{layers}"
 
 
 def stitch_column(given: CrossStitchOptions) -> StitchColumn:
@@ -196,7 +210,7 @@ def stitch_rows(column: StitchColumn, seed: int) -> list[Row]:
     # Three of AlexNet's seven stages lie before its conv4.
     every = splits(column.stages, {"split_conv4": 3})
     unit = CrossStitchSettings(per="channel", alpha=0.9, beta=0.1)
-    return compared(
+    rows = compared(
         tasks,
         column.data,
         seed,
@@ -214,6 +228,14 @@ def stitch_rows(column: StitchColumn, seed: int) -> list[Row]:
             ),
         ),
     )
+    return [replace(row, evaluations=tuple(map(_revised, row.evaluations))) for row in rows]
+
+
+def _revised(value: Node) -> Node:
+    """An evaluation with the revision of its scores, where it scores coded normals."""
+    trained = (need for need in value.needs if isinstance(need, Training))
+    coded = any(isinstance(task, CodedNormals) for training in trained for task in training.network.tasks)
+    return value.model_copy(update={"revision": DECODED}) if coded else value
 
 
 MEASURES = {
@@ -244,10 +266,14 @@ def stitch_protocol(column: StitchColumn) -> list[tuple[str, str]]:
     return [
         ("Data", f"{data.name} ({data.fingerprint}), {column.train_images} training images"),
         ("Classes", f"{len(column.classes)}, averaged over those that occur in the test truth"),
-        ("Resolution", f"{height}x{width} throughout"),
-        ("Network", f"{column.backbone}, stride {column.output_stride}, one 1x1 layer a task"),
+        ("Resolution", f"{height}x{width} throughout, images of another size resized"),
+        ("Network", fcn_line(column)),
         ("Units", f"after {'pool1, pool2, pool5, fc6, fc7' if places else 'every stage'}, one a channel"),
-        ("Normals", f"classification over {len(column.words)} words, answered by their mean weighted by probability"),
+        (
+            "Normals",
+            f"classification over {len(column.words)} words, answered by their mean weighted by probability; logits "
+            "are enlarged before that (first author's code)",
+        ),
         ("MTL-shared", "one trunk, a classifier a task"),
         ("Ensemble", "two networks a task, of seeds of their own, probabilities averaged"),
         ("Budget", f"{recipe.steps} steps of {recipe.images_a_step}, the others in the same ratio"),

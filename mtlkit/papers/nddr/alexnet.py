@@ -1,4 +1,8 @@
-"""Table A1: three fusing methods on the fully convolutional AlexNet, with the cross-stitch paper's settings."""
+"""Table A1: three fusing methods on the fully convolutional AlexNet, with the cross-stitch paper's settings.
+
+So units stand after every pool and after fc6 and fc7, one a channel in cross-stitch networks, and losses are taken of
+the enlarged map.
+"""
 
 from collections.abc import Mapping
 
@@ -6,7 +10,7 @@ from mtlkit.backbones import has_layers
 from mtlkit.data import Data
 from mtlkit.heads import Score
 from mtlkit.network import NetworkSettings, Weights
-from mtlkit.papers.cross_stitch.scenes import BUDGETS, LENGTHS, fcn_stride, stitch_recipe
+from mtlkit.papers.cross_stitch.scenes import BUDGETS, LENGTHS, fcn_line, fcn_stride, stitch_recipe
 from mtlkit.papers.declaration import Row, Settled, Table
 from mtlkit.papers.nddr.methods import (
     CONTROLS,
@@ -17,7 +21,6 @@ from mtlkit.papers.nddr.methods import (
     Methods,
     fitted,
     nddr_line,
-    pools,
     rated,
 )
 from mtlkit.papers.nddr.options import NDDROptions
@@ -34,6 +37,14 @@ from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
 from mtlkit.tasks import AnyTask
 from mtlkit.trunks import Shared, Sharing
+
+A_CHANNEL = CROSS_STITCH._replace(unit=CROSS_STITCH.unit.model_copy(update={"per": "channel"}))
+"""Cross-stitch units as their own paper has them on this network."""
+
+
+def fcn_tasks(column: SceneColumn) -> tuple[AnyTask, ...]:
+    """The tasks, their losses taken at the image's size."""
+    return tuple(task.model_copy(update={"loss_at": "image"}) for task in scene_tasks(column))
 
 
 def fcn_column(given: NDDROptions) -> SceneColumn:
@@ -98,11 +109,11 @@ def trained(
 def fcn_rows(column: SceneColumn, seed: int) -> list[Row]:
     """Table A1, with the baselines that it lacks."""
     methods = Methods(
-        scene_tasks(column),
+        fcn_tasks(column),
         column.data,
         single=lambda task, start: trained(column, (task,), seed, Shared(), {task.name: start} if start else {}, {}),
-        joint=lambda sharing, starts, mult: trained(column, scene_tasks(column), seed, sharing, starts, mult),
-        after=pools(column.backbone),
+        joint=lambda sharing, starts, mult: trained(column, fcn_tasks(column), seed, sharing, starts, mult),
+        cross_stitch=A_CHANNEL,
     )
     return [
         *methods.baselines(printed=False),
@@ -119,11 +130,12 @@ def fcn_protocol(column: SceneColumn) -> list[tuple[str, str]]:
     return [
         ("Data", f"{data.name} ({data.fingerprint}), {column.train_images} training images"),
         ("Classes", f"{len(column.classes)}, averaged over those that occur in the test truth"),
-        ("Resolution", f"{data.size[0]}x{data.size[1]} throughout"),
-        ("Network", f"{column.backbone}, stride {column.output_stride}, one 1x1 layer a task"),
+        ("Resolution", f"{data.size[0]}x{data.size[1]} throughout, images of another size resized"),
+        ("Network", fcn_line(column)),
         (
             "Units",
-            f"after {'every pool' if has_layers(column.backbone) else 'every stage'}; rates {CROSS_STITCH.lr_mult:g}, "
+            f"after {'every pool, fc6 and fc7' if has_layers(column.backbone) else 'every stage'}; cross-stitch one a "
+            f"channel, as its own paper's; rates {CROSS_STITCH.lr_mult:g}, "
             f"{SLUICE.lr_mult:g} (sluice) and {NDDR.lr_mult:g} (NDDR) times the base; {nddr_line(column)}",
         ),
         ("Start", column.start_line),

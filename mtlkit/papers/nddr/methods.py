@@ -131,6 +131,7 @@ class Methods:
         shared: how the multi-task network shares.
         after: the stages that units stand after; ``None``: all.
         start: the single-task training of a task that fused networks start from; ``None``: that of its row.
+        cross_stitch: how cross-stitch units fuse.
     """
 
     tasks: tuple[AnyTask, ...]
@@ -140,6 +141,7 @@ class Methods:
     shared: Shared = field(default_factory=Shared)
     after: tuple[int, ...] | None = None
     start: Callable[[AnyTask], Training] | None = None
+    cross_stitch: Method = CROSS_STITCH
 
     @cached_property
     def alone(self) -> dict[str, Training]:
@@ -220,12 +222,13 @@ class Methods:
 
     def fusions(self) -> list[Row]:
         """The three ways to fuse towers, each with its control."""
-        scalars = "a tower a task, a scalar for every pair of towers after every stage"
+        per = "" if self.cross_stitch.unit.per == "layer" else " and channel"  # type: ignore[union-attr]
+        scalars = f"a tower a task, a scalar for every pair of towers{per} after every stage"
         subspaces = "a tower a task in two subspaces, a scalar for every pair of subspaces after every stage"
         channels = "a tower a task, a 1x1 convolution over all towers' channels after every stage"
         rows = []
         for method, identifier, label, short, what, control in (
-            (CROSS_STITCH, "cross_stitch", "Cross-stitch", "Cross-stitch", scalars, "cross_stitch_no_exchange"),
+            (self.cross_stitch, "cross_stitch", "Cross-stitch", "Cross-stitch", scalars, "cross_stitch_no_exchange"),
             (SLUICE, "sluice", "Sluice", "Sluice", subspaces, "sluice_no_exchange"),
             (NDDR, "nddr", "NDDR (theirs)", "NDDR", channels, "no_exchange"),
         ):

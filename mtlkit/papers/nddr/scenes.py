@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from mtlkit.backbones import output_strides, staged
+from mtlkit.backbones import has_layers, output_strides, staged
 from mtlkit.data import Data
 from mtlkit.data.transforms import Augmentation
 from mtlkit.errors import InputError, unknown
@@ -65,6 +65,9 @@ FIVE = ("4", "5", "6")
 
 TILT = 30.0
 """Degrees of the row that shows what an error of a known angle scores."""
+
+SCORING = 2
+"""Of that row; raised when thresholds began to include themselves whatever float32 makes of an angle."""
 
 SHORTCUT_RATE = 100.0
 """What multiplies the rate of a fused network's shortcuts and their batch norms: that of its NDDR layers, since the
@@ -154,6 +157,7 @@ def scene_column(table: str, given: NDDROptions) -> SceneColumn:
         seeds=settled.seeds,
         classes=train.classes,
         tasks=tasks,
+        scoring=SCORING if table == "4" else 1,
     )
 
 
@@ -297,7 +301,7 @@ def scene_protocol(column: SceneColumn) -> list[tuple[str, str]]:
         (
             "Network",
             f"{column.backbone}, stride {column.output_stride}, "
-            f"LargeFOV head of {head.width} channels, dilation {head.dilation}",
+            f"LargeFOV head of {head.width} channels, dilation {head.dilation}{_placed(column)}",
         ),
         *_shortcut_line(column),
         ("Units", f"the same; one cross-stitch matrix a layer, sluice at rate {SLUICE.lr_mult:g}, {nddr_line(column)}"),
@@ -347,6 +351,15 @@ def with_shortcuts(column: SceneColumn) -> ShortcutColumn:
     return ShortcutColumn(**dict(column), neck=Shortcut.Settings(width=channels[-1]))
 
 
+def _placed(column: SceneColumn) -> str:
+    """Where the cells of a chain of layers lie on the image, for the protocol card."""
+    if not has_layers(column.backbone):
+        return ""
+    return "; maps enlarged from where their cells look" + (
+        ", a cell at every eighth pixel, as the authors' resize has it" if column.output_stride == 8 else ""
+    )
+
+
 def _shortcut_line(column: SceneColumn) -> list[tuple[str, str]]:
     if not isinstance(column, ShortcutColumn):
         return []
@@ -380,7 +393,7 @@ def with_tilted(column: SceneColumn, seed: int) -> list[Row]:
     rows = methods(column, seed).five()
     for task in scene_tasks(column):
         if isinstance(task, Normals):
-            value = Tilted(task=task, data=column.data, degrees=TILT)
+            value = Tilted(task=task, data=column.data, degrees=TILT, revision=column.scoring)
             what = f"every true normal turned by {TILT:g} degrees in a random direction"
             rows.insert(1, Row("tilted", f"Truth, tilted by {TILT:g}°", (value,), what, printed=False))
     return rows
