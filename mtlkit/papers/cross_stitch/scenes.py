@@ -15,7 +15,7 @@ from mtlkit.backbones import has_layers, output_strides, staged
 from mtlkit.data import AnyData, Data, DataSet
 from mtlkit.data.transforms import Augmentation, resized
 from mtlkit.errors import InputError
-from mtlkit.evaluations import Constant
+from mtlkit.evaluations import BestOnValidation, Constant
 from mtlkit.fusion import CrossStitchSettings
 from mtlkit.graph import Node
 from mtlkit.heads import Score
@@ -232,7 +232,10 @@ def stitch_rows(column: StitchColumn, seed: int) -> list[Row]:
 
 
 def _revised(value: Node) -> Node:
-    """An evaluation with the revision of its scores, where it scores coded normals."""
+    """An evaluation with the revision of its scores, where it scores coded normals; of a choice those that it needs."""
+    if isinstance(value, BestOnValidation):
+        revised = {name: tuple(map(_revised, getattr(value, name))) for name in ("candidates", "subjects")}
+        return value.model_copy(update=revised)
     trained = (need for need in value.needs if isinstance(need, Training))
     coded = any(isinstance(task, CodedNormals) for training in trained for task in training.network.tasks)
     return value.model_copy(update={"revision": DECODED}) if coded else value
