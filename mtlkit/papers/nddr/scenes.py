@@ -352,9 +352,9 @@ def with_shortcuts(column: SceneColumn) -> ShortcutColumn:
 
 
 def _placed(column: SceneColumn) -> str:
-    """Where the cells of a chain of layers lie on the image, for the protocol card."""
+    """Where the cells of maps lie on the image, for the protocol card."""
     if not has_layers(column.backbone):
-        return ""
+        return "; maps enlarged bilinearly, their cells taken for tiles of the image"
     return "; maps enlarged from where their cells look" + (
         ", a cell at every eighth pixel, as the authors' resize has it" if column.output_stride == 8 else ""
     )
