@@ -4,7 +4,7 @@ Nothing here knows a kind of node.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -22,11 +22,13 @@ class Step:
     Attributes:
         node: what runs.
         tensors: whether its tensors are wanted, or its record alone.
+        again: whether it runs although it is there.
         riders: nodes that are made while it runs.
     """
 
     node: Node
     tensors: bool
+    again: bool = False
     riders: tuple[Node, ...] = ()
 
 
@@ -75,7 +77,7 @@ class Engine:
         Args:
             goals: the nodes that are wanted.
             tensors: whether their tensors are wanted too.
-            again: whether the goals are run whether or not they are there.
+            again: whether the goals, and what they need that is not costly, are run whether or not they are there.
 
         Raises:
             WeightsMissing: what a training kept is gone and :attr:`~mtlkit.runtime.Runtime.retrain` is off.
@@ -104,19 +106,18 @@ class Engine:
                 )
             loads = {need.identity for need in node.loads}
             for need in node.needs:
-                visit(need, tensors=need.identity in loads)
-            steps[node.identity] = Step(node, tensors)
+                visit(need, need.identity in loads, again and need.recorded and not need.costly)
+            steps[node.identity] = Step(node, tensors, again)
 
         for goal in goals:
             visit(goal, tensors, again)
-        return [Step(step.node, step.tensors, tuple(riders.get(key, ()))) for key, step in steps.items()]
+        return [replace(step, riders=tuple(riders.get(key, ()))) for key, step in steps.items()]
 
     def run(self, goals: Iterable[Node]) -> dict[str, Record]:
         """Identity -> record of every goal, from the ledger or run now."""
         goals = list(goals)
-        wanted = {goal.identity for goal in goals}
         for step in self.plan(goals, again=self.runtime.rescore):
-            self.execute(step, again=self.runtime.rescore and step.node.identity in wanted)
+            self.execute(step)
         found = {goal.identity: self.ledger.find(goal.kind, goal.identity) for goal in goals}
         return {identity: record for identity, record in found.items() if record is not None}
 
@@ -143,14 +144,14 @@ class Engine:
         """What nodes may ask for, where all that they need is there."""
         return Context(self.ledger, self.runtime, riders, self._keep)
 
-    def execute(self, step: Step, *, again: bool = False) -> None:
+    def execute(self, step: Step) -> None:
         """Runs a node whose prerequisites are there, unless another process has done so meanwhile or one diverged."""
         node = step.node
         with self.ledger.lock(node.identity):
             missing = tuple(rider for rider in step.riders if not self.there(rider, tensors=True))
-            if not again and not missing and self.there(node, tensors=step.tensors):
+            if not step.again and not missing and self.there(node, tensors=step.tensors):
                 return
-            if self.diverged(node, tensors=step.tensors, again=again or bool(missing)) is not None:
+            if self.diverged(node, tensors=step.tensors, again=step.again or bool(missing)) is not None:
                 return
             content = node.run(self.context(*missing))
             if content.diverged is not None:

@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from mtlkit import papers
 from mtlkit.errors import InputError
 from mtlkit.papers.cell import defaults
-from mtlkit.papers.options import Described, Option, Options, Places, kind_of, renames_told
+from mtlkit.papers.options import Described, Option, Options, Places, Seconds, kind_of, renames_told
 
 if TYPE_CHECKING:
     from mtlkit.report.side_by_side import SideBySide
@@ -37,7 +37,9 @@ class Running(Places):
     rescore: Annotated[
         bool, Option("score again what has a record, with the weights that are kept", "true or false", running=True)
     ] = False
-    checkpoint_seconds: Annotated[float, Option("time between checkpoints", "a number of seconds", running=True)] = 60.0
+    checkpoint_seconds: Annotated[
+        Seconds, Option("time between checkpoints", "a number of seconds from 0", running=True)
+    ] = 60.0
 
 
 class Papers(TyperGroup):

@@ -198,7 +198,7 @@ def train(
         recipe: how to train.
         seed: of dropout and everything else that draws during a step.
         fabric: device and precision.
-        checkpoint: where the state is kept; when the file exists, the run goes on from it. Removed at the end.
+        checkpoint: where the state is kept, for the caller to remove; when the file exists, the run goes on from it.
         checkpoint_seconds: time between two checkpoints.
         snapshots: steps, counted from 1, after which ``snapshot`` is called; a run whose checkpoint is behind one of
             them starts anew.
@@ -209,7 +209,7 @@ def train(
         What the losses did, and where the time went.
 
     Raises:
-        TrainingDiverged: when a loss is no longer finite; the last checkpoint, written before, stays.
+        TrainingDiverged: when a loss is no longer finite.
     """
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
     network.to(fabric.device, memory_format=layout).train()  # type: ignore[call-overload]
@@ -234,6 +234,8 @@ def train(
         torch.manual_seed(step_seed(seed, step))
         set_rates(optimiser, recipe, step)
         optimiser.zero_grad(set_to_none=True)
+        seen: list[Tensor] = []
+        targets: list[list[bool]] = []
         for _ in range(recipe.accumulate):
             asked = time.perf_counter()
             batch = next(stream)
@@ -243,9 +245,13 @@ def train(
             terms = loss_terms(network, outputs, batch)
             weighted = [recipe.loss_weights.get(name, 1.0) * loss for name, loss in terms.items()]
             fabric.backward(torch.stack(weighted).sum() / recipe.accumulate)
+            seen.append(torch.stack([loss.detach().float() for loss in terms.values()]))
+            targets.append([name.split("/")[0] in (*batch.targets, "sharing") for name in terms])
         optimiser.step()
         names = list(terms)
-        window.append(torch.stack([loss.detach().float() for loss in terms.values()]))
+        # The mean over the batches that had a target of the task; the others' terms are zero.
+        counts = torch.tensor(targets).sum(0).clamp(min=1).to(fabric.device)
+        window.append(torch.stack(seen).sum(0) / counts)
         # Before the checkpoint of this step is written: a run that goes on from there does not come here again.
         if step + 1 in snapshots:
             network.eval()

@@ -88,15 +88,22 @@ def evaluation(record: dict[str, Any], renamed: dict[str, str], trainings: dict[
     return new
 
 
-def column(settings: dict[str, Any], timed: str) -> dict[str, Any]:
-    """The settings of a column, which are written with every field; ``timed`` is the machine of the folder's times."""
+def column(settings: dict[str, Any], timed: set[str]) -> dict[str, Any]:
+    """The settings of a column, which are written with every field.
+
+    Args:
+        settings: as they were.
+        timed: the machines of the folder's times; a column of times follows only from a single one.
+    """
     new = json.loads(json.dumps(settings))
     neck = new.get("neck") or {}
     mult = {"shortcut": float(neck.pop("lr_scale"))} if "lr_scale" in neck else {}
     if "classifier_lr" in new.get("recipe", {}):
         recipe(new["recipe"], mult)
     if "enlarged" in new and "hardware" not in new:
-        new["hardware"] = timed
+        if len(timed) != 1:
+            raise KeyError("hardware")
+        new["hardware"] = next(iter(timed))
     return new
 
 
@@ -110,7 +117,7 @@ def migrate(folder: Path) -> dict[str, str]:
         for kind in ("training", "evaluation", "table")
     }
     trainings = {identity: record["settings"] for identity, record in found["training"].items()}
-    timed = [machine(one["hardware"]) for one in found["evaluation"].values() if one["settings"]["is"] == "Speed"]
+    timed = {machine(one["hardware"]) for one in found["evaluation"].values() if one["settings"]["is"] == "Speed"}
     renamed: dict[str, str] = {}
 
     def moved(kind: str, identity: str, record: dict[str, Any]) -> None:
@@ -119,7 +126,7 @@ def migrate(folder: Path) -> dict[str, str]:
         elif kind == "evaluation":
             new = evaluation(record, renamed, trainings)
         else:
-            new = column(record["settings"], timed[0] if timed else "")
+            new = column(record["settings"], timed)
         renamed[identity] = table_identity(new) if kind == "table" else digest(new)
         write(folder, kind, identity, renamed[identity], record | {"settings": new})
 
@@ -134,7 +141,8 @@ def migrate(folder: Path) -> dict[str, str]:
                 stuck.append((kind, identity))
         if len(stuck) == len(waiting):
             for kind, identity in stuck:
-                print(f"{kind}/{identity}.json speaks of a run that has no record; it stays as it is.", file=sys.stderr)
+                why = "speaks of a run that has no record, or of several machines"
+                print(f"{kind}/{identity}.json {why}; it stays as it is.", file=sys.stderr)
             break
         waiting = stuck
     return renamed

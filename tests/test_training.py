@@ -187,3 +187,27 @@ def test_normals_leave_the_constant_at_the_papers_rates(dataset, tmp_path):
     truth = batch.targets["normals"]
     blind = Normals().losses(truth.sum((0, 2, 3), keepdim=True).expand_as(truth), truth)["cosine"]
     assert history.losses["normals/cosine"][-1] < 0.8 * blind
+
+
+def test_the_history_of_a_step_of_several_batches_is_the_mean_over_those_with_a_target(dataset, tmp_path):
+    settings = network(sharing=fused("cross_stitch"))
+    still = settings.model_copy(update={"head": settings.head.model_copy(update={"dropout": 0.0})})
+    how = recipe(steps=1, batch_size=2, lr=1e-12)
+    (whole,) = batches(dataset, how)(0)
+    partly = Batch(whole.images, *({"segmentation": of["segmentation"]} for of in (whole.targets, whole.rows)))
+    cut = how.model_copy(update={"accumulate": 2})
+    fabric, found = Fabric(accelerator="cpu", devices=1), []
+    for recipe_, several in ((how, [whole]), (cut, [partly, whole]), (cut, [whole, partly])):
+        torch.manual_seed(0)
+        history, _ = train(
+            still.network(),
+            lambda first, some=several: some,
+            recipe_,
+            seed=0,
+            fabric=fabric,
+            checkpoint=tmp_path / "no",
+        )
+        found.append(history.losses)
+    assert found[1] == found[2]
+    for term, (mean,) in found[1].items():
+        assert mean == pytest.approx(found[0][term][0], rel=1e-5), term

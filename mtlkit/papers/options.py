@@ -4,6 +4,7 @@ The command line, a notebook's parameters cell, the command on a card and the se
 from the fields of a paper's :class:`Options`. Nothing here reads data or imports torch.
 """
 
+import os
 import types
 import typing
 import warnings
@@ -103,6 +104,8 @@ def numeric(value: object) -> object:
 
 
 def _text(value: object) -> object:
+    if value == "":
+        raise ValueError("must not be empty")
     # papermill makes a number of a name such as 2024.
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
@@ -115,7 +118,7 @@ def _several(value: object) -> object:
 
 
 def _folders(value: object) -> object:
-    if isinstance(value, str) and Path(value).expanduser().exists():
+    if isinstance(value, str) and value and os.path.exists(os.path.expanduser(value)):
         return [value]
     return _several(value)
 
@@ -143,7 +146,8 @@ def _named(value: object) -> object:
 
 
 Count = Annotated[PositiveInt, BeforeValidator(numeric)]
-Rate = Annotated[PositiveFloat, BeforeValidator(numeric)]
+Rate = Annotated[PositiveFloat, Field(allow_inf_nan=False), BeforeValidator(numeric)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(numeric)]
 Index = Annotated[int, Field(ge=0), BeforeValidator(numeric)]
 Fraction = Annotated[float, Field(gt=0, le=1), BeforeValidator(numeric)]
 Text = Annotated[str, BeforeValidator(_text)]

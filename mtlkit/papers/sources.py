@@ -1,5 +1,6 @@
 """A table's data set by the name that a reader gives: its embedded world, or a folder of the reader's own."""
 
+import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from types import ModuleType
@@ -65,7 +66,7 @@ def source(
     if name != drawing:
         if root is None:
             raise InputError(f"The layout {name} needs a folder: set data_root.")
-        root = root.expanduser()
+        root = Path(os.path.expanduser(root))
         return Source(name, root.resolve().name, root, None)
     if root is not None:
         raise InputError(

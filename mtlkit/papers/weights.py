@@ -1,6 +1,7 @@
 """What a reader writes for start weights, as a value."""
 
 import hashlib
+import os
 from pathlib import Path
 
 from mtlkit.errors import InputError
@@ -17,7 +18,7 @@ def weights(given: str) -> Weights:
         return Weights()
     if given == "timm":
         return Weights(source="timm")
-    path = Path(given).expanduser()
+    path = Path(os.path.expanduser(given))
     if not path.is_file():
         raise InputError(f"There is no weights file {given}; weights is none, timm or the path of a safetensors file.")
     return Weights(source="file", sha256=hashlib.sha256(path.read_bytes()).hexdigest(), path=path)

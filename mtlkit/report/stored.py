@@ -16,7 +16,7 @@ def results_folder(given: Path | None = None) -> Path:
     """Where records lie: as given, else ``MTLKIT_RESULTS``, else ``results`` of the checkout mtlkit runs from, else
     ``results`` in the current folder."""
     if given is not None:
-        return given.expanduser()
+        return Path(os.path.expanduser(given))
     if named := os.environ.get("MTLKIT_RESULTS"):
         return Path(named)
     checkout = Path(mtlkit.__file__).parents[1]

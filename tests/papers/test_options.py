@@ -357,3 +357,36 @@ def test_the_images_of_a_step_may_be_cut_into_batches(slug, number, folders, typ
     assert again.column(options).identity == cut.identity
     with pytest.raises(InputError, match="A step of 6 images cannot be cut into 4 equal batches"):
         table.column(table.options(**given | {"accumulate": 4}))
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"epochs": float("inf")}, "epochs must be a number above 0"),
+        ({"lr": float("nan")}, "lr must be a number above 0"),
+        ({"dataset": ""}, "dataset must be"),
+        ({"data_root": ""}, "data_root must be"),
+        ({"backbone": ""}, "backbone must be"),
+    ],
+)
+def test_neither_infinity_nor_nothing_is_a_value(given, sentence):
+    with pytest.raises(InputError, match=sentence):
+        papers.table("nddr", "4").options(**given)
+
+
+def test_a_home_that_nobody_has_is_a_folder_that_is_not_there():
+    with pytest.raises(InputError, match="nosuchuser"):
+        papers.table("nddr", "4").column(papers.table("nddr", "4").options(data_root="~nosuchuser/rooms"))
+
+
+def test_sets_share_a_batch_in_equal_parts():
+    table = papers.table("multi_exit", "1")
+    with pytest.raises(InputError, match="must be a multiple of 2, not 1"):
+        table.column(table.options(accumulate=8))
+
+
+def test_joint_learning_of_features_sees_whole_batches():
+    table = papers.table("calorie", "3")
+    column = table.column(table.options(accumulate=4))
+    recipes = [one.recipe for row in table.rows(column, 0) for one in trainings(row.evaluations).values()]
+    assert {(recipe.batch_size, recipe.accumulate) for recipe in recipes} == {(16, 1)}

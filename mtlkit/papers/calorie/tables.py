@@ -433,9 +433,13 @@ def embedding(column: CalorieColumn, layer: Literal["fc6", "fc7"], classes: int)
 
 
 def joint_learning(column: CalorieColumn, seed: int) -> Training:
-    """The features by ranking and classification on the other set; a step sees eight triplets' pictures in print."""
+    """The features by ranking and classification on the other set; a step sees eight triplets' pictures in print.
+
+    Triplets are made within a batch, so its step is never cut into several.
+    """
     assert column.other is not None
-    batch_size = IMAGES_A_TRIPLET * column.recipe.batch_size if column.profile == "paper" else column.recipe.batch_size
+    images = column.recipe.images_a_step
+    batch_size = IMAGES_A_TRIPLET * images if column.profile == "paper" else images
     return Training(
         network=embedding(column, "fc6", column.other_categories),
         data=column.other,
@@ -443,6 +447,7 @@ def joint_learning(column: CalorieColumn, seed: int) -> Training:
             update={
                 "steps": max(1, round(column.shares[1] * column.recipe.steps)),
                 "batch_size": batch_size,
+                "accumulate": 1,
                 "together": TOGETHER,
                 "lr": column.joint_lr,
                 "schedule": "constant",

@@ -275,7 +275,7 @@ def object_protocol(column: ObjectColumn) -> list[tuple[str, str]]:
         ),
         ("Learning rate", f"{recipe.lr:g}, a tenth after three quarters; twice as high for all biases"),
         ("Layers trained", "all"),
-        best_split_line(CHOICES),
+        *([best_split_line(CHOICES)] if data.part == "all" else []),
         CONTROLS,
     ]
 

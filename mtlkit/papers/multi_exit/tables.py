@@ -1,5 +1,6 @@
 """The declared tables; see the package for what they follow."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,9 @@ from mtlkit.tasks import Classification
 from mtlkit.training import Recipe
 from mtlkit.trunks import Shared, Sharing
 from mtlkit.worlds import cache_folder, objects, places
+
+SETS = 2
+"""Sets that a joint network learns from."""
 
 PRINTED_CLASSES = {"objects": 1000, "places": 365}
 """Classes of ImageNet and Places365, which the printed costs are for."""
@@ -138,7 +142,7 @@ def image_set(
         return data, images, len(classes)
     if root is None:
         raise InputError(f"The layout {name} needs a folder: set data_root.")
-    root = root.expanduser()
+    root = Path(os.path.expanduser(root))
     train_set, val_set = (IMAGE_LAYOUTS[name](root, split, ("label",)) for split in ("train", "val"))
     data = Data(
         layout=name,  # type: ignore[arg-type]  # checked above
@@ -188,6 +192,12 @@ def exit_column(table: str, sources: tuple[Source, ...], given: MultiExitOptions
     """A reader's options as a column of a multi-exit table."""
     options, budget = given.filled(table), BUDGETS[given.profile]
     settled, fractions = Settled.of(options), options.fractions or ()
+    if settled.batch_size % SETS:
+        # A batch with more images of one set would weigh its loss, step by step another one's.
+        raise InputError(
+            f"Joint networks see as many images of each of {SETS} sets in a batch, so batch_size divided by accumulate "
+            f"must be a multiple of {SETS}, not {settled.batch_size}."
+        )
     if table != "1" and len(fractions) > 1:
         raise InputError(f"Table {table} takes one fraction, not {len(fractions)}.")
     found = {
