@@ -291,7 +291,7 @@ class Table:
     meta_column: Callable[[], Column]
     extras: tuple[Extra, ...] = ()
     counts: dict[str, str] = field(default_factory=dict)
-    """Where operations are printed: the measures that may stand behind them -> what is counted, the narrowest first."""
+    """Where operations are printed, the measures that may stand behind them -> what is counted, the narrowest first."""
     systems: dict[str, str] = field(default_factory=dict)
     """System id of the printed file -> the row that shows it."""
 
