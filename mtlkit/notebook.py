@@ -70,7 +70,6 @@ class Reproduction:
         kind = papers.options_of(paper)
         for identifier in named or ():
             papers.check(paper, identifier)
-            self.options.check(identifier)
         fitting, left_out = fitting_tables(self.options, named or kind.first_tables)
         if left_out and (named or not fitting):
             raise next(iter(left_out.values()))

@@ -3,16 +3,16 @@
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 
+from mtlkit.devices import Device
 from mtlkit.errors import InputError
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
-Device = Literal["auto", "cpu", "cuda", "mps"]
 DEVICES = get_args(Device)
 
 

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from mtlkit.data.samples import Batch
 from mtlkit.data.sampling import AnyAugmentation
+from mtlkit.devices import Precision
 from mtlkit.errors import InputError
 from mtlkit.network import Network, ParameterGroup
 from mtlkit.values import Value
@@ -57,7 +58,7 @@ class Recipe(Value):
     loss_weights: dict[str, float] = {}
     """Weight of a term ``task/term``; 1 where none is given."""
     augmentation: AnyAugmentation
-    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    precision: Precision = "32-true"
     channels_last: bool = False
 
     @property

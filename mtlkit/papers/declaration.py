@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from mtlkit.data import AnyData, Data, Mixture
+from mtlkit.devices import Precision
 from mtlkit.errors import InputError, unknown
 from mtlkit.graph import Node
 from mtlkit.network import Weights
-from mtlkit.papers.options import PROFILES, OnError, Options, Precision, Profile, SplitName
+from mtlkit.papers.options import PROFILES, OnError, Options, Profile, SplitName
 from mtlkit.papers.printed import PrintedTable, printed
 from mtlkit.papers.registry import options_of
 from mtlkit.training import Recipe
@@ -181,6 +182,11 @@ def sets_of(*data: AnyData) -> dict[str, Any]:
     return {"dataset": names, "data_root": folders or None}
 
 
+def steps_of(epochs: float, images: float, images_a_step: int) -> int:
+    """Steps of a training that sees ``epochs`` times as many images as ``images``."""
+    return max(1, round(epochs * images / images_a_step))
+
+
 @dataclass(frozen=True)
 class Settled:
     """The options that every trained table has a value for, once they are filled.
@@ -218,7 +224,7 @@ class Settled:
 
     def steps(self, images: float, epochs: float | None = None) -> int:
         """Steps of a training over ``images``, for other ``epochs`` where they are given."""
-        return max(1, round((epochs or self.epochs) * images / (self.batch_size * self.accumulate)))
+        return steps_of(epochs or self.epochs, images, self.batch_size * self.accumulate)
 
 
 def one(given: tuple[T, ...] | None, what: str) -> T | None:

@@ -15,13 +15,11 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
+from mtlkit.devices import Device, Precision
 from mtlkit.errors import InputError, suggestion, unknown
 
 Profile = Literal["smoke", "lite", "paper"]
 PROFILES: tuple[Profile, ...] = ("smoke", "lite", "paper")
-
-Device = Literal["auto", "cpu", "cuda", "mps"]
-Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 
 
 class RenamedOption(FutureWarning):

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
+from mtlkit.devices import Precision
 from mtlkit.papers.options import (
     ACCUMULATE,
     BATCH_SIZE,
@@ -21,7 +22,6 @@ from mtlkit.papers.options import (
     OnError,
     Option,
     Options,
-    Precision,
     Profile,
     Rate,
     SplitName,

@@ -14,7 +14,7 @@ from mtlkit.evaluations import Constant, Cost, TestEvaluation
 from mtlkit.heads import Exit
 from mtlkit.heads.exits import Gate
 from mtlkit.network import NetworkSettings
-from mtlkit.papers.declaration import PARTS, Extra, Profile, Row, Settled, Table, TrainedColumn
+from mtlkit.papers.declaration import PARTS, Extra, Profile, Row, Settled, Table, TrainedColumn, steps_of
 from mtlkit.papers.multi_exit.options import (
     FRACTIONS,
     PRINTED_BACKBONES,
@@ -268,11 +268,6 @@ def printed_exit_column(table: str, sources: tuple[Source, ...]) -> ExitColumn:
     )
 
 
-def steps(epochs: float, images: float, batch_size: int) -> int:
-    """Steps of a training that sees ``epochs`` times as many pictures as ``images``."""
-    return max(1, round(epochs * images / batch_size))
-
-
 def exit_recipe(settled: Settled, area_min: float, steps: int) -> Recipe:
     """SGD with momentum 0.9, decay 1e-4 on everything, a tenth of the rate after 30 and after 60 of 90 epochs."""
     return Recipe(
@@ -349,7 +344,7 @@ def trained(
     parts = {task: column.part(role, fraction) for task, (role, fraction) in sets.items()}
     # An epoch is one pass over the largest set; smaller ones are gone through more often meanwhile.
     images = len(sets) * max(fraction * column.images[role] for role, fraction in sets.values())
-    count = as_long_as.recipe.steps if as_long_as else steps(column.epochs, images, column.recipe.images_a_step)
+    count = as_long_as.recipe.steps if as_long_as else steps_of(column.epochs, images, column.recipe.images_a_step)
     data = next(iter(parts.values())) if len(parts) == 1 else Mixture(sets=parts)
     training = Training(
         network=exit_network(column, classes, stages or exit_order(classes), gate, sharing, backbone),
