@@ -47,14 +47,14 @@ lint: $(INSTALLED)
 
 # The site from the committed notebooks, warnings as errors; --all because an incremental build hides warnings.
 site: $(INSTALLED)
-	mkdir -p book/_generated && $(BIN)/mtlkit coverage --markdown > book/_generated/status.md
+	mkdir -p book/_generated && $(BIN)/mtlkit coverage --markdown --results-dir results > book/_generated/status.md
 	$(BIN)/jupyter-book build --all -W --keep-going -n . --path-output build/committed
 
 NOTEBOOK_KEYS := metadata.papermill cell.metadata.papermill cell.metadata.execution metadata.language_info.version
 
-# Runs the notebooks at their defaults and puts them back the way they are committed.
+# Runs the notebooks at their defaults and puts them back the way they are committed: with published records alone.
 notebooks: $(INSTALLED)
-	for notebook in $(NOTEBOOKS); do \
+	export MTLKIT_RESULTS=$$(mktemp -d) && for notebook in $(NOTEBOOKS); do \
 		$(BIN)/papermill -k python3 --no-progress-bar --log-level ERROR $$notebook $$notebook || exit 1; \
 	done
 	$(BIN)/nbstripout --keep-output --keep-count --extra-keys "$(NOTEBOOK_KEYS)" $(NOTEBOOKS)
@@ -73,4 +73,4 @@ lock:
 	mv build/constraints.txt constraints.txt
 
 clean:
-	rm -rf build _build dist *.egg-info results/smoke
+	rm -rf build _build dist *.egg-info runs/smoke

@@ -28,7 +28,7 @@ data_app = typer.Typer(help="Embedded worlds and your own data.", no_args_is_hel
 app.add_typer(data_app, name="data")
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-Results = Annotated[Path | None, typer.Option("--results-dir", help="Where records lie.")]
+ResultsDir = Annotated[Path | None, typer.Option("--results-dir", help="Your own runs, read over the published ones.")]
 
 
 def _version(asked: bool) -> None:
@@ -83,14 +83,15 @@ def tables(
 def costs(
     paper: Annotated[str, typer.Argument(help="A paper's slug.")],
     table: Annotated[str, typer.Argument(help="A table as the paper numbers it.")],
-    results_dir: Results = None,
+    results_dir: ResultsDir = None,
 ) -> None:
     """Count what a table's printed networks hold and compute, beside the print; nothing is trained."""
     from mtlkit import papers
     from mtlkit.report.costs import Costs
+    from mtlkit.reproduce import Results
     from mtlkit.reproduce import costs as counted
 
-    typer.echo(Costs(counted(papers.table(paper, table), results_dir)).text())
+    typer.echo(Costs(counted(papers.table(paper, table), Results.of(results_dir))).text())
 
 
 @app.command()
@@ -126,7 +127,7 @@ def show(
     select: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE, such as lr=0.003: only columns with this setting.")
     ] = None,
-    results_dir: Results = None,
+    results_dir: ResultsDir = None,
     output: Annotated[
         Literal["text", "csv", "markdown", "json"], typer.Option(help="How the table is printed.")
     ] = "text",
@@ -134,10 +135,10 @@ def show(
     """Print every column of a table that the ledger knows, under the settings that tell it apart; nothing is run."""
     from mtlkit import papers
     from mtlkit.report.settings import described, matching, settings_of, telling
-    from mtlkit.reproduce import stored
+    from mtlkit.reproduce import Results, stored
 
-    declared = papers.table(paper, table)
-    found = [*stored(declared, results_dir), *stored(declared, results_dir, part="development")]
+    declared, results = papers.table(paper, table), Results.of(results_dir)
+    found = [*stored(declared, results), *stored(declared, results, part="development")]
     if not found:
         raise InputError(f"Nothing has been measured yet for table {table} of {paper}: mtlkit run {paper} {table}.")
     settings = [settings_of(comparison.column) for comparison in found]
@@ -150,13 +151,14 @@ def show(
 def coverage(
     as_json: Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="The table of the book's front page.")] = False,
-    results_dir: Results = None,
+    results_dir: ResultsDir = None,
 ) -> None:
-    """Count what is declared, what can be run and what has been measured."""
+    """Count what is declared, what can be run, and what has been measured: published cells + those of your own runs."""
     from mtlkit.report.coverage import coverage as count
     from mtlkit.report.coverage import status
+    from mtlkit.results import Results
 
-    counted = count(results_dir)
+    counted = count(Results.of(results_dir))
     if markdown:
         typer.echo(status(counted))
         return
@@ -167,11 +169,44 @@ def coverage(
     for slug, found in counted["papers"].items():
         for number, line in found["tables"].items():
             measured = line["measured"]
-            values = (line["rows"], line["runnable"], line["cells"], *(measured[p] for p in ("smoke", "lite", "paper")))
+            each = [
+                " + ".join(str(measured[whose][profile]) for whose in measured if measured[whose][profile]) or "0"
+                for profile in measured["published"]
+            ]
+            values = (line["rows"], line["runnable"], line["cells"], *each)
             grid.add_row(slug, number, *map(str, values))
     console.print(grid)
     systems = counted["systems"]
     typer.echo(f"systems that run: {sum(systems.values())} of {len(systems)}")
+
+
+@app.command()
+def clean(
+    what: Annotated[list[str] | None, typer.Argument(help="What to remove; everything by default.")] = None,
+    results_dir: ResultsDir = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
+) -> None:
+    """Say how much your own runs keep beside their records, and remove it: weights, checkpoints, smoke records.
+
+    Records at lite and paper stay. What is removed can be computed again; weights by training again.
+    """
+    from mtlkit.results import Results, leftovers
+
+    results = Results.of(results_dir)
+    found = leftovers(results.own)
+    for word in what or ():
+        if word not in found:
+            raise unknown(f"thing to remove in {results.own}", word, found)
+    chosen = {word: files for word, files in found.items() if word in (what or found)}
+    if not chosen:
+        typer.echo(f"Nothing to remove in {results.own}.")
+        return
+    for word, files in chosen.items():
+        size = sum(file.stat().st_size for file in files)
+        typer.echo(f"{word}: {len(files)} file{'' if len(files) == 1 else 's'}, {size / 1e6:,.1f} MB")
+    if yes or typer.confirm(f"Remove them from {results.own}?"):
+        for file in (file for files in chosen.values() for file in files):
+            file.unlink(missing_ok=True)
 
 
 @app.command()

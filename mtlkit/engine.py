@@ -153,11 +153,14 @@ class Engine:
                 return
             if self.diverged(node, tensors=step.tensors, again=step.again or bool(missing)) is not None:
                 return
-            content = node.run(self.context(*missing))
+            context = self.context(*missing)
+            content = node.run(context)
             if content.diverged is not None:
                 self._tried.add(node.identity)
             digest = None if content.tensors is None else self._keep(node, content.tensors)
-            if node.recorded:
+            known = self.ledger.find(node.kind, node.identity) if node.recorded else None
+            # What is run anew for its tensors alone keeps its record: other numbers came from that, and it is compared.
+            if node.recorded and (known is None or known.diverged is not None or (step.again and not node.costly)):
                 self.ledger.write(
                     Record(
                         kind=node.kind,
@@ -173,6 +176,7 @@ class Engine:
                         diverged=content.diverged,
                         data=content.data,
                         weights=digest,
+                        loaded=context.loaded,
                         hardware=hardware(content.device),
                     )
                 )

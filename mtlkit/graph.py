@@ -99,12 +99,14 @@ class Context:
         runtime: device, readers, checkpoints.
         riders: nodes to be made while it runs.
         keep: keeps the tensors of one of them.
+        loaded: identity -> digest of the tensors that were asked for so far.
     """
 
     ledger: Ledger
     runtime: Runtime
     riders: tuple[Node, ...] = ()
     keep: Callable[[Node, dict[str, Tensor]], object] = lambda node, tensors: None
+    loaded: dict[str, str] = field(default_factory=dict)
 
     def record(self, node: Node) -> Record:
         """The record of a prerequisite."""
@@ -113,13 +115,14 @@ class Context:
         return found
 
     def tensors(self, node: Node) -> dict[str, Tensor]:
-        """The tensors of a prerequisite.
+        """The tensors of a prerequisite: those of its first run, or of one that made them anew.
 
         Raises:
-            WeightsMissing: they are not those that its record speaks of.
+            WeightsMissing: they are not there, or damaged.
         """
         assert node.keeps is not None
-        return self.ledger.load(node.keeps, node.identity, self.record(node).weights if node.recorded else None)
+        tensors, self.loaded[node.identity] = self.ledger.load(node.keeps, node.identity)
+        return tensors
 
     def batches(
         self, data: AnyData, split: Split, tasks: Sequence[Task], size: int = 8, device: torch.device | None = None

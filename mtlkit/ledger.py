@@ -2,7 +2,7 @@
 
 A ledger is a folder of small JSON files, one folder a kind. Beside them, in ``.state`` (never committed), lie the
 locks, the checkpoints of unfinished trainings and the weights of finished ones, the oldest of which go when a size
-is reached.
+is reached. A ledger may lie over another, which it reads and never writes.
 """
 
 import hashlib
@@ -12,24 +12,32 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import SoftFileLease, Timeout
 from pydantic import BaseModel
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
+from safetensors.torch import save as serialised
 from torch import Tensor
 
 import mtlkit
 from mtlkit.errors import InputError, WeightsMissing
+from mtlkit.files import written_whole
 from mtlkit.metrics.bootstrap import Drawn
 from mtlkit.training import Divergence, History, Timing
 
-WEIGHTS_LIMIT = 8 * 1024**3
-"""Bytes of kept tensors of a kind before the oldest go."""
+GIB = 1024**3
+KEPT_LIMIT = 8 * GIB
+"""Bytes of tensors that a ledger keeps before the oldest go."""
+
+LEASE_SECONDS = 120.0
+"""How long a silent holder's claim of a node stands."""
 
 
 class Record(BaseModel):
@@ -51,7 +59,8 @@ class Record(BaseModel):
         timing: seconds.
         diverged: where the training ended before its time; it keeps no weights then (trainings).
         data: images in each split, classes and whatever else was counted.
-        weights: SHA-256 of the tensors that are kept beside it: the trained weights (trainings).
+        weights: digest of the tensors that are kept beside it: the trained weights (trainings).
+        loaded: identity -> digest of the tensors that it read.
         versions: of the libraries that decide numbers.
         hardware: processor or accelerator, threads.
         commit: of mtlkit, where it ran from a checkout; ``+`` marks uncommitted changes.
@@ -71,6 +80,7 @@ class Record(BaseModel):
     diverged: Divergence | None = None
     data: dict[str, Any] = {}
     weights: str | None = None
+    loaded: dict[str, str] = {}
     versions: dict[str, str] = {}
     hardware: dict[str, Any] = {}
     commit: str | None = None
@@ -78,12 +88,19 @@ class Record(BaseModel):
 
 
 class Ledger:
-    """Records under one folder, shared safely by several processes."""
+    """Records under one folder, shared safely by several processes.
 
-    def __init__(self, root: Path, *, weights_limit: int = WEIGHTS_LIMIT):
+    Attributes:
+        root: the folder.
+        under: where records and tensors are looked up that are not in the folder; nothing is written there.
+        kept_limit: bytes of tensors that are kept before the oldest go.
+    """
+
+    def __init__(self, root: Path, under: "Ledger | None" = None, *, kept_limit: int = KEPT_LIMIT):
         self.root = root
+        self.under = under
         self.state = root / ".state"
-        self.weights_limit = weights_limit
+        self.kept_limit = kept_limit
 
     def path(self, kind: str, identity: str) -> Path:
         """The record's file."""
@@ -99,16 +116,23 @@ class Ledger:
         try:
             text = path.read_text()
         except FileNotFoundError:
-            return None
+            return None if self.under is None else self.under.find(kind, identity)
         try:
             return Record.model_validate_json(text)
         except ValueError as error:
             raise InputError(f"{path} is not a record of this version; remove it to run its node again.") from error
 
     def all(self, kind: str) -> list[Record]:
-        """Every record of a kind, oldest first."""
-        found = [self.find(kind, path.stem) for path in (self.root / kind).glob("*.json")]
-        return sorted((record for record in found if record), key=lambda record: (record.created, record.identity))
+        """Every record of a kind, oldest first; of the ledger underneath those that are not here."""
+        found = {} if self.under is None else {record.identity: record for record in self.under.all(kind)}
+        for path in (self.root / kind).glob("*.json"):
+            if record := self.find(kind, path.stem):
+                found[path.stem] = record
+        return sorted(found.values(), key=lambda record: (record.created, record.identity))
+
+    def own(self, kind: str, identity: str) -> bool:
+        """Whether the record lies in this folder and not underneath."""
+        return self.path(kind, identity).exists()
 
     def write(self, record: Record) -> Record:
         """Adds what every record says of its surroundings, then writes it in one piece."""
@@ -129,14 +153,29 @@ class Ledger:
         _write_whole(self.path(record.kind, record.identity), text)
         return record
 
-    def lock(self, identity: str) -> FileLock:
-        """Held while the node runs, so that two processes never run it twice."""
+    def lock(self, identity: str) -> SoftFileLease:
+        """Held while the node runs, so that two processes never run it twice.
+
+        A lease and no lock of the operating system, which over a shared disk may exclude nobody. Its holder renews
+        it; what a killed process held is free at once on its own machine, and on others after
+        :data:`LEASE_SECONDS` as watched by one lock object.
+        """
         folder = self.state / "locks"
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"The results folder {self.root} cannot be written ({error.strerror}).") from error
-        return FileLock(folder / f"{identity}.lock")
+        return SoftFileLease(folder / f"{identity}.lock", lease_duration=LEASE_SECONDS)
+
+    def held(self, identity: str) -> bool:
+        """Whether somebody runs the node now."""
+        lock = self.lock(identity)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
+        lock.release()
+        return False
 
     def checkpoint(self, identity: str) -> Path:
         """Where an unfinished training keeps its state."""
@@ -148,44 +187,65 @@ class Ledger:
 
     def keeps(self, folder: str, identity: str) -> bool:
         """Whether a node's tensors are still there."""
-        return self.tensors_path(folder, identity).exists()
+        here = self.tensors_path(folder, identity).exists()
+        return here or (self.under is not None and self.under.keeps(folder, identity))
 
     def save(self, folder: str, identity: str, tensors: dict[str, Tensor]) -> str:
-        """Keeps tensors, makes room by letting the least recently used of the folder go, returns their SHA-256."""
+        """Keeps tensors, makes room by letting the least recently used go, returns their digest."""
         path = self.tensors_path(folder, identity)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, part)
-        part.replace(path)
-        kept = sorted(path.parent.glob("*.safetensors"), key=lambda p: p.stat().st_mtime, reverse=True)
+        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        digest = digest_of(plain)
+        with written_whole(path) as part:
+            save_file(plain, part, {"identity": identity, "sha256": digest})
         total = 0
-        for file in kept:
-            total += file.stat().st_size
-            if total > self.weights_limit and file != path:
+        for file, size, _ in sorted(self.kept(), key=lambda kept: kept[2], reverse=True):
+            total += size
+            if total > self.kept_limit and file != path:
                 file.unlink(missing_ok=True)
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return digest
 
-    def load(self, folder: str, identity: str, digest: str | None = None) -> dict[str, Tensor]:
-        """What :meth:`save` was given.
+    def kept(self) -> Iterator[tuple[Path, int, float]]:
+        """The file of every node's tensors, its size in bytes, and when it was last used, in seconds."""
+        for file in self.state.glob("*/*.safetensors"):
+            with suppress(FileNotFoundError):  # another process has let it go
+                status = file.stat()
+                yield file, status.st_size, status.st_mtime
+
+    def load(self, folder: str, identity: str) -> tuple[dict[str, Tensor], str]:
+        """What :meth:`save` was given, and the digest that it returned.
 
         Args:
             folder: as there.
             identity: as there.
-            digest: what it returned; where given, it is checked.
 
         Raises:
-            WeightsMissing: the tensors were let go, or are not those of the digest.
+            WeightsMissing: the tensors were let go, or the file is damaged or that of another run.
         """
         path = self.tensors_path(folder, identity)
         if not path.exists():
+            if self.under is not None:
+                return self.under.load(folder, identity)
             raise WeightsMissing(f"The {folder} of {identity} are no longer kept; run again with --retrain.")
-        if digest is not None and hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+        try:
+            tensors = load_file(path)
+            with safe_open(path, "pt") as file:
+                said = file.metadata() or {}
+        except SafetensorError:
+            tensors, said = {}, {"sha256": "of a whole file"}
+        digest = digest_of(tensors)
+        # Earlier versions wrote no metadata.
+        if (said.get("identity", identity), said.get("sha256", digest)) != (identity, digest):
             raise WeightsMissing(
-                f"The {folder} of {identity} differ from those its record speaks of; run again with --retrain to make "
-                "them anew."
+                f"The file {path} is damaged or that of another run; remove it and run again with --retrain."
             )
-        os.utime(path)
-        return load_file(path)
+        with suppress(OSError):  # a folder that this user may only read
+            os.utime(path)
+        return tensors, digest
+
+
+def digest_of(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 of tensors as a safetensors file without metadata."""
+    return hashlib.sha256(serialised(tensors)).hexdigest()
 
 
 def versions() -> dict[str, str]:
@@ -214,9 +274,7 @@ def commit() -> str | None:
 
 def _write_whole(path: Path, text: str) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_text(text)
-        part.replace(path)
+        with written_whole(path) as part:
+            part.write_text(text)
     except OSError as error:
         raise InputError(f"The record {path} cannot be written ({error.strerror}).") from error

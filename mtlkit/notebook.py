@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mtlkit.network import Network
     from mtlkit.papers.declaration import Table
     from mtlkit.report.side_by_side import SideBySide
+    from mtlkit.results import Results
     from mtlkit.runs import Training
 
 _SHELL = {"In", "Out", "exit", "quit", "get_ipython", "open"}
@@ -108,6 +109,13 @@ class Reproduction:
 
         use_style()
 
+    @property
+    def results(self) -> "Results":
+        """The reader's runs over the published ones."""
+        from mtlkit.results import Results
+
+        return Results.of(self.selection.results_dir)
+
     def table(self, identifier: str) -> "SideBySide | None":
         """Runs what the table still lacks; ``None`` when the parameters leave this table, or all its rows, out."""
         methods = self.selection.methods
@@ -121,7 +129,7 @@ class Reproduction:
             self.tables[identifier],
             self.options,
             runtime=self.runtime,
-            results=self.selection.results_dir,
+            results=self.results,
             methods=methods,
         )
 
@@ -129,20 +137,20 @@ class Reproduction:
         """What the table's printed networks hold and compute; nothing is trained, whatever the parameters."""
         from mtlkit.reproduce import costs
 
-        return costs(papers.table(self.paper, identifier), self.selection.results_dir)
+        return costs(papers.table(self.paper, identifier), self.results)
 
     def earlier(self, identifier: str) -> "list[SideBySide]":
-        """Columns of the table at profiles ``lite`` and ``paper`` that the results folder already holds."""
+        """Columns of the table at profiles ``lite`` and ``paper`` that were published or run before."""
         from mtlkit.reproduce import stored
 
-        found = stored(papers.table(self.paper, identifier), self.selection.results_dir)
+        found = stored(papers.table(self.paper, identifier), self.results)
         return [comparison for comparison in found if comparison.column.profile != "smoke"]
 
     def developed(self, identifier: str) -> "list[SideBySide]":
         """Columns of the table on development parts, where settings were tried."""
         from mtlkit.reproduce import stored
 
-        return stored(papers.table(self.paper, identifier), self.selection.results_dir, part="development")
+        return stored(papers.table(self.paper, identifier), self.results, part="development")
 
     def predictions(self, comparison: "SideBySide", count: int = 3) -> "dict[str, list[tuple[str, list[np.ndarray]]]]":
         """For every task with a target a pixel, pictures of the first test samples: image, truth, every answer.
@@ -206,9 +214,7 @@ class Reproduction:
 
     def ledger(self, comparison: "SideBySide") -> "Ledger":
         """The records behind a comparison."""
-        from mtlkit.reproduce import ledger
-
-        return ledger(comparison.column.profile, self.selection.results_dir)
+        return self.results.ledger(comparison.column.profile)
 
     def features(self, comparison: "SideBySide", features: "FeatureExtraction") -> "dict[str, dict[str, torch.Tensor]]":
         """Split -> features and targets of its images, behind a comparison's retrieval."""

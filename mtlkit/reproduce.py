@@ -1,7 +1,6 @@
 """From a table and a reader's options to the comparison: what notebooks and the command line both call."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from mtlkit.engine import Engine
 from mtlkit.errors import InputError
@@ -10,10 +9,11 @@ from mtlkit.ledger import Ledger, Record
 from mtlkit.papers.declaration import Column, Table, chosen
 from mtlkit.papers.options import Options
 from mtlkit.report.side_by_side import SideBySide
-from mtlkit.report.stored import ledger, results_folder, stored
+from mtlkit.report.stored import stored
+from mtlkit.results import Results
 from mtlkit.runtime import Runtime
 
-__all__ = ["costs", "ledger", "reproduce", "results_folder", "stored"]
+__all__ = ["Results", "costs", "reproduce", "stored"]
 
 
 def reproduce(
@@ -21,7 +21,7 @@ def reproduce(
     options: Options,
     *,
     runtime: Runtime | None = None,
-    results: Path | None = None,
+    results: Results | None = None,
     methods: Sequence[str] | None = None,
 ) -> SideBySide:
     """Runs what the table still lacks and sets print and measurement side by side.
@@ -30,7 +30,7 @@ def reproduce(
         table: a declared table.
         options: what the reader decided.
         runtime: device and the like; the options' device by default.
-        results: the results folder.
+        results: where records lie; by default as :meth:`mtlkit.results.Results.of` finds them.
         methods: ids of the rows to run; all by default.
 
     Raises:
@@ -45,7 +45,7 @@ def reproduce(
     return SideBySide.of(table, column, book, methods)
 
 
-def costs(table: Table, results: Path | None = None) -> SideBySide:
+def costs(table: Table, results: Results | None = None) -> SideBySide:
     """What the table's printed networks hold and compute: the evaluations that need neither data nor training.
 
     Raises:
@@ -60,9 +60,9 @@ def costs(table: Table, results: Path | None = None) -> SideBySide:
     return SideBySide.of(table, column, book, list(counted))
 
 
-def _opened(column: Column, results: Path | None) -> Ledger:
+def _opened(column: Column, results: Results | None) -> Ledger:
     """The column's ledger, with a record of the column in it."""
-    book = ledger(column.profile, results)
+    book = (results or Results.of()).ledger(column.profile)
     if book.find("table", column.identity) is None:
         book.write(
             Record(kind="table", identity=column.identity, settings=column.model_dump(mode="json", by_alias=True))

@@ -13,10 +13,11 @@ from typer.core import TyperCommand, TyperGroup
 from mtlkit import papers
 from mtlkit.errors import InputError
 from mtlkit.papers.cell import defaults
-from mtlkit.papers.options import Described, Option, Options, Places, Seconds, kind_of, renames_told
+from mtlkit.papers.options import Described, Option, Options, Places, Rate, Seconds, kind_of, renames_told
 
 if TYPE_CHECKING:
     from mtlkit.report.side_by_side import SideBySide
+    from mtlkit.results import Results
 
 PLAIN: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": None}
 """Plain words, so that the last line on stderr is the sentence that says what is wrong."""
@@ -29,6 +30,7 @@ class Running(Places):
         retrain: whether a training whose weights are gone, or that diverged, is run anew.
         rescore: whether what has a record is scored again.
         checkpoint_seconds: time between checkpoints.
+        weights_limit: room for weights and other tensors; the oldest go where it is reached.
     """
 
     retrain: Annotated[
@@ -40,6 +42,17 @@ class Running(Places):
     checkpoint_seconds: Annotated[
         Seconds, Option("time between checkpoints", "a number of seconds from 0", running=True)
     ] = 60.0
+    weights_limit: Annotated[
+        Rate, Option("GiB of weights and other tensors that are kept; the oldest go", "a number above 0", running=True)
+    ] = 8.0
+
+    @property
+    def results(self) -> "Results":
+        """Where records are looked up and written."""
+        from mtlkit.ledger import GIB
+        from mtlkit.results import Results
+
+        return Results.of(self.results_dir, round(self.weights_limit * GIB))
 
 
 class Papers(TyperGroup):
@@ -129,7 +142,7 @@ def run(paper: str, table: str, options: Options, running: Running, rows: list[s
         retrain=running.retrain,
         rescore=running.rescore,
     )
-    found = reproduce(papers.table(paper, table), options, runtime=runtime, results=running.results_dir, methods=rows)
+    found = reproduce(papers.table(paper, table), options, runtime=runtime, results=running.results, methods=rows)
     print_comparisons([found], output)
     for sentence in found.diverged.values():
         typer.echo(f"{sentence} Cells that need it say so; --retrain tries again.", err=True)

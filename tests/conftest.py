@@ -41,8 +41,9 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 def counted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What is printed and what runs, of all papers, with nothing measured: a quarter of a minute, so once."""
     from mtlkit.report.coverage import coverage  # only now, since it brings huggingface_hub
+    from mtlkit.results import Results
 
-    return coverage(tmp_path_factory.mktemp("nothing"))
+    return coverage(Results(tmp_path_factory.mktemp("nothing")))
 
 
 @pytest.fixture(scope="session")

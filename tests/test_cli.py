@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import mtlkit
@@ -14,6 +15,7 @@ from mtlkit.cli import app, main
 from mtlkit.data import LAYOUTS
 from mtlkit.errors import InputError
 from mtlkit.layouts import LAYOUTS as DESCRIBED
+from mtlkit.ledger import Ledger, Record
 from mtlkit.worlds import WORLDS, drawer
 
 RUN = CliRunner()
@@ -52,7 +54,10 @@ def test_coverage_has_the_promised_shape(tmp_path):
         "rows": 5,
         "runnable": 5,
         "cells": 35,
-        "measured": {"smoke": 0, "lite": 0, "paper": 0},
+        "measured": {
+            "published": {"smoke": 0, "lite": 35, "paper": 0},
+            "own": {"smoke": 0, "lite": 0, "paper": 0},
+        },
     }
     assert counted["systems"]["S17"] is True
     assert len(counted["systems"]) == 75
@@ -121,7 +126,7 @@ def test_what_the_parser_refuses_ends_in_one_sentence_too(words, sentence, monke
 
 
 def test_show_without_records_says_how_to_get_them(tmp_path):
-    assert "mtlkit run nddr 4" in complaint("show", "nddr", "4", "--results-dir", str(tmp_path))
+    assert "mtlkit run nddr 5" in complaint("show", "nddr", "5", "--results-dir", str(tmp_path))
 
 
 RESULTS = str(Path(__file__).parents[1] / "results")
@@ -274,7 +279,7 @@ def test_running_options_say_where_and_nothing_of_the_column(typed):
     options, more, _ = typed("nddr", "4", "--device", "cpu", "--workers", "2", "--retrain", "-p", "results_dir", "here")
     assert (more["runtime"].device, more["runtime"].workers, more["runtime"].retrain) == ("cpu", 2, True)
     assert not more["runtime"].rescore
-    assert str(more["results"]) == "here"
+    assert str(more["results"].own) == "here"
     assert options.filled("4") == type(options)(device="cpu").filled("4")
 
 
@@ -312,3 +317,25 @@ def test_help_shows_what_applies_to_the_table():
     assert "--keep" not in quality
     assert "resnet18 at lite" in " ".join(quality.split())
     assert "Figure 7" in said("run", "mcn", "--help")
+
+
+def test_clean_says_what_it_would_remove_and_keeps_records(tmp_path):
+    book = Ledger(tmp_path / "lite")
+    book.write(Record(kind="evaluation", identity="a", settings={}))
+    Ledger(tmp_path / "smoke").write(Record(kind="evaluation", identity="b", settings={}))
+    book.save("weights", "t", {"x": torch.zeros(250_000)})
+    book.checkpoint("u").parent.mkdir()
+    book.checkpoint("u").write_bytes(b"half")
+    told = CliRunner().invoke(app, ["clean", "--results-dir", str(tmp_path)], input="n\n")
+    for line in ("weights: 1 file, 1.0 MB", "checkpoints: 1 file, 0.0 MB", "smoke: 1 file"):
+        assert line in told.output
+    assert book.keeps("weights", "t")
+    assert "did you mean 'weights'" in complaint("clean", "weight", "--results-dir", str(tmp_path))
+    with book.lock("u"):
+        assert "Something is running" in complaint("clean", "--yes", "--results-dir", str(tmp_path))
+    said("clean", "weights", "--yes", "--results-dir", str(tmp_path))
+    assert not book.keeps("weights", "t")
+    assert book.checkpoint("u").exists()
+    said("clean", "--yes", "--results-dir", str(tmp_path))
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["a.json"]
+    assert "Nothing to remove" in said("clean", "--results-dir", str(tmp_path))

@@ -11,7 +11,7 @@ import pytest
 from mtlkit.graph import ordered
 from mtlkit.ledger import Ledger
 from mtlkit.papers import DECLARED
-from mtlkit.reproduce import stored
+from mtlkit.reproduce import Results, stored
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -23,7 +23,7 @@ def columns():
     """Every stored column, those on development parts included."""
     for table in [table for several in DECLARED.values() for table in several]:
         for part in ("all", "development"):
-            yield from (one for one in stored(table, RESULTS, part=part) if one.column.profile != "smoke")
+            yield from (one for one in stored(table, Results(RESULTS), part=part) if one.column.profile != "smoke")
 
 
 def records():

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from builders import NORMALS, SEGMENTATION, fused, network, network_of, recipe, room_data, training
+from safetensors.torch import save_file
 
 from mtlkit import runs as runs_module
 from mtlkit import training as training_module
@@ -212,24 +214,73 @@ def test_scoring_again_adds_what_early_records_lack_and_trains_nothing(data, tmp
     assert len(trained) == 1
 
 
-def test_weights_that_do_not_belong_to_the_record_are_refused(data, tmp_path):
+def test_weights_of_another_run_and_damaged_ones_are_refused(data, tmp_path):
     evaluations, _ = graph(data)
     ledger = Ledger(tmp_path)
     Engine(ledger, QUIET).run(evaluations[:2])
     one, other = (e.subject.identity for e in evaluations[:2])
-    ledger.tensors_path("weights", one).write_bytes(ledger.tensors_path("weights", other).read_bytes())
-    with pytest.raises(WeightsMissing, match="differ"):
-        network_of(Engine(ledger, QUIET), evaluations[0].subject)
+    path = ledger.tensors_path("weights", one)
+    whole = path.read_bytes()
+    changed = bytearray(whole)
+    changed[-1] ^= 1
+    for content in (ledger.tensors_path("weights", other).read_bytes(), bytes(changed), whole[:-8], b""):
+        path.write_bytes(content)
+        with pytest.raises(WeightsMissing, match=f"{one}.safetensors is damaged or that of another run"):
+            network_of(Engine(ledger, QUIET), evaluations[0].subject)
 
 
-def test_the_oldest_weights_go_when_room_is_needed(tmp_path):
-    import torch
+def test_the_digest_of_kept_tensors_is_that_of_a_file_without_metadata(tmp_path):
+    tensors = {"b": torch.arange(3.0), "a": torch.arange(4)}
+    ledger = Ledger(tmp_path)
+    digest = ledger.save("weights", "x", tensors)
+    plain = tmp_path / "plain.safetensors"
+    save_file(tensors, plain)
+    assert digest == hashlib.sha256(plain.read_bytes()).hexdigest()
+    plain.replace(ledger.tensors_path("weights", "x"))  # as earlier versions kept them
+    assert ledger.load("weights", "x")[1] == digest
 
-    ledger = Ledger(tmp_path, weights_limit=3000)
-    for name in "abc":
-        ledger.save("weights", name, {"x": torch.zeros(300)})
+
+def test_the_oldest_tensors_go_when_room_is_needed_whatever_they_are_of(tmp_path):
+    ledger = Ledger(tmp_path, kept_limit=3200)
+    for folder, name in (("weights", "a"), ("features", "b"), ("weights", "c")):
+        ledger.save(folder, name, {"x": torch.zeros(300)})
         time.sleep(0.02)
-    assert sorted(path.stem for path in (tmp_path / ".state/weights").glob("*.safetensors")) == ["b", "c"]
+    assert sorted(file.stem for file, *_ in ledger.kept()) == ["b", "c"]
+
+
+def test_a_ledger_reads_the_one_underneath_and_never_writes_there(tmp_path):
+    under = Ledger(tmp_path / "under")
+    under.write(Record(kind="evaluation", identity="a", settings={}, metrics={"x": 1.0}))
+    digest = under.save("weights", "t", {"x": torch.ones(2)})
+    before = {path: path.read_bytes() for path in under.root.rglob("*") if path.is_file()}
+    over = Ledger(tmp_path / "over", under)
+    assert over.find("evaluation", "a").metrics == {"x": 1.0}
+    assert not over.own("evaluation", "a")
+    assert over.load("weights", "t")[1] == digest
+    assert not over.root.exists()
+    over.write(Record(kind="evaluation", identity="a", settings={}, metrics={"x": 2.0}))
+    over.write(Record(kind="evaluation", identity="b", settings={}))
+    over.save("weights", "t", {"x": torch.zeros(2)})
+    assert [record.metrics.get("x") for record in over.all("evaluation")] == [2.0, None]
+    assert over.load("weights", "t")[1] != digest
+    assert {path: path.read_bytes() for path in under.root.rglob("*") if path.is_file()} == before
+
+
+def test_what_is_trained_anew_for_its_weights_keeps_its_record_and_is_named_where_it_is_read(data, tmp_path, trained):
+    evaluations, _ = graph(data)
+    ledger = Ledger(tmp_path)
+    one = evaluations[0]
+    Engine(ledger, QUIET).run([one])
+    record = ledger.find("training", one.subject.identity)
+    assert ledger.find("evaluation", one.identity).loaded == {one.subject.identity: record.weights}
+    ledger.write(record.model_copy(update={"weights": "of another machine"}))
+    other = ledger.find("training", one.subject.identity)
+    ledger.tensors_path("weights", one.subject.identity).unlink()
+    ledger.path("evaluation", one.identity).unlink()
+    Engine(ledger, Runtime(device="cpu", progress=False, retrain=True)).run([one])
+    assert len(trained) == 2
+    assert ledger.find("training", one.subject.identity) == other
+    assert ledger.find("evaluation", one.identity).loaded == {one.subject.identity: record.weights}
 
 
 def test_a_record_is_whole_or_not_there(tmp_path):

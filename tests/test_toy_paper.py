@@ -17,6 +17,7 @@ from mtlkit.papers.options import PROFILES
 from mtlkit.report.claims import claims_html, on_print
 from mtlkit.report.coverage import coverage
 from mtlkit.report.stored import stored
+from mtlkit.results import Results
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +52,7 @@ def test_the_command_line_runs_it(results):
     text = typed("run", "toy", "1", "--results-dir", str(results), "--grid", "3")
     assert "97.25" in text
     assert "Nearest mean" in text
-    (comparison,) = stored(papers.table("toy", "1"), results)
+    (comparison,) = stored(papers.table("toy", "1"), Results(results))
     assert comparison.column.grid == 3
     cell = comparison.cell("nearest", "objects/accuracy")
     assert cell.sampled
@@ -84,7 +85,7 @@ def test_the_notebook_runs_it(results):
 def test_its_printed_networks_are_built_and_its_claims_read(results, monkeypatch):
     for slug in set(papers.SLUGS) - {"toy"}:
         monkeypatch.delitem(registry.PAPERS, slug)
-    line = coverage(results)["papers"]["toy"]["tables"]["1"]
+    line = coverage(Results(results))["papers"]["toy"]["tables"]["1"]
     assert (line["runnable"], line["rows"]) == (2, 2)
     (claim,) = papers.printed("toy").claims
     assert on_print(papers.printed("toy"), claim) == "holds"

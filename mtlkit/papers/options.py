@@ -429,7 +429,7 @@ class Places(Described):
 
     Attributes:
         workers: processes that read data.
-        results_dir: where records lie.
+        results_dir: the reader's own runs, read over the published ones.
     """
 
     workers: Annotated[
@@ -437,5 +437,6 @@ class Places(Described):
         Option("processes that read data; None: four beside a GPU, else none", "a whole number from 0", running=True),
     ] = None
     results_dir: Annotated[
-        OnePath | None, Option("where records are looked up and written", "a folder", path="FOLDER", running=True)
+        OnePath | None,
+        Option("folder of your own runs, read over the published ones", "a folder", path="FOLDER", running=True),
     ] = None

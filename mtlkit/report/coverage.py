@@ -1,7 +1,6 @@
 """What is printed, what can be run, what has been measured."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,10 +8,14 @@ import torch
 from mtlkit.network import NetworkSettings
 from mtlkit.papers import DECLARED, SLUGS, printed
 from mtlkit.papers.declaration import Row, Table
-from mtlkit.papers.options import PROFILES
+from mtlkit.papers.options import PROFILES, Profile
 from mtlkit.report.stored import stored
 from mtlkit.report.table import ReportTable, Text, heads
+from mtlkit.results import Results
 from mtlkit.values import Value
+
+WHOSE = ("published", "own")
+"""Whose runs are counted apart."""
 
 
 def runnable(row: Row, built: set[str] | None = None) -> bool:
@@ -43,11 +46,11 @@ def networks(value: object) -> Iterator[NetworkSettings]:
             yield from networks(held)
 
 
-def coverage(results: Path | None = None) -> dict[str, Any]:
+def coverage(results: Results) -> dict[str, Any]:
     """Counts for every printed table, and which of the papers' systems run.
 
-    Measured cells are counted once a profile: a printed cell is measured when some column of that profile has a
-    value for it.
+    Measured cells are counted once a profile, in what was published with the book and in what the reader's own runs
+    add to it: a printed cell is measured when some column of that profile has a value for it.
     """
     systems = {system["id"]: False for slug in SLUGS for system in printed(slug).systems}
     counted: dict[str, Any] = {}
@@ -60,7 +63,7 @@ def coverage(results: Path | None = None) -> dict[str, Any]:
                 "rows": len(print_.rows),
                 "runnable": 0,
                 "cells": print_.cells,
-                "measured": dict.fromkeys(PROFILES, 0),
+                "measured": {whose: dict.fromkeys(PROFILES, 0) for whose in WHOSE},
             }
             if number in declared:
                 table = declared[number]
@@ -84,17 +87,31 @@ def status(counted: dict[str, Any]) -> str:
         paper = printed(slug)
         name = f"{paper.title.split(':')[0].split(']')[-1].strip()}{f', {paper.year}' if paper.year else ''}"
         rows, runs, cells = (sum(line[key] for line in tables) for key in ("rows", "runnable", "cells"))
-        measured = [sum(line["measured"][profile] for line in tables) for profile in ("lite", "paper")]
+        measured = [sum(line["measured"][whose][profile] for line in tables) for whose in WHOSE for profile in COUNTED]
         lines.append(tuple(Text(str(one)) for one in (name, len(tables), f"{runs} of {rows}", cells, *measured)))
-    columns = heads(("tables", "rows that run", "printed cells", "measured: lite", "measured: paper"))
+    sides = [f"{how}: {profile}" for how in ("measured", "in your own runs") for profile in COUNTED]
+    columns = heads(("tables", "rows that run", "printed cells", *sides))
+    if all(line[-2:] == (Text("0"), Text("0")) for line in lines):
+        lines, columns = [line[:-2] for line in lines], columns[:-2]
     return ReportTable("Coverage", "paper", columns, tuple(lines)).markdown()
 
 
-def _measured(table: Table, results: Path | None) -> dict[str, int]:
-    cells: dict[str, set[tuple[str, str]]] = {profile: set() for profile in PROFILES}
-    for comparison in stored(table, results):
-        for row in table.printed.rows:
-            for column in row.cells:
-                if comparison.cell(row.id, table.measures[column]).values:
-                    cells[comparison.column.profile].add((row.id, column))
-    return {profile: len(found) for profile, found in cells.items()}
+COUNTED: tuple[Profile, ...] = ("lite", "paper")
+"""The profiles whose numbers are compared with anything."""
+
+
+def _measured(table: Table, results: Results) -> dict[str, dict[str, int]]:
+    """Whose -> profile -> cells; of the reader's own those alone that are not published."""
+    counts: dict[str, dict[str, int]] = {whose: dict.fromkeys(PROFILES, 0) for whose in WHOSE}
+    known: set[tuple[str, str, str]] = set()
+    for whose, part in results.parts().items():
+        found = set()
+        for comparison in stored(table, part):
+            for row in table.printed.rows:
+                for column in row.cells:
+                    if comparison.cell(row.id, table.measures[column]).values:
+                        found.add((comparison.column.profile, row.id, column))
+        for profile, _, _ in found - known:
+            counts[whose][profile] += 1
+        known |= found
+    return counts

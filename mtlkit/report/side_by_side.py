@@ -8,7 +8,7 @@ import io
 import json
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -148,6 +148,8 @@ class SideBySide:
         hours: of training behind the column, each training once, those it starts from included.
         machines: what the cells were computed on.
         diverged: identity of a training that diverged -> a sentence that says when.
+        origin: where its records lie, where some are published; else empty.
+        renewed: identities of trainings that were repeated for weights no longer kept, and became other weights.
     """
 
     table: Table
@@ -157,6 +159,8 @@ class SideBySide:
     hours: float
     machines: tuple[str, ...] = ()
     diverged: Mapping[str, str] = field(default_factory=dict)
+    origin: str = ""
+    renewed: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, table: Table, column: Column, ledger: Ledger, methods: Sequence[str] | None = None) -> "SideBySide":
@@ -178,9 +182,11 @@ class SideBySide:
             for identity, record in found.items()
             if record is not None and record.diverged is not None
         }
+        known = {identity: record for identity, record in found.items() if record is not None}
         for seed, row in every:
             for evaluation in row.evaluations:
                 if record := ledger.find(evaluation.kind, evaluation.identity):
+                    known[record.identity] = record
                     machines.append(machine(record.hardware))
                     for measure in record.metrics:
                         cells.setdefault((row.id, measure), _Gathered()).add(seed, evaluation, record, measure)
@@ -190,7 +196,16 @@ class SideBySide:
         hours = sum(record.timing.training for record in found.values() if record and record.timing) / 3600
         measured = {key: gathered.cell() for key, gathered in cells.items()}
         rows = tuple(chosen(table, column, methods))
-        return cls(table, column, rows, measured, hours, tuple(dict.fromkeys(machines)), diverged)
+        renewed = {
+            identity
+            for record in known.values()
+            for identity, digest in record.loaded.items()
+            if (first := found.get(identity)) is not None and first.weights != digest
+        }
+        return cls(
+            table, column, rows, measured, hours, tuple(dict.fromkeys(machines)), diverged,
+            _origin(known.values(), ledger), frozenset(renewed),
+        )  # fmt: skip
 
     @cached_property
     def print_of(self) -> tuple[str, PrintedTable]:
@@ -329,8 +344,14 @@ class SideBySide:
         """The protocol card: (what, the paper's, ours)."""
         minutes = round(60 * self.hours)
         cost = f"{self.hours:.1f} hours" if self.hours >= 0.1 else f"{minutes} minute{'' if minutes == 1 else 's'}"
+        lines = self.table.protocol(self.column)
+        if self.renewed:
+            count = f"{len(self.renewed)} network{'' if len(self.renewed) == 1 else 's'}"
+            lines.append(("Trained again", "–", f"{count}, whose weights were no longer kept and came out otherwise"))
+        if self.origin:
+            lines.append(("Records", "–", self.origin))
         return [
-            *self.table.protocol(self.column),
+            *lines,
             ("Cost", "unstated", f"{cost} of training"),
             ("Measured on", "–", "; ".join(self.machines) or "–"),
             ("Command", "see the authors' repository", self.column.command),
@@ -374,6 +395,14 @@ def tables_json(comparisons: Sequence[SideBySide]) -> str:
 
 def _about(one: SideBySide) -> dict[str, Any]:
     return {"paper": one.table.paper, "table": one.table.id, "printed_table": one.print_of[0]}
+
+
+def _origin(records: Iterable[Record], ledger: Ledger) -> str:
+    """Whose records a column is made of, where the profile has published ones and some are the reader's."""
+    own = [ledger.own(record.kind, record.identity) for record in records]
+    if ledger.under is None or not ledger.under.root.exists() or not any(own):
+        return ""
+    return f"{own.count(True)} of your own runs, {own.count(False)} published"
 
 
 def _expected(table: Table, evaluation: Node) -> list[str]:

@@ -353,7 +353,11 @@ def test_rows_run_on_a_folder_of_ones_own(scenes, tmp_path):
     column = TABLE.column(small(scenes))
     runtime = Runtime(device="cpu", progress=False)
     found = reproduce.reproduce(
-        TABLE, small(scenes), runtime=runtime, results=tmp_path, methods=["constant", "split_conv2", "cross_stitch"]
+        TABLE,
+        small(scenes),
+        runtime=runtime,
+        results=reproduce.Results(tmp_path),
+        methods=["constant", "split_conv2", "cross_stitch"],
     )
     for row in ("constant", "split_conv2", "cross_stitch"):
         for measure in TABLE.measures.values():

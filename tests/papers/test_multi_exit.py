@@ -15,7 +15,7 @@ from mtlkit.papers.multi_exit.tables import exit_order
 from mtlkit.papers.printed import printed
 from mtlkit.report.costs import Costs, reading
 from mtlkit.report.side_by_side import SideBySide
-from mtlkit.reproduce import costs, reproduce
+from mtlkit.reproduce import Results, costs, reproduce
 from mtlkit.runs import trainings
 from mtlkit.tasks import Classification
 from mtlkit.training import optimizer
@@ -74,7 +74,7 @@ PARAMETERS = {
 
 
 def test_the_printed_networks_cost_what_their_layers_add_up_to(tmp_path):
-    counted = Costs(costs(TABLES["4"], tmp_path))
+    counted = Costs(costs(TABLES["4"], Results(tmp_path)))
     assert {row: counted.counted(row, "cost/parameters") for row in PARAMETERS} == PARAMETERS
     assert counted.counted("stl_imagenet", "cost/macs") == 4_089_184_256
     assert counted.counted("stl_imagenet", "cost/macs_norms") == 4_111_412_224
@@ -85,7 +85,7 @@ def test_the_printed_networks_cost_what_their_layers_add_up_to(tmp_path):
 
 
 def test_every_figure_that_is_not_its_count_is_named(tmp_path):
-    counted = Costs(costs(TABLES["4"], tmp_path))
+    counted = Costs(costs(TABLES["4"], Results(tmp_path)))
     assert len(counted.discrepancies()) == 6
     assert any("24,255,917" in line and "+1.301 M" in line for line in counted.discrepancies())
     assert any("41,269,653" in line and "truncated" in line for line in counted.discrepancies())
@@ -103,7 +103,7 @@ def test_how_a_print_follows_from_a_count():
 
 def test_costs_of_a_table_without_any_are_refused(tmp_path):
     with pytest.raises(InputError, match="prints no parameters"):
-        costs(TABLES["1"], tmp_path)
+        costs(TABLES["1"], Results(tmp_path))
 
 
 def test_fewer_classes_leave_earlier():
@@ -171,7 +171,7 @@ def test_a_joined_set_is_compared_at_the_length_of_the_joint_training():
 
 def test_a_table_runs_on_two_folders_of_ones_own(own, tmp_path):
     options = MultiExitOptions(**own | {"epochs": 3}, fractions=[0.5])
-    found = reproduce(TABLES["1"], options, results=tmp_path / "results")
+    found = reproduce(TABLES["1"], options, results=Results(tmp_path / "results"))
     assert found.cell("mtl_filter_50", "objects/accuracy").values
     assert found.cell("mtl_50", "places/accuracy").values[0] > 50  # two colours
     assert found.cell("constant_50", "objects/accuracy").values == (25.0,)
@@ -237,7 +237,7 @@ def test_a_wrong_choice_is_one_sentence(table, given, sentence):
 def test_too_few_pictures_for_the_fraction_name_the_set_and_the_class(own, tmp_path):
     options = MultiExitOptions(**own, fractions=[0.01])
     with pytest.raises(InputError, match=r"birds .*20 training pictures of the class crow; take at least 0\.025"):
-        reproduce(TABLES["1"], options, results=tmp_path / "results")
+        reproduce(TABLES["1"], options, results=Results(tmp_path / "results"))
 
 
 def test_sets_of_one_name_are_refused(own, tmp_path):
@@ -312,7 +312,7 @@ def test_a_named_rate_is_taken_and_else_the_backbones(table, given, rates):
 
 
 def test_measured_costs_are_shown_in_the_units_of_the_print(tmp_path):
-    found = costs(TABLES["4"], tmp_path)
+    found = costs(TABLES["4"], Results(tmp_path))
     lines = {(line["label"], line["measure"]): line for line in found.frame()}
     parameters, operations = (lines["big head", f"cost/{name}"] for name in ("parameters", "macs_norms_exits"))
     assert (parameters["printed"], parameters["unit"]) == ("41.269", "M")

@@ -5,7 +5,7 @@ import pytest
 from mtlkit import papers
 from mtlkit.ledger import Record
 from mtlkit.papers.nddr.options import NDDROptions
-from mtlkit.reproduce import ledger
+from mtlkit.results import Results
 
 TABLE = papers.table("nddr", "4")
 
@@ -14,7 +14,7 @@ TABLE = papers.table("nddr", "4")
 def filled(tmp_path):
     """A column of three seeds whose measured cells are known, as records in a ledger."""
     column = TABLE.column(NDDROptions(backbone="resnet18", seeds=[0, 1, 2], image_size=(32, 40)))
-    book = ledger("smoke", tmp_path)
+    book = Results(tmp_path).ledger("smoke")
     book.write(Record(kind="table", identity=column.identity, settings=column.model_dump(mode="json")))
     for seed in column.seeds:
         rows = [row for row in TABLE.rows(column, seed) if row.printed or row.id in ("constant", "single_longer")]

@@ -4,15 +4,19 @@ import pytest
 
 from mtlkit import papers
 from mtlkit.report.coverage import coverage, networks, runnable, status
+from mtlkit.results import Results
 
 TABLE = papers.table("nddr", "4")
 
 
+MEASURED = {whose: {"smoke": 28 * (whose == "own"), "lite": 0, "paper": 0} for whose in ("published", "own")}
+
+
 def test_coverage_counts_cells_once(filled):
     _, _, folder = filled
-    counted = coverage(folder)
+    counted = coverage(Results(folder))
     line = counted["papers"]["nddr"]["tables"]["4"]
-    assert line == {"rows": 5, "runnable": 5, "cells": 35, "measured": {"smoke": 28, "lite": 0, "paper": 0}}
+    assert line == {"rows": 5, "runnable": 5, "cells": 35, "measured": MEASURED}
     assert "| NDDR-CNN, 2019 | 9 | 43 of 43 |" in status(counted)
 
 

@@ -17,7 +17,7 @@ from mtlkit.report.intervals import gain, gains
 from mtlkit.report.judging import difference
 from mtlkit.report.side_by_side import Cell, SideBySide, tables_csv, tables_json
 from mtlkit.report.table import MISSING
-from mtlkit.reproduce import reproduce, stored
+from mtlkit.reproduce import Results, reproduce, stored
 from mtlkit.runtime import Runtime
 from mtlkit.training import Divergence, TrainingDiverged
 
@@ -40,13 +40,15 @@ def folder(tmp_path_factory):
     results = tmp_path_factory.mktemp("results")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runs, "train", train)
-        reproduce(TABLE, NDDROptions(**GIVEN), runtime=Runtime("cpu", progress=False), results=results, methods=ROWS)
+        reproduce(
+            TABLE, NDDROptions(**GIVEN), runtime=Runtime("cpu", progress=False), results=Results(results), methods=ROWS
+        )
     return results
 
 
 @pytest.fixture(scope="module")
 def table(folder):
-    (found,) = stored(TABLE, folder)
+    (found,) = stored(TABLE, Results(folder))
     return found
 
 

@@ -17,7 +17,7 @@ from mtlkit.report.intervals import DAGGER, TOO_NARROW, gain, gains, gains_html,
 from mtlkit.report.judging import difference
 from mtlkit.report.selection import selection_html
 from mtlkit.report.side_by_side import Cell, SideBySide
-from mtlkit.reproduce import ledger, stored
+from mtlkit.reproduce import Results, stored
 
 TABLE = papers.table("nddr", "4")
 BETTER = {"nddr": 4.0, "multi": 0.0, "constant": -90.0}
@@ -80,7 +80,7 @@ def filled(tmp_path, request):
             image_size=(32, 40), output_stride=16, seeds=[0, 1, 2],
         )  # fmt: skip
         column = TABLE.column(options)
-        book = ledger("lite", tmp_path)
+        book = Results(tmp_path).ledger("lite")
         book.write(Record(kind="table", identity=column.identity, settings=column.model_dump(mode="json")))
         shared = rng.normal(size=500)
         drawn = DRAWN.model_copy(update=getattr(request, "param", {}))
@@ -104,7 +104,7 @@ def filled(tmp_path, request):
 
 
 def test_gains_over_a_row_go_by_what_is_better(filled):
-    (comparison,) = stored(TABLE, filled)
+    (comparison,) = stored(TABLE, Results(filled))
     found = gains(comparison, "single_longer")
     assert found.keys() == {"constant", "single", "multi", "nddr"}
     assert found["nddr"]["segmentation/miou"].mean == pytest.approx(4)
@@ -125,7 +125,7 @@ def test_gains_over_a_row_go_by_what_is_better(filled):
 
 @pytest.mark.parametrize("filled", [{"too_narrow": True}], indirect=True)
 def test_draws_of_single_frames_are_marked_and_nothing_is_bold(filled):
-    (comparison,) = stored(TABLE, filled)
+    (comparison,) = stored(TABLE, Results(filled))
     for page in (gains_html(comparison, "single_longer"), intervals_html(comparison)):
         assert f"{DAGGER}</span>" in page
         assert page.count(TOO_NARROW) == 1
@@ -133,7 +133,7 @@ def test_draws_of_single_frames_are_marked_and_nothing_is_bold(filled):
 
 
 def test_every_row_is_measured_against_its_strictest_control_that_was_measured(filled):
-    (comparison,) = stored(TABLE, filled)
+    (comparison,) = stored(TABLE, Results(filled))
     controls = {"nddr": ("tilted", "multi", "single"), "multi": ("single",)}
     rows = tuple(replace(row, controls=controls.get(row.id, ())) for row in comparison.rows)
     comparison = replace(comparison, rows=rows)
@@ -153,7 +153,7 @@ def test_every_row_is_measured_against_its_strictest_control_that_was_measured(f
 
 
 def test_columns_on_a_development_part_stand_apart(filled):
-    (shown,), (tried,) = stored(TABLE, filled), stored(TABLE, filled, part="development")
+    (shown,), (tried,) = stored(TABLE, Results(filled)), stored(TABLE, Results(filled), part="development")
     assert tried.column.train_images < shown.column.train_images
     assert "development part" in tried.caption
     assert "development part" not in shown.caption
@@ -167,5 +167,5 @@ def test_columns_on_a_development_part_stand_apart(filled):
 
 def test_without_draws_there_is_nothing_to_show(tmp_path):
     column = TABLE.column(NDDROptions(image_size=(32, 40)))
-    comparison = SideBySide.of(TABLE, column, ledger("smoke", tmp_path))
+    comparison = SideBySide.of(TABLE, column, Results(tmp_path).ledger("smoke"))
     assert intervals_html(comparison) == gains_html(comparison, "single") == ""

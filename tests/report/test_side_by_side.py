@@ -12,7 +12,7 @@ from mtlkit.ledger import Drawn, Ledger
 from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.report.side_by_side import Cell, SideBySide, tables_csv, tables_json
 from mtlkit.report.table import MISSING
-from mtlkit.reproduce import stored
+from mtlkit.reproduce import Results, stored
 
 TABLE = papers.table("nddr", "4")
 MEXIT = papers.table("multi_exit", "4")
@@ -99,9 +99,9 @@ def test_a_single_column_is_a_csv_too(records):
 @pytest.fixture(scope="module")
 def records():
     """Committed columns of two papers."""
-    folder = Path(__file__).parents[2] / "results"
-    found = [*stored(TABLE, folder), *stored(TABLE, folder, part="development")]
-    return [*found, *stored(papers.table("multi_exit", "1"), folder)]
+    results = Results(Path(__file__).parents[2] / "results")
+    found = [*stored(TABLE, results), *stored(TABLE, results, part="development")]
+    return [*found, *stored(papers.table("multi_exit", "1"), results)]
 
 
 def test_the_print_is_that_of_the_backbone_or_it_says_there_is_none():
@@ -119,7 +119,7 @@ def test_the_print_is_that_of_the_backbone_or_it_says_there_is_none():
 
 def test_stored_columns_are_found_again_without_the_data(filled):
     column, _, folder = filled
-    (found,) = stored(TABLE, folder)
+    (found,) = stored(TABLE, Results(folder))
     assert found.column.identity == column.identity
     assert found.column.data.root is None
     assert found.cell("multi", "segmentation/miou").values == (30, 31, 32)
@@ -131,7 +131,7 @@ def test_a_column_of_another_version_is_left_out_with_a_warning(filled):
     path = book.path("table", column.identity)
     path.write_text(path.read_text().replace('"scale_crop"', '"scale_and_crop"'))
     with pytest.warns(UserWarning, match="another version of mtlkit"):
-        assert stored(TABLE, folder) == []
+        assert stored(TABLE, Results(folder)) == []
 
 
 @pytest.mark.parametrize("epochs", [0.7, 3, 10.3])
