@@ -52,12 +52,14 @@ class Results:
         under = Ledger(self.published / profile) if self.published is not None and apart else None
         return Ledger(self.own / profile, under, kept_limit=self.kept_limit)
 
-    def parts(self) -> dict[str, "Results"]:
-        """``published`` and ``own``, each alone, of those that are there; of one folder for both, ``published``."""
-        folders = {"published": self.published, "own": self.own}
-        if self.published is not None and self.published.resolve() == self.own.resolve():
-            del folders["own"]
-        return {name: Results(folder) for name, folder in folders.items() if folder is not None and folder.exists()}
+    def layers(self) -> dict[str, "Results"]:
+        """``published``: what came with the book alone; ``own``: with the reader's runs over it, where there are any.
+
+        Of one folder for both, ``published``.
+        """
+        found = {} if self.published is None else {"published": Results(self.published)}
+        apart = self.published is None or self.published.resolve() != self.own.resolve()
+        return found | ({"own": self} if apart and self.own.exists() else {})
 
 
 def leftovers(folder: Path) -> dict[str, list[Path]]:

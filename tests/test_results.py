@@ -24,7 +24,7 @@ def test_a_readers_runs_lie_in_the_checkout_apart_from_what_is_published(monkeyp
     assert Results.of() == Results(root / "runs", root / "results")
     assert Results.of(tmp_path).published == root / "results"
     assert Results.of(root / "results").ledger("lite").under is None
-    assert list(Results.of(root / "results").parts()) == ["published"]
+    assert list(Results.of(root / "results").layers()) == ["published"]
     monkeypatch.setenv("MTLKIT_RESULTS", str(tmp_path / "named"))
     assert Results.of().own == tmp_path / "named"
     monkeypatch.delenv("MTLKIT_RESULTS")

@@ -104,9 +104,9 @@ def _measured(table: Table, results: Results) -> dict[str, dict[str, int]]:
     """Whose -> profile -> cells; of the reader's own those alone that are not published."""
     counts: dict[str, dict[str, int]] = {whose: dict.fromkeys(PROFILES, 0) for whose in WHOSE}
     known: set[tuple[str, str, str]] = set()
-    for whose, part in results.parts().items():
+    for whose, layer in results.layers().items():
         found = set()
-        for comparison in stored(table, part):
+        for comparison in stored(table, layer):
             for row in table.printed.rows:
                 for column in row.cells:
                     if comparison.cell(row.id, table.measures[column]).values:
