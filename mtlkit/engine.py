@@ -3,9 +3,11 @@
 Nothing here knows a kind of node.
 """
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from filelock import Timeout
 from torch import Tensor
 
 from mtlkit.errors import WeightsMissing
@@ -80,7 +82,7 @@ class Engine:
             again: whether the goals, and what they need that is not costly, are run whether or not they are there.
 
         Raises:
-            WeightsMissing: what a training kept is gone and :attr:`~mtlkit.runtime.Runtime.retrain` is off.
+            WeightsMissing: what a training kept is gone and may not be made anew; see :class:`mtlkit.runtime.Runtime`.
         """
         steps: dict[str, Step] = {}
         riders: dict[str, list[Node]] = {}
@@ -98,7 +100,7 @@ class Engine:
                     mine.append(node)
                     visit(host, tensors=True, again=True)
                 return
-            if node.costly and not self.runtime.retrain and self.ledger.find(node.kind, node.identity):
+            if node.costly and not self.runtime.renews and self.ledger.find(node.kind, node.identity):
                 what = " and ".join(dict.fromkeys(one.keeps or "" for one in riders.get(node.identity) or [node]))
                 raise WeightsMissing(
                     f"The {what} of {node.kind} {node.identity} are no longer kept; run again with --retrain to train "
@@ -144,43 +146,62 @@ class Engine:
         """What nodes may ask for, where all that they need is there."""
         return Context(self.ledger, self.runtime, riders, self._keep)
 
-    def execute(self, step: Step) -> None:
-        """Runs a node whose prerequisites are there, unless another process has done so meanwhile or one diverged."""
+    def execute(self, step: Step, *, wait: bool = True, start: Callable[[], None] = lambda: None) -> bool:
+        """Runs a node whose prerequisites are there, unless another process has done so meanwhile or one diverged.
+
+        Args:
+            step: of a plan.
+            wait: for a process that runs the node now; otherwise nothing is done then.
+            start: called before the node runs, where it does.
+
+        Returns:
+            Whether it need not be tried again.
+        """
+        try:
+            with self.ledger.lock(step.node.identity).acquire(timeout=-1 if wait else 0):
+                self._execute(step, start)
+        except Timeout:
+            return False
+        return True
+
+    def _execute(self, step: Step, start: Callable[[], None]) -> None:
         node = step.node
-        with self.ledger.lock(node.identity):
-            missing = tuple(rider for rider in step.riders if not self.there(rider, tensors=True))
-            if not step.again and not missing and self.there(node, tensors=step.tensors):
-                return
-            if self.diverged(node, tensors=step.tensors, again=step.again or bool(missing)) is not None:
-                return
-            context = self.context(*missing)
-            content = node.run(context)
-            if content.diverged is not None:
-                self._tried.add(node.identity)
-            digest = None if content.tensors is None else self._keep(node, content.tensors)
-            known = self.ledger.find(node.kind, node.identity) if node.recorded else None
-            # What is run anew for its tensors alone keeps its record: other numbers came from that, and it is compared.
-            if node.recorded and (known is None or known.diverged is not None or (step.again and not node.costly)):
-                self.ledger.write(
-                    Record(
-                        kind=node.kind,
-                        identity=node.identity,
-                        settings=node.canonical(),
-                        metrics=content.metrics,
-                        samples=content.samples,
-                        resampled=content.resampled,
-                        drawn=content.drawn,
-                        rounds=content.rounds,
-                        history=content.history,
-                        timing=content.timing,
-                        diverged=content.diverged,
-                        data=content.data,
-                        weights=digest,
-                        loaded=context.loaded,
-                        hardware=hardware(content.device),
-                    )
+        missing = tuple(rider for rider in step.riders if not self.there(rider, tensors=True))
+        if not step.again and not missing and self.there(node, tensors=step.tensors):
+            return
+        if self.diverged(node, tensors=step.tensors, again=step.again or bool(missing)) is not None:
+            return
+        context = self.context(*missing)
+        start()
+        began = time.perf_counter()
+        content = node.run(context)
+        if content.diverged is not None:
+            self._tried.add(node.identity)
+        digest = None if content.tensors is None else self._keep(node, content.tensors)
+        known = self.ledger.find(node.kind, node.identity) if node.recorded else None
+        # What is run anew for its tensors alone keeps its record: other numbers came from that, and it is compared.
+        if node.recorded and (known is None or known.diverged is not None or (step.again and not node.costly)):
+            self.ledger.write(
+                Record(
+                    kind=node.kind,
+                    identity=node.identity,
+                    settings=node.canonical(),
+                    metrics=content.metrics,
+                    samples=content.samples,
+                    resampled=content.resampled,
+                    drawn=content.drawn,
+                    rounds=content.rounds,
+                    history=content.history,
+                    timing=content.timing,
+                    seconds=round(time.perf_counter() - began, 3),
+                    diverged=content.diverged,
+                    data=content.data,
+                    weights=digest,
+                    loaded=context.loaded,
+                    hardware=hardware(content.device),
                 )
-            self.ledger.checkpoint(node.identity).unlink(missing_ok=True)
+            )
+        self.ledger.checkpoint(node.identity).unlink(missing_ok=True)
 
     def _keep(self, node: Node, tensors: dict[str, Tensor]) -> str:
         assert node.keeps is not None

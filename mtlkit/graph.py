@@ -3,6 +3,7 @@
 A node is a frozen value that runs itself. It names the nodes that it needs, of whatever kind; it never runs one.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -52,6 +53,7 @@ class Node(Value):
         recorded: whether it has a record; what only prepares tensors for others has none.
         keeps: the folder of its tensors; ``None``: it keeps none.
         costly: whether it is run anew for lost tensors only by a user who asks for it.
+        alone: whether nothing else may run on the machine meanwhile, as for what measures times.
         revision: raised when this node's numbers change on purpose; records of older ones are never mixed in.
     """
 
@@ -59,6 +61,7 @@ class Node(Value):
     recorded: ClassVar[bool] = True
     keeps: ClassVar[str | None] = None
     costly: ClassVar[bool] = False
+    alone: ClassVar[bool] = False
 
     revision: int = 1
 
@@ -80,6 +83,12 @@ class Node(Value):
     def during(self) -> "Node | None":
         """The one of :attr:`needs` while which it is made, and which is run anew for it; see :attr:`Context.riders`."""
         return None
+
+    @property
+    def title(self) -> str:
+        """In a few words, for progress and plans."""
+        words = re.sub(r"(?<!^)(?=[A-Z])", " ", type(self).__name__).lower()
+        return f"{words} of {self.needs[0].title}" if self.needs else words
 
     def run(self, context: "Context") -> Content:
         """What it finds.

@@ -56,7 +56,8 @@ class Record(BaseModel):
         drawn: task -> what those draws were made of (evaluations).
         rounds: measures by name, one value a round, of what was timed (evaluations).
         history: what the losses did (trainings).
-        timing: seconds.
+        timing: seconds (trainings).
+        seconds: that the run took as a whole, or its last part where it was resumed.
         diverged: where the training ended before its time; it keeps no weights then (trainings).
         data: images in each split, classes and whatever else was counted.
         weights: digest of the tensors that are kept beside it: the trained weights (trainings).
@@ -77,6 +78,7 @@ class Record(BaseModel):
     rounds: dict[str, list[float]] = {}
     history: History | None = None
     timing: Timing | None = None
+    seconds: float | None = None
     diverged: Divergence | None = None
     data: dict[str, Any] = {}
     weights: str | None = None
@@ -101,6 +103,7 @@ class Ledger:
         self.under = under
         self.state = root / ".state"
         self.kept_limit = kept_limit
+        self._locks: dict[str, SoftFileLease] = {}
 
     def path(self, kind: str, identity: str) -> Path:
         """The record's file."""
@@ -165,7 +168,10 @@ class Ledger:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"The results folder {self.root} cannot be written ({error.strerror}).") from error
-        return SoftFileLease(folder / f"{identity}.lock", lease_duration=LEASE_SECONDS)
+        # One object a node, since it is that which sees how long a holder has been silent.
+        if identity not in self._locks:
+            self._locks[identity] = SoftFileLease(folder / f"{identity}.lock", lease_duration=LEASE_SECONDS)
+        return self._locks[identity]
 
     def held(self, identity: str) -> bool:
         """Whether somebody runs the node now."""

@@ -40,7 +40,7 @@ def reproduce(
     runtime.fabric(options.precision)  # a device that is not there should stop before anything is drawn or written
     column = table.column(options)
     rows = [row for seed in column.seeds for row in chosen(table, column, methods, seed)]
-    book = _opened(column, results)
+    book = opened(column, results)
     Engine(book, runtime).run(evaluation for row in rows for evaluation in row.evaluations)
     return SideBySide.of(table, column, book, methods)
 
@@ -55,12 +55,12 @@ def costs(table: Table, results: Results | None = None) -> SideBySide:
     counted = {row.id: value for row in chosen(table, column) for value in row.evaluations if isinstance(value, Cost)}
     if not counted or not table.counts:
         raise InputError(f"Table {table.id} of {table.paper} prints no parameters and no operations.")
-    book = _opened(column, results)
+    book = opened(column, results)
     Engine(book).run(counted.values())
     return SideBySide.of(table, column, book, list(counted))
 
 
-def _opened(column: Column, results: Results | None) -> Ledger:
+def opened(column: Column, results: Results | None) -> Ledger:
     """The column's ledger, with a record of the column in it."""
     book = (results or Results.of()).ledger(column.profile)
     if book.find("table", column.identity) is None:

@@ -127,6 +127,10 @@ class Training(Node):
             | ({"loss_weights": recipe.loss_weights} if self.balance else {})
         )
 
+        def watch(done: int) -> None:
+            if runtime.watch is not None:
+                runtime.watch(self.title, done, recipe.steps)
+
         def look(step: int) -> None:
             for rider in riders:
                 if rider.step == step:
@@ -154,6 +158,7 @@ class Training(Node):
                 snapshots={rider.step for rider in riders},
                 snapshot=look,
                 title=self.title if runtime.progress else None,
+                watch=watch,
             )
         except TrainingDiverged as error:
             if error.divergence is None:

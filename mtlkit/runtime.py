@@ -1,6 +1,7 @@
 """Where and how visibly runs happen: device, data readers, checkpoints."""
 
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -27,6 +28,8 @@ class Runtime:
         progress: whether trainings show a bar.
         checkpoint_seconds: time between two checkpoints of a training.
         retrain: whether a training whose weights are gone, or that diverged, may be run anew.
+        renew: whether one whose weights are gone may; its record stays.
+        watch: told a training's title and how many of its steps are done of how many, before the first and after each.
         rescore: whether evaluations that have a record are scored again, as after a change of what records hold.
     """
 
@@ -35,7 +38,14 @@ class Runtime:
     progress: bool = True
     checkpoint_seconds: float = 60.0
     retrain: bool = False
+    renew: bool = False
+    watch: Callable[[str, int, int], None] | None = None
     rescore: bool = False
+
+    @property
+    def renews(self) -> bool:
+        """Whether a training whose weights are gone may be run anew."""
+        return self.retrain or self.renew
 
     def readers(self, device: torch.device) -> int:
         """Processes that read data for a run on ``device``."""

@@ -190,6 +190,7 @@ def train(
     snapshots: Collection[int] = (),
     snapshot: Callable[[int], None] = lambda step: None,
     title: str | None = None,
+    watch: Callable[[int], None] = lambda done: None,
 ) -> tuple[History, Timing]:
     """Trains ``network`` in place.
 
@@ -205,6 +206,7 @@ def train(
             them starts anew.
         snapshot: looks at the network, which is in evaluation mode meanwhile; told the step.
         title: shown beside the progress bar; ``None`` shows no bar.
+        watch: told how many steps are done, before the first and after each.
 
     Returns:
         What the losses did, and where the time went.
@@ -231,6 +233,7 @@ def train(
     began = saved = time.perf_counter()
     spent = timing.training
     bar = tqdm(range(first, recipe.steps), initial=first, total=recipe.steps, desc=title, disable=title is None)
+    watch(first)
     for step in bar:
         torch.manual_seed(step_seed(seed, step))
         set_rates(optimiser, recipe, step)
@@ -253,6 +256,7 @@ def train(
         # The mean over the batches that had a target of the task; the others' terms are zero.
         counts = torch.tensor(targets).sum(0).clamp(min=1).to(fabric.device)
         window.append(torch.stack(seen).sum(0) / counts)
+        watch(step + 1)
         # Before the checkpoint of this step is written: a run that goes on from there does not come here again.
         if step + 1 in snapshots:
             network.eval()

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -26,6 +26,8 @@ class Speed(Node):
         rounds: timings of both, after a warm-up.
         hardware: the machine, as :func:`mtlkit.runtime.machine` names it: another one's times are other numbers.
     """
+
+    alone: ClassVar[bool] = True
 
     networks: tuple[NetworkSettings, ...]
     reference: tuple[NetworkSettings, ...]

@@ -1,0 +1,196 @@
+"""Works a list of nodes off, beside other processes that do the same: whoever is free takes what is open.
+
+A worker takes the first open node whose needs are met and that nobody holds, and goes on from a checkpoint where a
+killed one left it. A node that fails leaves its sentence, and only what needs it is left undone.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from mtlkit.engine import Engine, Step
+from mtlkit.errors import InputError, WeightsMissing
+from mtlkit.files import written_whole
+from mtlkit.graph import Node
+from mtlkit.ledger import Ledger
+from mtlkit.results import Results
+from mtlkit.runtime import Runtime
+
+What = Literal["start", "step", "done", "failed", "later", "lost"]
+WAIT_SECONDS = 1.0
+"""Between two looks for a node that others do not hold."""
+TELL_SECONDS = 1.0
+"""Between two messages about the steps of a training."""
+
+
+Seconds = Callable[[Node], float | None]
+
+
+def unknown(node: Node) -> None:
+    """Seconds of a node of which nothing is known."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a worker tells.
+
+    Attributes:
+        what: a node starts, has done steps, is done or failed; is left for ``later``, since it takes longer than there
+            is time; or the worker itself is ``lost``.
+        node: its identity.
+        title: its title.
+        done: steps that are done, from those of a checkpoint on.
+        total: steps; 0 where it has none.
+        seconds: that it took; of ``later``, that it would take.
+        sentence: why it failed.
+    """
+
+    what: What
+    node: str
+    title: str
+    done: int = 0
+    total: int = 0
+    seconds: float = 0.0
+    sentence: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Nodes of one profile, the most wanted first."""
+
+    profile: str
+    goals: tuple[Node, ...]
+
+
+@dataclass
+class Worker:
+    """One process of several, or the only one.
+
+    Attributes:
+        jobs: what is wanted.
+        results: where records lie.
+        runtime: device and the like.
+        tell: told all that happens.
+        deadline: of :func:`time.time`, after which nothing may run; ``None``: none.
+        seconds: how long a node takes, for the deadline; ``None`` where that is unknown, and it is taken.
+        alone: whether nothing else runs on this machine, so that times may be measured.
+    """
+
+    jobs: Sequence[Job]
+    results: Results
+    runtime: Runtime
+    tell: Callable[[Event], None]
+    deadline: float | None = None
+    seconds: Seconds = unknown
+    alone: bool = True
+    failed: dict[str, str] = field(default_factory=dict)
+    _later: set[str] = field(default_factory=set)
+    _missed: set[str] = field(default_factory=set)
+    _running: Node | None = None
+    _told: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.runtime = replace(self.runtime, progress=False, watch=self._step)
+
+    def run(self) -> dict[str, str]:
+        """Works until nothing is open that it could do.
+
+        Returns:
+            Identity -> the sentence, of what failed here or meanwhile in another process.
+        """
+        began = time.time()
+        engines = [(Engine(self.results.ledger(job.profile), self.runtime), list(job.goals)) for job in self.jobs]
+        while True:
+            taken = held = False
+            for engine, goals in engines:
+                goals[:] = [goal for goal in goals if not engine.there(goal, tensors=False)]
+                steps = engine.plan(goals)
+                pending = {node.identity for step in steps for node in (step.node, *step.riders)}
+                for step in steps:
+                    if any(need.identity in pending for need in step.node.needs) or not self._may(step, engine, began):
+                        continue
+                    if self._attempt(engine, step):
+                        taken = True
+                        break
+                    held = True
+                if taken:
+                    break
+            if not taken and not held:
+                return self.failed
+            if not taken:
+                time.sleep(WAIT_SECONDS)
+
+    def _may(self, step: Step, engine: Engine, began: float) -> bool:
+        """Whether a node whose needs are met may be taken."""
+        identity = step.node.identity
+        if identity not in self.failed and (sentence := failure(engine.ledger, identity, began)):
+            self.failed[identity] = sentence
+        if identity in self.failed or identity in self._later or (step.node.alone and not self.alone):
+            return False
+        if self.deadline is None:
+            return True
+        seconds = self.seconds(step.node) or 0.0
+        if time.time() + seconds <= self.deadline:
+            return True
+        self._later.add(identity)
+        self.tell(Event("later", identity, step.node.title, seconds=seconds))
+        return False
+
+    def _step(self, title: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if self._running is not None and (now - self._told >= TELL_SECONDS or done == total):
+            self._told = now
+            self.tell(Event("step", self._running.identity, title, done, total))
+
+    def _attempt(self, engine: Engine, step: Step) -> bool:
+        """Runs a node; ``False`` where another process holds it."""
+        node, began = step.node, time.perf_counter()
+
+        def start() -> None:
+            self._running, self._told = node, 0.0
+            self.tell(Event("start", node.identity, node.title))
+
+        try:
+            if not engine.execute(step, wait=False, start=start):
+                return False
+        except WeightsMissing as error:
+            # Weights that it needs were let go since the plan was made: they are in the next one, once.
+            if node.identity not in self._missed:
+                self._missed.add(node.identity)
+                return True
+            self._fail(engine, node, str(error))
+        except Exception as error:  # whatever it is, the other nodes go on
+            self._fail(
+                engine, node, str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+            )
+        else:
+            _note(engine.ledger, node.identity).unlink(missing_ok=True)
+            if self._running is not None:
+                self.tell(Event("done", node.identity, node.title, seconds=time.perf_counter() - began))
+        finally:
+            self._running = None
+        return True
+
+    def _fail(self, engine: Engine, node: Node, sentence: str) -> None:
+        self.failed[node.identity] = sentence
+        with written_whole(_note(engine.ledger, node.identity)) as part:
+            part.write_text(sentence, encoding="utf-8")
+        self.tell(Event("failed", node.identity, node.title, sentence=sentence))
+
+
+def _note(ledger: Ledger, identity: str) -> Path:
+    return ledger.state / "failed" / f"{identity}.txt"
+
+
+def failure(ledger: Ledger, identity: str, since: float) -> str:
+    """The sentence that a node left when it failed, since a time of :func:`time.time`; else empty.
+
+    Who starts later tries again.
+    """
+    path = _note(ledger, identity)
+    try:
+        return path.read_text(encoding="utf-8") if path.stat().st_mtime >= since else ""
+    except FileNotFoundError:
+        return ""

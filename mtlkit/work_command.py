@@ -1,0 +1,269 @@
+"""The commands ``mtlkit plan`` and ``mtlkit work``: many tables, or a campaign, with one command."""
+
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mtlkit import papers
+from mtlkit.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from mtlkit.campaign import Campaign, Goal
+    from mtlkit.estimates import Estimates
+    from mtlkit.planning import Plan
+    from mtlkit.results import Results
+
+Targets = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[CAMPAIGN.toml | PAPER [TABLE...]]...", help="What is wanted; every table by default."),
+]
+Parameters = Annotated[
+    list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="An option of the tables, such as profile=lite.")
+]
+Variables = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A variable of the campaign.")]
+ResultsDir = Annotated[Path | None, typer.Option("--results-dir", help="Your own runs, read over the published ones.")]
+Devices = Annotated[str, typer.Option("--device", help="auto, cpu, or devices for the workers in turn: cuda:0,cuda:1.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Of each worker; by default the cores by the workers.")]
+
+
+def plan(
+    targets: Targets = None,
+    parameter: Parameters = None,
+    variables: Variables = None,
+    results_dir: ResultsDir = None,
+    device: Devices = "auto",
+    threads: Threads = None,
+    measure: Annotated[
+        bool, typer.Option(help="Time a few steps of networks of which no record is of this machine.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="The columns and the graph of missing nodes.")] = False,
+) -> None:
+    """Say what is missing of tables and what it costs on this machine; nothing is trained."""
+    found = Selection(targets, parameter, variables, results_dir)
+    found.use(threads, 1)
+    estimates = found.estimates(device.partition(",")[0], measure=measure)
+    planned = found.plan(estimates)
+    if as_json:
+        typer.echo(json.dumps(planned.graph() | {"machine": estimates.machine}, indent=1))
+    else:
+        typer.echo(text(planned, estimates))
+    found.complain()
+
+
+def work(
+    targets: Targets = None,
+    parameter: Parameters = None,
+    variables: Variables = None,
+    results_dir: ResultsDir = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
+    device: Devices = "auto",
+    threads: Threads = None,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Take nothing that will not end in this time.")] = None,
+    seed_major: Annotated[bool, typer.Option("--seed-major", help="One seed of a table before the next.")] = False,
+    retrain: Annotated[bool, typer.Option("--retrain", help="Try again what diverged.")] = False,
+    checkpoint_seconds: Annotated[float, typer.Option(min=0, help="Between two checkpoints of a training.")] = 60.0,
+    weights_limit: Annotated[float, typer.Option(min=0, help="GiB of weights that are kept.")] = 8.0,
+) -> None:
+    """Run what is missing of tables, beside other processes that do the same; may be killed and started again."""
+    deadline = None if minutes is None else time.time() + 60 * minutes
+    found = Selection(targets, parameter, variables, results_dir, weights_limit, seed_major)
+    threads = found.use(threads, workers)
+
+    from mtlkit.crew import Crew
+    from mtlkit.display import Display
+    from mtlkit.planning import jobs
+    from mtlkit.reproduce import opened
+    from mtlkit.runtime import Runtime
+
+    devices = device.split(",")
+    runtimes = [
+        Runtime(
+            device=devices[number % len(devices)],
+            progress=False,
+            checkpoint_seconds=checkpoint_seconds,
+            retrain=retrain,
+            renew=True,
+        )
+        for number in range(workers)
+    ]
+    for runtime in runtimes[: len(devices)]:
+        runtime.fabric()  # a device that is not there should stop before anything is written
+    estimates = found.estimates(devices[0], measure=minutes is not None)
+    planned = found.plan(estimates)
+    for goal in found.goals:
+        opened(goal.column, found.results)
+    open_ = {one.node.identity: one.seconds for one in planned.missing}
+    crew = Crew(jobs(found.goals), found.results, runtimes, threads, deadline, estimates.seconds)
+    with Display(open_, workers) as display:
+        there = sum(planned.there)
+        if there:
+            display.say(f"{there} of {sum(len(goal.nodes) for goal in found.goals)} evaluations found in the ledger")
+        failed = crew.run(display.tell)
+    typer.echo(display.state(), err=True)
+    for identity, sentence in failed.items():
+        typer.echo(f"{identity} failed: {sentence}", err=True)
+    found.complain()
+    if failed:
+        raise typer.Exit(1)
+
+
+class Selection:
+    """What the arguments name.
+
+    Attributes:
+        campaign: the columns.
+        results: where records lie.
+        goals: the columns that could be looked up.
+        missing: a sentence for each that could not.
+    """
+
+    def __init__(
+        self,
+        targets: Sequence[str] | None,
+        parameter: Sequence[str] | None,
+        variables: Sequence[str] | None,
+        results_dir: Path | None,
+        weights_limit: float = 8.0,
+        by_seed: bool = False,
+    ):
+        self.campaign = campaign(targets or (), parameter or (), variables or ())
+        from mtlkit.campaign import goal
+        from mtlkit.ledger import GIB
+
+        self.results: Results = self.campaign.found_in(results_dir, round(weights_limit * GIB))
+        self.goals: list[Goal] = []
+        self.missing: list[str] = []
+        for wanted in self.campaign.wanted:
+            try:
+                self.goals.append(goal(wanted, by_seed=by_seed))
+            except InputError as error:
+                self.missing.append(f"{wanted} is left out: {error}")
+
+    def use(self, threads: int | None, workers: int) -> int:
+        """Sets how many threads this process computes with, and returns it."""
+        import torch
+
+        if threads is None:
+            threads = self.campaign.threads
+        if threads is None:
+            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, cores // workers))
+        torch.set_num_threads(threads)
+        return threads
+
+    def estimates(self, device: str, *, measure: bool) -> "Estimates":
+        """What nodes cost here."""
+        from mtlkit.estimates import Estimates
+        from mtlkit.runtime import Runtime
+
+        profiles = dict.fromkeys(goal.column.profile for goal in self.goals)
+        ledgers = [self.results.ledger(profile) for profile in profiles]
+        return Estimates(ledgers, Runtime(device=device, progress=False), measure=measure)
+
+    def plan(self, estimates: "Estimates") -> "Plan":
+        """What is missing."""
+        from mtlkit.planning import Plan
+        from mtlkit.runtime import Runtime
+
+        return Plan.of(self.goals, self.results, Runtime(progress=False, renew=True), estimates)
+
+    def complain(self) -> None:
+        """Ends with the sentences about columns that could not be looked up.
+
+        Raises:
+            InputError: there are some.
+        """
+        if self.missing:
+            raise InputError("\n".join(self.missing))
+
+
+def campaign(targets: Sequence[str], parameter: Sequence[str], variables: Sequence[str]) -> "Campaign":
+    """The columns that arguments name.
+
+    Raises:
+        InputError: for the first thing that is wrong.
+    """
+    from mtlkit.campaign import Campaign
+
+    if targets and (targets[0].endswith(".toml") or Path(targets[0]).is_file()):
+        if len(targets) > 1:
+            raise InputError(f"A campaign stands alone; {targets[0]} is followed by {' '.join(targets[1:])}.")
+        if parameter:
+            raise InputError("A campaign says its options itself; -p is for tables that are named.")
+        return Campaign.read(Path(targets[0]), dict(map(_pair, variables)))
+    if variables:
+        raise InputError("Only a campaign has variables; options of tables are given by -p.")
+    return Campaign(tuple(_named(targets, dict(map(_pair, parameter)))))
+
+
+def _named(targets: Sequence[str], texts: dict[str, str]) -> "Iterator[Any]":
+    """The columns of papers and tables: a paper's name stands before its tables."""
+    from mtlkit.campaign import Wanted
+
+    several: list[tuple[str, list[str]]] = [] if targets else [(slug, []) for slug in papers.SLUGS]
+    for word in targets:
+        if word in papers.SLUGS:
+            several.append((word, []))
+        elif several:
+            several[-1][1].append(word)
+        else:
+            raise unknown("paper", word, papers.SLUGS)
+    for paper, tables in several:
+        kind = papers.options_of(paper)
+        options = kind(**{kind.known(name): kind.read(name, value) for name, value in texts.items()})
+        for identifier in tables or kind.tables:
+            papers.check(paper, identifier)
+            try:
+                options.check(identifier)
+            except InputError as error:
+                if tables:
+                    raise
+                typer.echo(f"Table {identifier} of {paper} is left out: {error}", err=True)
+                continue
+            yield Wanted(papers.table(paper, identifier), options)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign or not name:
+        raise InputError(f"{text!r} is no NAME=VALUE.")
+    return name.strip(), value
+
+
+def text(planned: "Plan", estimates: "Estimates") -> str:
+    """A plan as a table: a line a column, and what all need, each node once."""
+    from mtlkit.display import duration
+    from mtlkit.estimates import precisions
+    from mtlkit.planning import Total
+    from mtlkit.report.table import ReportTable, Text, heads
+
+    def line(name: str, there: int, of: int, total: Total) -> tuple[Text, ...]:
+        more = f" + {total.unknown} unknown" if total.unknown else ""
+        took = f"{duration(total.seconds)}{more}" if total.seconds or more else "–"
+        memory = "–" if total.memory is None else f"{total.memory / 1e9:.1f} GB"
+        cells = (f"{there} of {of}", total.trainings, total.evaluations, f"{total.images:,}", took, memory)
+        return (Text(name), *(Text(str(cell)) for cell in cells))
+
+    goals = planned.goals
+    lines = [
+        line(f"{at + 1} {goal.wanted}", planned.there[at], len(goal.nodes), Total.of(planned.of_goal(at)))
+        for at, goal in enumerate(goals)
+    ]
+    evaluations = {node.identity: node for goal in goals for node in goal.nodes}
+    total = Total.of(planned.missing)
+    gone = {one.node.identity for one in planned.missing} & evaluations.keys()
+    lines.append(line("all, each node once", len(evaluations) - len(gone), len(evaluations), total))
+    columns = heads(("there", "trainings", "others", "images", "time", "memory"))
+    rates = precisions(estimates.runtime.fabric().device)
+    faster = ", ".join(f"{name} {rate:.1f}" for name, rate in rates.items())
+    return "\n".join(
+        [
+            ReportTable("", "column", columns, tuple(lines)).text(),
+            f"Time with one worker on {estimates.machine}. Speed of a convolution's training by precision: {faster}.",
+        ]
+    )
