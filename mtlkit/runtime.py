@@ -1,20 +1,23 @@
 """Where and how visibly runs happen: device, data readers, checkpoints."""
 
+import logging
+import os
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mtlkit.devices import Device
+from mtlkit.devices import device_name
 from mtlkit.errors import InputError
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
-DEVICES = get_args(Device)
+MOST_READERS = 16
+"""Processes that read data for one run, each with the libraries of a few hundred megabytes in memory."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +25,10 @@ class Runtime:
     """Where and how visibly runs happen; none of it changes what a run is.
 
     Attributes:
-        device: one of :data:`DEVICES`; ``auto`` takes CUDA, then MPS, then the CPU.
-        workers: processes that read data beside the training; ``None``: four beside a GPU, none on the CPU, whose
-            cores the training needs itself.
+        device: see :data:`mtlkit.devices.Device`; ``auto`` takes the first of :func:`devices`.
+        workers: processes that read data beside the training; ``None``: beside a GPU one for every core but one of
+            this process's share, at most :data:`MOST_READERS`; none on the CPU, whose cores the training needs itself.
+        processes: how many processes on this machine train at a time and share its cores.
         progress: whether trainings show a bar.
         checkpoint_seconds: time between two checkpoints of a training.
         retrain: whether a training whose weights are gone, or that diverged, may be run anew.
@@ -35,6 +39,7 @@ class Runtime:
 
     device: str = "auto"
     workers: int | None = None
+    processes: int = 1
     progress: bool = True
     checkpoint_seconds: float = 60.0
     retrain: bool = False
@@ -49,7 +54,9 @@ class Runtime:
 
     def readers(self, device: torch.device) -> int:
         """Processes that read data for a run on ``device``."""
-        return self.workers if self.workers is not None else 4 if device.type == "cuda" else 0
+        if self.workers is not None:
+            return self.workers
+        return min(max(cores() // self.processes - 1, 1), MOST_READERS) if device.type == "cuda" else 0
 
     def fabric(self, precision: str = "32-true") -> "Fabric":
         """Lightning's Fabric on the device.
@@ -57,24 +64,68 @@ class Runtime:
         Raises:
             InputError: when this machine has no such device, or the device does not compute at the precision.
         """
-        from lightning.fabric import Fabric  # with torchmetrics two seconds, which only what is computed needs
-
-        available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-        if self.device not in DEVICES:
-            raise InputError(f"There is no device {self.device!r}; valid are {', '.join(DEVICES)}.")
-        if self.device != "auto" and not available[self.device]:
-            raise InputError(f"This machine has no {self.device} device; device=auto takes the best there is.")
-        accelerator = next(name for name, there in available.items() if there) if self.device == "auto" else self.device
+        here = devices()
+        place = {"auto": here[0], "cuda": "cuda:0"}.get(name := device_name(self.device), name)
+        if place not in here:
+            raise InputError(f"This machine has no device {name}; it has {' and '.join(here)}.")
+        accelerator, _, number = place.partition(":")
         if accelerator == "cpu" and precision == "16-mixed":
             # Fabric would compute with bfloat16 in its place, and the record would say what did not happen.
             raise InputError("The precision 16-mixed needs a GPU; the CPU trains at 32-true or bf16-mixed.")
-        return Fabric(accelerator=accelerator, devices=1, precision=precision)  # type: ignore[arg-type]
+        # With torchmetrics two seconds, which only what is computed needs.
+        from lightning.fabric import Fabric
+        from lightning_utilities.core import rank_zero
+
+        rank_zero.log.setLevel(logging.WARNING)  # it advises TF32, for one
+        if accelerator == "cuda":
+            settle_cuda()
+        return Fabric(
+            accelerator=accelerator,
+            devices=[int(number)] if number else 1,
+            precision=precision,  # type: ignore[arg-type]
+        )
+
+
+def devices() -> tuple[str, ...]:
+    """The devices of this machine, the best first: GPUs by number, ``mps``, ``cpu``."""
+    gpus = tuple(f"cuda:{number}" for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0))
+    return (*gpus, *(("mps",) if torch.backends.mps.is_available() else ()), "cpu")
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)  # Linux alone
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
+
+
+def settle_cuda() -> None:
+    """How every run on a GPU computes, whatever the defaults of the day; records hold it (:func:`hardware`).
+
+    TF32 is off: it leaves products 10 of the 23 bits of float32, so that ``32-true`` would be true of no convolution,
+    and a column at that name would mix two precisions; who wants tensor cores takes ``bf16-mixed``. cuDNN takes the
+    algorithm that its heuristics name, and only one that adds up in a fixed order: chosen by trial (``benchmark``) it
+    would depend on what else the machine does. Runs on one GPU still differ in the last bits, for the backward passes
+    of enlarging a map and of pooling regions add up in any order; bit for bit equal are runs on the CPU alone.
+    """
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
 
 
 def hardware(device: torch.device) -> dict[str, Any]:
-    """What numbers are computed on, as records hold it."""
+    """What numbers are computed on, as records hold it, and on a GPU how."""
     if device.type == "cuda":
-        return {"device": torch.cuda.get_device_name(device), "cuda": torch.version.cuda}
+        cudnn = torch.backends.cudnn
+        return {
+            "device": torch.cuda.get_device_name(device),
+            "cuda": torch.version.cuda,
+            "cudnn": cudnn.version(),  # type: ignore[no-untyped-call]
+            "matmul_tf32": torch.backends.cuda.matmul.allow_tf32,
+            "cudnn_tf32": cudnn.allow_tf32,
+            "cudnn_benchmark": cudnn.benchmark,
+            "cudnn_deterministic": cudnn.deterministic,
+        }
     found = {"device": device.type, "machine": platform.machine(), "processor": _processor()}
     return {name: value for name, value in found.items() if value} | {"threads": torch.get_num_threads()}
 

@@ -3,6 +3,14 @@
 Nothing here depends on a generator's past: what step ``s`` draws is a function of (seed, s), the data of step
 ``s`` of (seed, epoch, index), the learning rate of step ``s`` of the recipe. So a run that was killed and resumed
 from a checkpoint gives the same numbers as one that was not; on CPU bit for bit.
+
+At a mixed precision the layers of a network compute with 16 bits where autocast
+(https://docs.pytorch.org/docs/stable/amp.html) holds that safe. All else stays in float32: images, regions and targets;
+weights, gradients and what the optimiser keeps; scales, shifts and running statistics of norms; losses and penalties,
+which are computed outside autocast from outputs that are float32 again; all evaluation, which runs without autocast.
+With float16 the sum of the losses is scaled before the backward pass, since small gradients would vanish
+(:class:`torch.amp.GradScaler`); where scaled gradients are infinite the scaler skips the step and halves its scale. The
+history holds the losses before scaling, and a divergence is one of these.
 """
 
 import math
@@ -59,7 +67,9 @@ class Recipe(Value):
     """Weight of a term ``task/term``; 1 where none is given."""
     augmentation: AnyAugmentation
     precision: Precision = "32-true"
+    """What layers compute with: float32 throughout, or with 16 bits as :mod:`mtlkit.training` says."""
     channels_last: bool = False
+    """Maps lie in memory with the channels innermost, wherever the training runs; see :func:`memory_format`."""
 
     @property
     def images_a_step(self) -> int:
@@ -160,6 +170,24 @@ def set_rates(optimizer: torch.optim.Optimizer, recipe: Recipe, step: int) -> No
         group["lr"] = recipe.lr * recipe.lr_factor(step) * group["lr_mult"]
 
 
+def memory_format(recipe: Recipe, device: torch.device) -> torch.memory_format:
+    """How weights and maps lie in memory; it decides how fast a step is, not what it computes.
+
+    Tensor cores, which only 16-bit convolutions use here, want the channels innermost and would reorder every map. On
+    other devices it depends on the network, and a recipe says so.
+    """
+    tensor_cores = device.type == "cuda" and recipe.precision != "32-true"
+    return torch.channels_last if recipe.channels_last or tensor_cores else torch.contiguous_format
+
+
+def outputs_of(network: Network, batch: Batch, layout: torch.memory_format, fabric: "Fabric") -> dict[str, Tensor]:
+    """A network's outputs in float32, its layers at the fabric's precision."""
+    # Not through the module that Fabric wraps: it rounds what goes in, and bfloat16 knows pixels above 256 by twos.
+    with fabric.autocast():
+        outputs = network(batch.images.to(memory_format=layout), batch.regions)
+    return {task: output.float() for task, output in outputs.items()}
+
+
 def loss_terms(network: Network, outputs: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
     """``task/term`` -> loss, the sharing's penalty among them; zero for a task that the batch has no target of."""
     terms: dict[str, Tensor] = {}
@@ -214,16 +242,19 @@ def train(
     Raises:
         TrainingDiverged: when a loss is no longer finite.
     """
-    layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+    layout = memory_format(recipe, fabric.device)
     network.to(fabric.device, memory_format=layout).train()  # type: ignore[call-overload]
     groups = network.parameter_groups(recipe.lr_mult, decay_all=recipe.decay_all)
-    model, optimiser = fabric.setup(network, optimizer(groups, recipe))
+    _, optimiser = fabric.setup(network, optimizer(groups, recipe))
+    precision = fabric.strategy.precision
     history, timing, first = History(), Timing(), 0
     state = torch.load(checkpoint, map_location=fabric.device, weights_only=True) if checkpoint.exists() else None
     # A checkpoint that lies behind a snapshot that is still to be taken is of no use.
     if state is not None and not any(step <= state["step"] for step in snapshots):
         network.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimizer"])
+        if scaler := state.get("scaler"):
+            precision.load_state_dict(scaler)
         history, timing = History(**state["history"]), Timing(**state["timing"])
         first = state["step"]
 
@@ -245,8 +276,7 @@ def train(
             batch = next(stream)
             timing.waiting_for_data += time.perf_counter() - asked
             batch = batch.to(fabric.device)
-            outputs = model(batch.images.to(memory_format=layout), batch.regions)
-            terms = loss_terms(network, outputs, batch)
+            terms = loss_terms(network, outputs_of(network, batch, layout, fabric), batch)
             weighted = [recipe.loss_weights.get(name, 1.0) * loss for name, loss in terms.items()]
             fabric.backward(torch.stack(weighted).sum() / recipe.accumulate)
             seen.append(torch.stack([loss.detach().float() for loss in terms.values()]))
@@ -282,6 +312,7 @@ def train(
                     {
                         "network": network.state_dict(),
                         "optimizer": optimiser.state_dict(),
+                        "scaler": precision.state_dict(),  # of the losses at 16-mixed; else empty
                         "history": history.model_dump(),
                         "timing": timing.model_dump(),
                         "step": step + 1,

@@ -87,8 +87,7 @@ def features(network: Network, batches: Iterable[Batch], fabric: "Fabric") -> di
     assert isinstance(task, Embedding)
     found: dict[str, list[Tensor]] = {}
     for batch in batches:
-        with fabric.autocast():
-            output = network(batch.images.to(fabric.device))[name]
+        output = network(batch.images.to(fabric.device))[name]
         for key, part in ({"features": task.features(output).cpu()} | batch.targets).items():
             found.setdefault(key, []).append(part)
     return {key: torch.cat(parts) for key, parts in found.items()}

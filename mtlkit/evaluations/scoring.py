@@ -110,7 +110,7 @@ def scored(
     fabric: "Fabric",
     groups: Mapping[str, Groups] | None = None,
 ) -> Scores:
-    """The measures of several networks of the same tasks together; see each task's ``combined``.
+    """The measures of several networks of the same tasks together, in float32; see each task's ``combined``.
 
     Args:
         networks: one or more.
@@ -125,8 +125,7 @@ def scored(
     first = 0
     for batch in batches:
         batch = batch.to(fabric.device)
-        with fabric.autocast():
-            outputs = [network.predict(batch.images, batch.regions) for network in networks]
+        outputs = [network.predict(batch.images, batch.regions) for network in networks]
         for name, metric in metrics.items():
             if name in batch.targets:
                 several = [output[name][batch.rows[name]] for output in outputs]
@@ -147,14 +146,13 @@ def numbered(batch: Batch, task: str, first: int, groups: Mapping[str, Groups] |
 
 @torch.inference_mode()
 def outputs(network: Network, batches: Iterable[Batch], fabric: "Fabric") -> dict[str, Tensor]:
-    """Every task's outputs for all images of a split, or all their regions, in their order, on the CPU."""
+    """Every task's outputs for all images of a split, or all their regions, in their order, float32 on the CPU."""
     network.to(fabric.device)
     found: dict[str, list[Tensor]] = {name: [] for name in network.tasks}
     for batch in batches:
         batch = batch.to(fabric.device)
-        with fabric.autocast():
-            for name, output in network.predict(batch.images, batch.regions).items():
-                found[name].append(output.float().cpu())
+        for name, output in network.predict(batch.images, batch.regions).items():
+            found[name].append(output.float().cpu())
     return {name: torch.cat(parts) for name, parts in found.items()}
 
 

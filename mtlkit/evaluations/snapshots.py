@@ -31,7 +31,7 @@ class Snapshot(Rider):
     def seen(self, network: Network, context: Context) -> dict[str, Tensor]:
         """Task -> outputs."""
         recipe = self.subject.recipe
-        fabric = context.runtime.fabric(recipe.precision)
+        fabric = context.runtime.fabric()  # in float32, however it is trained
         batches, _ = context.batches(self.data, "val", self.subject.network.tasks, recipe.batch_size, fabric.device)
         return outputs(network, batches, fabric)
 

@@ -30,7 +30,7 @@ class TestEvaluation(Node):
 def together(subjects: tuple[Training, ...], data: AnyData, context: Context) -> Content:
     """The measures of trained networks of the same tasks, their predictions joined where there are several."""
     network, recipe = subjects[0].network, subjects[0].recipe
-    fabric = context.runtime.fabric(recipe.precision)
+    fabric = context.runtime.fabric()  # in float32, however they were trained
     batches, tested = context.batches(data, "val", network.tasks, recipe.batch_size, fabric.device)
     groups = Groups.by_task([task.name for task in network.tasks], tested)
     networks = [subject.trained(context) for subject in subjects]

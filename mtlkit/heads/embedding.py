@@ -51,4 +51,5 @@ class Embedding(nn.Module):
 
     def forward(self, features: Tensor, last: Tensor) -> Tensor:
         """Features ``(N, C, h, w)`` and the last stage's to ``(N, C + outputs)``: the averaged map, then the logits."""
-        return torch.cat([self.pool(features), self.classifier(self.pool(last))], 1)
+        # In float32: images are told apart by small differences of large numbers.
+        return torch.cat([self.pool(features.float()), self.classifier(self.pool(last))], 1)

@@ -180,7 +180,7 @@ ACCUMULATE = Option(
 LR = Option("base learning rate", "a number above 0")
 SEEDS = Option("one run each, such as 0,1,2", "whole numbers from 0")
 PRECISION = Option("numbers that networks are trained with: 32-true, 16-mixed or bf16-mixed")
-DEVICE = Option("auto, cpu, cuda or mps", running=True)
+DEVICE = Option("auto, cpu, cuda, cuda:1 (the second GPU) or mps", running=True)
 OUTPUT_STRIDE = Option("image pixels a pixel of the last stage stands for: 8, 16 or 32", "a whole number above 0")
 SPLIT = Option(
     "images to score: test, or development, a part of the training images, to choose settings",
@@ -434,7 +434,11 @@ class Places(Described):
 
     workers: Annotated[
         Index | None,
-        Option("processes that read data; None: four beside a GPU, else none", "a whole number from 0", running=True),
+        Option(
+            "processes that read data; None: as many as there are cores beside a GPU, else none",
+            "a whole number from 0",
+            running=True,
+        ),
     ] = None
     results_dir: Annotated[
         OnePath | None,
