@@ -7,9 +7,10 @@ from multiprocessing.connection import Connection, wait
 
 import torch
 
+from mtlkit.graph import Node
 from mtlkit.results import Results
 from mtlkit.runtime import Runtime
-from mtlkit.work import Event, Job, Seconds, Worker, unknown
+from mtlkit.work import Event, Job, Seconds, Worker, fit, unknown
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Crew:
         threads: of each.
         deadline: as of a :class:`~mtlkit.work.Worker`.
         seconds: likewise.
+        unfit: likewise.
     """
 
     jobs: Sequence[Job]
@@ -31,6 +33,7 @@ class Crew:
     threads: int
     deadline: float | None = None
     seconds: Seconds = unknown
+    unfit: Callable[[Node], str] = fit
 
     def run(self, tell: Callable[[int, Event], None]) -> dict[str, str]:
         """Works until nothing is open; what measures times comes last, when the others have ended.
@@ -50,7 +53,9 @@ class Crew:
     def worker(self, number: int, tell: Callable[[Event], None], *, alone: bool) -> Worker:
         """One of them, in this process."""
         torch.set_num_threads(self.threads)
-        return Worker(self.jobs, self.results, self.runtimes[number], tell, self.deadline, self.seconds, alone)
+        return Worker(
+            self.jobs, self.results, self.runtimes[number], tell, self.deadline, self.seconds, self.unfit, alone
+        )
 
     def _side_by_side(self, tell: Callable[[int, Event], None]) -> dict[str, str]:
         context = multiprocessing.get_context("spawn")

@@ -8,19 +8,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from mtlkit.work import Event
+from mtlkit.work import Event, duration
 
-
-def duration(seconds: float) -> str:
-    """In two units at most: ``3 s``, ``4 min``, ``2 h 5 min``.
-
-    >>> duration(3.2), duration(250), duration(7500)
-    ('3 s', '4 min', '2 h 5 min')
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+QUIET_SECONDS = 10.0
+"""Between two lines of a log about the steps of trainings."""
 
 
 class Display:
@@ -39,6 +30,7 @@ class Display:
         self._running: dict[int, tuple[str, str]] = {}
         self._tenths: dict[str, int] = {}
         self._bars: dict[int, TaskID] = {}
+        self._said = 0.0
         self._progress: Progress | None = None
         if self.file.isatty():
             columns = TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[count]}")
@@ -77,7 +69,7 @@ class Display:
             self.failed += 1
             self._line(worker, f"{name} failed: {event.sentence}")
         elif event.what == "later":
-            self._line(worker, f"{name} is left for later: it takes some {duration(event.seconds)}")
+            self._line(worker, f"{name} is left for later: {event.sentence}")
         else:
             self._end(worker, event)
             self._line(worker, f"worker {worker + 1} {event.sentence}")
@@ -94,12 +86,12 @@ class Display:
         return ", ".join([*parts, *([f"{self.failed} failed"] if self.failed else []), *([left] if left else [])])
 
     def _step(self, worker: int, event: Event) -> None:
-        known = self._tenths.get(event.node)
+        known, now = self._tenths.get(event.node), time.monotonic()
         tenth = 10 * event.done // max(event.total, 1)
         self._tenths[event.node] = tenth
         if known is None and event.done:
             self._line(worker, f"{event.title} ({event.node}) resumed at step {event.done} of {event.total}")
-        elif known is not None and known < tenth < 10 and self._progress is None:
+        elif known is not None and known < tenth < 10 and self._progress is None and now - self._said >= QUIET_SECONDS:
             self._line(worker, f"{event.title} ({event.node}) step {event.done} of {event.total}")
         if self._progress is not None:
             if worker not in self._bars:
@@ -117,6 +109,7 @@ class Display:
             self._progress.remove_task(bar)
 
     def _line(self, worker: int, text: str) -> None:
+        self._said = time.monotonic()
         who = f"[{worker + 1}] " if self.workers > 1 else ""
         line = f"{time.strftime('%H:%M:%S')} {who}{text}"
         if self._progress is not None:

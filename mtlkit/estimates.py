@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -28,6 +29,9 @@ from mtlkit.network import Weights
 from mtlkit.runs import Training, trainings
 from mtlkit.runtime import Runtime, hardware, machine
 from mtlkit.worlds import cache_folder
+
+SLOW = 0.8
+"""Of the speed of float32: a precision below is not meant for this machine."""
 
 STEPS = 4
 """Steps of a network that are timed; the first, which also sets up, is not counted."""
@@ -114,6 +118,18 @@ class Estimates:
                     return None
                 found += rate.image * images(training, "val")
         return found
+
+    @cached_property
+    def precisions(self) -> dict[str, float]:
+        """Precision -> how many times as fast as ``32-true`` it is here; see :func:`precisions`."""
+        return precisions(self.runtime.fabric().device)
+
+    def slow(self, node: Node) -> str:
+        """Why a node should be left to another machine: its precision is there for speed, and slower here. Else empty."""
+        precision = node.recipe.precision if isinstance(node, Training) else "32-true"
+        if self.precisions.get(precision, 1.0) >= SLOW:
+            return ""
+        return f"{precision} is {self.precisions[precision]:.1f} times as fast as 32-true on this machine"
 
     def memory(self, node: Node) -> int | None:
         """Bytes of a training at its peak."""

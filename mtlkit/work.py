@@ -32,19 +32,36 @@ def unknown(node: Node) -> None:
     """Seconds of a node of which nothing is known."""
 
 
+def fit(node: Node) -> str:
+    """Nothing speaks against a node on this machine."""
+    return ""
+
+
+def duration(seconds: float) -> str:
+    """In two units at most: ``3 s``, ``4 min``, ``2 h 5 min``.
+
+    >>> duration(3.2), duration(250), duration(7500)
+    ('3 s', '4 min', '2 h 5 min')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
 @dataclass(frozen=True)
 class Event:
     """What a worker tells.
 
     Attributes:
-        what: a node starts, has done steps, is done or failed; is left for ``later``, since it takes longer than there
-            is time; or the worker itself is ``lost``.
+        what: a node starts, has done steps, is done or failed; is left for ``later``, or another machine; or the worker
+            itself is ``lost``.
         node: its identity.
         title: its title.
         done: steps that are done, from those of a checkpoint on.
         total: steps; 0 where it has none.
-        seconds: that it took; of ``later``, that it would take.
-        sentence: why it failed.
+        seconds: that it took.
+        sentence: why it failed, or is left for later.
     """
 
     what: What
@@ -75,6 +92,7 @@ class Worker:
         tell: told all that happens.
         deadline: of :func:`time.time`, after which nothing may run; ``None``: none.
         seconds: how long a node takes, for the deadline; ``None`` where that is unknown, and it is taken.
+        unfit: why this machine should leave a node to others; empty where it need not.
         alone: whether nothing else runs on this machine, so that times may be measured.
     """
 
@@ -84,6 +102,7 @@ class Worker:
     tell: Callable[[Event], None]
     deadline: float | None = None
     seconds: Seconds = unknown
+    unfit: Callable[[Node], str] = fit
     alone: bool = True
     failed: dict[str, str] = field(default_factory=dict)
     _later: set[str] = field(default_factory=set)
@@ -129,14 +148,14 @@ class Worker:
             self.failed[identity] = sentence
         if identity in self.failed or identity in self._later or (step.node.alone and not self.alone):
             return False
-        if self.deadline is None:
-            return True
-        seconds = self.seconds(step.node) or 0.0
-        if time.time() + seconds <= self.deadline:
-            return True
-        self._later.add(identity)
-        self.tell(Event("later", identity, step.node.title, seconds=seconds))
-        return False
+        why = self.unfit(step.node)
+        seconds = 0.0 if self.deadline is None else self.seconds(step.node) or 0.0
+        if not why and self.deadline is not None and time.time() + seconds > self.deadline:
+            why = f"it takes some {duration(seconds)}"
+        if why:
+            self._later.add(identity)
+            self.tell(Event("later", identity, step.node.title, sentence=why))
+        return not why
 
     def _step(self, title: str, done: int, total: int) -> None:
         now = time.monotonic()

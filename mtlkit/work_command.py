@@ -65,6 +65,9 @@ def work(
     threads: Threads = None,
     minutes: Annotated[float | None, typer.Option(min=0, help="Take nothing that will not end in this time.")] = None,
     seed_major: Annotated[bool, typer.Option("--seed-major", help="One seed of a table before the next.")] = False,
+    any_precision: Annotated[
+        bool, typer.Option("--any-precision", help="Take trainings too whose precision is slower here than float32.")
+    ] = False,
     retrain: Annotated[bool, typer.Option("--retrain", help="Try again what diverged.")] = False,
     checkpoint_seconds: Annotated[float, typer.Option(min=0, help="Between two checkpoints of a training.")] = 60.0,
     weights_limit: Annotated[float, typer.Option(min=0, help="GiB of weights that are kept.")] = 8.0,
@@ -79,11 +82,13 @@ def work(
     from mtlkit.planning import jobs
     from mtlkit.reproduce import opened
     from mtlkit.runtime import Runtime
+    from mtlkit.work import fit
 
     devices = device.split(",")
     runtimes = [
         Runtime(
             device=devices[number % len(devices)],
+            processes=workers,
             progress=False,
             checkpoint_seconds=checkpoint_seconds,
             retrain=retrain,
@@ -98,7 +103,8 @@ def work(
     for goal in found.goals:
         opened(goal.column, found.results)
     open_ = {one.node.identity: one.seconds for one in planned.missing}
-    crew = Crew(jobs(found.goals), found.results, runtimes, threads, deadline, estimates.seconds)
+    unfit = fit if any_precision else estimates.slow
+    crew = Crew(jobs(found.goals), found.results, runtimes, threads, deadline, estimates.seconds, unfit)
     with Display(open_, workers) as display:
         there = sum(planned.there)
         if there:
@@ -148,11 +154,12 @@ class Selection:
         """Sets how many threads this process computes with, and returns it."""
         import torch
 
+        from mtlkit.runtime import cores
+
         if threads is None:
             threads = self.campaign.threads
         if threads is None:
-            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-            threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, cores // workers))
+            threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, cores() // workers))
         torch.set_num_threads(threads)
         return threads
 
@@ -237,10 +244,9 @@ def _pair(text: str) -> tuple[str, str]:
 
 def text(planned: "Plan", estimates: "Estimates") -> str:
     """A plan as a table: a line a column, and what all need, each node once."""
-    from mtlkit.display import duration
-    from mtlkit.estimates import precisions
     from mtlkit.planning import Total
     from mtlkit.report.table import ReportTable, Text, heads
+    from mtlkit.work import duration
 
     def line(name: str, there: int, of: int, total: Total) -> tuple[Text, ...]:
         more = f" + {total.unknown} unknown" if total.unknown else ""
@@ -250,8 +256,9 @@ def text(planned: "Plan", estimates: "Estimates") -> str:
         return (Text(name), *(Text(str(cell)) for cell in cells))
 
     goals = planned.goals
+    names = labels(goals)
     lines = [
-        line(f"{at + 1} {goal.wanted}", planned.there[at], len(goal.nodes), Total.of(planned.of_goal(at)))
+        line(f"{at + 1} {names[at]}", planned.there[at], len(goal.nodes), Total.of(planned.of_goal(at)))
         for at, goal in enumerate(goals)
     ]
     evaluations = {node.identity: node for goal in goals for node in goal.nodes}
@@ -259,11 +266,23 @@ def text(planned: "Plan", estimates: "Estimates") -> str:
     gone = {one.node.identity for one in planned.missing} & evaluations.keys()
     lines.append(line("all, each node once", len(evaluations) - len(gone), len(evaluations), total))
     columns = heads(("there", "trainings", "others", "images", "time", "memory"))
-    rates = precisions(estimates.runtime.fabric().device)
-    faster = ", ".join(f"{name} {rate:.1f}" for name, rate in rates.items())
+    faster = ", ".join(f"{name} {rate:.1f}" for name, rate in estimates.precisions.items())
     return "\n".join(
         [
             ReportTable("", "column", columns, tuple(lines)).text(),
             f"Time with one worker on {estimates.machine}. Speed of a convolution's training by precision: {faster}.",
         ]
     )
+
+
+def labels(goals: "Sequence[Goal]") -> list[str]:
+    """What columns are about, or paper and table, and the options that tell apart those that are about the same."""
+    from mtlkit.report.settings import described, settings_of, telling
+
+    names = [goal.wanted.about or f"{goal.column.paper} {goal.column.table}" for goal in goals]
+    found = list(names)
+    for name in names:
+        alike = [at for at, other in enumerate(names) if other == name]
+        for at, settings in zip(alike, telling([settings_of(goals[at].column) for at in alike]), strict=True):
+            found[at] = f"{name}; {described(settings)}" if settings else name
+    return found

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Direction = tuple[float, float, float]
 
+MOST_NORMALS = 100_000
+"""Normals that a codebook is made from, at most."""
+
 
 def codebook(normals: Iterable[Tensor], words: int = 40) -> tuple[Direction, ...]:
     """Unit vectors that stand for the training normals: k-means, every mean brought back to unit length.
@@ -34,6 +37,8 @@ def codebook(normals: Iterable[Tensor], words: int = 40) -> tuple[Direction, ...
     every = torch.cat([found.flatten(1).T[(found != 0).any(0).flatten()] for found in normals]).double()
     if len(every) < words:
         raise InputError(f"{len(every)} pixels with a normal cannot make a codebook of {words} words; give more.")
+    # Evenly spaced ones, where there are more than tell the words apart: a million take a minute.
+    every = every[:: -(-len(every) // MOST_NORMALS)]
     from scipy.cluster.vq import kmeans2  # 0.2 s, for the one call that makes a codebook
 
     means, _ = kmeans2(every.numpy(), words, minit="++", rng=0)
