@@ -79,8 +79,8 @@ class Display:
         waiting = [seconds for node, seconds in self.open.items()]
         known = [seconds for seconds in waiting if seconds is not None]
         more = len(waiting) - len(known)
-        left = f"{duration(sum(known) / self.workers)} left" if known else ""
-        if more and known:
+        left = f"{duration(sum(known) / self.workers)} left" if sum(known) else ""
+        if more and left:
             left += f" and {more} nodes of unknown length"
         parts = [f"{self.done} done", f"{len(self._running)} running", f"{len(waiting) - len(self._running)} open"]
         return ", ".join([*parts, *([f"{self.failed} failed"] if self.failed else []), *([left] if left else [])])

@@ -125,7 +125,7 @@ class Estimates:
         return precisions(self.runtime.fabric().device)
 
     def slow(self, node: Node) -> str:
-        """Why a node should be left to another machine: its precision is there for speed, and slower here. Else empty."""
+        """Why a node should be left to another machine: its precision is there for speed, and slow here; else empty."""
         precision = node.recipe.precision if isinstance(node, Training) else "32-true"
         if self.precisions.get(precision, 1.0) >= SLOW:
             return ""
