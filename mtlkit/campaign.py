@@ -78,6 +78,8 @@ class Campaign:
                 raise unknown(f"variable of {path}", name, file.variables)
         variables = {name: str(file.folder / value) for name, value in file.variables.items()} | dict(given or {})
         wanted = [one for at, entry in enumerate(file.columns, 1) for one in file.wanted(at, entry, variables)]
+        if not wanted:
+            raise InputError(f"The campaign {path} names no columns.")
         return cls(tuple(wanted), None if file.results is None else file.folder / file.results, file.threads)
 
     def found_in(self, own: Path | None, kept_limit: int) -> Results:
@@ -123,7 +125,7 @@ class File(BaseModel):
     threads: PositiveInt | None = None
     variables: dict[str, str] = {}
     options: dict[str, dict[str, Any]] = {}
-    columns: list[Entry]
+    columns: list[Entry] = []
 
     @property
     def folder(self) -> Path:

@@ -1,6 +1,5 @@
 """Several workers on this machine, spread over its cores and devices."""
 
-import multiprocessing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -8,6 +7,7 @@ from multiprocessing.connection import Connection, wait
 import torch
 
 from mtlkit.graph import Node
+from mtlkit.processes import clean
 from mtlkit.results import Results
 from mtlkit.runtime import Runtime
 from mtlkit.work import Event, Job, Seconds, Worker, fit, unknown
@@ -58,7 +58,7 @@ class Crew:
         )
 
     def _side_by_side(self, tell: Callable[[int, Event], None]) -> dict[str, str]:
-        context = multiprocessing.get_context("spawn")
+        context = clean()
         pipes: dict[Connection, int] = {}
         processes = []
         for number in range(len(self.runtimes)):

@@ -4,7 +4,6 @@ import hashlib
 import itertools
 import json
 import math
-import multiprocessing
 import statistics
 import sys
 import tempfile
@@ -12,7 +11,6 @@ import time
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from multiprocessing.connection import Connection
-from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from mtlkit.files import written_whole
 from mtlkit.graph import Node, reads
 from mtlkit.ledger import Ledger, Record
 from mtlkit.network import Weights
+from mtlkit.processes import clean
 from mtlkit.runs import Training, trainings
 from mtlkit.runtime import Runtime, hardware, machine
 from mtlkit.worlds import cache_folder
@@ -165,15 +164,9 @@ def measured(training: Training, runtime: Runtime) -> Rate:
     Raises:
         InputError: they cannot be made.
     """
-    context: BaseContext = multiprocessing.get_context("spawn")
-    if "forkserver" in multiprocessing.get_all_start_methods():
-        # A clean process each, without importing torch each time.
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__])
+    context = clean()
     here, there = context.Pipe(duplex=False)
-    process = context.Process(  # type: ignore[attr-defined]
-        target=_measure, args=(training, runtime, torch.get_num_threads(), there), daemon=True
-    )
+    process = context.Process(target=_measure, args=(training, runtime, torch.get_num_threads(), there), daemon=True)
     process.start()
     there.close()
     try:

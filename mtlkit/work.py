@@ -5,6 +5,7 @@ killed one left it. A node that fails leaves its sentence, and only what needs i
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from mtlkit.runtime import Runtime
 What = Literal["start", "step", "done", "failed", "later", "lost"]
 WAIT_SECONDS = 1.0
 """Between two looks for a node that others do not hold."""
+MOST_TIMES = 3
+"""How often a worker runs one node, whose weights others may let go."""
 TELL_SECONDS = 1.0
 """Between two messages about the steps of a training."""
 
@@ -107,6 +110,7 @@ class Worker:
     failed: dict[str, str] = field(default_factory=dict)
     _later: set[str] = field(default_factory=set)
     _missed: set[str] = field(default_factory=set)
+    _times: Counter[str] = field(default_factory=Counter)
     _running: Node | None = None
     _told: float = 0.0
 
@@ -166,9 +170,13 @@ class Worker:
     def _attempt(self, engine: Engine, step: Step) -> bool:
         """Runs a node; ``False`` where another process holds it."""
         node, began = step.node, time.perf_counter()
+        if self._times[node.identity] == MOST_TIMES:
+            self._fail(engine, node, "Its weights are let go before they are used; give --weights-limit more room.")
+            return True
 
         def start() -> None:
             self._running, self._told = node, 0.0
+            self._times[node.identity] += 1
             self.tell(Event("start", node.identity, node.title))
 
         try:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mtlkit.estimates import Estimates
     from mtlkit.planning import Plan
     from mtlkit.results import Results
+    from mtlkit.work import Event
 
 Targets = Annotated[
     list[str] | None,
@@ -100,8 +101,19 @@ def work(
         runtime.fabric()  # a device that is not there should stop before anything is written
     estimates = found.estimates(devices[0], measure=minutes is not None)
     planned = found.plan(estimates)
-    for goal in found.goals:
-        opened(goal.column, found.results)
+    users: dict[str, list[Goal]] = {}
+    for goal, there in zip(found.goals, planned.there, strict=True):
+        if there:
+            opened(goal.column, found.results)
+        for node in goal.nodes:
+            users.setdefault(node.identity, []).append(goal)
+
+    def tell(worker: int, event: "Event") -> None:
+        if event.what == "done":
+            for goal in users.get(event.node, ()):  # a column is on record once it has a number
+                opened(goal.column, found.results)
+        display.tell(worker, event)
+
     open_ = {one.node.identity: one.seconds for one in planned.missing}
     unfit = fit if any_precision else estimates.slow
     crew = Crew(jobs(found.goals), found.results, runtimes, threads, deadline, estimates.seconds, unfit)
@@ -109,7 +121,7 @@ def work(
         there = sum(planned.there)
         if there:
             display.say(f"{there} of {sum(len(goal.nodes) for goal in found.goals)} evaluations found in the ledger")
-        failed = crew.run(display.tell)
+        failed = crew.run(tell)
     typer.echo(display.state(), err=True)
     for identity, sentence in failed.items():
         typer.echo(f"{identity} failed: {sentence}", err=True)

@@ -15,7 +15,29 @@ from mtlkit.worlds import WORLDS
 
 ROOT = Path(mtlkit.__file__).parent
 ROOMS = (
-    *(f"{name}.py" for name in ("cli", "run_command", "notebook", "reproduce", "graph", "engine", "ledger", "runtime")),
+    *(
+        f"{name}.py"
+        for name in (
+            "cli",
+            "run_command",
+            "notebook",
+            "reproduce",
+            "graph",
+            "engine",
+            "ledger",
+            "runtime",
+            "results",
+            "campaign",
+            "planning",
+            "estimates",
+            "work",
+            "work_command",
+            "crew",
+            "display",
+            "processes",
+            "files",
+        )
+    ),
     *(f"{name}.py" for name in ("runs", "training", "values", "errors", "doctor")),
     *(f"papers/{name}.py" for name in ("__init__", "registry", "options", "declaration", "printed", "cell", "sources")),
     "papers/weights.py",

@@ -1,0 +1,242 @@
+"""Campaigns and plans: what a file says, what is wrong with it in a sentence, what is missing and what it costs."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from mtlkit import estimates as estimates_module
+from mtlkit.campaign import Campaign, goal
+from mtlkit.cli import app
+from mtlkit.errors import InputError
+from mtlkit.estimates import Estimates, Rate, shape
+from mtlkit.planning import Plan, Total, jobs
+from mtlkit.results import Results
+from mtlkit.runs import Training
+from mtlkit.runtime import Runtime
+
+FILE = """
+results = "records"
+threads = 1
+
+[variables]
+data = "pictures"
+
+[options.small]
+backbone = "resnet10t"
+image_size = [32, 40]
+epochs = 0.02
+
+[[columns]]
+about = "rates"
+paper = "nddr"
+table = "4"
+use = ["small"]
+rows = ["constant", "single"]
+each = { lr = [0.001, 0.01], seeds = [[0], [1]] }
+
+[[columns]]
+paper = "nddr"
+table = "4"
+use = ["small"]
+rows = ["single", "multi"]
+lr = 0.01
+seeds = [0, 1]
+"""
+RUNTIME = Runtime(device="cpu", progress=False, renew=True)
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(FILE)
+    return path
+
+
+def columns(path, **given):
+    return [goal(wanted, **given) for wanted in Campaign.read(path).wanted]
+
+
+def test_a_file_gives_its_columns_in_order_every_combination_one(file, tmp_path):
+    campaign = Campaign.read(file)
+    assert (campaign.results, campaign.threads) == (tmp_path / "records", 1)
+    assert campaign.found_in(None, 1).own == tmp_path / "records"
+    assert campaign.found_in(tmp_path / "mine", 1).own == tmp_path / "mine"
+    found = [(wanted.options.lr, wanted.options.seeds, wanted.rows) for wanted in campaign.wanted]
+    rows = ("constant", "single")
+    expected = [(0.001, (0,), rows), (0.001, (1,), rows), (0.01, (0,), rows), (0.01, (1,), rows)]
+    assert found == [*expected, (0.01, (0, 1), ("single", "multi"))]
+    assert [wanted.about for wanted in campaign.wanted] == ["rates"] * 4 + [""]
+
+
+def test_variables_stand_in_paths_which_go_from_the_file(tmp_path):
+    (tmp_path / "c.toml").write_text(
+        '[variables]\ndata = "pictures"\n[[columns]]\npaper = "nddr"\ntable = "4"\ndata_root = "$data/rooms"\n'
+        'weights = "none"\n[[columns]]\npaper = "nddr"\ntable = "4"\ndata_root = "rooms"'
+    )
+    first, second = Campaign.read(tmp_path / "c.toml").wanted
+    assert first.options.data_root == (tmp_path / "pictures" / "rooms",)
+    assert first.options.weights == "none"
+    assert second.options.data_root == (tmp_path / "rooms",)
+    first, _ = Campaign.read(tmp_path / "c.toml", {"data": "/elsewhere"}).wanted
+    assert first.options.data_root == (Path("/elsewhere/rooms"),)
+    with pytest.raises(InputError, match=r"There is no variable of .*c.toml 'date'; did you mean 'data'"):
+        Campaign.read(tmp_path / "c.toml", {"date": "/elsewhere"})
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("columns = [", "is no TOML"),
+        ("column = []", "column: extra inputs are not permitted"),
+        ("threads = 1", "names no columns"),
+        ("threads = 0\ncolumns = []", "threads: input should be greater than 0"),
+        ('[[columns]]\npaper = "nddr"', "columns 1 table: field required"),
+        ('[[columns]]\npaper = "ndr"\ntable = "4"', "column 1: There is no paper 'ndr'; did you mean 'nddr'?"),
+        ('[[columns]]\npaper = "nddr"\ntable = 44', "column 1: There is no table of nddr '44'"),
+        ('[[columns]]\npaper = "nddr"\ntable = 4\nepoch = 3', "column 1: There is no parameter 'epoch'; did you mean"),
+        ('[[columns]]\npaper = "nddr"\ntable = 4\nlr = -1', "column 1: The parameter lr must be a number above 0"),
+        ('[[columns]]\npaper = "nddr"\ntable = 4\nuse = ["x"]', "column 1: There is no set of options 'x'"),
+        ('[[columns]]\npaper = "nddr"\ntable = 4\ndata_root = "$x"', "'$x' names a variable that the file does not"),
+        ('[[columns]]\npaper = "nddr"\ntable = 4\neach = 3', "columns 1 each: input should be a valid dictionary"),
+        ('[[columns]]\npaper = "mcn"\ntable = 4\nepochs = 3', "column 1: Table 4 times untrained networks"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_one_sentence_that_names_the_column(text, sentence, tmp_path):
+    path = tmp_path / "wrong.toml"
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        Campaign.read(path)
+    assert str(path) in str(error.value)
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_rows_go_seed_by_seed_only_when_asked(file):
+    wanted = Campaign.read(file).wanted[-1]
+
+    def order(**how):
+        named = {node.identity: node for node in goal(wanted, **how).nodes}
+        return [(node.subject.title.split()[1], node.subject.seed) for node in named.values()]
+
+    assert order() == [("single", 0), ("single", 0), ("single", 1), ("single", 1), ("shared", 0), ("shared", 1)]
+    assert order(by_seed=True) == [
+        ("single", 0), ("single", 0), ("shared", 0), ("single", 1), ("single", 1), ("shared", 1)
+    ]  # fmt: skip
+
+
+def test_a_plan_has_every_missing_node_once_and_says_what_is_there(file, tmp_path):
+    goals = columns(file)
+    results = Campaign.read(file).found_in(None, 1 << 30)
+    known = Estimates([], RUNTIME, measure=False)
+    plan = Plan.of(goals, results, RUNTIME, known)
+    assert plan.there == (0, 0, 0, 0, 0)
+    identities = [one.node.identity for one in plan.missing]
+    assert len(set(identities)) == len(identities)
+    total = Total.of(plan.missing)
+    # Two rates, two seeds, two tasks; and a shared network of two seeds.
+    assert (total.trainings, total.evaluations) == (8 + 2, 1 + 8 + 2)
+    assert [Total.of(plan.of_goal(at)).trainings for at in range(5)] == [2, 2, 2, 2, 6]
+    assert total.images == sum(one.node.recipe.images for one in plan.missing if isinstance(one.node, Training))
+    graph = plan.graph()
+    assert json.loads(json.dumps(graph)) == graph
+    assert {node["identity"] for node in graph["nodes"]} == set(identities)
+    shared = next(node for node in graph["nodes"] if node["title"].startswith("resnet10t shared"))
+    assert shared["columns"] == [4]
+    (job,) = jobs(goals)
+    assert len(job.goals) == total.evaluations
+
+
+def test_a_network_is_timed_once_however_many_trainings_have_it(file, monkeypatch, tmp_path):
+    monkeypatch.setenv("MTLKIT_CACHE", str(tmp_path / "cache"))
+    timed = []
+
+    def measured(training, runtime):
+        timed.append(shape(training.canonical()))
+        return Rate(step=2.0, image=0.5, memory=3)
+
+    goals = columns(file)  # their world is drawn into the other cache
+    monkeypatch.setattr(estimates_module, "measured", measured)
+    results = Campaign.read(file).found_in(None, 1 << 30)
+    plan = Plan.of(goals, results, RUNTIME, Estimates([], RUNTIME, measure=True))
+    assert len(timed) == len(set(timed)) == 3
+    for one in plan.missing:
+        if isinstance(one.node, Training):
+            assert (one.seconds, one.memory) == (2.0 * one.node.recipe.steps, 3)
+        elif one.node.needs:
+            assert one.seconds == 0.5 * 32
+    again = Plan.of(goals, results, RUNTIME, Estimates([], RUNTIME, measure=False))
+    assert len(timed) == 3
+    assert Total.of(again.missing).seconds == Total.of(plan.missing).seconds
+
+
+def test_plan_and_work_agree_and_work_leaves_nothing_open(file, tmp_path):
+    def said(*arguments):
+        found = CliRunner().invoke(app, list(arguments))
+        assert found.exit_code == 0, found.output
+        return found.output
+
+    planned = json.loads(said("plan", str(file), "--json"))
+    assert all(node["seconds"] > 0 and node["memory"] > 0 for node in planned["nodes"] if node["kind"] == "training")
+    text = said("plan", str(file))
+    assert "1 rates; lr 0.001; seeds 0" in text
+    assert "5 nddr 4" in text
+    assert "all, each node once" in text
+    assert "32-true 1.0, bf16-mixed" in text
+    assert not (tmp_path / "records").exists(), "nothing is trained"
+    log = said("work", str(file))
+    assert log.count(" starts") == log.count(" done in ") == len(planned["nodes"])
+    assert json.loads(said("plan", str(file), "--json"))["nodes"] == []
+    assert "0 done" in said("work", str(file))
+    # Now the records say how long a step takes.
+    book = Results(tmp_path / "records").ledger("smoke")
+    seconds = [record.seconds for record in book.all("evaluation")]
+    assert all(second > 0 for second in seconds)
+    known = Estimates([book], RUNTIME, measure=False)
+    assert all(known.seconds(node) for one in columns(file) for node in one.nodes)
+
+
+def test_papers_and_tables_are_named_and_options_given(tmp_path):
+    listed = CliRunner().invoke(
+        app,
+        [
+            "plan",
+            "nddr",
+            "4",
+            "calorie",
+            "1",
+            "-p",
+            "epochs=0.5",
+            "--json",
+            "--no-measure",
+            "--results-dir",
+            str(tmp_path),
+        ],
+    )
+    found = json.loads(listed.stdout)
+    assert [(one["paper"], one["table"]) for one in found["columns"]] == [("nddr", "4"), ("calorie", "1")]
+    assert all("--epochs 0.5" in one["command"] for one in found["columns"])
+    for words, sentence in (
+        (["4"], "There is no paper '4'"),
+        (["nddr", "44"], "There is no table of nddr '44'"),
+        (["nddr", "4", "-p", "epochs"], "'epochs' is no NAME=VALUE"),
+        (["mcn", "4", "-p", "epochs=3"], "Table 4 times untrained networks and takes no epochs"),
+        (["nddr", "4", "--set", "data=x"], "Only a campaign has variables"),
+        (["none.toml"], "The campaign none.toml cannot be read"),
+        (["none.toml", "nddr"], "A campaign stands alone"),
+    ):
+        failed = CliRunner().invoke(app, ["plan", *words])
+        assert sentence in str(failed.exception)
+
+
+def test_columns_whose_data_is_not_at_hand_are_named_and_the_others_run(tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_text(
+        '[[columns]]\npaper = "nddr"\ntable = 4\ndata_root = "nowhere"\n'
+        '[[columns]]\npaper = "nddr"\ntable = 4\nrows = ["constant"]\nbackbone = "resnet10t"\nimage_size = [32, 40]\n'
+    )
+    found = CliRunner().invoke(app, ["work", str(path), "--results-dir", str(tmp_path / "own")])
+    assert found.output.count("done in") == 1
+    assert "nddr 4 --profile smoke --data-root FOLDER is left out: There is no folder" in str(found.exception)
+    assert (tmp_path / "own/smoke/table").exists()
