@@ -4,8 +4,9 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -72,17 +73,31 @@ def work(
     retrain: Annotated[bool, typer.Option("--retrain", help="Try again what diverged.")] = False,
     checkpoint_seconds: Annotated[float, typer.Option(min=0, help="Between two checkpoints of a training.")] = 60.0,
     weights_limit: Annotated[float, typer.Option(min=0, help="GiB of weights that are kept.")] = 8.0,
+    executor: Annotated[
+        Literal["local", "ray"], typer.Option(help="Processes here, or the machines of a Ray cluster.")
+    ] = "local",
+    address: Annotated[str | None, typer.Option(help="Of the Ray cluster, HOST:PORT or auto; one here else.")] = None,
+    gpus_per_run: Annotated[
+        float | None, typer.Option(min=0, max=1, help="That Ray gives each run, such as 0.5; 1 where there are any.")
+    ] = None,
 ) -> None:
     """Run what is missing of tables, beside other processes that do the same; may be killed and started again."""
     deadline = None if minutes is None else time.time() + 60 * minutes
     found = Selection(targets, parameter, variables, results_dir, weights_limit, seed_major)
-    threads = found.use(threads, workers)
+    from mtlkit.runtime import Runtime, cores
+
+    ray = executor == "ray"
+    if ray and workers > 1:
+        raise InputError("Ray runs as many nodes at a time as it has CPUs and GPUs for; leave out --workers.")
+    if not ray and (address is not None or gpus_per_run is not None):
+        raise InputError("--address and --gpus-per-run are for --executor ray.")
+    # On several machines one thread is a number that all have; --threads says another.
+    threads = found.use(threads, cores() if ray else workers)
 
     from mtlkit.crew import Crew
     from mtlkit.display import Display
     from mtlkit.planning import jobs
     from mtlkit.reproduce import opened
-    from mtlkit.runtime import Runtime
     from mtlkit.work import fit
 
     devices = device.split(",")
@@ -97,9 +112,9 @@ def work(
         )
         for number in range(workers)
     ]
-    for runtime in runtimes[: len(devices)]:
+    for runtime in [] if ray else runtimes[: len(devices)]:
         runtime.fabric()  # a device that is not there should stop before anything is written
-    estimates = found.estimates(devices[0], measure=minutes is not None)
+    estimates = found.estimates("auto" if ray else devices[0], measure=minutes is not None)
     planned = found.plan(estimates)
     users: dict[str, list[Goal]] = {}
     for goal, there in zip(found.goals, planned.there, strict=True):
@@ -108,20 +123,29 @@ def work(
         for node in goal.nodes:
             users.setdefault(node.identity, []).append(goal)
 
+    open_ = {one.node.identity: one.seconds for one in planned.missing}
+    display = Display(open_, workers)
+
     def tell(worker: int, event: "Event") -> None:
         if event.what == "done":
             for goal in users.get(event.node, ()):  # a column is on record once it has a number
                 opened(goal.column, found.results)
         display.tell(worker, event)
 
-    open_ = {one.node.identity: one.seconds for one in planned.missing}
     unfit = fit if any_precision else estimates.slow
-    crew = Crew(jobs(found.goals), found.results, runtimes, threads, deadline, estimates.seconds, unfit)
-    with Display(open_, workers) as display:
+    run = Crew(jobs(found.goals), found.results, runtimes, threads, deadline, estimates.seconds, unfit).run
+    if ray:
+        from mtlkit.ray_executor import RayExecutor
+
+        cluster = RayExecutor(
+            found.goals, found.results, runtimes[0], threads, gpus_per_run, address, deadline, estimates.seconds
+        )
+        run = partial(cluster.run, sized=lambda number: setattr(display, "workers", number))
+    with display:
         there = sum(planned.there)
         if there:
             display.say(f"{there} of {sum(len(goal.nodes) for goal in found.goals)} evaluations found in the ledger")
-        failed = crew.run(tell)
+        failed = run(tell)
     typer.echo(display.state(), err=True)
     for identity, sentence in failed.items():
         typer.echo(f"{identity} failed: {sentence}", err=True)
