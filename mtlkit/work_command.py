@@ -46,8 +46,7 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="The columns and the graph of missing nodes.")] = False,
 ) -> None:
     """Say what is missing of tables and what it costs on this machine; nothing is trained."""
-    found = Selection(targets, parameter, variables, results_dir)
-    found.use(threads, 1)
+    found = Selection(targets, parameter, variables, results_dir, threads=threads)
     estimates = found.estimates(device.partition(",")[0], measure=measure)
     planned = found.plan(estimates)
     if as_json:
@@ -83,7 +82,6 @@ def work(
 ) -> None:
     """Run what is missing of tables, beside other processes that do the same; may be killed and started again."""
     deadline = None if minutes is None else time.time() + 60 * minutes
-    found = Selection(targets, parameter, variables, results_dir, weights_limit, seed_major)
     from mtlkit.runtime import Runtime, cores
 
     ray = executor == "ray"
@@ -92,7 +90,8 @@ def work(
     if not ray and (address is not None or gpus_per_run is not None):
         raise InputError("--address and --gpus-per-run are for --executor ray.")
     # On several machines one thread is a number that all have; --threads says another.
-    threads = found.use(threads, cores() if ray else workers)
+    processes = cores() if ray else workers
+    found = Selection(targets, parameter, variables, results_dir, weights_limit, seed_major, threads, processes)
 
     from mtlkit.crew import Crew
     from mtlkit.display import Display
@@ -133,12 +132,12 @@ def work(
         display.tell(worker, event)
 
     unfit = fit if any_precision else estimates.slow
-    run = Crew(jobs(found.goals), found.results, runtimes, threads, deadline, estimates.seconds, unfit).run
+    run = Crew(jobs(found.goals), found.results, runtimes, found.threads, deadline, estimates.seconds, unfit).run
     if ray:
         from mtlkit.ray_executor import RayExecutor
 
         cluster = RayExecutor(
-            found.goals, found.results, runtimes[0], threads, gpus_per_run, address, deadline, estimates.seconds
+            found.goals, found.results, runtimes[0], found.threads, gpus_per_run, address, deadline, estimates.seconds
         )
         run = partial(cluster.run, sized=lambda number: setattr(display, "workers", number))
     with display:
@@ -162,6 +161,7 @@ class Selection:
         results: where records lie.
         goals: the columns that could be looked up.
         missing: a sentence for each that could not.
+        threads: that each process computes with, this one too.
     """
 
     def __init__(
@@ -172,12 +172,16 @@ class Selection:
         results_dir: Path | None,
         weights_limit: float = 8.0,
         by_seed: bool = False,
+        threads: int | None = None,
+        processes: int = 1,
     ):
         self.campaign = campaign(targets or (), parameter or (), variables or ())
         from mtlkit.campaign import goal
         from mtlkit.ledger import GIB
 
         self.results: Results = self.campaign.found_in(results_dir, round(weights_limit * GIB))
+        # Before columns are looked up: how many threads compute is part of what a time is.
+        self.threads = self._use(threads, processes)
         self.goals: list[Goal] = []
         self.missing: list[str] = []
         for wanted in self.campaign.wanted:
@@ -186,7 +190,7 @@ class Selection:
             except InputError as error:
                 self.missing.append(f"{wanted} is left out: {error}")
 
-    def use(self, threads: int | None, workers: int) -> int:
+    def _use(self, threads: int | None, workers: int) -> int:
         """Sets how many threads this process computes with, and returns it."""
         import torch
 
