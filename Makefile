@@ -14,7 +14,7 @@ SITE := build/site
 # Nothing here reaches for the network: weights are asked for by name, never fetched by surprise.
 export HF_HUB_OFFLINE := 1
 
-.PHONY: book test slow rehearse site notebooks lint lock clean
+.PHONY: book test slow rehearse gpu-check site notebooks lint lock clean
 
 book: $(INSTALLED)
 	rm -rf $(SITE) && mkdir -p $(SITE)/notebooks
@@ -38,6 +38,10 @@ slow: $(INSTALLED)
 # Two steps of every declared network at its full size, on the CPU, and the page of settings beside the print.
 rehearse: $(INSTALLED)
 	$(BIN)/python benchmarks/rehearse.py
+
+# Ten steps of every network, five tables, losses beside the CPU's: at most six minutes on one GPU; a report in build/.
+gpu-check: $(INSTALLED)
+	$(BIN)/python benchmarks/gpu_check.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -31,7 +31,7 @@ from mtlkit.ledger import Ledger
 from mtlkit.network import Weights
 from mtlkit.runs import Training, trainings
 from mtlkit.runtime import Runtime
-from mtlkit.training import optimizer, set_rates
+from mtlkit.training import Recipe, optimizer, set_rates
 
 PAGE = Path(__file__).parents[1] / "book" / "rehearsal.md"
 STEPS, IMAGES = 2, 2
@@ -71,8 +71,13 @@ def declared(paper: str) -> Iterator[tuple[str, str, Training]]:
 
 def networks(paper: str) -> list[Rehearsed]:
     """The distinct networks of a paper; those that differ in what they start from alone are one."""
+    return distinct(declared(paper))
+
+
+def distinct(several: Iterable[tuple[str, str, Training]]) -> list[Rehearsed]:
+    """The same of any trainings, each with its table and row."""
     found: dict[str, Rehearsed] = {}
-    for table, row, training in declared(paper):
+    for table, row, training in several:
         plain = training.network.canonical()
         plain.pop("weights", None)
         for number in ("init", "alpha", "beta"):
@@ -90,6 +95,31 @@ def local(data: Data, root: Path) -> Data:
     return data.model_copy(update=update)
 
 
+def alone(training: Training) -> Training:
+    """A training that needs no other one and no file of weights."""
+    network = training.network.model_copy(update={"weights": Weights()})
+    return training.model_copy(update={"network": network, "starts": {}, "balance": None})
+
+
+def on_tiny_folders(training: Training, root: Path) -> Training:
+    """A training alone, on tiny folders in the layouts of its data sets under ``root``."""
+    data = training.data
+    if isinstance(data, Mixture):
+        data = data.model_copy(update={"sets": {role: local(one, root) for role, one in data.sets.items()}})
+    else:
+        data = local(data, root)
+        if data.proposals is not None:
+            data.kept_proposals.prepare(data.model_copy(update={"proposals": None}).split("train", ()), 1)
+    return alone(training).model_copy(update={"data": data})
+
+
+def resized(recipe: Recipe, size: tuple[int, int] | None) -> Recipe:
+    """A recipe with images of another size, where one is given."""
+    if size is None:
+        return recipe
+    return recipe.model_copy(update={"augmentation": recipe.augmentation.model_copy(update={"size": size})})
+
+
 def rehearse(training: Training, root: Path, size: tuple[int, int] | None = None) -> float:
     """Two steps of a training, alone and without start weights; the seconds that they took.
 
@@ -98,28 +128,12 @@ def rehearse(training: Training, root: Path, size: tuple[int, int] | None = None
         root: of the tiny folders.
         size: of the images, where it is not that of the training.
     """
-    data = training.data
-    if isinstance(data, Mixture):
-        data = data.model_copy(update={"sets": {role: local(one, root) for role, one in data.sets.items()}})
-    else:
-        data = local(data, root)
-        if data.proposals is not None:
-            data.kept_proposals.prepare(data.model_copy(update={"proposals": None}).split("train", ()), 1)
-    recipe = training.recipe
-    augmentation = recipe.augmentation if size is None else recipe.augmentation.model_copy(update={"size": size})
-    small = {"steps": STEPS, "batch_size": max(IMAGES, recipe.together), "accumulate": 1, "augmentation": augmentation}
-    rehearsed = training.model_copy(
-        update={
-            "network": training.network.model_copy(update={"weights": Weights()}),
-            "data": data,
-            "recipe": recipe.model_copy(update=small),
-            "starts": {},
-            "balance": None,
-        }
-    )
+    rehearsed = on_tiny_folders(training, root)
+    small = {"steps": STEPS, "batch_size": max(IMAGES, training.recipe.together), "accumulate": 1}
+    recipe = resized(training.recipe, size).model_copy(update=small)
     engine = Engine(Ledger(root / "ledger"), Runtime(device="cpu", workers=0, progress=False))
     began = time.perf_counter()
-    content = rehearsed.run(engine.context())
+    content = rehearsed.model_copy(update={"recipe": recipe}).run(engine.context())
     assert content.history is not None
     assert content.history.steps == [STEPS]
     return time.perf_counter() - began

@@ -25,7 +25,7 @@ from mtlkit.graph import Node, reads
 from mtlkit.ledger import Ledger, Record
 from mtlkit.network import Weights
 from mtlkit.processes import clean
-from mtlkit.runs import Training, trainings
+from mtlkit.runs import Training, outermost
 from mtlkit.runtime import Runtime, hardware, machine
 from mtlkit.worlds import cache_folder
 
@@ -79,7 +79,7 @@ class Estimates:
         if self._path.exists():
             self._known = _RATES.validate_json(self._path.read_bytes())
         steps: dict[str, list[float]] = {}
-        self._seconds: dict[str, list[float]] = {}
+        self._seconds: dict[str, list[float]] = {}  # a test image, by kind
         for record in (
             record for ledger in ledgers for kind in ("training", "evaluation") for record in ledger.all(kind)
         ):
@@ -88,7 +88,8 @@ class Estimates:
             if (step := _step(record)) is not None:
                 steps.setdefault(shape(record.settings), []).append(step)
             elif record.seconds is not None:
-                self._seconds.setdefault(record.settings["is"], []).append(record.seconds)
+                tested = max(int(record.data.get("test_images", 1)), 1)
+                self._seconds.setdefault(record.settings["is"], []).append(record.seconds / tested)
         for key, found in steps.items():
             known = self._known.get(key, Rate(step=0))
             self._known[key] = known.model_copy(update={"step": statistics.median(found)})
@@ -107,16 +108,14 @@ class Estimates:
         if isinstance(node, Training):
             rate = self.rate(node)
             return None if rate is None else rate.step * node.recipe.steps
+        subjects = outermost([node])
+        tested = max((images(subject, "val") for subject in subjects), default=1)
         if node.tag in self._seconds:
-            return statistics.median(self._seconds[node.tag])
-        found = 0.0
-        for need in node.needs:
-            for training in trainings([need]).values() if not isinstance(need, Training) else [need]:
-                rate = self.rate(training)
-                if rate is None or rate.image is None:
-                    return None
-                found += rate.image * images(training, "val")
-        return found
+            return statistics.median(self._seconds[node.tag]) * tested
+        rates = [self.rate(subject) for subject in subjects]
+        if not rates or any(rate is None or rate.image is None for rate in rates):
+            return None
+        return tested * sum(rate.image or 0.0 for rate in rates if rate is not None)
 
     @cached_property
     def precisions(self) -> dict[str, float]:

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from typer.testing import CliRunner
 
-from mtlkit import reproduce
+from mtlkit import reproduce, work_command
 from mtlkit.cli import app
 from mtlkit.errors import InputError
 from mtlkit.notebook import parameters
@@ -49,6 +49,21 @@ def test_a_command_of_mtlkit_is_understood(line, monkeypatch):
     words = shlex.split(line)[1:]
     result = CliRunner().invoke(app, words)
     assert found or ("--help" in words and result.exit_code == 0), result.output or result.exception
+
+
+@pytest.mark.parametrize("line", commands("mtlkit (?:plan|work) (?!CAMPAIGN|PAPER)"))
+def test_a_command_over_many_tables_is_understood(line, monkeypatch):
+    found = []
+
+    class Caught(work_command.Selection):
+        def __init__(self, targets, parameter, variables, *_):
+            found.append(work_command.campaign(targets or (), parameter or (), variables or ()))
+            raise InputError("nothing is run here")
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(work_command, "Selection", Caught)
+    result = CliRunner().invoke(app, shlex.split(line)[1:])
+    assert found, result.output or result.exception
 
 
 @pytest.mark.parametrize("line", commands("papermill notebooks/"))

@@ -237,7 +237,7 @@ def loader(
         steps: number of batches in the whole run, over all epochs.
         start_step: where to resume; the batches are those that the whole run would have had.
         seed: decides order and augmentation.
-        workers: processes that read samples; changes nothing but speed.
+        workers: processes that read samples, at most one a batch; changes nothing but speed.
         pin: whether batches are put into page-locked memory, for GPUs.
         together: samples of a class that stand next to each other, for losses that compare the pictures of a batch.
 
@@ -261,7 +261,7 @@ def loader(
         DataLoader(
             Augmented(datasets, augmentation, seed),
             batch_sampler=order,
-            num_workers=workers,
+            num_workers=min(workers, len(order)),
             pin_memory=pin,
             collate_fn=collate,
             generator=torch.Generator(),  # else every pass draws a number from the generator that dropout uses
@@ -283,7 +283,7 @@ def eval_loader(
         view: what is done to every sample, :meth:`mtlkit.data.Data.view` say; None keeps each picture's own size,
             which must then agree within a batch.
         batch_size: images in a batch.
-        workers: processes that read samples.
+        workers: processes that read samples, at most one a batch.
         pin: whether batches are put into page-locked memory, for GPUs.
     """
     return Batches(
@@ -291,7 +291,7 @@ def eval_loader(
             DataLoader(
                 _Viewed(dataset, view),
                 batch_size=batch_size,
-                num_workers=workers,
+                num_workers=min(workers, math.ceil(len(dataset) / batch_size)),
                 pin_memory=pin,
                 collate_fn=collate,
                 generator=torch.Generator(),

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision import tv_tensors
 
+from mtlkit.data import sampling
 from mtlkit.data.samples import Batch, Sample, unit
 from mtlkit.data.sampling import Augmented, Order, Part, development, eval_loader, loader, stratified
 from mtlkit.data.transforms import Augmentation, resized
@@ -132,6 +133,14 @@ def test_draws_depend_on_epoch_index_and_seed_alone():
     assert torch.equal(data[(0, 0, 1)]["image"], first)
     assert not torch.equal(data[(0, 1, 1)]["image"], first)
     assert not torch.equal(Augmented([Frames(5)], AUGMENTATION, seed=2)[(0, 0, 1)]["image"], first)
+
+
+def test_no_worker_starts_that_would_have_no_batch(monkeypatch):
+    started = []
+    monkeypatch.setattr(sampling, "DataLoader", lambda *given, num_workers, **more: started.append(num_workers))
+    loader([Frames(9)], AUGMENTATION, batch_size=4, steps=6, start_step=3, workers=16)
+    eval_loader([Frames(9), Frames(2)], batch_size=4, workers=2)
+    assert started == [3, 2, 1]
 
 
 @pytest.mark.parametrize("workers", [0, 2])

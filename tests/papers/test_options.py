@@ -323,7 +323,7 @@ def test_every_trained_table_has_a_development_split(slug, number, folders, type
     assert plain.identity != column.identity
     scored = table.rows(column, column.seeds[0])[0].evaluations[0]
     metrics = dict.fromkeys(table.measures.values(), 50.0)
-    book = reproduce._opened(column, tmp_path)
+    book = reproduce.opened(column, reproduce.Results(tmp_path))
     book.write(Record(kind=scored.kind, identity=scored.identity, settings={}, metrics=metrics))
     shown = CliRunner().invoke(app, ["show", slug, number, "--results-dir", str(tmp_path)])
     assert "(development part of its training pictures)" in " ".join(shown.output.split())
