@@ -27,8 +27,6 @@ from mtlkit.results import Results
 from mtlkit.runtime import Runtime
 from mtlkit.work import Event, Worker
 
-# Read when Ray is imported: off, and every node has the loopback's address, beyond which no test may reach.
-os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 HERE = find_spec("ray") is not None and sys.platform != "win32"  # where Ray starts no cluster of several nodes
 
 TESTS = Path(__file__).parent
