@@ -1,6 +1,8 @@
 """What is to be run: columns of tables in the order of their worth, from a TOML file or from the command line."""
 
 import itertools
+import json
+import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,8 +15,9 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 from mtlkit import papers
 from mtlkit.errors import InputError, unknown
 from mtlkit.graph import Node
+from mtlkit.papers import registry
 from mtlkit.papers.declaration import Column, Table, chosen
-from mtlkit.papers.options import Described, Options
+from mtlkit.papers.options import Described, Option, Options
 from mtlkit.results import Results
 
 
@@ -36,6 +39,34 @@ class Wanted:
 
     def __str__(self) -> str:
         return self.options.command(self.table.id).removeprefix("mtlkit run ")
+
+    def to_json(self) -> str:
+        """All of it as text, from which a process on another machine makes the same column."""
+        options = {
+            name: _absolute(self.options.about(name), value)
+            for name, value in self.options.model_dump(mode="json").items()
+            if value is not None
+        }
+        paper = self.table.paper
+        package = registry.PAPERS[paper]
+        return json.dumps(
+            {"paper": paper, "package": package, "table": self.table.id, "options": options, "rows": self.rows}
+            | {"about": self.about},
+            sort_keys=True,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "Wanted":
+        """What :meth:`to_json` wrote; a paper that is not registered here is.
+
+        Raises:
+            InputError: the version of mtlkit, or of the paper's package, knows no such column.
+        """
+        told = json.loads(text)
+        registry.PAPERS.setdefault(told["paper"], told["package"])
+        table = papers.table(told["paper"], told["table"])
+        rows = None if told["rows"] is None else tuple(told["rows"])
+        return cls(table, table.options(**told["options"]), rows, told["about"])
 
 
 @dataclass(frozen=True)
@@ -194,6 +225,15 @@ def goal(wanted: Wanted, *, by_seed: bool = False) -> Goal:
     rows = itertools.chain(*(seeds if by_seed else zip(*seeds, strict=True)))
     nodes = {node.identity: node for row in rows for node in row.evaluations}
     return Goal(wanted, column, tuple(nodes.values()))
+
+
+def _absolute(about: Option, value: Any) -> Any:
+    """An option's value with paths that hold in any folder."""
+    if isinstance(value, list):
+        return [_absolute(about, one) for one in value]
+    if not about.path or value in about.keywords:
+        return value
+    return os.path.abspath(os.path.expanduser(value))
 
 
 def _first(error: ValidationError | TypeError) -> str:

@@ -4,8 +4,9 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -45,8 +46,7 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="The columns and the graph of missing nodes.")] = False,
 ) -> None:
     """Say what is missing of tables and what it costs on this machine; nothing is trained."""
-    found = Selection(targets, parameter, variables, results_dir)
-    found.use(threads, 1)
+    found = Selection(targets, parameter, variables, results_dir, threads=threads)
     estimates = found.estimates(device.partition(",")[0], measure=measure)
     planned = found.plan(estimates)
     if as_json:
@@ -72,17 +72,31 @@ def work(
     retrain: Annotated[bool, typer.Option("--retrain", help="Try again what diverged.")] = False,
     checkpoint_seconds: Annotated[float, typer.Option(min=0, help="Between two checkpoints of a training.")] = 60.0,
     weights_limit: Annotated[float, typer.Option(min=0, help="GiB of weights that are kept.")] = 8.0,
+    executor: Annotated[
+        Literal["local", "ray"], typer.Option(help="Processes here, or the machines of a Ray cluster.")
+    ] = "local",
+    address: Annotated[str | None, typer.Option(help="Of the Ray cluster, HOST:PORT or auto; one here else.")] = None,
+    gpus_per_run: Annotated[
+        float | None, typer.Option(min=0, max=1, help="That Ray gives each run, such as 0.5; 1 where there are any.")
+    ] = None,
 ) -> None:
     """Run what is missing of tables, beside other processes that do the same; may be killed and started again."""
     deadline = None if minutes is None else time.time() + 60 * minutes
-    found = Selection(targets, parameter, variables, results_dir, weights_limit, seed_major)
-    threads = found.use(threads, workers)
+    from mtlkit.runtime import Runtime, cores
+
+    ray = executor == "ray"
+    if ray and workers > 1:
+        raise InputError("Ray runs as many nodes at a time as it has CPUs and GPUs for; leave out --workers.")
+    if not ray and (address is not None or gpus_per_run is not None):
+        raise InputError("--address and --gpus-per-run are for --executor ray.")
+    # On several machines one thread is a number that all have; --threads says another.
+    processes = cores() if ray else workers
+    found = Selection(targets, parameter, variables, results_dir, weights_limit, seed_major, threads, processes)
 
     from mtlkit.crew import Crew
     from mtlkit.display import Display
     from mtlkit.planning import jobs
     from mtlkit.reproduce import opened
-    from mtlkit.runtime import Runtime
     from mtlkit.work import fit
 
     devices = device.split(",")
@@ -97,9 +111,9 @@ def work(
         )
         for number in range(workers)
     ]
-    for runtime in runtimes[: len(devices)]:
+    for runtime in [] if ray else runtimes[: len(devices)]:
         runtime.fabric()  # a device that is not there should stop before anything is written
-    estimates = found.estimates(devices[0], measure=minutes is not None)
+    estimates = found.estimates("auto" if ray else devices[0], measure=minutes is not None)
     planned = found.plan(estimates)
     users: dict[str, list[Goal]] = {}
     for goal, there in zip(found.goals, planned.there, strict=True):
@@ -108,20 +122,29 @@ def work(
         for node in goal.nodes:
             users.setdefault(node.identity, []).append(goal)
 
+    open_ = {one.node.identity: one.seconds for one in planned.missing}
+    display = Display(open_, workers)
+
     def tell(worker: int, event: "Event") -> None:
         if event.what == "done":
             for goal in users.get(event.node, ()):  # a column is on record once it has a number
                 opened(goal.column, found.results)
         display.tell(worker, event)
 
-    open_ = {one.node.identity: one.seconds for one in planned.missing}
     unfit = fit if any_precision else estimates.slow
-    crew = Crew(jobs(found.goals), found.results, runtimes, threads, deadline, estimates.seconds, unfit)
-    with Display(open_, workers) as display:
+    run = Crew(jobs(found.goals), found.results, runtimes, found.threads, deadline, estimates.seconds, unfit).run
+    if ray:
+        from mtlkit.ray_executor import RayExecutor
+
+        cluster = RayExecutor(
+            found.goals, found.results, runtimes[0], found.threads, gpus_per_run, address, deadline, estimates.seconds
+        )
+        run = partial(cluster.run, sized=lambda number: setattr(display, "workers", number))
+    with display:
         there = sum(planned.there)
         if there:
             display.say(f"{there} of {sum(len(goal.nodes) for goal in found.goals)} evaluations found in the ledger")
-        failed = crew.run(tell)
+        failed = run(tell)
     typer.echo(display.state(), err=True)
     for identity, sentence in failed.items():
         typer.echo(f"{identity} failed: {sentence}", err=True)
@@ -138,6 +161,7 @@ class Selection:
         results: where records lie.
         goals: the columns that could be looked up.
         missing: a sentence for each that could not.
+        threads: that each process computes with, this one too.
     """
 
     def __init__(
@@ -148,12 +172,16 @@ class Selection:
         results_dir: Path | None,
         weights_limit: float = 8.0,
         by_seed: bool = False,
+        threads: int | None = None,
+        processes: int = 1,
     ):
         self.campaign = campaign(targets or (), parameter or (), variables or ())
         from mtlkit.campaign import goal
         from mtlkit.ledger import GIB
 
         self.results: Results = self.campaign.found_in(results_dir, round(weights_limit * GIB))
+        # Before columns are looked up: how many threads compute is part of what a time is.
+        self.threads = self._use(threads, processes)
         self.goals: list[Goal] = []
         self.missing: list[str] = []
         for wanted in self.campaign.wanted:
@@ -162,7 +190,7 @@ class Selection:
             except InputError as error:
                 self.missing.append(f"{wanted} is left out: {error}")
 
-    def use(self, threads: int | None, workers: int) -> int:
+    def _use(self, threads: int | None, workers: int) -> int:
         """Sets how many threads this process computes with, and returns it."""
         import torch
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from mtlkit import estimates as estimates_module
@@ -195,6 +196,18 @@ def test_plan_and_work_agree_and_work_leaves_nothing_open(file, tmp_path):
     assert all(second > 0 for second in seconds)
     known = Estimates([book], RUNTIME, measure=False)
     assert all(known.seconds(node) for one in columns(file) for node in one.nodes)
+
+
+def test_times_are_of_the_threads_that_are_asked_for(tmp_path):
+    words = ["plan", "mcn", "4", "--threads", "2", "--json", "--no-measure", "--results-dir", str(tmp_path)]
+    found = []
+    try:
+        for before in (1, 2):
+            torch.set_num_threads(before)
+            found.append(json.loads(CliRunner().invoke(app, words).stdout)["nodes"])
+    finally:
+        torch.set_num_threads(1)
+    assert found[0] == found[1]
 
 
 def test_papers_and_tables_are_named_and_options_given(tmp_path):
