@@ -64,7 +64,8 @@ class Crew:
         for number in range(len(self.runtimes)):
             # A pipe for each: what a killed process left half written in it stops nobody else.
             here, there = context.Pipe(duplex=False)
-            processes.append(context.Process(target=_work, args=(self, number, there), daemon=True))
+            # No daemon, since those may not start processes that read data.
+            processes.append(context.Process(target=_work, args=(self, number, there)))
             processes[-1].start()
             there.close()
             pipes[here] = number
@@ -91,4 +92,11 @@ class Crew:
 
 
 def _work(crew: Crew, number: int, told: Connection) -> None:
-    crew.worker(number, told.send, alone=False).run()
+    def tell(event: Event) -> None:
+        try:
+            told.send(event)
+        except OSError:
+            # Who started this process is gone; the node has not failed, and goes on from its checkpoint elsewhere.
+            raise SystemExit(1) from None
+
+    crew.worker(number, tell, alone=False).run()
