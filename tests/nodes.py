@@ -12,6 +12,7 @@ from pydantic import Field
 
 from mtlkit.errors import InputError
 from mtlkit.graph import Content, Node
+from mtlkit.training import Divergence
 
 
 class Task(Node):
@@ -55,6 +56,14 @@ class Reading(Task):
         process.start()
         process.join()
         return super().run(context)
+
+
+class Diverging(Task):
+    """One that comes to nothing."""
+
+    def run(self, context):
+        super().run(context)
+        return Content(diverged=Divergence(step=1, loss="a/b", value="nan"))
 
 
 class Timed(Task):

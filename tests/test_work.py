@@ -4,9 +4,10 @@ import multiprocessing
 import os
 import signal
 import time
+from dataclasses import replace
 
 import pytest
-from nodes import Reading, Task, Timed, runs
+from nodes import Diverging, Reading, Task, Timed, runs
 
 from mtlkit import work as work_module
 from mtlkit.crew import Crew, _work
@@ -182,6 +183,15 @@ def test_workers_may_start_processes_that_read_data(tmp_path, log):
     crew = Crew([Job("smoke", goals)], Results(tmp_path / "results"), [RUNTIME] * 2, threads=1)
     assert crew.run(lambda number, event: None) == {}
     assert values(tmp_path) == {"a": 1.0, "b": 1.0}
+
+
+def test_what_fails_or_diverges_is_tried_once_however_many_workers_there_are(tmp_path, log):
+    diverging = Diverging(name="d", log=log)
+    worker(tmp_path, diverging)[0].run()
+    goals = (diverging, Task(name="f", fails=True, log=log))
+    crew = Crew([Job("smoke", goals)], Results(tmp_path / "results"), [replace(RUNTIME, retrain=True)] * 3, threads=1)
+    assert list(crew.run(lambda number, event: None).values()) == ["f cannot be had."]
+    assert runs(log) == ["d", "d", "f"]
 
 
 def test_a_worker_whose_parent_is_gone_ends_and_its_node_has_not_failed(tmp_path, log):
