@@ -165,7 +165,8 @@ def measured(training: Training, runtime: Runtime) -> Rate:
     """
     context = clean()
     here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_measure, args=(training, runtime, torch.get_num_threads(), there), daemon=True)
+    # No daemon, since those may not start processes that read data.
+    process = context.Process(target=_measure, args=(training, runtime, torch.get_num_threads(), there))
     process.start()
     there.close()
     try:
@@ -173,6 +174,9 @@ def measured(training: Training, runtime: Runtime) -> Rate:
     except EOFError:
         process.join()
         raise InputError(f"{training.title}: the process that timed it ended with {process.exitcode}.") from None
+    except BaseException:
+        process.terminate()
+        raise
     process.join()
     if isinstance(found, str):
         raise InputError(f"{training.title}: {found}")

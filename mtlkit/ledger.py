@@ -137,6 +137,13 @@ class Ledger:
         """Whether the record lies in this folder and not underneath."""
         return self.path(kind, identity).exists()
 
+    def written(self, kind: str, identity: str) -> float:
+        """When the record in this folder was written, as :func:`time.time`; 0 where there is none."""
+        try:
+            return self.path(kind, identity).stat().st_mtime
+        except OSError:
+            return 0.0
+
     def write(self, record: Record) -> Record:
         """Adds what every record says of its surroundings, then writes it in one piece."""
         metrics = {

@@ -172,6 +172,14 @@ def test_a_network_is_timed_once_however_many_trainings_have_it(file, monkeypatc
     assert Total.of(again.missing).seconds == Total.of(plan.missing).seconds
 
 
+@pytest.mark.slow  # four processes, each with the libraries
+def test_a_network_is_timed_as_it_trains_beside_processes_that_read_data(file):
+    subject = next(node.subject for node in columns(file)[0].nodes if hasattr(node, "subject"))
+    rate = estimates_module.measured(subject, Runtime(device="cpu", progress=False, workers=1))
+    assert rate.step > 0
+    assert rate.image > 0
+
+
 def test_plan_and_work_agree_and_work_leaves_nothing_open(file, tmp_path):
     def said(*arguments):
         found = CliRunner().invoke(app, list(arguments))

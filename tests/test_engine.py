@@ -188,6 +188,31 @@ def test_snapshots_of_a_training_that_diverges_are_not_asked_for_again(data, tmp
     assert trained == ["normals"]
 
 
+def test_two_processes_that_planned_the_same_snapshots_train_once(data, tmp_path, trained):
+    subject = training(data, network=network((NORMALS,)), recipe=recipe(steps=2))
+    value = SnapshotEnsemble(snapshots=snapshots(subject, data, count=2, every=1))
+    engines = [Engine(Ledger(tmp_path), QUIET) for _ in range(2)]
+    plans = [engine.plan([value]) for engine in engines]
+    for engine, plan in zip(engines, plans, strict=True):
+        for step in plan:
+            engine.execute(step)
+    assert len(trained) == 1
+    assert engines[1].there(value, tensors=False)
+
+
+def test_what_diverges_again_in_another_process_is_not_tried_a_third_time(data, tmp_path, trained, poisoned):
+    poisoned.add("normals")
+    value = TestEvaluation(subject=training(data, network=network((NORMALS,)), recipe=recipe(steps=2)), data=data)
+    Engine(Ledger(tmp_path), QUIET).run([value])
+    told = Runtime(device="cpu", progress=True, retrain=True)
+    time.sleep(0.02)  # a file's time is that of the last tick of the clock
+    engines = [Engine(Ledger(tmp_path), told) for _ in range(2)]
+    time.sleep(0.02)
+    for engine in engines:
+        engine.run([value])
+    assert len(trained) == 2
+
+
 def test_gone_weights_are_said_and_retrained_only_when_told(data, tmp_path, trained):
     evaluations, _ = graph(data)
     ledger = Ledger(tmp_path)

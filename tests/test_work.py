@@ -4,12 +4,13 @@ import multiprocessing
 import os
 import signal
 import time
+from dataclasses import replace
 
 import pytest
-from nodes import Task, Timed, runs
+from nodes import Diverging, Reading, Task, Timed, runs
 
 from mtlkit import work as work_module
-from mtlkit.crew import Crew
+from mtlkit.crew import Crew, _work
 from mtlkit.display import Display
 from mtlkit.engine import Engine
 from mtlkit.ledger import Ledger
@@ -175,6 +176,32 @@ def test_killed_workers_lose_nothing(tmp_path, log):
     assert crew.run(tell) == {}
     assert len(lost) == 2
     assert values(tmp_path) == {f"n{place}": 1.0 for place in range(12)}
+
+
+def test_workers_may_start_processes_that_read_data(tmp_path, log):
+    goals = tuple(Reading(name=name, log=log) for name in "ab")
+    crew = Crew([Job("smoke", goals)], Results(tmp_path / "results"), [RUNTIME] * 2, threads=1)
+    assert crew.run(lambda number, event: None) == {}
+    assert values(tmp_path) == {"a": 1.0, "b": 1.0}
+
+
+def test_what_fails_or_diverges_is_tried_once_however_many_workers_there_are(tmp_path, log):
+    diverging = Diverging(name="d", log=log)
+    worker(tmp_path, diverging)[0].run()
+    goals = (diverging, Task(name="f", fails=True, log=log))
+    crew = Crew([Job("smoke", goals)], Results(tmp_path / "results"), [replace(RUNTIME, retrain=True)] * 3, threads=1)
+    assert list(crew.run(lambda number, event: None).values()) == ["f cannot be had."]
+    assert runs(log) == ["d", "d", "f"]
+
+
+def test_a_worker_whose_parent_is_gone_ends_and_its_node_has_not_failed(tmp_path, log):
+    crew = Crew([Job("smoke", (Task(name="a", log=log),))], Results(tmp_path / "results"), [RUNTIME], threads=1)
+    here, there = multiprocessing.Pipe(duplex=False)
+    here.close()
+    with pytest.raises(SystemExit):
+        _work(crew, 0, there)
+    assert not list((tmp_path / "results").rglob("failed/*"))
+    assert not list((tmp_path / "results").rglob("*.lock")), "others may take it at once"
 
 
 def test_a_log_has_a_line_for_every_start_tenth_and_end(tmp_path, capsys):
