@@ -15,8 +15,8 @@ from lightning.fabric import Fabric
 from mtlkit.data.sampling import loader
 from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.papers.nddr.scenes import joint, scene_column
+from mtlkit.sharing import HardSharing
 from mtlkit.training import train
-from mtlkit.trunks import Shared
 
 
 def main() -> None:
@@ -36,12 +36,12 @@ def main() -> None:
             batch_size=8,
         ),
     )
-    training = joint(column, Shared(), 0, {})
+    training = joint(column, HardSharing.Settings(), 0, {})
     recipe = training.recipe.model_copy(update={"steps": arguments.steps})
     dataset = column.data.split("train", ("segmentation", "normals"))
     with tempfile.TemporaryDirectory() as folder:
         _, timing = train(
-            training.network.network(),
+            training.network.build(),
             lambda first: loader(
                 [dataset],
                 recipe.augmentation,

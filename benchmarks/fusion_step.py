@@ -13,12 +13,12 @@ import time
 import torch
 
 from mtlkit.backbones import staged
-from mtlkit.fusion import NDDR, CrossStitch, Sluice, Unit
+from mtlkit.fusion import NDDR, CrossStitch, FusionLayer, Sluice
 
 TARGETS = {"cross-stitch": 1.08, "sluice": 1.12, "NDDR": 1.15}
 
 
-def step(towers: list[torch.nn.ModuleList], units: list[Unit] | None, images: torch.Tensor) -> float:
+def step(towers: list[torch.nn.ModuleList], units: list[FusionLayer] | None, images: torch.Tensor) -> float:
     """Seconds of one forward and backward pass."""
     began = time.perf_counter()
     maps = [images] * len(towers)

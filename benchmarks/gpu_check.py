@@ -226,7 +226,7 @@ def ten_steps(
     recipe = training.recipe.model_copy(update={"steps": STEPS, "precision": precision})
     while True:
         torch.manual_seed(training.seed)
-        network = training.network.network(weights=False)
+        network = training.network.build(weights=False)
         for module in network.modules():
             if isinstance(module, nn.Dropout) and not dropout:
                 module.p = 0.0

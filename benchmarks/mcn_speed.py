@@ -29,7 +29,7 @@ def operations(settings: NetworkSettings, size: int) -> tuple[float, float]:
     as plain convolutions of the same weights, which torch's counter would leave out."""
     counts = {"deformable": 0, "heads": 0}
     with torch.device("meta"):
-        network = settings.network(weights=False).eval()
+        network = settings.build(weights=False).eval()
 
     def deformable(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         counts["deformable"] += module.weight.numel() * output.shape[-2] * output.shape[-1]

@@ -146,8 +146,8 @@ def settings(training: Training) -> dict[str, str]:
     """The settings of a training in words, read from its recipe and from the optimiser of its network."""
     recipe = training.recipe
     with torch.device("meta"):
-        network = training.network.model_copy(update={"weights": Weights()}).network(weights=False)
-    made = optimizer(network.parameter_groups(recipe.lr_mult, decay_all=recipe.decay_all), recipe)
+        network = training.network.model_copy(update={"weights": Weights()}).build(weights=False)
+    made = optimizer(network, recipe)
     set_rates(made, recipe, 0)
     groups = made.param_groups
     momentum = groups[0].get("momentum")

@@ -1,3 +1,3 @@
-"""Multi-task vision, five papers reproduced: backbones, fusion units, trunks, heads, tasks and the graph of runs."""
+"""Multi-task vision, five papers reproduced: backbones, fusion layers, heads, tasks and the graph of runs."""
 
 __version__ = "0.1.0"

@@ -1,6 +1,6 @@
 """A timm or torchvision network cut into stages that can be stepped one by one.
 
-Units that fuse towers stand between stages and change what the next stage gets. Hooks, and timm's
+Fusion layers stand between stages and change what the next stage gets. Hooks, and timm's
 ``forward_intermediates``, only look; so a network is taken apart here, or refused by name.
 
 timm registers every network it knows and takes half a second for it; it is imported where one is looked up or built, so

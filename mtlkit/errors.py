@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import get_args
 
 
 class InputError(Exception):
@@ -33,3 +34,9 @@ def suggestion(name: str, choices: Iterable[str]) -> str:
 def unknown(what: str, name: object, choices: Iterable[str]) -> InputError:
     """An :class:`InputError` for a name that is not among ``choices``, with the nearest valid ones."""
     return InputError(f"There is no {what} {str(name)!r}; {suggestion(str(name), choices)}")
+
+
+def check_choice(what: str, name: object, choices: object) -> None:
+    """Raises :func:`unknown` unless ``name`` is one of a ``Literal``'s values."""
+    if name not in get_args(choices):
+        raise unknown(what, name, get_args(choices))

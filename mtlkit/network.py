@@ -1,8 +1,7 @@
-"""A whole network: trunk and heads, from a description to ``{task: output}``."""
+"""A whole network: encoders, necks and heads, from a description to ``{task: output}``, and parameter groups."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,12 +11,11 @@ from torch import Tensor, nn
 
 from mtlkit.backbones import Cut, FullyConnected, StagedBackbone, revision, staged
 from mtlkit.errors import InputError, unknown
-from mtlkit.fusion import Unit
 from mtlkit.grid import Grid
 from mtlkit.heads import Exit, FeatureFilter, HeadSettings
 from mtlkit.necks import NeckSettings, Shortcut
+from mtlkit.sharing import HardSharing, SharingSettings
 from mtlkit.tasks import AnyTask, DenseTask
-from mtlkit.trunks import FusedTrunk, Shared, SharedTrunk, Sharing
 from mtlkit.values import Value
 
 
@@ -30,7 +28,7 @@ class Weights(Value):
 
 
 class NetworkSettings(Value):
-    """Everything that shapes a network. ``settings.network()`` builds it."""
+    """Everything that shapes a network. ``settings.build()`` makes it."""
 
     backbone: str
     weights: Weights = Weights()
@@ -38,14 +36,14 @@ class NetworkSettings(Value):
     fully_connected: FullyConnected = "none"
     cut: Cut = "pools"
     tasks: tuple[AnyTask, ...]
-    sharing: Sharing = Shared()
+    sharing: SharingSettings = HardSharing.Settings()
     neck: NeckSettings | None = None
     """Adds a last map, made of all stages' maps, for the heads; one for all tasks where they share all stages."""
     head: HeadSettings
     heads: dict[str, HeadSettings] = {}
     """The heads of tasks that have another than ``head``."""
     regions: bool = False
-    """Whether the last part of the network looks at regions of the pictures, each with an output of its own."""
+    """Whether the last part of the network looks at regions of the images, each with an output of its own."""
     image_size: tuple[int, int] | None = None
     """Height and width, only for backbones whose parameters depend on them."""
 
@@ -56,42 +54,28 @@ class NetworkSettings(Value):
         raised = revision(self.backbone, self.fully_connected, maps)
         return super().canonical() | ({"revision": raised} if raised > 1 else {})
 
-    def network(self, *, weights: bool = True) -> "Network":
+    def build(self, *, weights: bool = True) -> "Network":
         """The network, its backbones with their weights unless ``weights`` is false (they will be overwritten)."""
         return Network(self, weights=weights)
 
 
-GROUPS = ("trunk", "bias", "norm", "classifier", "classifier_bias", "fusion", "shortcut")
-"""Groups of parameters that may have a multiplier of the learning rate."""
-
-
-@dataclass
-class ParameterGroup:
-    """Parameters that share a multiplier of the learning rate and a weight-decay switch."""
-
-    name: str
-    parameters: list[nn.Parameter]
-    lr_mult: float = 1.0
-    decay: bool = True
-
-
 class Network(nn.Module):
-    """Images to ``{task: output}``: a trunk, then a head a task over the stages that the head names."""
+    """Images to ``{task: output}``: encoders, shared or fused, then a head a task on the stages that it names."""
 
     def __init__(self, settings: NetworkSettings, *, weights: bool = True):
         super().__init__()
         self.settings = settings
         self.tasks = {task.name: task for task in settings.tasks}
-        self.trunk = settings.sharing.trunk(lambda: self._backbone(weights), list(self.tasks))
+        self.trunk = settings.sharing.build(lambda: self._backbone(weights), list(self.tasks))
         channels = self.trunk.channels
         self.necks = nn.ModuleDict()
         if settings.neck is not None:
-            for name in ["all"] if settings.sharing == Shared() else self.tasks:
-                self.necks[name] = settings.neck.neck(self.trunk.channels, self.trunk.strides)
+            for name in ["all"] if settings.sharing == HardSharing.Settings() else self.tasks:
+                self.necks[name] = settings.neck.build(self.trunk.channels, self.trunk.strides)
                 channels = (*self.trunk.channels, self.necks[name].channels)  # type: ignore[arg-type]
         self.heads = nn.ModuleDict(
             {
-                name: settings.heads.get(name, settings.head).head(channels, task.outputs)
+                name: settings.heads.get(name, settings.head).build(channels, task.outputs)
                 for name, task in self.tasks.items()
             }
         )
@@ -171,7 +155,7 @@ class Network(nn.Module):
         return self.trunk.penalty()
 
     def load_single_task(self, task: str, state: Mapping[str, Tensor], *, classifier: bool = True) -> None:
-        """Puts a trained single-task network's weights into ``task``'s tower, neck and head.
+        """Puts a trained single-task network's weights into ``task``'s encoder, neck and head.
 
         A neck that the single-task network lacks keeps the start that it has.
 
@@ -181,12 +165,14 @@ class Network(nn.Module):
             classifier: whether its classifier is taken too, as it is where that one task is ``task``.
 
         Raises:
-            InputError: when the parts do not take every tensor of the state, or the trunk has no tower a task.
+            InputError: when the parts do not take every tensor of the state, or the task has no encoder of its own.
         """
-        if isinstance(self.trunk, SharedTrunk) and len(self.tasks) > 1:
-            raise InputError("Only a network with a tower a task can start from single-task networks.")
-        tower = f"trunk.towers.{task}." if isinstance(self.trunk, FusedTrunk) else "trunk.shared."
-        parts = {"trunk": tower, "necks": f"necks.{'all' if 'all' in self.necks else task}.", "heads": f"heads.{task}."}
+        encoder = f"trunk.{self.trunk.prefix(task)}"
+        parts = {
+            "trunk": encoder,
+            "necks": f"necks.{'all' if 'all' in self.necks else task}.",
+            "heads": f"heads.{task}.",
+        }
         renamed = {}
         for key, value in state.items():
             room, part, rest = key.split(".", 2)
@@ -203,78 +189,81 @@ class Network(nn.Module):
             raise InputError(f"The single-task network that {task} should start from has another shape.")
         self.load_state_dict(renamed, strict=False)
 
-    def parameter_groups(
-        self, lr_mult: Mapping[str, float] | None = None, *, decay_all: bool = False
-    ) -> list[ParameterGroup]:
-        """The optimiser's groups: weights and biases of the trunk, norms, classifiers, fusion units, shortcuts.
 
-        Args:
-            lr_mult: one of :data:`GROUPS` -> what multiplies its learning rate (the official NDDR code has 10 for
-                ``classifier`` and 20 for ``classifier_bias``); 1 where none is given. Groups that this network lacks
-                may be named. ``trunk`` and ``bias`` are of all convolutions and linear layers that are in no other
-                group, those of heads and necks among them; the scales and shifts of norms are ``norm``.
-            decay_all: weight decay on every parameter, as an optimiser that is told nothing has it.
+GROUPS = ("trunk", "bias", "norm", "classifier", "classifier_bias", "fusion", "shortcut")
+"""Groups of parameters that may have a multiplier of the learning rate, in the order of the optimiser's."""
 
-        Raises:
-            InputError: there is no group of that name.
+UNDECAYED = ("bias", "norm", "classifier_bias")
+"""Those of them that weight decay does not act on; of any other group it spares what is named ``GROUP_undecayed``."""
 
-        Otherwise weight decay acts on the weights of convolutions and linear layers, on NDDR's 1x1 weights, and on
-        nothing else: decay pulls a mixing scalar towards "no exchange, no signal", which is no prior anybody means.
-        """
-        groups = [
-            ParameterGroup("trunk", []),
-            ParameterGroup("bias", [], decay=False),
-            ParameterGroup("norm", [], decay=False),
-            ParameterGroup("classifier", []),
-            ParameterGroup("classifier_bias", [], decay=False),
-        ]
-        trunk, bias, norm, classifier, classifier_bias = (group.parameters for group in groups)
-        shortcuts = [neck for neck in self.necks.values() if isinstance(neck, Shortcut)]
-        scaled = {id(parameter) for parameter in self._fusion_parameters()}
-        scaled |= {id(parameter) for neck in shortcuts for parameter in neck.parameters()}
-        modules = [(getattr(one, "weight", None), getattr(one, "bias", None)) for one in self.modules()]
-        biases = {id(own) for weight, own in modules if isinstance(weight, Tensor) and weight.ndim > 1}
-        last = {id(p) for head in self.heads.values() for p in head.classifier.parameters()}  # type: ignore[union-attr]
-        for parameter in self.parameters():
-            if id(parameter) in scaled:
-                continue
-            if id(parameter) in last:
-                (classifier if parameter.ndim > 1 else classifier_bias).append(parameter)
-            else:
-                (trunk if parameter.ndim > 1 else bias if id(parameter) in biases else norm).append(parameter)
-        if isinstance(self.trunk, FusedTrunk):
-            units = [module for module in self.trunk.modules() if isinstance(module, Unit)]
-            decayed = [parameter for unit in units for parameter in unit.decayed()]
-            rest = [p for p in self._fusion_parameters() if not any(p is d for d in decayed)]
-            groups += [
-                ParameterGroup("fusion", decayed),
-                ParameterGroup("fusion_undecayed", rest, decay=False),
-            ]
-        groups += [
-            ParameterGroup("shortcut", [p for neck in shortcuts for p in neck.reduce.parameters()]),
-            ParameterGroup(
-                "shortcut_undecayed", [p for neck in shortcuts for p in neck.norm.parameters()], decay=False
-            ),
-        ]
-        given = lr_mult or {}
-        for name in given:
-            if name not in GROUPS:
-                raise unknown("group of parameters", name, GROUPS)
-        return [
-            replace(
-                group,
-                lr_mult=given.get(group.name.removesuffix("_undecayed"), 1.0),
-                decay=group.decay or decay_all,
-            )
-            for group in groups
-            if group.parameters
-        ]
 
-    def _fusion_parameters(self) -> Iterator[nn.Parameter]:
-        if isinstance(self.trunk, FusedTrunk):
-            yield from self.trunk.units.parameters()
-            for mixing in self.trunk.mixing.values():
-                yield mixing.beta  # type: ignore[misc]  # its projections are ordinary convolutions
+def parameter_groups(
+    network: nn.Module,
+    *,
+    lr: float,
+    weight_decay: float | None = None,
+    lr_mult: Mapping[str, float] | None = None,
+    decay_all: bool = False,
+) -> list[dict[str, Any]]:
+    """The parameters of a network in groups, as every optimiser of ``torch.optim`` takes them.
+
+    A module says of its parameters, those of its own modules included, what they are: ``parameter_group(name)`` returns
+    the group of the parameter ``name``, or ``None`` for that of any other layer's; ``no_weight_decay()``, as timm has
+    it, returns the names of the parameters without weight decay. What no module speaks for belongs to ``trunk``, where
+    it has two dimensions or more (weights of convolutions and linear layers), ``bias`` (of these) or ``norm`` (scales,
+    shifts and other vectors). Weight decay acts on no parameter of one dimension.
+
+    Args:
+        network: any module.
+        lr: the learning rate.
+        weight_decay: of the groups that have it; ``None``: the optimiser's own.
+        lr_mult: group -> what multiplies its learning rate (the official NDDR code has 10 for ``classifier`` and 20 for
+            ``classifier_bias``); 1 where none is given. :data:`GROUPS` that the network lacks may be named.
+        decay_all: weight decay on every parameter, as an optimiser that is told nothing has it.
+
+    Returns:
+        Groups with ``params``, ``name``, ``lr``, ``lr_mult``, for a scheduler that sets rates anew, and
+        ``weight_decay``.
+
+    Raises:
+        InputError: There is no group of a name in ``lr_mult``.
+
+    >>> from mtlkit.fusion import NDDR
+    >>> [(group["name"], group["lr"]) for group in parameter_groups(NDDR(2, 64), lr=0.01, lr_mult={"fusion": 100})]
+    [('fusion', 1.0), ('fusion_undecayed', 1.0)]
+    """
+    named: dict[int, str] = {}
+    biases: set[int] = set()
+    spared: set[int] = set()
+    module: Any
+    for module in network.modules():  # from the outermost inwards: the inner one has the last word
+        if hasattr(module, "parameter_group"):
+            named |= {id(p): group for name, p in module.named_parameters() if (group := module.parameter_group(name))}
+        if hasattr(module, "no_weight_decay"):
+            own = dict(module.named_parameters())
+            spared |= {id(own[name]) for name in module.no_weight_decay() if name in own}
+        if isinstance(weight := getattr(module, "weight", None), Tensor) and weight.ndim > 1:
+            biases.add(id(getattr(module, "bias", None)))
+    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
+    for parameter in network.parameters():
+        matrix, key = parameter.ndim > 1, id(parameter)
+        group = named.get(key, "trunk" if matrix else "bias" if key in biases else "norm")
+        groups.setdefault((group, matrix and key not in spared), []).append(parameter)
+    known = [*GROUPS, *sorted({group for group, _ in groups} - {*GROUPS})]
+    given = lr_mult or {}
+    for name in given:
+        if name not in known:
+            raise unknown("group of parameters", name, known)
+    made: list[dict[str, Any]] = []
+    for group, decays in sorted(groups, key=lambda key: (known.index(key[0]), not key[1])):
+        mult = given.get(group, 1.0)
+        name = group if decays or group in UNDECAYED else f"{group}_undecayed"
+        made.append({"params": groups[group, decays], "name": name, "lr": lr * mult, "lr_mult": mult})
+        if not (decays or decay_all):
+            made[-1]["weight_decay"] = 0.0
+        elif weight_decay is not None:
+            made[-1]["weight_decay"] = weight_decay
+    return made
 
 
 def parameter_count(module: nn.Module) -> int:
@@ -299,7 +288,7 @@ def cost(settings: NetworkSettings, size: tuple[int, int]) -> dict[str, int]:
         module.register_forward_pre_hook(lambda module, inputs: counts.update({name: inputs[0].numel()}))
 
     with torch.device("meta"):
-        network = settings.network(weights=False).eval()
+        network = settings.build(weights=False).eval()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             count("normalised", module)  # a batch norm gives as many values as it takes

@@ -39,7 +39,7 @@ class Training(Node):
         data: on what.
         recipe: how.
         seed: of the start weights and of every draw.
-        starts: task -> the single-task training whose weights that task's tower and head start from; of a training of
+        starts: task -> the single-task training whose weights that task's encoder and head start from; of a training of
             another task all but the classifier.
         balance: where the weights of the loss terms come from an earlier training; they replace the recipe's.
     """
@@ -67,7 +67,7 @@ class Training(Node):
 
     @property
     def images_seen(self) -> int:
-        """Images one tower has seen by the end, those of the training it started from included."""
+        """Images one encoder has seen by the end, those of the training it started from included."""
         return self.recipe.images + max((start.images_seen for start in self.starts.values()), default=0)
 
     @property
@@ -83,14 +83,14 @@ class Training(Node):
         Raises:
             WeightsMissing: the weights are not those that the record speaks of.
         """
-        network = self.network.network(weights=False)
+        network = self.network.build(weights=False)
         network.load_state_dict(context.tensors(self))
         return network.eval()
 
     def started(self, context: Context) -> Network:
         """The network as its training begins."""
         torch.manual_seed(self.seed)
-        network = self.network.network(weights=not self.starts)
+        network = self.network.build(weights=not self.starts)
         for task, start in self.starts.items():
             # Another task's classifier answers another question.
             same = start.network.tasks == (network.tasks[task],)

@@ -23,14 +23,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 from pydantic import BaseModel
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from mtlkit.data.samples import Batch
 from mtlkit.data.sampling import AnyAugmentation
 from mtlkit.devices import Precision
 from mtlkit.errors import InputError
-from mtlkit.network import Network, ParameterGroup
+from mtlkit.network import Network, parameter_groups
 from mtlkit.values import Value
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Recipe(Value):
     decay_all: bool = False
     """Weight decay on norms, biases and mixing scalars too."""
     lr_mult: dict[str, float] = {}
-    """Group of parameters -> what multiplies its learning rate; see :meth:`mtlkit.network.Network.parameter_groups`."""
+    """Group of parameters -> what multiplies its learning rate; see :func:`mtlkit.network.parameter_groups`."""
     schedule: Literal["constant", "poly", "step", "cosine"] = "poly"
     power: float = 0.9
     milestones: tuple[float, ...] = ()
@@ -143,28 +143,22 @@ class TrainingDiverged(InputError):
         self.divergence, self.history, self.timing = divergence, history, timing
 
 
-def optimizer(groups: list[ParameterGroup], recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser; every group keeps its ``lr_mult`` beside the rate."""
-    parts = [
-        {
-            "params": group.parameters,
-            "name": group.name,
-            "lr_mult": group.lr_mult,
-            "weight_decay": recipe.weight_decay if group.decay else 0.0,
-        }
-        for group in groups
-    ]
+def optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimiser of a network's parameters; every group keeps its ``lr_mult`` beside the rate."""
+    groups = parameter_groups(
+        network, lr=recipe.lr, weight_decay=recipe.weight_decay, lr_mult=recipe.lr_mult, decay_all=recipe.decay_all
+    )
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(parts, lr=recipe.lr, momentum=recipe.momentum)
+        return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum)
     kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
-    return kind(parts, lr=recipe.lr)
+    return kind(groups, lr=recipe.lr)
 
 
 def set_rates(optimizer: torch.optim.Optimizer, recipe: Recipe, step: int) -> None:
     """Sets every group's rate for ``step`` from the recipe and the group's multiplier, whatever it was before.
 
     Multiplying rates step by step, or setting one rate for all groups each epoch, is how a well-known public
-    implementation loses the multiplier of its fusion units.
+    implementation loses the multiplier of its fusion layers.
     """
     for group in optimizer.param_groups:
         group["lr"] = recipe.lr * recipe.lr_factor(step) * group["lr_mult"]
@@ -244,8 +238,7 @@ def train(
     """
     layout = memory_format(recipe, fabric.device)
     network.to(fabric.device, memory_format=layout).train()  # type: ignore[call-overload]
-    groups = network.parameter_groups(recipe.lr_mult, decay_all=recipe.decay_all)
-    _, optimiser = fabric.setup(network, optimizer(groups, recipe))
+    _, optimiser = fabric.setup(network, optimizer(network, recipe))
     precision = fabric.strategy.precision
     history, timing, first = History(), Timing(), 0
     state = torch.load(checkpoint, map_location=fabric.device, weights_only=True) if checkpoint.exists() else None

@@ -19,6 +19,7 @@ class Value(BaseModel):
     A class or a field may be renamed: it then declares its released name, as :attr:`tag` or as the field's ``alias``,
     under which it is hashed and read for good.
 
+    >>> from pydantic import Field
     >>> class Stitch(Value):
     ...     tag: ClassVar[str] = "CrossStitch"  # as it was called at first
     ...     start: float = Field(default=0.9, alias="alpha")

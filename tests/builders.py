@@ -5,36 +5,36 @@ from pathlib import Path
 from mtlkit.data import Data
 from mtlkit.data.transforms import Augmentation
 from mtlkit.engine import Engine
-from mtlkit.fusion import CrossStitchSettings, NDDRSettings, SluiceSettings
+from mtlkit.fusion import NDDR, CrossStitch, Sluice
 from mtlkit.graph import Node
 from mtlkit.heads import LargeFOV
 from mtlkit.ledger import Record
 from mtlkit.network import Network, NetworkSettings
 from mtlkit.runs import Training
+from mtlkit.sharing import HardSharing, SharingSettings, SoftSharing
 from mtlkit.tasks import Normals, Segmentation
 from mtlkit.training import Recipe
-from mtlkit.trunks import Fused, Shared, Sharing
 from mtlkit.worlds import plates, rooms
 
 SIZE = (32, 40)
 SEGMENTATION = Segmentation(classes=rooms.CLASSES)
 NORMALS = Normals()
 UNITS = {
-    "cross_stitch": CrossStitchSettings(per="layer"),
-    "cross_stitch_channel": CrossStitchSettings(per="channel"),
-    "sluice": SluiceSettings(),
-    "nddr": NDDRSettings(norm="output"),
-    "nddr_input": NDDRSettings(norm="input"),
+    "cross_stitch": CrossStitch.Settings(per="layer"),
+    "cross_stitch_channel": CrossStitch.Settings(per="channel"),
+    "sluice": Sluice.Settings(),
+    "nddr": NDDR.Settings(norm="output"),
+    "nddr_input": NDDR.Settings(norm="input"),
 }
 
 
 def network(
-    tasks=(SEGMENTATION, NORMALS), sharing: Sharing | None = None, backbone="mobilenetv3_small_050"
+    tasks=(SEGMENTATION, NORMALS), sharing: SharingSettings | None = None, backbone="mobilenetv3_small_050"
 ) -> NetworkSettings:
     return NetworkSettings(
         backbone=backbone,
         tasks=tasks,
-        sharing=sharing or Shared(),
+        sharing=sharing or HardSharing.Settings(),
         head=LargeFOV.Settings(width=16, dilation=1, dropout=0.5),
         output_stride=32,
     )
@@ -69,5 +69,5 @@ def network_of(engine: Engine, training: Training) -> Network:
     return training.trained(engine.context())
 
 
-def fused(unit: str) -> Fused:
-    return Fused(unit=UNITS[unit])
+def fused(unit: str) -> SoftSharing.Settings:
+    return SoftSharing.Settings(unit=UNITS[unit])

@@ -7,10 +7,10 @@ from builders import NORMALS, SEGMENTATION, network, network_of, recipe, room_da
 from mtlkit import papers
 from mtlkit.engine import Engine
 from mtlkit.evaluations import BestOnValidation, TestEvaluation
-from mtlkit.fusion import CrossStitchSettings, NDDRSettings, SluiceSettings
+from mtlkit.fusion import NDDR, CrossStitch, Sluice
 from mtlkit.ledger import Ledger
 from mtlkit.runtime import Runtime
-from mtlkit.trunks import Fused
+from mtlkit.sharing import SoftSharing
 
 TABLES = [table for tables in papers.DECLARED.values() for table in tables]
 TASKS = (SEGMENTATION, NORMALS)
@@ -41,7 +41,7 @@ def compared(engine, unit, rate, backbone="mobilenetv3_small_050"):
     run, data = engine
     alone = {task.name: training(data, network=still(network((task,), backbone=backbone))) for task in TASKS}
     how = JOINT.model_copy(update={"lr_mult": JOINT.lr_mult | {"fusion": rate}})
-    both = still(network(sharing=Fused(unit=unit), backbone=backbone))
+    both = still(network(sharing=SoftSharing.Settings(unit=unit), backbone=backbone))
     fused = training(data, network=both, recipe=how, starts=alone)
     mine = network_of(run, fused).state_dict()
     pairs = {}
@@ -58,13 +58,13 @@ def compared(engine, unit, rate, backbone="mobilenetv3_small_050"):
 @pytest.mark.parametrize(
     "unit",
     [
-        CrossStitchSettings(per="layer").model_copy(update={"exchange": False}),
+        CrossStitch.Settings(per="layer").model_copy(update={"exchange": False}),
         *(
             pytest.param(unit.model_copy(update={"exchange": False}), marks=pytest.mark.slow)
             for unit in (
-                CrossStitchSettings(per="channel"),
-                SluiceSettings(penalty=0.0),
-                NDDRSettings(norm="none"),
+                CrossStitch.Settings(per="channel"),
+                Sluice.Settings(penalty=0.0),
+                NDDR.Settings(norm="none"),
             )
         ),
     ],
@@ -80,9 +80,9 @@ def test_no_exchange_with_standing_units_is_the_joint_recipe(engine, unit):
 @pytest.mark.parametrize(
     "unit",
     [
-        CrossStitchSettings(per="layer", exchange=False),
-        SluiceSettings(exchange=False, penalty=0.0),
-        NDDRSettings(norm="output", exchange=False),
+        CrossStitch.Settings(per="layer", exchange=False),
+        Sluice.Settings(exchange=False, penalty=0.0),
+        NDDR.Settings(norm="output", exchange=False),
     ],
     ids=["cross_stitch", "sluice", "nddr"],
 )
@@ -121,7 +121,7 @@ def declared(*papers_):
 
 
 def is_fused(training):
-    return isinstance(training.network.sharing, Fused)
+    return isinstance(training.network.sharing, SoftSharing.Settings)
 
 
 @declared(*papers.DECLARED)

@@ -8,20 +8,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from mtlkit.errors import InputError
-from mtlkit.fusion import (
-    NDDR,
-    CrossStitch,
-    CrossStitchSettings,
-    Fusion,
-    LayerMixing,
-    NDDRSettings,
-    Sluice,
-    SluiceSettings,
-    Unit,
-)
+from mtlkit.fusion import NDDR, CrossStitch, FusionLayer, FusionSettings, LayerMixing, Sluice
 
 FORMATS = [torch.contiguous_format, torch.channels_last]
-EVERY: list[tuple[type[Unit], dict]] = [
+EVERY: list[tuple[type[FusionLayer], dict]] = [
     (CrossStitch, {"per": "channel"}),
     (CrossStitch, {"per": "layer"}),
     (Sluice, {}),
@@ -193,8 +183,8 @@ def test_without_exchange_a_task_is_independent_of_the_others(kind, options):
 def between(unit):
     """The weights between towers, as one vector."""
     weight = unit.weight[..., 0, 0] if isinstance(unit, NDDR) else unit.alpha
-    size = weight.shape[-1] // unit.towers
-    own = torch.eye(unit.towers).kron(torch.ones(size, size)).bool()
+    size = weight.shape[-1] // unit.tasks
+    own = torch.eye(unit.tasks).kron(torch.ones(size, size)).bool()
     return weight.detach()[..., ~own]
 
 
@@ -231,7 +221,7 @@ def test_without_exchange_a_unit_is_the_unit_with_zeros_between_towers(kind, opt
     state = {key: value.clone() for key, value in unit.state_dict().items()}
     for name in ("alpha", "weight"):
         if name in state:
-            state[name] = unit.used(state[name].flatten(1) if kind is NDDR else state[name]).view_as(state[name])
+            state[name] = unit.effective(state[name].flatten(1) if kind is NDDR else state[name]).view_as(state[name])
     plain.double().load_state_dict(state)  # the same tensors: a control needs none of its own
     same(unit(x), plain(x))
 
@@ -283,6 +273,32 @@ def test_any_shape_goes_in_and_comes_out(case, towers, channels, size, layout):
         same(kind(towers, channels, **options).double()([x[i] for i in order]), [got[i] for i in order])
 
 
+@pytest.mark.parametrize(("kind", "options"), EVERY)
+@pytest.mark.parametrize(
+    ("shapes", "given"),
+    [
+        ([(2, 4, 3, 5)], r"not 1 of \(2, 4, 3, 5\)\.$"),
+        ([], r"not 0 of no shape\.$"),
+        ([(2, 4, 3, 5)] * 3, "not 3 of "),
+        ([(2, 8, 3, 5)] * 2, r"2 maps of one shape \(N, 4, H, W\), not 2 of \(2, 8, 3, 5\), \(2, 8, 3, 5\)\.$"),
+        ([(2, 4, 3, 5), (2, 4, 6, 10)], r"\(2, 4, 6, 10\)\.$"),
+        ([(2, 4, 3, 5), (1, 4, 3, 5)], r"\(1, 4, 3, 5\)\.$"),
+        ([(4,)] * 2, r"not 2 of \(4,\), \(4,\)\.$"),
+    ],
+)
+def test_maps_of_a_wrong_shape_are_refused(kind, options, shapes, given):
+    with pytest.raises(InputError, match=f"{kind.__name__} takes .*{given}"):
+        kind(2, 4, **options)([torch.zeros(shape) for shape in shapes])
+
+
+def test_the_default_layers_are_those_that_the_tables_measure():
+    layer, default = NDDR(2, 4), NDDR.Settings(norm="output").build(2, 4)
+    assert [name for name, _ in layer.named_parameters()] == [name for name, _ in default.named_parameters()]
+    assert (layer.norm_in, layer.relu) == (None, True)
+    for kind in (CrossStitch, Sluice):
+        assert torch.equal(kind(3, 4).alpha, kind.Settings().build(3, 4).alpha)
+
+
 @pytest.mark.parametrize("per", ["channel", "layer"])
 def test_cross_stitch_takes_vectors_and_empty_batches(per):
     unit = CrossStitch(2, 4, per=per).double()
@@ -307,7 +323,7 @@ def test_gradients(kind, options, layout):
 def test_nddr_weights_on_vgg16_are_the_printed_number():
     units = [NDDR(2, c) for c in (64, 128, 256, 512, 512)]
     assert sum(unit.weight[: unit.channels].numel() for unit in units) == 1_220_608
-    assert sum(parameter.numel() for unit in units for parameter in unit.decayed()) == 2_441_216
+    assert sum(unit.weight.numel() for unit in units) == 2_441_216
 
 
 def test_parameter_counts():
@@ -323,9 +339,9 @@ def test_xavier_uses_the_fans_of_one_tower():
 
 
 def test_only_nddr_weights_decay():
-    assert CrossStitch(2, 4).decayed() == Sluice(2, 4).decayed() == []
-    unit = NDDR(2, 4)
-    assert [id(p) for p in unit.decayed()] == [id(unit.weight)]
+    for unit in (CrossStitch(2, 4), Sluice(2, 4)):
+        assert unit.no_weight_decay() == {"alpha"}
+    assert NDDR(2, 4).no_weight_decay() == set()
 
 
 @pytest.mark.parametrize("subspaces", [1, 2, 3])
@@ -367,7 +383,7 @@ def test_layer_mixing_of_the_last_stage_alone_is_that_stage():
 
 
 class Holder(BaseModel):
-    fusion: Fusion
+    fusion: FusionSettings
 
 
 @pytest.mark.parametrize(
@@ -380,24 +396,24 @@ class Holder(BaseModel):
 )
 def test_settings_build_their_unit(values, kind):
     fusion = Holder(fusion=values).fusion
-    unit = fusion.unit(3, 8)
+    unit = fusion.build(3, 8)
     assert type(unit) is kind
-    assert (unit.towers, unit.channels) == (3, 8)
+    assert (unit.tasks, unit.channels) == (3, 8)
     assert Holder.model_validate_json(Holder(fusion=values).model_dump_json()).fusion == fusion
 
 
 def test_settings_reach_the_unit():
-    assert CrossStitchSettings(per="layer", alpha=0.8, beta=0.4).unit(3, 2).alpha[0].tolist() == pytest.approx(
+    assert CrossStitch.Settings(per="layer", alpha=0.8, beta=0.4).build(3, 2).alpha[0].tolist() == pytest.approx(
         [0.8, 0.2, 0.2]
     )
-    assert SluiceSettings(subspaces=4).unit(2, 8).alpha.shape == (8, 8)
-    assert SluiceSettings().penalty == 0.1
-    for fusion in (CrossStitchSettings, SluiceSettings, NDDRSettings):
-        assert fusion().unit(2, 4).exchange
-        unit = fusion(exchange=False).unit(2, 4)
+    assert Sluice.Settings(subspaces=4).build(2, 8).alpha.shape == (8, 8)
+    assert Sluice.Settings().penalty == 0.1
+    for fusion in (CrossStitch.Settings, Sluice.Settings, NDDR.Settings):
+        assert fusion().build(2, 4).exchange
+        unit = fusion(exchange=False).build(2, 4)
         assert not unit.exchange
         assert "exchange=False" in repr(unit)
-    unit = NDDRSettings(norm="output", init="xavier").unit(2, 4)
+    unit = NDDR.Settings(norm="output", init="xavier").build(2, 4)
     assert unit.norm_in is None
     assert unit.norm_out is not None
     assert unit.weight.ne(0).all()
@@ -422,7 +438,7 @@ def test_settings_refuse(values):
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: CrossStitch(1, 4), "at least two towers, not 1"),
+        (lambda: CrossStitch(1, 4), "at least two tasks, not 1"),
         (lambda: CrossStitch(2, 4, per="chanel"), "did you mean 'channel'"),
         (lambda: NDDR(2, 4, norm="inputs"), "did you mean 'input'"),
         (lambda: NDDR(2, 4, init="glorot"), "valid are diagonal, xavier"),

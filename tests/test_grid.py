@@ -86,7 +86,7 @@ def test_in_half_precision_a_map_is_enlarged_in_full():
 
 
 def network(backbone, head, task, **settings):
-    return NetworkSettings(backbone=backbone, head=head, tasks=(task,), **settings).network().eval()
+    return NetworkSettings(backbone=backbone, head=head, tasks=(task,), **settings).build().eval()
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_a_short_training_beats_the_constant_predictors_on_rooms_it_never_saw(tm
     train_set, test_set = (data.split(split, tasks) for split in ("train", "val"))
     torch.manual_seed(0)
     settings = network((SEGMENTATION, NORMALS), backbone="resnet10t").model_copy(update={"output_stride": 8})
-    net = settings.model_copy(update={"head": settings.head.model_copy(update={"width": 64})}).network()
+    net = settings.model_copy(update={"head": settings.head.model_copy(update={"width": 64})}).build()
     how = recipe(
         steps=150,
         batch_size=8,
@@ -79,7 +79,7 @@ def two_exits(data, tasks, augmentation, steps, tmp_path, batch_size=32):
         head=Exit.Settings(filter="input"),
         heads={"places": Exit.Settings(stage=-2, filter="input")},
     )
-    net, names = settings.network(), tuple(task.name for task in tasks)
+    net, names = settings.build(), tuple(task.name for task in tasks)
     how = recipe(steps=steps, batch_size=batch_size, optimizer="adam", lr=2e-3, augmentation=augmentation)
     sets = data.splits("train", names)
     train(
@@ -174,10 +174,9 @@ def printed_networks():
 def test_every_printed_network_trains(training):
     torch.manual_seed(0)
     settings = training.network.model_copy(update={"weights": Weights()})
-    net = settings.network().train()
-    groups = net.parameter_groups(training.recipe.lr_mult, decay_all=training.recipe.decay_all)
+    net = settings.build().train()
     before = {name: parameter.detach().clone() for name, parameter in net.named_parameters()}
-    opt = optimizer(groups, training.recipe)
+    opt = optimizer(net, training.recipe)
     set_rates(opt, training.recipe, 0)
     batch = random_batch(net)
     for _ in range(2):  # residual branches that start at zero stand still in the first step

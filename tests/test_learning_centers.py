@@ -46,7 +46,7 @@ def test_boxes_joints_and_masks_overfit_eight_pictures(tmp_path):
         neck=Upsampling.Settings(width=64),
         head=head,
         heads={"detection": head.model_copy(update={"maps": boxes.maps, "heat_maps": boxes.heat_maps})},
-    ).network()
+    ).build()
     train(
         net,
         lambda first: loader([eight], how.augmentation, batch_size=4, steps=how.steps, start_step=first),

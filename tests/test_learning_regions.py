@@ -44,7 +44,7 @@ def test_detection_and_attributes_overfit_eight_pictures(tmp_path):
     )
     eight = data.splits("train", ("detection", "attributes"))
     torch.manual_seed(0)
-    net = NetworkSettings(backbone="resnet10t", tasks=tasks, head=Exit.Settings(), regions=True).network()
+    net = NetworkSettings(backbone="resnet10t", tasks=tasks, head=Exit.Settings(), regions=True).build()
     train(
         net,
         lambda first: loader(eight, how.augmentation, batch_size=2, steps=how.steps, start_step=first),

@@ -6,11 +6,11 @@ import torch
 from builders import NORMALS, SEGMENTATION, UNITS, fused
 
 from mtlkit.errors import InputError
-from mtlkit.fusion import CrossStitchSettings, NDDRSettings, SluiceSettings, Unit
+from mtlkit.fusion import NDDR, CrossStitch, FusionLayer, Sluice
 from mtlkit.heads import Score
-from mtlkit.network import NetworkSettings, Weights, cost, parameter_count
+from mtlkit.network import NetworkSettings, Weights, cost, parameter_count, parameter_groups
+from mtlkit.sharing import HardSharing, SoftSharing
 from mtlkit.tasks import Classification, Normals, Segmentation
-from mtlkit.trunks import Fused, Shared
 
 network = partial(builders.network, backbone="resnet10t")  # counts by hand are of its stages
 
@@ -19,7 +19,7 @@ IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 def singles():
     torch.manual_seed(1)
-    return {task.name: network((task,)).network().eval() for task in (SEGMENTATION, NORMALS)}
+    return {task.name: network((task,)).build().eval() for task in (SEGMENTATION, NORMALS)}
 
 
 def start(fused_network, alone):
@@ -31,7 +31,7 @@ def start(fused_network, alone):
 @pytest.mark.parametrize("unit", UNITS)
 def test_at_step_0_a_fused_network_holds_exactly_its_single_task_networks(unit):
     alone = singles()
-    both = start(network(sharing=fused(unit)).network(), alone)
+    both = start(network(sharing=fused(unit)).build(), alone)
     state = both.state_dict()
     for task, one in alone.items():
         for key, value in one.state_dict().items():
@@ -41,16 +41,16 @@ def test_at_step_0_a_fused_network_holds_exactly_its_single_task_networks(unit):
 @pytest.mark.parametrize(
     "unit",
     [
-        NDDRSettings(norm="none", alpha=1, beta=0),
-        CrossStitchSettings(per="channel", alpha=1, beta=0),
-        CrossStitchSettings(per="layer", alpha=1, beta=0),
-        SluiceSettings(alpha=1, beta=0),
+        NDDR.Settings(norm="none", alpha=1, beta=0),
+        CrossStitch.Settings(per="channel", alpha=1, beta=0),
+        CrossStitch.Settings(per="layer", alpha=1, beta=0),
+        Sluice.Settings(alpha=1, beta=0),
     ],
     ids=lambda unit: f"{unit.kind}",
 )
 def test_at_1_0_a_fused_network_gives_the_outputs_of_its_single_task_networks(unit):
     alone = singles()
-    both = start(network(sharing=Fused(unit=unit)).network(), alone)
+    both = start(network(sharing=SoftSharing.Settings(unit=unit)).build(), alone)
     with torch.inference_mode():
         for task, output in both(IMAGES).items():
             assert torch.allclose(output, alone[task](IMAGES)[task], atol=1e-6)
@@ -59,7 +59,9 @@ def test_at_1_0_a_fused_network_gives_the_outputs_of_its_single_task_networks(un
 def test_batch_norm_breaks_that_identity_by_a_scale_only_until_statistics_enter():
     # Untouched statistics (0, 1) scale every map by 1 / sqrt(1 + eps); after ReLU stages nothing else changes.
     alone = singles()
-    both = start(network(sharing=Fused(unit=NDDRSettings(norm="output", alpha=1, beta=0))).network(), alone)
+    both = start(
+        network(sharing=SoftSharing.Settings(unit=NDDR.Settings(norm="output", alpha=1, beta=0))).build(), alone
+    )
     for norm in (module for module in both.trunk.units.modules() if isinstance(module, torch.nn.BatchNorm2d)):
         norm.running_var.fill_(1 - norm.eps)  # neutral
     with torch.inference_mode():
@@ -72,8 +74,8 @@ def test_batch_norm_breaks_that_identity_by_a_scale_only_until_statistics_enter(
 
 @pytest.mark.parametrize("split", [0, 2, 5, None])
 def test_a_split_shares_the_stages_before_it(split):
-    both = network(sharing=Shared(split_after=split)).network()
-    whole, shared = parameter_count(network((SEGMENTATION,)).network().trunk), parameter_count(both.trunk.shared)
+    both = network(sharing=HardSharing.Settings(split_after=split)).build()
+    whole, shared = parameter_count(network((SEGMENTATION,)).build().trunk), parameter_count(both.trunk.shared)
     assert parameter_count(both.trunk) == shared + 2 * (whole - shared)
     assert {task: tuple(output.shape) for task, output in both(IMAGES).items()} == {
         "segmentation": (2, 13, 2, 2),
@@ -83,24 +85,25 @@ def test_a_split_shares_the_stages_before_it(split):
 
 def test_a_split_that_is_not_there_is_refused():
     with pytest.raises(InputError, match="has 5 stages, so it cannot split after stage 6"):
-        network(sharing=Shared(split_after=6)).network()
-    with pytest.raises(InputError, match="no unit can stand after 7"):
-        network(sharing=Fused(unit=NDDRSettings(), after=(7,))).network()
+        network(sharing=HardSharing.Settings(split_after=6)).build()
+    with pytest.raises(InputError, match="no layer can stand after 7"):
+        network(sharing=SoftSharing.Settings(unit=NDDR.Settings(), after=(7,))).build()
 
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_every_parameter_belongs_to_exactly_one_group(unit):
-    both = network(sharing=fused(unit)).network()
-    groups = both.parameter_groups({"classifier": 10, "classifier_bias": 20, "fusion": 100, "shortcut": 7})
-    grouped = [id(parameter) for group in groups for parameter in group.parameters]
+    both = network(sharing=fused(unit)).build()
+    mult = {"classifier": 10, "classifier_bias": 20, "fusion": 100, "shortcut": 7}
+    groups = parameter_groups(both, lr=1, weight_decay=0.1, lr_mult=mult)
+    grouped = [id(parameter) for group in groups for parameter in group["params"]]
     assert sorted(grouped) == sorted(id(parameter) for parameter in both.parameters())
-    by_name = {group.name: group for group in groups}
-    units = {id(p) for module in both.modules() if isinstance(module, Unit) for p in module.parameters()}
-    scaled = {id(p) for name, group in by_name.items() if name.startswith("fusion") for p in group.parameters}
+    by_name = {group["name"]: group for group in groups}
+    units = {id(p) for module in both.modules() if isinstance(module, FusionLayer) for p in module.parameters()}
+    scaled = {id(p) for name, group in by_name.items() if name.startswith("fusion") for p in group["params"]}
     assert scaled == units
-    assert all(by_name[name].lr_mult == 100 for name in by_name if name.startswith("fusion"))
-    assert (by_name["classifier"].lr_mult, by_name["classifier_bias"].lr_mult, by_name["trunk"].lr_mult) == (10, 20, 1)
-    decayed = {id(p) for group in groups if group.decay for p in group.parameters}
+    assert all(by_name[name]["lr"] == by_name[name]["lr_mult"] == 100 for name in by_name if name.startswith("fusion"))
+    assert [by_name[name]["lr"] for name in ("classifier", "classifier_bias", "trunk")] == [10, 20, 1]
+    decayed = {id(p) for group in groups if group["weight_decay"] for p in group["params"]}
     for module in both.modules():  # mixing scalars, norms and biases never decay; convolutions always do
         for name, parameter in module.named_parameters(recurse=False):
             convolution = isinstance(module, torch.nn.Conv2d | torch.nn.Linear) and name == "weight"
@@ -112,7 +115,7 @@ def test_every_parameter_belongs_to_exactly_one_group(unit):
 @pytest.mark.parametrize("tasks", [2, 3])
 def test_every_parameter_gets_a_gradient_for_any_number_of_tasks(unit, tasks):
     torch.manual_seed(0)
-    both = network(sharing=fused(unit)).network()
+    both = network(sharing=fused(unit)).build()
     if tasks == 3:
         settings = both.settings
         three = (SEGMENTATION, NORMALS, Normals(name="third"))
@@ -123,66 +126,67 @@ def test_every_parameter_gets_a_gradient_for_any_number_of_tasks(unit, tasks):
     (loss if penalty is None else loss + penalty).backward()
     silent = [name for name, parameter in both.named_parameters() if parameter.grad is None]
     assert silent == []
-    units = [p for module in both.modules() if isinstance(module, Unit) for p in module.parameters()]
+    units = [p for module in both.modules() if isinstance(module, FusionLayer) for p in module.parameters()]
     assert units
     assert all((parameter.grad != 0).any() for parameter in units)
 
 
 def test_layer_mixing_is_learnt_at_the_units_rate_but_its_projections_are_not():
-    both = network(sharing=Fused(unit=SluiceSettings(layer_mixing=True))).network()
-    groups = {id(p): group for group in both.parameter_groups({"fusion": 1000}) for p in group.parameters}
+    both = network(sharing=SoftSharing.Settings(unit=Sluice.Settings(layer_mixing=True))).build()
+    rates = {id(p): g["lr"] for g in parameter_groups(both, lr=1, lr_mult={"fusion": 1000}) for p in g["params"]}
     for name, parameter in both.trunk.mixing.named_parameters():
-        assert groups[id(parameter)].lr_mult == (1000 if name.endswith("beta") else 1)
+        assert rates[id(parameter)] == (1000 if name.endswith("beta") else 1)
     assert both(IMAGES)["segmentation"].shape == (2, 13, 2, 2)
 
 
 def test_biases_of_convolutions_and_linear_layers_are_a_group_and_norms_another():
     settings = network(backbone="vgg11_bn").model_copy(update={"output_stride": None})
-    both = settings.network()
-    groups = {group.name: group for group in both.parameter_groups({"bias": 2, "norm": 3})}
+    both = settings.build()
+    made = parameter_groups(both, lr=1, weight_decay=0.1, lr_mult={"bias": 2, "norm": 3})
+    groups = {group["name"]: group for group in made}
     kinds = {}
     for module in both.modules():
         kind = "norm" if isinstance(module, torch.nn.BatchNorm2d) else "bias"
         kinds |= {id(parameter): kind for parameter in module.parameters(recurse=False) if parameter.ndim == 1}
     last = {id(parameter) for head in both.heads.values() for parameter in head.classifier.parameters()}
     for name, mult in (("bias", 2), ("norm", 3)):
-        found = {id(parameter) for parameter in groups[name].parameters}
+        found = {id(parameter) for parameter in groups[name]["params"]}
         assert found
         assert found == {key for key, kind in kinds.items() if kind == name} - last
-        assert (groups[name].lr_mult, groups[name].decay) == (mult, False)
+        assert (groups[name]["lr"], groups[name]["weight_decay"]) == (mult, 0)
 
 
 def test_a_multiplier_of_no_group_is_refused():
     with pytest.raises(InputError, match="no group of parameters 'fusions'; did you mean 'fusion'"):
-        network().network().parameter_groups({"fusions": 100})
+        parameter_groups(network().build(), lr=1, lr_mult={"fusions": 100})
 
 
 def test_only_matching_single_task_weights_are_taken():
     alone = singles()
-    both = network(sharing=fused("nddr")).network()
+    both = network(sharing=fused("nddr")).build()
     with pytest.raises(InputError, match="another shape"):
         both.load_single_task("normals", alone["segmentation"].state_dict())
-    with pytest.raises(InputError, match="a tower a task"):
-        network().network().load_single_task("normals", alone["normals"].state_dict())
+    with pytest.raises(InputError, match="an encoder a task"):
+        network().build().load_single_task("normals", alone["normals"].state_dict())
 
 
 def test_weights_that_are_known_by_hash_only_are_asked_for():
     settings = network().model_copy(update={"weights": Weights(source="file", sha256="ab" * 32)})
     with pytest.raises(InputError, match="not at hand"):
-        settings.network()
+        settings.build()
 
 
 def test_cost_equals_the_built_network_and_a_hand_count():
     settings = network((SEGMENTATION,))
     counted = cost(settings, (64, 64))
-    assert counted["parameters"] == parameter_count(settings.network())
+    assert counted["parameters"] == parameter_count(settings.build())
     head = 512 * 16 * 9 * 4 + 16 * 16 * 4 + 16 * 13 * 4  # fc6, fc7, classifier on the 2x2 map
     wider = settings.model_copy(update={"head": settings.head.model_copy(update={"width": 32})})
     assert cost(wider, (64, 64))["macs"] - counted["macs"] == (512 * 32 * 9 * 4 + 32 * 32 * 4 + 32 * 13 * 4 - head)
 
 
 def test_images_are_normalised_by_the_backbones_own_colours():
-    plain, own = network(backbone="resnet10t").network(), network(backbone="tf_efficientnet_lite0").network()
+    plain, own = network(backbone="resnet10t").build(), network(backbone="tf_efficientnet_lite0").build()
     assert plain.trunk.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
     assert own.trunk.mean.flatten().tolist() == pytest.approx([0.5, 0.5, 0.5])
     assert "trunk.mean" not in plain.state_dict()

@@ -137,7 +137,7 @@ def trained(settings, precision, folder, monkeypatch):
     # In kcal the absolute error would be hundreds of times as steep as the other terms.
     how = recipe(steps=STEPS, precision=precision, optimizer="adam", loss_weights={"calories/absolute": 1 / 350})
     torch.manual_seed(0)
-    net, batch = settings.network(), batch_for(settings)
+    net, batch = settings.build(), batch_for(settings)
     losses: dict[str, list[float]] = {}
     types: dict[str, set[torch.dtype]] = {"outputs": set(), "terms": set(), "state": set()}
 
@@ -198,7 +198,7 @@ def test_what_goes_into_a_network_is_not_rounded(tmp_path):
     batch = batch_for(settings)
     regions = REGIONS + torch.tensor([0, 0, 0, 250.3, 220.7])
     batch = Batch(torch.rand(4, 3, 288, 320), batch.targets, batch.rows, regions)
-    net, given = settings.network(), []
+    net, given = settings.build(), []
     net.trunk.register_forward_pre_hook(lambda trunk, arguments: given.append(arguments))
     how = recipe(steps=1, precision="bf16-mixed")
     train(net, lambda first: [batch], how, seed=0, fabric=fabric_of("bf16-mixed"), checkpoint=tmp_path / "none.pt")
@@ -210,7 +210,7 @@ def test_what_goes_into_a_network_is_not_rounded(tmp_path):
 def test_features_are_the_mean_of_a_map_and_not_rounded_again():
     # What images are compared by is the difference of two features that are nearly alike.
     torch.manual_seed(0)
-    head, last = Embedding.Settings(stage=0).head((8, 4), outputs=3), torch.rand(2, 4, 1, 1)
+    head, last = Embedding.Settings(stage=0).build((8, 4), outputs=3), torch.rand(2, 4, 1, 1)
     features = 1 + torch.rand(2, 8, 6, 5).bfloat16()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         output = head(features, last)
@@ -218,7 +218,7 @@ def test_features_are_the_mean_of_a_map_and_not_rounded_again():
 
 
 def test_a_network_is_scored_in_float32_whatever_the_fabric(tmp_path):
-    net, batch = NETWORKS["one backbone"].network(), batch_for(NETWORKS["one backbone"])
+    net, batch = NETWORKS["one backbone"].build(), batch_for(NETWORKS["one backbone"])
     full, half = (fabric_of(precision) for precision in ("32-true", "bf16-mixed"))
     assert scored([net], [batch], half) == scored([net], [batch], full)
     found, expected = outputs(net, [batch], half), outputs(net, [batch], full)
@@ -259,7 +259,7 @@ def test_a_resumed_run_is_exact(precision, tmp_path, monkeypatch):
 
     def run(name):
         torch.manual_seed(0)
-        net = settings.network()
+        net = settings.build()
         fabric = with_scaler(2.0**24) if precision == "16-mixed" else fabric_of(precision)
         checkpoint = tmp_path / name
         history, _ = train(
@@ -284,7 +284,7 @@ def test_a_step_that_the_scaler_skips_is_no_divergence_and_losses_are_those_befo
     histories = []
     for fabric in (fabric_of("32-true"), with_scaler(2.0**90)):
         torch.manual_seed(0)
-        net = settings.network()
+        net = settings.build()
         before = {name: value.clone() for name, value in net.named_parameters()}
         how = recipe(steps=1, precision="16-mixed")
         histories.append(train(net, lambda first: [batch], how, seed=0, fabric=fabric, checkpoint=tmp_path / "c.pt")[0])
@@ -297,7 +297,7 @@ def test_a_step_that_the_scaler_skips_is_no_divergence_and_losses_are_those_befo
 def test_a_loss_that_is_infinite_before_scaling_is_a_divergence(tmp_path):
     """float16 ends at 65,504: what a layer cannot hold is no matter of the scale."""
     settings = NETWORKS["one backbone"]
-    net, batch = settings.network(), batch_for(settings)
+    net, batch = settings.build(), batch_for(settings)
     with torch.no_grad():
         net.heads["depth"].fc6[0].weight.fill_(1e6)
     how = recipe(steps=1, precision="16-mixed")

@@ -38,7 +38,7 @@ def batches(dataset, how: Recipe, seed=0):
 
 def run(dataset, how, tmp_path, net=None, name="checkpoint.pt", **more):
     torch.manual_seed(0)
-    net = net or network(sharing=fused("cross_stitch")).network()
+    net = net or network(sharing=fused("cross_stitch")).build()
     fabric = Fabric(accelerator="cpu", devices=1)
     history, _ = train(net, batches(dataset, how), how, seed=0, fabric=fabric, checkpoint=tmp_path / name, **more)
     return net, history
@@ -46,13 +46,13 @@ def run(dataset, how, tmp_path, net=None, name="checkpoint.pt", **more):
 
 def test_the_fusion_units_keep_their_rate_at_every_step_and_after_resume():
     # The fault of the best-known public code: each epoch sets one rate for all groups, and the 100x never acts.
-    net, mult = network(sharing=fused("nddr")).network(), {"classifier": 10, "classifier_bias": 20, "fusion": 100}
+    net, mult = network(sharing=fused("nddr")).build(), {"classifier": 10, "classifier_bias": 20, "fusion": 100}
     for schedule in ("poly", "step", "cosine", "constant"):
-        how = recipe(steps=50, schedule=schedule, milestones=(0.3, 0.6))
-        opt = optimizer(net.parameter_groups(mult), how)
+        how = recipe(steps=50, schedule=schedule, milestones=(0.3, 0.6), lr_mult=mult)
+        opt = optimizer(net, how)
         for step in range(50):
             if step == 25:  # a resume
-                opt_again = optimizer(net.parameter_groups(mult), how)
+                opt_again = optimizer(net, how)
                 opt_again.load_state_dict(copy.deepcopy(opt.state_dict()))
                 opt = opt_again
             set_rates(opt, how, step)
@@ -89,7 +89,7 @@ def test_resuming_gives_the_same_network_bit_for_bit(dataset, tmp_path, monkeypa
         run(dataset, how, tmp_path, name="killed.pt", checkpoint_seconds=0)
     monkeypatch.setattr(training, "set_rates", original)
     torch.manual_seed(1234)  # whatever the generator's state is, it must not matter
-    again = network(sharing=fused("cross_stitch")).network()
+    again = network(sharing=fused("cross_stitch")).build()
     again, resumed = run(dataset, how, tmp_path, net=again, name="killed.pt")
     assert calls[-1] == 5
     assert resumed == history
@@ -115,7 +115,7 @@ def test_a_loss_that_is_not_finite_stops_at_once_and_names_task_and_step(dataset
 
 
 def test_a_task_without_a_label_in_the_batch_adds_nothing(dataset):
-    net = network().network()
+    net = network().build()
     images = torch.rand(3, 3, 64, 64)
     target = torch.randint(0, 13, (1, 64, 64)).to(torch.uint8)
     terms = loss_terms(net, net(images), Batch(images, {"segmentation": target}, {"segmentation": torch.tensor([1])}))
@@ -133,7 +133,7 @@ def test_accumulated_batches_equal_one_large_batch(dataset, tmp_path):
     def frozen():
         torch.manual_seed(0)
         settings = network((NORMALS,))
-        net = settings.model_copy(update={"head": settings.head.model_copy(update={"dropout": 0.0})}).network()
+        net = settings.model_copy(update={"head": settings.head.model_copy(update={"dropout": 0.0})}).build()
         net.train = lambda mode=True: torch.nn.Module.train(net, False)
         return net
 
@@ -155,7 +155,7 @@ def test_each_task_overfits_eight_pictures(dataset, tmp_path, task, measure, mar
     torch.manual_seed(0)
     settings = network((task,), backbone="resnet10t").model_copy(update={"output_stride": 8})
     settings = settings.model_copy(update={"head": settings.head.model_copy(update={"width": 64, "dropout": 0.0})})
-    net = settings.network()
+    net = settings.build()
     whole = Augmentation(size=SIZE, scale_min=1, scale_max=1, flip=0)
     run(dataset, recipe(steps=150, batch_size=8, optimizer="adam", lr=3e-3, augmentation=whole), tmp_path, net=net)
     found = scored([net], eval_loader([dataset], at_size, 8), Fabric(accelerator="cpu", devices=1))
@@ -180,7 +180,7 @@ def test_normals_leave_the_constant_at_the_papers_rates(dataset, tmp_path):
     settings = single(column, Normals(), seed=0)
     (batch,) = eval_loader([Part(dataset, range(8))], at_size, 8)
     torch.manual_seed(0)
-    net, how = settings.network.network(), settings.recipe.model_copy(update={"steps": 60})
+    net, how = settings.network.build(), settings.recipe.model_copy(update={"steps": 60})
     assert net.heads["normals"].classifier.bias.tolist() == [0, 0, 1]
     fabric = Fabric(accelerator="cpu", devices=1)
     history, _ = train(net, lambda first: repeat(batch), how, seed=0, fabric=fabric, checkpoint=tmp_path / "c.pt")
@@ -200,7 +200,7 @@ def test_the_history_of_a_step_of_several_batches_is_the_mean_over_those_with_a_
     for recipe_, several in ((how, [whole]), (cut, [partly, whole]), (cut, [whole, partly])):
         torch.manual_seed(0)
         history, _ = train(
-            still.network(),
+            still.build(),
             lambda first, some=several: some,
             recipe_,
             seed=0,

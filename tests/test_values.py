@@ -1,20 +1,18 @@
-import doctest
 from typing import ClassVar
 
 import pytest
 from pydantic import Field
 
-from mtlkit import values
 from mtlkit.data import Data
 from mtlkit.data.transforms import Augmentation
 from mtlkit.evaluations import Constant, TestEvaluation
-from mtlkit.fusion import CrossStitchSettings, NDDRSettings, SluiceSettings
+from mtlkit.fusion import NDDR, CrossStitch, Sluice
 from mtlkit.heads import FCN32s, LargeFOV
 from mtlkit.network import NetworkSettings
 from mtlkit.runs import Training
+from mtlkit.sharing import HardSharing, SoftSharing
 from mtlkit.tasks import Normals, Segmentation
 from mtlkit.training import Recipe
-from mtlkit.trunks import Fused, Shared
 from mtlkit.values import Value
 
 SEGMENTATION = Segmentation(classes=("a", "b"))
@@ -41,16 +39,16 @@ def test_a_new_field_with_a_default_keeps_earlier_identities():
 
 
 def test_what_is_renamed_keeps_its_identity_and_reads_old_records():
-    class Unit(Value):
+    class FusionLayer(Value):
         alpha: float = 0.9
         inner: Early = Early()
 
     class FusionLayer(Value):
-        tag: ClassVar[str] = Unit.tag
+        tag: ClassVar[str] = FusionLayer.tag
         start: float = Field(default=0.9, alias="alpha")
         inside: Early = Field(default=Early(), alias="inner")
 
-    before, after = Unit(alpha=0.5, inner=Early(x=3)), FusionLayer(start=0.5, inside=Early(x=3))
+    before, after = FusionLayer(alpha=0.5, inner=Early(x=3)), FusionLayer(start=0.5, inside=Early(x=3))
     assert after.identity == before.identity
     assert FusionLayer.model_validate(before.model_dump()) == after
     assert FusionLayer(alpha=0.5, inner=Early(x=3)) == after
@@ -58,14 +56,9 @@ def test_what_is_renamed_keeps_its_identity_and_reads_old_records():
     assert type("Other", (FusionLayer,), {}).tag != FusionLayer.tag
 
 
-def test_the_example_of_the_docstring_holds():
-    found = doctest.testmod(values, extraglobs={"Field": Field})
-    assert (found.attempted, found.failed) == (2, 0)
-
-
 def test_values_of_different_kinds_never_share_an_identity():
     assert LargeFOV.Settings().identity != FCN32s.Settings().identity
-    assert Shared().identity != Value().identity
+    assert HardSharing.Settings().identity != Value().identity
 
 
 def test_where_data_lies_is_no_part_of_what_it_is(tmp_path):
@@ -87,9 +80,9 @@ PINNED = {
     "training": (TRAINING, "c8aa31beb4c5"),
     "standard": (TestEvaluation(subject=TRAINING, data=DATA), "07c4e3e8d413"),
     "constant": (Constant(tasks=(SEGMENTATION, Normals()), data=DATA), "823b961c08f2"),
-    "cross_stitch": (Fused(unit=CrossStitchSettings()), "e1d1bbe721ce"),
-    "sluice": (Fused(unit=SluiceSettings()), "9bbb2f33219b"),
-    "nddr": (Fused(unit=NDDRSettings()), "3c6e0db505f5"),
+    "cross_stitch": (SoftSharing.Settings(unit=CrossStitch.Settings()), "e1d1bbe721ce"),
+    "sluice": (SoftSharing.Settings(unit=Sluice.Settings()), "9bbb2f33219b"),
+    "nddr": (SoftSharing.Settings(unit=NDDR.Settings()), "3c6e0db505f5"),
     "fcn32s": (FCN32s.Settings(kernel=5), "63ee5b6d806c"),
 }
 

@@ -50,7 +50,7 @@ class FeatureExtraction(Node):
         """Features and what is known, of both splits."""
         torch.manual_seed(0)  # what an untrained network has no weights for is drawn
         subject = self.subject
-        network = subject.trained(context) if isinstance(subject, Training) else subject.network()
+        network = subject.trained(context) if isinstance(subject, Training) else subject.build()
         fabric = context.runtime.fabric()
         tensors: dict[str, Tensor] = {}
         for split in SPLITS:

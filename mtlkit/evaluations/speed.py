@@ -66,7 +66,7 @@ def speed(
         parameters round by round too.
     """
     image = torch.rand(1, 3, *size, device=fabric.device)
-    systems = [[one.network(weights=False).to(fabric.device).eval() for one in some] for some in (networks, reference)]
+    systems = [[one.build(weights=False).to(fabric.device).eval() for one in some] for some in (networks, reference)]
 
     def once(system: list[Network], decode: bool) -> float:
         _wait(fabric.device)

@@ -1,9 +1,10 @@
-"""Heads: what turns a trunk's stage features into a task's output. One file a kind."""
+"""Heads: from stage features to a task's output. One file a kind."""
 
 from typing import Annotated
 
 from pydantic import Field
 
+from mtlkit.heads.base import Head
 from mtlkit.heads.branches import Branches
 from mtlkit.heads.deeplab import LargeFOV
 from mtlkit.heads.embedding import Embedding
@@ -15,6 +16,6 @@ HeadSettings = Annotated[
     LargeFOV.Settings | FCN32s.Settings | Score.Settings | Exit.Settings | Branches.Settings | Embedding.Settings,
     Field(discriminator="kind"),
 ]
-"""Any head's settings; ``settings.head(channels of every stage, outputs)`` builds it."""
+"""Any head's settings; ``settings.build(channels of every stage, outputs)`` makes it."""
 
-__all__ = ["Branches", "Embedding", "Exit", "FCN32s", "FeatureFilter", "HeadSettings", "LargeFOV", "Score"]
+__all__ = ["Branches", "Embedding", "Exit", "FCN32s", "FeatureFilter", "Head", "HeadSettings", "LargeFOV", "Score"]

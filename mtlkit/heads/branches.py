@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mtlkit.errors import InputError
+from mtlkit.heads.base import Head
 from mtlkit.heads.dense import convolution, score
 from mtlkit.values import Value
 
@@ -16,7 +17,7 @@ HEAT_MAP_BIAS = -2.19
 """The logit at which a heat map starts: a probability of 0.1, or the many empty places would rule the first steps."""
 
 
-class Branches(nn.Module):
+class Branches(Head):
     """For each of several maps a 3x3 convolution, ReLU and a 1x1 convolution; the maps one behind the other.
 
     Zhou et al., *Objects as Points*, 2019, https://arxiv.org/abs/1904.07850; 256 channels on DLA and 64 on
@@ -25,19 +26,19 @@ class Branches(nn.Module):
     The 3x3 convolutions of all branches are one layer: they read the same map, so that to stack their filters changes
     nothing but the number of calls.
 
-    Attributes:
-        stages: which stage outputs of a trunk :meth:`forward` is given.
-        classifier: the last layers, one a branch.
+    Args:
+        channels: of the last stage.
+        outputs: channels of every branch's map.
+        heat_maps: which of the branches, counted from 0, give logits of heat maps.
+        width: channels inside every branch.
+        upsample: how many times the maps are enlarged, bilinearly, at the end.
     """
 
     class Settings(Value):
-        """What the branches are like.
+        """:class:`Branches` as part of a network's identity.
 
         Attributes:
-            width: channels inside every branch.
-            upsample: how many times the maps are enlarged, bilinearly, at the end.
             maps: channels of every branch's map; nothing: one branch for all outputs.
-            heat_maps: which of the branches, counted from 0, give logits of heat maps.
         """
 
         kind: Literal["branches"] = "branches"
@@ -46,8 +47,8 @@ class Branches(nn.Module):
         maps: tuple[int, ...] = ()
         heat_maps: tuple[int, ...] = ()
 
-        def head(self, channels: Sequence[int], outputs: int) -> "Branches":
-            """The head on the last stage of a trunk whose stages have ``channels`` channels.
+        def build(self, channels: Sequence[int], outputs: int) -> "Branches":
+            """The head on the last of stages with ``channels`` channels.
 
             Raises:
                 InputError: the branches' maps are not as many as the outputs.
@@ -55,17 +56,21 @@ class Branches(nn.Module):
             maps = self.maps or (outputs,)
             if sum(maps) != outputs:
                 raise InputError(f"Branches of {maps} channels are {sum(maps)} outputs; the task has {outputs}.")
-            return Branches(channels[-1], maps, self.heat_maps, self)
-
-    stages: tuple[int, ...] = (-1,)
+            return Branches(channels[-1], maps, **self.model_dump(exclude={"kind", "maps"}))
 
     def __init__(
-        self, channels: int, outputs: Sequence[int], heat_maps: Collection[int], settings: "Branches.Settings"
+        self,
+        channels: int,
+        outputs: Sequence[int],
+        *,
+        heat_maps: Collection[int] = (),
+        width: int = 64,
+        upsample: int = 1,
     ):
         super().__init__()
-        self.upsample = settings.upsample
-        self.hidden = convolution(channels, len(outputs) * settings.width, 3)
-        self.classifier = nn.ModuleList(score(settings.width, width) for width in outputs)
+        self.upsample = upsample
+        self.hidden = convolution(channels, len(outputs) * width, 3)
+        self.classifier = nn.ModuleList(score(width, count) for count in outputs)
         for branch in heat_maps:
             nn.init.constant_(self.classifier[branch].bias, HEAT_MAP_BIAS)  # type: ignore[arg-type]
 

@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+from mtlkit.heads.base import Head
+
 
 def convolution(channels: int, width: int, kernel: int, *, dilation: int = 1, batch_norm: bool = False) -> nn.Module:
     """A convolution that keeps the map's size, then batch norm if asked for, then ReLU."""
@@ -21,17 +23,10 @@ def score(channels: int, outputs: int) -> nn.Conv2d:
     return layer
 
 
-class DenseHead(nn.Module):
-    """Two hidden layers with dropout and a 1x1 classifier over the stages it takes.
-
-    Attributes:
-        stages: which stage outputs of a trunk :meth:`forward` is given.
-        classifier: the last layer; the papers train it at a higher learning rate.
-        keeps_cells: whether its output has a cell for every cell of the map that it takes.
-    """
+class DenseHead(Head):
+    """Two hidden layers with dropout and a 1x1 classifier on the last stage."""
 
     keeps_cells = True
-    stages: tuple[int, ...] = (-1,)
 
     def __init__(self, fc6: nn.Module, fc7: nn.Module, width: int, outputs: int, dropout: float):
         super().__init__()

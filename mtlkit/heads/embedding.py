@@ -11,41 +11,43 @@ import torch
 from torch import Tensor, nn
 
 from mtlkit.errors import InputError
+from mtlkit.heads.base import Head
 from mtlkit.values import Value
 
 
-class Embedding(nn.Module):
+class Embedding(Head):
     """A stage's map averaged over its pixels, and one linear layer that classifies the last stage's.
 
     What pictures are compared by is the averaged map itself, so that an untrained head adds nothing to what the
     backbone has learnt elsewhere. Later stages stay between it and the classifier, as fc7 does behind fc6.
 
-    Attributes:
-        stages: the stage of the features, and the last one.
-        classifier: the last layer.
+    Args:
+        channels: of the last stage.
+        outputs: of the task.
+        stage: of the features, counted as in a list.
     """
 
     class Settings(Value):
-        """Which stage has the features, counted as in a list."""
+        """An :class:`Embedding` as part of a network's identity."""
 
         kind: Literal["embedding"] = "embedding"
         stage: int = -1
 
-        def head(self, channels: Sequence[int], outputs: int) -> "Embedding":
-            """The head of a trunk whose stages have ``channels`` channels.
+        def build(self, channels: Sequence[int], outputs: int) -> "Embedding":
+            """The head on stages with ``channels`` channels.
 
             Raises:
-                InputError: the trunk has no such stage.
+                InputError: there is no such stage.
             """
             if not -len(channels) <= self.stage < len(channels):
                 raise InputError(
-                    f"There is no stage {self.stage} for features; the trunk's stages are 0 to {len(channels) - 1}."
+                    f"There is no stage {self.stage} for features; the encoder's stages are 0 to {len(channels) - 1}."
                 )
-            return Embedding(channels[-1], outputs, self)
+            return Embedding(channels[-1], outputs, stage=self.stage)
 
-    def __init__(self, channels: int, outputs: int, settings: "Embedding.Settings"):
+    def __init__(self, channels: int, outputs: int, *, stage: int = -1):
         super().__init__()
-        self.stages = (settings.stage, -1)
+        self.stages = (stage, -1)
         self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.classifier = nn.Linear(channels, outputs)
 

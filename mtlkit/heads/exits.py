@@ -5,12 +5,13 @@ Lee et al., *Multi-Task Learning with Task-Specific Feature Filtering in Low-Dat
 """
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from mtlkit.errors import InputError, unknown
+from mtlkit.errors import InputError, check_choice
+from mtlkit.heads.base import Head
 from mtlkit.values import Value
 
 Gate = Literal["input", "fixed", "half"]
@@ -36,8 +37,7 @@ class FeatureFilter(nn.Module):
 
     def __init__(self, channels: int, gate: Gate = "input"):
         super().__init__()
-        if gate not in get_args(Gate):
-            raise unknown("gate of a feature filter", gate, get_args(Gate))
+        check_choice("gate of a feature filter", gate, Gate)
         self.gate = gate
         if gate != "half":
             self.alpha = nn.Parameter(torch.zeros(channels))
@@ -51,40 +51,44 @@ class FeatureFilter(nn.Module):
         return features * torch.sigmoid(alpha * features + beta if self.gate == "input" else alpha + beta)
 
 
-class Exit(nn.Module):
+class Exit(Head):
     """An exit: average pooling over the map of one stage, then one linear layer, a feature filter before both if asked.
 
-    Attributes:
-        stages: the one stage whose map :meth:`forward` is given.
-        classifier: the last layer.
+    Args:
+        channels: of the stage.
+        outputs: of the task.
+        stage: whose map :meth:`forward` takes, counted as in a list.
+        filter: the gate of a :class:`FeatureFilter`; ``None``: no filter.
+        width: of a hidden layer; ``None``: no such layer.
     """
 
     class Settings(Value):
-        """Which stage, counted as in a list; the filter's gate, if any; the width of a hidden layer, if any."""
+        """An :class:`Exit` as part of a network's identity."""
 
         kind: Literal["exit"] = "exit"
         stage: int = -1
         filter: Gate | None = None
         width: int | None = None
 
-        def head(self, channels: Sequence[int], outputs: int) -> "Exit":
-            """The exit of a trunk whose stages have ``channels`` channels.
+        def build(self, channels: Sequence[int], outputs: int) -> "Exit":
+            """The exit on one of stages with ``channels`` channels.
 
             Raises:
-                InputError: the trunk has no such stage.
+                InputError: there is no such stage.
             """
             if not -len(channels) <= self.stage < len(channels):
                 raise InputError(
-                    f"There is no stage {self.stage} for an exit; the trunk's stages are 0 to {len(channels) - 1}."
+                    f"There is no stage {self.stage} for an exit; the encoder's stages are 0 to {len(channels) - 1}."
                 )
-            return Exit(channels[self.stage], outputs, self)
+            return Exit(channels[self.stage], outputs, **self.model_dump(exclude={"kind"}))
 
-    def __init__(self, channels: int, outputs: int, settings: "Exit.Settings"):
+    def __init__(
+        self, channels: int, outputs: int, *, stage: int = -1, filter: Gate | None = None, width: int | None = None
+    ):
         super().__init__()
-        self.stages = (settings.stage,)
-        self.filter = FeatureFilter(channels, settings.filter) if settings.filter else nn.Identity()
+        self.stages = (stage,)
+        self.filter = FeatureFilter(channels, filter) if filter else nn.Identity()
         self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        width = settings.width
         self.hidden = nn.Sequential(nn.Linear(channels, width), nn.ReLU()) if width else nn.Identity()
         self.classifier = nn.Linear(width or channels, outputs)
 

@@ -13,26 +13,26 @@ class FCN32s(DenseHead):
     Long, Shelhamer, Darrell, *Fully Convolutional Networks for Semantic Segmentation*, CVPR 2015, for any backbone,
     with layers of its own: ``fc6`` keeps the map's size. The original takes the classifier network's layers and pads
     the image by 100 pixels; so do VGG and AlexNet with ``fully_connected="padded"`` and :class:`mtlkit.heads.Score`.
+
+    Args:
+        channels: of the last stage.
+        outputs: of the task.
+        width: channels of ``fc6`` and ``fc7``.
+        kernel: of ``fc6``, odd (7 for VGG, 6 for AlexNet there).
+        dropout: after each.
     """
 
     class Settings(Value):
-        """Kernel of ``fc6`` (7 for VGG, 6 for AlexNet there; odd here), width of ``fc6`` and ``fc7``, dropout."""
+        """An :class:`FCN32s` as part of a network's identity."""
 
         kind: Literal["fcn32s"] = "fcn32s"
         width: int = 4096
         kernel: int = 7
         dropout: float = 0.5
 
-        def head(self, channels: Sequence[int], outputs: int) -> "FCN32s":
-            """The head on the last stage of a trunk whose stages have ``channels`` channels."""
-            return FCN32s(channels[-1], outputs, self)
+        def build(self, channels: Sequence[int], outputs: int) -> "FCN32s":
+            """The head on the last of stages with ``channels`` channels."""
+            return FCN32s(channels[-1], outputs, **self.model_dump(exclude={"kind"}))
 
-    def __init__(self, channels: int, outputs: int, settings: "FCN32s.Settings"):
-        width = settings.width
-        super().__init__(
-            convolution(channels, width, settings.kernel),
-            convolution(width, width, 1),
-            width,
-            outputs,
-            settings.dropout,
-        )
+    def __init__(self, channels: int, outputs: int, *, width: int = 4096, kernel: int = 7, dropout: float = 0.5):
+        super().__init__(convolution(channels, width, kernel), convolution(width, width, 1), width, outputs, dropout)

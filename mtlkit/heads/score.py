@@ -1,24 +1,24 @@
-"""The last layer of a fully convolutional network whose trunk holds everything before it."""
+"""The last layer of a fully convolutional network whose encoder holds everything before it."""
 
 from collections.abc import Sequence
 from typing import Literal
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from mtlkit.heads.base import Head
 from mtlkit.heads.dense import score
 from mtlkit.values import Value
 
 
-class Score(nn.Module):
+class Score(Head):
     """One 1x1 convolution on the last stage.
 
     Long, Shelhamer, Darrell, *Fully Convolutional Networks for Semantic Segmentation*, CVPR 2015: the score layer
     behind fc7. The fixed bilinear enlargement and the crop are the network's (:meth:`mtlkit.network.Network.predict`).
 
-    Attributes:
-        stages: which stage outputs of a trunk :meth:`forward` is given.
-        classifier: the layer.
-        keeps_cells: whether its output has a cell for every cell of the map that it takes.
+    Args:
+        channels: of the last stage.
+        outputs: of the task.
     """
 
     class Settings(Value):
@@ -26,12 +26,11 @@ class Score(nn.Module):
 
         kind: Literal["score"] = "score"
 
-        def head(self, channels: Sequence[int], outputs: int) -> "Score":
-            """The head on the last stage of a trunk whose stages have ``channels`` channels."""
+        def build(self, channels: Sequence[int], outputs: int) -> "Score":
+            """The head on the last of stages with ``channels`` channels."""
             return Score(channels[-1], outputs)
 
     keeps_cells = True
-    stages: tuple[int, ...] = (-1,)
 
     def __init__(self, channels: int, outputs: int):
         super().__init__()

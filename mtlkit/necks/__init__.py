@@ -14,6 +14,6 @@ from mtlkit.necks.upsampling import Upsampling
 NeckSettings = Annotated[
     Deconvolution.Settings | DLAUp.Settings | Upsampling.Settings | Shortcut.Settings, Field(discriminator="kind")
 ]
-"""Any neck's settings; ``settings.neck(channels of every stage, strides of every stage)`` builds it."""
+"""Any neck's settings; ``settings.build(channels of every stage, strides of every stage)`` makes it."""
 
 __all__ = ["DLAUp", "Deconvolution", "DeformableConvolution", "Neck", "NeckSettings", "Shortcut", "Upsampling"]

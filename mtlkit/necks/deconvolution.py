@@ -24,25 +24,36 @@ class Deconvolution(Neck):
 
     There the transposed convolutions behind deformable ones are meant to start as bilinear enlargement, but the kernel
     is written to the first output channel only, where it sums all inputs. Here every channel is enlarged.
+
+    Args:
+        channels: of every stage.
+        strides: of every stage.
+        widths: channels after every transposed convolution.
+        deformable: whether a deformable convolution stands in front of each.
+
+    Raises:
+        InputError: ``widths`` do not lead from the last stride to 4, or there is no stage at stride 4.
     """
 
     class Settings(Value):
-        """Channels after every transposed convolution; whether a deformable convolution stands in front of each."""
+        """A :class:`Deconvolution` neck as part of a network's identity."""
 
         kind: Literal["deconvolution"] = "deconvolution"
         widths: tuple[int, ...] = Field(default=(256, 256, 256), min_length=1)
         deformable: bool = False
 
-        def neck(self, channels: Sequence[int], strides: Sequence[int]) -> "Deconvolution":
-            """The neck on a backbone whose stages have ``channels`` and ``strides``.
+        def build(self, channels: Sequence[int], strides: Sequence[int]) -> "Deconvolution":
+            """The neck on stages with ``channels`` and ``strides``."""
+            return Deconvolution(channels, strides, widths=self.widths, deformable=self.deformable)
 
-            Raises:
-                InputError: ``widths`` do not lead from the last stride to 4, or there is no stage at stride 4.
-            """
-            return Deconvolution(channels, strides, self)
-
-    def __init__(self, channels: Sequence[int], strides: Sequence[int], settings: "Deconvolution.Settings"):
-        widths = settings.widths
+    def __init__(
+        self,
+        channels: Sequence[int],
+        strides: Sequence[int],
+        *,
+        widths: Sequence[int] = (256, 256, 256),
+        deformable: bool = False,
+    ):
         super().__init__(strides, widths[-1])
         if strides[-1] != self.stride * 2 ** len(widths):
             raise InputError(
@@ -51,10 +62,10 @@ class Deconvolution(Neck):
             )
         self.layers = nn.Sequential()
         for before, width in pairwise([channels[self.stages[-1]], *widths]):
-            if settings.deformable:
+            if deformable:
                 self.layers.append(block(before, width, deformable=True))
-            up = nn.ConvTranspose2d(width if settings.deformable else before, width, 4, stride=2, padding=1, bias=False)
-            if settings.deformable:
+            up = nn.ConvTranspose2d(width if deformable else before, width, 4, stride=2, padding=1, bias=False)
+            if deformable:
                 with torch.no_grad():
                     up.weight.copy_(torch.eye(width)[:, :, None, None] * bilinear(2))
             else:

@@ -45,32 +45,36 @@ class DLAUp(Neck):
     Zhou et al., *Objects as Points*, 2019, https://arxiv.org/abs/1904.07850, and its official code
     (https://github.com/xingyizhou/CenterNet): deformable convolutions throughout, and the coarsest stage itself not in
     the last aggregation. Made for ``dla34``; every backbone with the strides will do.
+
+    Args:
+        channels: of every stage.
+        strides: of every stage.
+        deformable: deformable 3x3 convolutions, else plain ones.
+
+    Raises:
+        InputError: the strides from 4 on are not 4, 8, and so on.
     """
 
     class Settings(Value):
-        """Deformable or plain 3x3 convolutions."""
+        """A :class:`DLAUp` neck as part of a network's identity."""
 
         kind: Literal["dla_up"] = "dla_up"
         deformable: bool = True
 
-        def neck(self, channels: Sequence[int], strides: Sequence[int]) -> "DLAUp":
-            """The neck on a backbone whose stages have ``channels`` and ``strides``.
+        def build(self, channels: Sequence[int], strides: Sequence[int]) -> "DLAUp":
+            """The neck on stages with ``channels`` and ``strides``."""
+            return DLAUp(channels, strides, deformable=self.deformable)
 
-            Raises:
-                InputError: the strides from 4 on are not 4, 8, and so on.
-            """
-            return DLAUp(channels, strides, self)
-
-    def __init__(self, channels: Sequence[int], strides: Sequence[int], settings: "DLAUp.Settings"):
+    def __init__(self, channels: Sequence[int], strides: Sequence[int], *, deformable: bool = True):
         super().__init__(strides, 0)
         widths = [channels[stage] for stage in self.stages]
         self.channels = widths[0]
         last = len(widths) - 1
         self.steps = nn.ModuleList(
-            Aggregation([widths[i]] + [widths[i + 1]] * (last - i), [2] * (last - i), deformable=settings.deformable)
+            Aggregation([widths[i]] + [widths[i + 1]] * (last - i), [2] * (last - i), deformable=deformable)
             for i in reversed(range(last))
         )
-        self.final = Aggregation(widths[:-1], [2**i for i in range(1, last)], deformable=settings.deformable)
+        self.final = Aggregation(widths[:-1], [2**i for i in range(1, last)], deformable=deformable)
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """One map a stage to ``(N, channels, H/4, W/4)``."""

@@ -16,7 +16,11 @@ class Shortcut(nn.Module):
 
     Sect. 3.3 and Figure 2 of Gao et al., NDDR-CNN, CVPR 2019, https://arxiv.org/abs/1801.08297, as its official code
     has it (``nets/vgg_deeplab_nddr.py`` of https://github.com/ethanygao/NDDR-CNN): maps are resized bilinearly, and
-    every task has a convolution of its own over the maps of its own tower.
+    every task has a convolution of its own over the maps of its own encoder.
+
+    Args:
+        channels: of every stage.
+        width: channels of its map, 512 on VGG-16.
 
     Attributes:
         channels: channels of its map.
@@ -26,21 +30,21 @@ class Shortcut(nn.Module):
     keeps_cells = True
 
     class Settings(Value):
-        """Channels of the map, 512 on VGG-16."""
+        """A :class:`Shortcut` as part of a network's identity."""
 
         kind: Literal["shortcut"] = "shortcut"
         width: int = Field(default=512, ge=1)
 
-        def neck(self, channels: Sequence[int], strides: Sequence[int]) -> "Shortcut":
+        def build(self, channels: Sequence[int], strides: Sequence[int]) -> "Shortcut":
             """The shortcut over stages of ``channels``; ``strides`` do not matter to it."""
-            return Shortcut(channels, self)
+            return Shortcut(channels, width=self.width)
 
-    def __init__(self, channels: Sequence[int], settings: "Shortcut.Settings"):
+    def __init__(self, channels: Sequence[int], *, width: int = 512):
         super().__init__()
-        self.channels = settings.width
-        self.reduce = nn.Conv2d(sum(channels), settings.width, 1, bias=False)
+        self.channels = width
+        self.reduce = nn.Conv2d(sum(channels), width, 1, bias=False)
         nn.init.kaiming_normal_(self.reduce.weight, nonlinearity="relu")
-        self.norm = nn.BatchNorm2d(settings.width, eps=1e-3, momentum=0.05)
+        self.norm = nn.BatchNorm2d(width, eps=1e-3, momentum=0.05)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """One map ``(N, C_l, h_l, w_l)`` a stage, to ``(N, channels, h, w)`` at the last one's size."""
@@ -50,3 +54,7 @@ class Shortcut(nn.Module):
             for x in features
         ]
         return F.relu(self.norm(self.reduce(torch.cat(same, 1))))
+
+    def parameter_group(self, name: str) -> str | None:
+        """The optimiser group of the parameter ``name``, see :func:`mtlkit.network.parameter_groups`."""
+        return "shortcut"

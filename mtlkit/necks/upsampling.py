@@ -17,28 +17,40 @@ class Upsampling(Neck):
     Lin et al., *Feature Pyramid Networks for Object Detection*, CVPR 2017, https://arxiv.org/abs/1612.03144, of whose
     maps only the finest is made. Batch norm and ReLU behind the last convolution are added, for the heads expect what
     the other necks give. Takes images of any size: the map has that of the stage at stride 4.
+
+    Args:
+        channels: of every stage.
+        strides: of every stage.
+        width: channels of all layers (256 in the paper).
+        mode: how a map is enlarged (``nearest`` in the paper).
+
+    Raises:
+        InputError: the strides from 4 on are not 4, 8, and so on.
     """
 
     class Settings(Value):
-        """Channels of all layers (256 in the paper), and how a map is enlarged (``nearest`` in the paper)."""
+        """An :class:`Upsampling` neck as part of a network's identity."""
 
         kind: Literal["upsampling"] = "upsampling"
         width: int = 64
         mode: Literal["nearest", "bilinear"] = "nearest"
 
-        def neck(self, channels: Sequence[int], strides: Sequence[int]) -> "Upsampling":
-            """The neck on a backbone whose stages have ``channels`` and ``strides``.
+        def build(self, channels: Sequence[int], strides: Sequence[int]) -> "Upsampling":
+            """The neck on stages with ``channels`` and ``strides``."""
+            return Upsampling(channels, strides, width=self.width, mode=self.mode)
 
-            Raises:
-                InputError: the strides from 4 on are not 4, 8, and so on.
-            """
-            return Upsampling(channels, strides, self)
-
-    def __init__(self, channels: Sequence[int], strides: Sequence[int], settings: "Upsampling.Settings"):
-        super().__init__(strides, settings.width)
-        self.mode = settings.mode
-        self.lateral = nn.ModuleList(nn.Conv2d(channels[stage], settings.width, 1) for stage in self.stages)
-        self.smooth = block(settings.width, settings.width, deformable=False)
+    def __init__(
+        self,
+        channels: Sequence[int],
+        strides: Sequence[int],
+        *,
+        width: int = 64,
+        mode: Literal["nearest", "bilinear"] = "nearest",
+    ):
+        super().__init__(strides, width)
+        self.mode = mode
+        self.lateral = nn.ModuleList(nn.Conv2d(channels[stage], width, 1) for stage in self.stages)
+        self.smooth = block(width, width, deformable=False)
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """One map a stage to ``(N, channels, H/4, W/4)``."""

@@ -29,7 +29,7 @@ def runnable(row: Row, built: set[str] | None = None) -> bool:
     for network in {network.identity: network for one in row.evaluations for network in networks(one)}.values():
         if network.identity not in built:
             with torch.device("meta"):
-                network.network(weights=False)
+                network.build(weights=False)
             built.add(network.identity)
     return bool(row.evaluations)
 

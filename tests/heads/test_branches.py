@@ -12,7 +12,7 @@ OUTPUTS = (3, 2, 5)
 @pytest.fixture
 def head():
     torch.manual_seed(0)
-    return Branches.Settings(width=6, maps=OUTPUTS, heat_maps=(0, 2)).head((9, 4), sum(OUTPUTS))
+    return Branches.Settings(width=6, maps=OUTPUTS, heat_maps=(0, 2)).build((9, 4), sum(OUTPUTS))
 
 
 def naive(head, x):
@@ -51,7 +51,7 @@ def test_heat_maps_start_at_a_probability_of_a_tenth(head):
 
 
 def test_a_number_is_one_branch(head):
-    one = Branches.Settings(width=6).head((4,), 21)
+    one = Branches.Settings(width=6).build((4,), 21)
     assert one(torch.randn(2, 4, 7, 9)).shape == (2, 21, 7, 9)
     assert len(one.classifier) == 1
 
@@ -62,7 +62,7 @@ def test_gradients_reach_every_parameter(head):
 
 
 def test_the_map_is_enlarged_where_asked(head):
-    large = Branches.Settings(width=6, upsample=4, maps=OUTPUTS).head((9, 4), sum(OUTPUTS))
+    large = Branches.Settings(width=6, upsample=4, maps=OUTPUTS).build((9, 4), sum(OUTPUTS))
     large.load_state_dict(head.state_dict())
     x = torch.randn(2, 4, 7, 9)
     torch.testing.assert_close(large(x), F.interpolate(head(x), scale_factor=4, mode="bilinear"))

@@ -5,10 +5,10 @@ import torch.nn.functional as F
 from mtlkit.data.samples import Batch
 from mtlkit.errors import InputError
 from mtlkit.heads import Exit, FeatureFilter
-from mtlkit.network import NetworkSettings, cost
+from mtlkit.network import NetworkSettings, cost, parameter_groups
+from mtlkit.sharing import HardSharing
 from mtlkit.tasks import Classification
 from mtlkit.training import loss_terms
-from mtlkit.trunks import Shared
 
 OBJECTS, PLACES = Classification(name="objects", classes=7), Classification(name="places", classes=4)
 
@@ -17,7 +17,7 @@ def network(stage=-2, gate="input", sharing=None, backbone="resnet10t") -> Netwo
     return NetworkSettings(
         backbone=backbone,
         tasks=(OBJECTS, PLACES),
-        sharing=sharing or Shared(),
+        sharing=sharing or HardSharing.Settings(),
         head=Exit.Settings(filter=gate),
         heads={"places": Exit.Settings(stage=stage, filter=gate)},
     )
@@ -61,11 +61,11 @@ def test_a_gate_of_a_half_scales_and_cannot_learn():
     features = torch.randn(2, 5, 3, 4)
     assert torch.equal(unit(features), FeatureFilter(5, "fixed")(features))
     assert list(unit.parameters()) == []
-    net = network(gate="half").network()
+    net = network(gate="half").build()
     which = batch(4, 4)
     torch.stack(list(loss_terms(net, net(which.images), which).values())).sum().backward()
     assert all(p.grad is not None for p in net.parameters())
-    grouped = [p for group in net.parameter_groups(decay_all=True) for p in group.parameters]
+    grouped = [p for group in parameter_groups(net, lr=1, decay_all=True) for p in group["params"]]
     assert len(grouped) == len(list(net.parameters()))
 
 
@@ -76,17 +76,17 @@ def test_an_unknown_gate_is_refused():
 
 def test_an_exit_is_pooling_and_one_linear_layer():
     settings = Exit.Settings(stage=1)
-    head = settings.head((3, 6, 9), 4)
+    head = settings.build((3, 6, 9), 4)
     features = torch.randn(2, 6, 5, 7)
     linear = head.classifier
     torch.testing.assert_close(head(features), F.linear(features.mean((2, 3)), linear.weight, linear.bias))
     assert sum(parameter.numel() for parameter in head.parameters()) == 6 * 4 + 4
     with pytest.raises(InputError, match="stages are 0 to 2"):
-        Exit.Settings(stage=3).head((3, 6, 9), 4)
+        Exit.Settings(stage=3).build((3, 6, 9), 4)
 
 
 def test_a_hidden_layer_stands_before_the_classifier_where_asked():
-    head = Exit.Settings(width=11).head((3, 6, 9), 4)
+    head = Exit.Settings(width=11).build((3, 6, 9), 4)
     assert [tuple(p.shape) for p in head.parameters()] == [(11, 9), (11,), (4, 11), (4,)]
     assert head(torch.randn(2, 9, 5, 5)).shape == (2, 4)
 
@@ -94,7 +94,7 @@ def test_a_hidden_layer_stands_before_the_classifier_where_asked():
 @pytest.mark.parametrize("stage", [-1, -2, -3, -4])
 def test_an_exit_at_any_stage_sees_that_stage_alone(stage):
     torch.manual_seed(0)
-    net = network(stage).network().eval()
+    net = network(stage).build().eval()
     images = torch.rand(2, 3, 32, 32)
     features = net.trunk(images)["places"]
     torch.testing.assert_close(net(images)["places"], net.heads["places"](features[stage]))
@@ -108,7 +108,7 @@ def gradients(net, which: Batch, task: str) -> dict[str, torch.Tensor]:
 
 def test_a_filter_touches_no_other_exit():
     torch.manual_seed(0)
-    net = network().network().eval()
+    net = network().build().eval()
     which = batch(4, 4)
     before, outputs = gradients(net, which, "objects"), net(which.images)
     with torch.no_grad():
@@ -122,7 +122,7 @@ def test_a_filter_touches_no_other_exit():
 
 def test_the_other_sets_pictures_leave_no_gradient_in_an_exit():
     torch.manual_seed(0)
-    net = network().network().eval()
+    net = network().build().eval()
     mixed = batch(4, 4)
     alone = Batch(mixed.images[:4], {"objects": mixed.targets["objects"]}, {"objects": mixed.rows["objects"]})
     together = gradients(net, mixed, "objects")
@@ -131,7 +131,7 @@ def test_the_other_sets_pictures_leave_no_gradient_in_an_exit():
 
 
 def test_a_batch_without_one_set_gives_its_exit_zero_loss_and_gradient():
-    net = network().network()
+    net = network().build()
     which = batch(4, 0)
     terms = loss_terms(net, net(which.images), which)
     assert terms["places/cross_entropy"].item() == 0
@@ -141,7 +141,7 @@ def test_a_batch_without_one_set_gives_its_exit_zero_loss_and_gradient():
 
 
 def test_every_parameter_gets_a_gradient():
-    net = network().network()
+    net = network().build()
     which = batch(4, 4)
     torch.stack(list(loss_terms(net, net(which.images), which).values())).sum().backward()
     assert all(p.grad is not None for p in net.parameters())
@@ -149,17 +149,19 @@ def test_every_parameter_gets_a_gradient():
 
 
 def test_a_big_head_is_a_last_stage_of_its_own_for_every_task():
-    plain, big = (network(-1, None, sharing) for sharing in (Shared(), Shared(split_after=-1)))
-    last = sum(p.numel() for p in plain.network().trunk.shared[-1].parameters())
+    plain, big = (
+        network(-1, None, sharing) for sharing in (HardSharing.Settings(), HardSharing.Settings(split_after=-1))
+    )
+    last = sum(p.numel() for p in plain.build().trunk.shared[-1].parameters())
     assert cost(big, (32, 32))["parameters"] == cost(plain, (32, 32))["parameters"] + last
-    net = big.network()
+    net = big.build()
     assert len(net.trunk.shared) == 4
     assert set(net.trunk.branches) == {"objects", "places"}
 
 
 def test_costs_count_what_they_say():
     filtered, plain = (cost(network(-2, gate), (64, 64)) for gate in ("input", None))
-    channels = network(-2, None).network().trunk.channels
+    channels = network(-2, None).build().trunk.channels
     assert filtered["parameters"] == plain["parameters"] + 2 * (channels[-1] + channels[-2])
     assert filtered["macs"] == plain["macs"]
     assert filtered["pooled/places"] == filtered["gated/places"] == channels[-2] * 4 * 4

@@ -13,14 +13,14 @@ DEFORMABLE = Deconvolution.Settings(widths=(256, 128, 64), deformable=True)
 
 def test_the_plain_one_has_the_parameters_of_res_18():
     with torch.device("meta"):
-        neck = Deconvolution.Settings().neck(*RESNET18)
+        neck = Deconvolution.Settings().build(*RESNET18)
     assert neck.channels == 256
     assert parameter_count(neck) == 16 * 256 * (512 + 256 + 256) + 3 * 2 * 256
 
 
 def test_the_deformable_one_has_the_parameters_of_resdcn_18():
     with torch.device("meta"):
-        neck = DEFORMABLE.neck(*RESNET18)
+        neck = DEFORMABLE.build(*RESNET18)
     expected = 0
     for before, width in ((512, 256), (256, 128), (128, 64)):
         deformable = 9 * before * width + width + 27 * (9 * before) + 27
@@ -30,7 +30,7 @@ def test_the_deformable_one_has_the_parameters_of_resdcn_18():
 
 
 def test_behind_deformable_convolutions_every_channel_starts_as_its_enlargement():
-    neck = Deconvolution.Settings(widths=(7, 6, 5), deformable=True).neck(*RESNET18)
+    neck = Deconvolution.Settings(widths=(7, 6, 5), deformable=True).build(*RESNET18)
     ups = [layer for layer in neck.layers if isinstance(layer, nn.ConvTranspose2d)]
     assert len(ups) == 3
     for up in ups:
@@ -40,6 +40,6 @@ def test_behind_deformable_convolutions_every_channel_starts_as_its_enlargement(
 
 
 def test_the_number_of_widths_must_lead_from_the_last_stride_to_4():
-    assert Deconvolution.Settings(widths=(8,)).neck((16, 24, 32), (2, 4, 8)).channels == 8
+    assert Deconvolution.Settings(widths=(8,)).build((16, 24, 32), (2, 4, 8)).channels == 8
     with pytest.raises(InputError, match=r"from stride 32; the last stage .* stride 8"):
-        Deconvolution.Settings().neck((16, 24, 32), (2, 4, 8))
+        Deconvolution.Settings().build((16, 24, 32), (2, 4, 8))

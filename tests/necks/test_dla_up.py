@@ -14,7 +14,7 @@ CHANNELS, STRIDES = (32, 64, 128, 256, 512), (2, 4, 8, 16, 32)
 @pytest.mark.parametrize("deformable", [False, True])
 def test_the_path_is_the_one_written_out(deformable):
     torch.manual_seed(0)
-    neck = DLAUp.Settings(deformable=deformable).neck((3, 4, 6, 8, 10), STRIDES).eval()
+    neck = DLAUp.Settings(deformable=deformable).build((3, 4, 6, 8, 10), STRIDES).eval()
     x4, x8, x16, x32 = (torch.randn(2, c, 32 // s, 48 // s) for c, s in ((4, 1), (6, 2), (8, 4), (10, 8)))
 
     def join(part, i, coarse, fine):
@@ -50,7 +50,7 @@ def joining(width, coarser, factors):
 
 def test_the_deformable_path_has_the_parameters_of_the_official_code():
     with torch.device("meta"):
-        neck = DLAUp.Settings().neck(CHANNELS, STRIDES)
+        neck = DLAUp.Settings().build(CHANNELS, STRIDES)
     steps = joining(256, [512], [2]) + joining(128, [256] * 2, [2] * 2) + joining(64, [128] * 3, [2] * 3)
     assert parameter_count(neck) == steps + joining(64, [128, 256], [2, 4]) == 3_940_336
 
@@ -59,8 +59,8 @@ def test_the_whole_detector_is_near_the_printed_size():
     """MultiTask-CenterNet, Table 4, prints 20.40 M for boxes alone on DLA-34."""
     with torch.device("meta"):
         backbone = staged("dla34")
-        neck = DLAUp.Settings().neck(backbone.channels, backbone.strides)
-        head = Branches.Settings(width=256, maps=(80, 2, 2), heat_maps=(0,)).head((neck.channels,), 84)
+        neck = DLAUp.Settings().build(backbone.channels, backbone.strides)
+        head = Branches.Settings(width=256, maps=(80, 2, 2), heat_maps=(0,)).build((neck.channels,), 84)
     used = sum(map(parameter_count, (backbone, neck, head)))
     assert used == 19_634_164
     # The official module also holds ImageNet's classifier and the projections of two trees; neither is ever used.

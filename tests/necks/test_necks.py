@@ -32,7 +32,7 @@ def maps(name, height, width, device="cpu"):
 def small(name, height=64, width=96):
     channels, strides, features = maps(SMALL, height, width)
     torch.manual_seed(0)
-    return NECKS[name].neck(channels, strides).eval(), features
+    return NECKS[name].build(channels, strides).eval(), features
 
 
 @pytest.mark.parametrize("name", NECKS)
@@ -40,7 +40,7 @@ def small(name, height=64, width=96):
 def test_a_neck_gives_one_map_at_stride_4(name, backbone):
     channels, strides, features = maps(backbone, 3 * 32, 5 * 32, "meta")
     with torch.device("meta"):
-        neck = NECKS[name].neck(channels, strides)
+        neck = NECKS[name].build(channels, strides)
         output = neck(features)
     assert output.shape == (2, neck.channels, 3 * 8, 5 * 8)
     assert neck.stride == 4
@@ -80,7 +80,7 @@ def test_settings_survive_json(settings):
 
 
 def test_of_several_stages_at_one_stride_the_last_is_taken():
-    neck = Upsampling.Settings().neck((8, 16, 24, 32, 40), (2, 4, 8, 8, 8))
+    neck = Upsampling.Settings().build((8, 16, 24, 32, 40), (2, 4, 8, 8, 8))
     assert neck.stages == (1, 4)
 
 
@@ -88,7 +88,7 @@ def test_of_several_stages_at_one_stride_the_last_is_taken():
 @pytest.mark.parametrize("strides", [(2, 8, 16, 32), (8, 16, 32), (4, 16, 32), (2, 4), (1, 2), ()])
 def test_backbones_without_the_stages_are_refused(settings, strides):
     with pytest.raises(InputError, match=r"strides 4, 8 and on.*are at strides"):
-        settings.neck((8,) * len(strides), strides)
+        settings.build((8,) * len(strides), strides)
 
 
 @pytest.mark.parametrize("name", [name for name in NECKS if "upsampling" not in name])

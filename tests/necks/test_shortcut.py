@@ -8,7 +8,8 @@ from torch import nn
 
 from mtlkit.backbones import staged
 from mtlkit.necks import Shortcut
-from mtlkit.trunks import Shared
+from mtlkit.network import parameter_groups
+from mtlkit.sharing import HardSharing
 
 IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 TASKS = ("segmentation", "normals")
@@ -16,7 +17,7 @@ TASKS = ("segmentation", "normals")
 
 def with_shortcut(tasks=(SEGMENTATION, NORMALS), sharing=None):
     settings = network(tasks, sharing or fused("nddr"))
-    return settings.model_copy(update={"neck": Shortcut.Settings(width=24)}).network()
+    return settings.model_copy(update={"neck": Shortcut.Settings(width=24)}).build()
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +26,7 @@ def _seed():
 
 
 def test_it_is_resizing_joining_and_one_convolution():
-    neck = Shortcut.Settings(width=7).neck((3, 4, 5), (2, 4, 4)).eval()
+    neck = Shortcut.Settings(width=7).build((3, 4, 5), (2, 4, 4)).eval()
     neck.norm.running_mean.normal_()
     neck.norm.running_var.uniform_(0.5, 2)
     maps = [torch.randn(2, 3, 9, 12), torch.randn(2, 4, 5, 6), torch.randn(2, 5, 5, 6)]
@@ -39,17 +40,19 @@ def test_it_is_resizing_joining_and_one_convolution():
 def test_on_deeplab_vgg16_its_map_has_512_channels_and_41_pixels_at_321():
     with torch.device("meta"):
         backbone = staged("vgg16", output_stride=8)
-        neck = Shortcut.Settings().neck(backbone.channels, backbone.strides)
+        neck = Shortcut.Settings().build(backbone.channels, backbone.strides)
         assert neck(backbone(torch.empty(1, 3, 321, 321))).shape == (1, 512, 41, 41)
 
 
 def test_networks_that_share_all_stages_have_one_shortcut():
-    assert set(with_shortcut(sharing=Shared()).necks) == {"all"}
-    assert set(with_shortcut((NORMALS,), Shared()).necks) == {"all"}
+    assert set(with_shortcut(sharing=HardSharing.Settings()).necks) == {"all"}
+    assert set(with_shortcut((NORMALS,), HardSharing.Settings()).necks) == {"all"}
 
 
 @pytest.mark.parametrize(
-    "sharing", [Shared(split_after=2), fused("nddr"), fused("cross_stitch")], ids=["split", "nddr", "stitch"]
+    "sharing",
+    [HardSharing.Settings(split_after=2), fused("nddr"), fused("cross_stitch")],
+    ids=["split", "nddr", "stitch"],
 )
 def test_a_task_with_stages_of_its_own_has_a_shortcut_of_its_own(sharing):
     both = with_shortcut(sharing=sharing).eval()
@@ -73,21 +76,21 @@ def test_gradients_reach_the_first_unit_through_the_shortcut_alone():
 
 
 def test_it_learns_at_its_own_rate_and_only_its_convolution_decays():
-    groups = {group.name: group for group in with_shortcut().parameter_groups({"shortcut": 100})}
-    necks = with_shortcut().necks
-    assert len(groups["shortcut"].parameters) == len(necks)
-    assert len(groups["shortcut_undecayed"].parameters) == 2 * len(necks)
-    assert (groups["shortcut"].lr_mult, groups["shortcut"].decay) == (100, True)
-    assert (groups["shortcut_undecayed"].lr_mult, groups["shortcut_undecayed"].decay) == (100, False)
     both = with_shortcut()
-    grouped = [id(p) for group in both.parameter_groups() for p in group.parameters]
+    made = parameter_groups(both, lr=1, weight_decay=0.1, lr_mult={"shortcut": 100})
+    groups = {group["name"]: group for group in made}
+    assert len(groups["shortcut"]["params"]) == len(both.necks)
+    assert len(groups["shortcut_undecayed"]["params"]) == 2 * len(both.necks)
+    assert (groups["shortcut"]["lr"], groups["shortcut"]["weight_decay"]) == (100, 0.1)
+    assert (groups["shortcut_undecayed"]["lr"], groups["shortcut_undecayed"]["weight_decay"]) == (100, 0)
+    grouped = [id(p) for group in made for p in group["params"]]
     assert sorted(grouped) == sorted(map(id, both.parameters()))
 
 
-@pytest.mark.parametrize("sharing", [None, Shared()], ids=["fused", "trained on"])
+@pytest.mark.parametrize("sharing", [None, HardSharing.Settings()], ids=["fused", "trained on"])
 def test_a_network_starts_from_single_task_networks_with_their_shortcuts(sharing):
     for task in (SEGMENTATION, NORMALS):
-        alone = with_shortcut((task,), Shared())
+        alone = with_shortcut((task,), HardSharing.Settings())
         later = with_shortcut(sharing=None) if sharing is None else with_shortcut((task,), sharing)
         later.load_single_task(task.name, alone.state_dict())
         neck = later.necks[task.name if sharing is None else "all"]
@@ -95,7 +98,7 @@ def test_a_network_starts_from_single_task_networks_with_their_shortcuts(sharing
 
 
 def test_a_network_that_starts_from_one_without_a_shortcut_keeps_the_start_of_its_own():
-    alone = network((NORMALS,)).model_copy(update={"neck": None}).network()
+    alone = network((NORMALS,)).model_copy(update={"neck": None}).build()
     both = with_shortcut()
     later = {task: neck.reduce.weight.detach().clone() for task, neck in both.necks.items()}
     # The head's first convolution is as wide as the shortcut's map, here not the last stage's.

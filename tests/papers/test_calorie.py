@@ -78,8 +78,8 @@ def test_the_printed_network_is_vgg_16_with_fc7_a_task_and_printed_steps():
     learning = rows["joint_k5"].features.subject
     assert (learning.recipe.steps, learning.recipe.batch_size, learning.recipe.lr) == (10_000, 24, 1e-4)
     with torch.device("meta"):
-        network = training.network.network(weights=False)
-        embedded = learning.network.network(weights=False)
+        network = training.network.build(weights=False)
+        embedded = learning.network.build(weights=False)
     assert set(network.trunk.branches) == {"calories", "category"}
     own = dict(network.trunk.branches["calories"][0].named_children())
     assert own["pre_logits_fc2"].weight.shape == (4096, 4096, 1, 1)
@@ -88,7 +88,7 @@ def test_the_printed_network_is_vgg_16_with_fc7_a_task_and_printed_steps():
 
 def test_both_tasks_reach_the_trunk_and_neither_the_others_layers(column):
     training = regression(column, 0, category=True).subject
-    network = training.network.network()
+    network = training.network.build()
     outputs = network(torch.rand(4, 3, 48, 48))
     for task, target in (("calories", torch.rand(4) * 300), ("category", torch.arange(4))):
         network.zero_grad()

@@ -44,7 +44,7 @@ def test_every_split_is_tried_and_the_printed_one_lies_before_conv4():
     assert [row.id for row in splits if row.printed] == ["split_conv4"]
     net = ROWS["split_conv4"].evaluations[0].subject.network
     with torch.device("meta"):
-        shared = net.network(weights=False).trunk.shared
+        shared = net.build(weights=False).trunk.shared
     assert [name for name, _ in shared.named_parameters() if name.endswith("weight")] == [
         "0.features_0.weight",
         "1.features_3.weight",

@@ -18,6 +18,7 @@ from mtlkit.engine import Engine
 from mtlkit.errors import InputError
 from mtlkit.evaluations import BestOnValidation, Ensemble, SnapshotEnsemble, snapshots
 from mtlkit.ledger import Ledger, Record
+from mtlkit.network import parameter_groups
 from mtlkit.papers.cross_stitch.methods import ENSEMBLE_SEEDS
 from mtlkit.papers.cross_stitch.objects import regions_of
 from mtlkit.papers.cross_stitch.options import CrossStitchOptions
@@ -97,7 +98,7 @@ def test_units_stand_after_pool1_pool2_and_the_pooling_of_regions_one_a_layer():
     assert set(places["cross_stitch_regions"]) == {*places["cross_stitch"], 5, 6}  # fc6, fc7
     assert all(network(row).sharing.unit.per == "layer" for row in places)
     with torch.device("meta"):
-        units = network("cross_stitch").network(weights=False).trunk.units
+        units = network("cross_stitch").build(weights=False).trunk.units
     assert [tuple(unit.alpha.shape) for unit in units.values()] == [(2, 2)] * 3
     other = COLUMN.model_copy(update={"backbone": "resnet10t", "stages": 5, "pooled_after": 3})
     after = {row.id: row for row in TABLE.rows(other, 0)}["cross_stitch"].evaluations[0].subject.network.sharing.after
@@ -108,17 +109,17 @@ def test_all_biases_learn_twice_as_fast_as_in_fast_r_cnn_and_none_decays():
     for row in ("one_task", "mtl_shared", "cross_stitch"):
         subject = ROWS[row].evaluations[0].subject
         with torch.device("meta"):
-            built = subject.network.network(weights=False)
-        for group in built.parameter_groups(subject.recipe.lr_mult):
-            if any(parameter.ndim == 1 for parameter in group.parameters):
-                assert (group.lr_mult, group.decay) == (2, False), group.name
-            elif group.name != "fusion_undecayed":
-                assert (group.lr_mult, group.decay) == (1, True), group.name
+            built = subject.network.build(weights=False)
+        for group in parameter_groups(built, lr=1, weight_decay=0.1, lr_mult=subject.recipe.lr_mult):
+            if any(parameter.ndim == 1 for parameter in group["params"]):
+                assert (group["lr"], group["weight_decay"]) == (2, 0), group["name"]
+            elif group["name"] != "fusion_undecayed":
+                assert (group["lr"], group["weight_decay"]) == (1, 0.1), group["name"]
 
 
 def layers(row: str) -> list[str]:
     with torch.device("meta"):
-        shared = network(row).network(weights=False).trunk.shared
+        shared = network(row).build(weights=False).trunk.shared
     return [name for name, _ in shared.named_parameters() if name.endswith("weight")]
 
 

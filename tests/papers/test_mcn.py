@@ -71,7 +71,7 @@ def test_the_segmentation_of_table_4_leaves_the_network_at_512():
                 for row in table.rows(table.meta_column(), 0)}  # fmt: skip
     for name, side in (("only_seg", 512), ("triple_mcn", 128)):
         with torch.device("meta"):
-            network = networks[name].network(weights=False).eval()
+            network = networks[name].build(weights=False).eval()
             assert network(torch.empty(1, 3, 512, 512))["segmentation"].shape == (1, 2, side, side)
 
 
@@ -144,7 +144,7 @@ def test_images_without_a_person_are_counted_on_the_card(tmp_path):
 def test_three_tasks_take_fewer_parameters_than_is_printed():
     row = {row.id: row for row in TABLE4.rows(TABLE4.meta_column(), 0)}["seg_det_pose"]
     with torch.device("meta"):
-        network = row.evaluations[0].networks[0].network(weights=False)
+        network = row.evaluations[0].networks[0].build(weights=False)
     assert sum(p.numel() for p in network.parameters()) == 20_218_844  # 20.52 M in print
 
 
@@ -175,7 +175,7 @@ def test_a_row_runs_and_a_network_is_timed(tmp_path):
     found = engine.run([timed])[timed.identity].metrics
     assert found["speed/ms"] > 0
     assert found["speed/fps"] == pytest.approx(1000 / found["speed/ms"])
-    networks = [one.network(weights=False) for one in timed.networks]
+    networks = [one.build(weights=False) for one in timed.networks]
     assert found["speed/parameters"] == sum(p.numel() for net in networks for p in net.parameters())
 
 

@@ -281,8 +281,8 @@ def test_vgg_learns_four_colours_at_its_own_rate_and_not_at_the_others(row, rate
     settings = training.network.model_copy(update={"tasks": tasks, "image_size": (32, 32)})
     recipe = training.recipe.model_copy(update={"lr": rate or training.recipe.lr})
     torch.manual_seed(0)
-    network = settings.network(weights=False).train()
-    optimiser = optimizer(network.parameter_groups({}, decay_all=True), recipe)
+    network = settings.build(weights=False).train()
+    optimiser = optimizer(network, recipe.model_copy(update={"lr_mult": {}, "decay_all": True}))
     colours, losses = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]]), []
     for _ in range(100):
         labels = torch.randint(0, 4, (8,))

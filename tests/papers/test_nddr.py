@@ -9,15 +9,16 @@ from builders import network_of, room_data
 from mtlkit import papers
 from mtlkit.engine import Engine
 from mtlkit.errors import InputError
-from mtlkit.fusion import NDDRSettings
+from mtlkit.fusion import NDDR
 from mtlkit.ledger import Ledger
 from mtlkit.necks import Shortcut
+from mtlkit.network import parameter_groups
 from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.papers.printed import printed
 from mtlkit.report.side_by_side import SideBySide
 from mtlkit.runs import trainings
 from mtlkit.runtime import Runtime
-from mtlkit.trunks import Fused
+from mtlkit.sharing import SoftSharing
 
 PAPER = printed("nddr")
 TABLES = {table.id: table for table in papers.DECLARED["nddr"]}
@@ -126,7 +127,7 @@ def test_the_same_networks_stand_in_the_table_of_the_backbone(tmp_path):
 def test_table_5_fuses_at_the_ends_of_the_five_stages():
     (nddr,) = trained("5")["nddr"]
     with torch.device("meta"):
-        trunk = nddr.network.network(weights=False).trunk
+        trunk = nddr.network.build(weights=False).trunk
     assert trunk.channels == (64, 256, 512, 1024, 2048)
     assert trunk.strides[-1] == 8
     assert list(trunk.units) == ["0", "1", "2", "3", "4"]
@@ -137,11 +138,12 @@ def test_table_6_has_one_shortcut_at_the_base_rate_alone_and_shared_and_one_a_ta
         for training in found:
             assert training.network.neck == Shortcut.Settings()
             with torch.device("meta"):
-                network = training.network.network(weights=False)
-            fused = isinstance(training.network.sharing, Fused)
+                network = training.network.build(weights=False)
+            fused = isinstance(training.network.sharing, SoftSharing.Settings)
             assert set(network.necks) == (set(network.tasks) if fused else {"all"}), row
             assert next(iter(network.necks.values())).reduce.in_channels == 64 + 128 + 256 + 512 + 512
-            rate = {g.name: g.lr_mult for g in network.parameter_groups(training.recipe.lr_mult)}["shortcut"]
+            groups = parameter_groups(network, lr=1, lr_mult=training.recipe.lr_mult)
+            (rate,) = {group["lr"] for group in groups if group["name"] == "shortcut"}
             assert rate == (100 if fused or row == "joint_recipe" else 1), row
 
 
@@ -149,7 +151,7 @@ def test_a_shortcut_of_table_6_has_the_channels_of_the_last_stage():
     column = TABLES["6"].column(NDDROptions(**SMALL))
     (nddr,) = trained("6", column)["nddr"]
     with torch.device("meta"):
-        network = nddr.network.network(weights=False)
+        network = nddr.network.build(weights=False)
     assert {neck.channels for neck in network.necks.values()} == {network.trunk.channels[-1]} != {512}
 
 
@@ -158,7 +160,7 @@ def test_table_6_fuses_the_single_task_networks_of_table_4_with_new_shortcuts():
     for row, found in trained("6").items():
         for training in found:
             starts = {task: start.identity for task, start in training.starts.items()}
-            if isinstance(training.network.sharing, Fused):
+            if isinstance(training.network.sharing, SoftSharing.Settings):
                 assert starts == four, row
             if row == "joint_recipe":
                 assert starts.items() <= four.items()
@@ -218,11 +220,11 @@ def test_table_a1_has_the_cross_stitch_papers_places_units_and_lengths():
     rows = trained("A1")
     (nddr,) = rows["nddr"]
     with torch.device("meta"):
-        trunk = nddr.network.network(weights=False).trunk
+        trunk = nddr.network.build(weights=False).trunk
     assert trunk.channels == (64, 192, 256, 4096, 4096)
     for method in ("cross_stitch", "sluice", "nddr", "no_exchange"):  # after pool1, pool2, pool5, fc6 and fc7
         with torch.device("meta"):
-            assert list(trained("A1")[method][0].network.network(weights=False).trunk.units) == [
+            assert list(trained("A1")[method][0].network.build(weights=False).trunk.units) == [
                 "0",
                 "1",
                 "2",
@@ -343,8 +345,8 @@ def test_no_relu_cuts_what_a_linear_stage_puts_out(number, backbone, relu):
     table = papers.table("nddr", number)
     column = table.column(NDDROptions(image_size=(32, 40), backbone=backbone))
     fused = [training.network.sharing for made in trained(number, column).values() for training in made]
-    units = [sharing.unit for sharing in fused if isinstance(sharing, Fused)]
-    assert {(unit.norm, unit.relu) for unit in units if isinstance(unit, NDDRSettings)} == {("output", relu)}
+    units = [sharing.unit for sharing in fused if isinstance(sharing, SoftSharing.Settings)]
+    assert {(unit.norm, unit.relu) for unit in units if isinstance(unit, NDDR.Settings)} == {("output", relu)}
     (line,) = (ours for what, _, ours in table.protocol(column) if what == "Units")
     assert ("without a ReLU" not in line) == relu
 

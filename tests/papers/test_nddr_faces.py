@@ -73,8 +73,8 @@ def test_the_printed_networks_share_the_convolutions_and_fuse_after_the_pools():
     found = rows(TABLE.meta_column())
     assert [row.id for row in found.values() if row.printed] == [row.id for row in printed("nddr").tables["7"].rows]
     with torch.device("meta"):
-        multi = found["multi"].evaluations[0].subject.network.network(weights=False)
-        fused = found["nddr"].evaluations[0].subject.network.network(weights=False)
+        multi = found["multi"].evaluations[0].subject.network.build(weights=False)
+        fused = found["nddr"].evaluations[0].subject.network.build(weights=False)
     assert [len(multi.trunk.shared), {len(branch) for branch in multi.trunk.branches.values()}] == [5, {2}]
     assert list(fused.trunk.units) == ["0", "1", "2", "3", "4"]
     assert fused.trunk.channels == (64, 128, 256, 512, 512, 4096, 4096)
@@ -102,8 +102,8 @@ def first_outputs():
     def distances(which, exchange=False):
         column = TABLE.column(NDDROptions(**SMALL | {"backbone": "resnet10t"}, nddr_norm=which))
         torch.manual_seed(0)
-        alone = [value.subject.network.network() for value in rows(column)["single"].evaluations]
-        both = (fused(column) if exchange else passing(fused(column))).network()
+        alone = [value.subject.network.build() for value in rows(column)["single"].evaluations]
+        both = (fused(column) if exchange else passing(fused(column))).build()
         for network in alone:
             (task,) = network.tasks
             with torch.no_grad():
@@ -133,7 +133,7 @@ def test_nddr_norm_reaches_the_networks_the_card_and_the_command():
         for row in ("nddr", "no_exchange"):
             network = fused(column, row)
             with torch.device("meta"):
-                units = list(network.network(weights=False).trunk.units.values())
+                units = list(network.build(weights=False).trunk.units.values())
             normed = [unit.norm_out is not None for unit in units]
             assert normed == [which != "none"] * (len(units) - 1) + [which == "every"]
             assert {unit.exchange for unit in units} == {row == "nddr"}

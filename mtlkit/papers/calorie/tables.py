@@ -44,9 +44,9 @@ from mtlkit.papers.declaration import (
 from mtlkit.papers.sources import source
 from mtlkit.papers.weights import weights
 from mtlkit.runs import InverseMeans, Training
+from mtlkit.sharing import HardSharing
 from mtlkit.tasks import AnyTask, Calories, Classification, Embedding
 from mtlkit.training import CHECK_EVERY, Recipe
-from mtlkit.trunks import Shared
 from mtlkit.worlds import plates
 
 LAYERS: tuple[Literal["fc6"], Literal["fc7"]] = ("fc6", "fc7")
@@ -352,7 +352,7 @@ def network(column: CalorieColumn, tasks: tuple[AnyTask, ...], backbone: str | N
         weights=column.weights,
         fully_connected=column.fully_connected if full else "none",
         tasks=tasks,
-        sharing=Shared(split_after=-1) if full and len(tasks) > 1 else Shared(),
+        sharing=HardSharing.Settings(split_after=-1) if full and len(tasks) > 1 else HardSharing.Settings(),
         head=Exit.Settings(width=None if full else column.width),
         image_size=column.data.size,
     )

@@ -8,8 +8,8 @@ from mtlkit.data import AnyData
 from mtlkit.evaluations import BestOnValidation, Constant, Ensemble, TestEvaluation
 from mtlkit.papers.declaration import Row
 from mtlkit.runs import Training
+from mtlkit.sharing import HardSharing, SharingSettings, SoftSharing
 from mtlkit.tasks import AnyTask
-from mtlkit.trunks import Fused, Shared, Sharing
 
 TRAINED_ON = "one_task_longer"
 """The row of one-task networks that are trained on. They have the loss weights, the decay and the length of a
@@ -36,7 +36,7 @@ class Train(Protocol):
         tasks: tuple[AnyTask, ...],
         seed: int,
         data: AnyData,
-        sharing: Sharing,
+        sharing: SharingSettings,
         length: str,
         starts: dict[str, Training],
     ) -> Training:
@@ -51,7 +51,7 @@ class Stitch:
     id: str
     label: str
     what: str
-    sharing: Fused
+    sharing: SoftSharing.Settings
     printed: bool = True
 
     def row(self, evaluation: TestEvaluation) -> Row:
@@ -60,7 +60,7 @@ class Stitch:
         return Row(self.id, self.label, (evaluation,), self.what, self.printed, controls)
 
     @property
-    def apart(self) -> Fused:
+    def apart(self) -> SoftSharing.Settings:
         """How its control shares."""
         return self.sharing.model_copy(update={"unit": self.sharing.unit.model_copy(update={"exchange": False})})
 
@@ -96,7 +96,9 @@ def split_trainings(
 ) -> dict[str, TestEvaluation]:
     """Row -> its network, scored."""
     return {
-        name: TestEvaluation(subject=train(tasks, seed, data, Shared(split_after=after), "joint", {}), data=data)
+        name: TestEvaluation(
+            subject=train(tasks, seed, data, HardSharing.Settings(split_after=after), "joint", {}), data=data
+        )
         for name, after in splits.items()
     }
 
@@ -186,10 +188,12 @@ def compared(
         return TestEvaluation(subject=training, data=data)
 
     def one_task(task: AnyTask, seed: int) -> Training:
-        return train((task,), seed, data, Shared(), lengths[task.name], {})
+        return train((task,), seed, data, HardSharing.Settings(), lengths[task.name], {})
 
     alone = {task.name: one_task(task, seed) for task in tasks}
-    longer = [train((task,), seed, data, Shared(), "fused", {task.name: alone[task.name]}) for task in tasks]
+    longer = [
+        train((task,), seed, data, HardSharing.Settings(), "fused", {task.name: alone[task.name]}) for task in tasks
+    ]
     members = [ENSEMBLE_SEEDS + 2 * seed, ENSEMBLE_SEEDS + 2 * seed + 1]
     ensembles = tuple(Ensemble(subjects=tuple(one_task(task, m) for m in members), data=data) for task in tasks)
     fused = [train(tasks, seed, data, row.sharing, "fused", alone) for row in stitches]
@@ -220,7 +224,7 @@ def compared(
         )
         for name, value in split_trainings(tasks, data, seed, train, splits).items()
     ]
-    shared = scored(train(tasks, seed, data, Shared(), "joint", {}))
+    shared = scored(train(tasks, seed, data, HardSharing.Settings(), "joint", {}))
     sharing = [*split_rows, *after_splits, Row("mtl_shared", "MTL-shared", (shared,), "one trunk, two classifiers")]
     return [
         Row("constant", "Constant", (blind,), "never looks at the image", printed=False),

@@ -17,7 +17,7 @@ from mtlkit.data import AnyData, APascal, Data
 from mtlkit.data.proposals import SelectiveSearch
 from mtlkit.data.regions import RegionSampling
 from mtlkit.evaluations import Constant
-from mtlkit.fusion import CrossStitchSettings
+from mtlkit.fusion import CrossStitch
 from mtlkit.heads import Exit
 from mtlkit.network import NetworkSettings, Weights
 from mtlkit.papers.cross_stitch.methods import CONTROLS, Choice, Stitch, best_split, best_split_line, compared, splits
@@ -26,9 +26,9 @@ from mtlkit.papers.declaration import FAULTY, PARTS, Extra, Profile, Row, Settle
 from mtlkit.papers.sources import source
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
+from mtlkit.sharing import SharingSettings, SoftSharing
 from mtlkit.tasks import AnyTask, Attributes, RegionDetection
 from mtlkit.training import Recipe
-from mtlkit.trunks import Fused, Sharing
 from mtlkit.worlds import cache_folder, parts
 
 TASKS = ("detection", "attributes")
@@ -160,7 +160,7 @@ def trained(
     tasks: tuple[AnyTask, ...],
     seed: int,
     data: AnyData,
-    sharing: Sharing,
+    sharing: SharingSettings,
     length: str,
     starts: dict[str, Training],
 ) -> Training:
@@ -176,7 +176,7 @@ def trained(
         image_size=column.data.size,
     )
     steps = max(1, round(column.recipe.steps * (FUSED_SHARE if length == "fused" else 1)))
-    units = {"fusion": float(UNIT_SCALE)} if isinstance(sharing, Fused) else {}
+    units = {"fusion": float(UNIT_SCALE)} if isinstance(sharing, SoftSharing.Settings) else {}
     return Training(
         network=network,
         data=data,
@@ -192,7 +192,7 @@ def object_rows(column: ObjectColumn, seed: int) -> list[Row]:
     train, data = partial(trained, column), column.data
     # AlexNet's conv2 is the second and fc7 the last of its seven stages; a split's name is the first layer not shared.
     every = splits(column.stages, {"split_conv2": 1, "split_fc7": 6})
-    unit = CrossStitchSettings(per="layer", alpha=0.9, beta=0.1)
+    unit = CrossStitch.Settings(per="layer", alpha=0.9, beta=0.1)
     return compared(
         tasks,
         data,
@@ -207,13 +207,15 @@ def object_rows(column: ObjectColumn, seed: int) -> list[Row]:
                 "cross_stitch",
                 "Cross-stitch",
                 "a tower a task, a 2x2 matrix a layer, up to the pooling of regions",
-                Fused(unit=unit, after=unit_places(column)),
+                SoftSharing.Settings(unit=unit, after=unit_places(column)),
             ),
             Stitch(
                 "cross_stitch_regions",
                 "Cross-stitch, regions too",
                 "units behind the pooling of regions as well",
-                Fused(unit=unit, after=(*unit_places(column), *range(column.pooled_after + 1, column.stages))),
+                SoftSharing.Settings(
+                    unit=unit, after=(*unit_places(column), *range(column.pooled_after + 1, column.stages))
+                ),
                 printed=False,
             ),
         ),

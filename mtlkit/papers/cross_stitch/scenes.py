@@ -16,7 +16,7 @@ from mtlkit.data import AnyData, Data, DataSet
 from mtlkit.data.transforms import Augmentation, resized
 from mtlkit.errors import InputError
 from mtlkit.evaluations import BestOnValidation, Constant
-from mtlkit.fusion import CrossStitchSettings
+from mtlkit.fusion import CrossStitch
 from mtlkit.graph import Node
 from mtlkit.heads import Score
 from mtlkit.network import NetworkSettings, Weights
@@ -26,10 +26,10 @@ from mtlkit.papers.declaration import Profile, Row, Settled, Table
 from mtlkit.papers.scenes import SceneColumn, scenes
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
+from mtlkit.sharing import SharingSettings, SoftSharing
 from mtlkit.tasks import AnyTask, CodedNormals, Normals, Segmentation
 from mtlkit.tasks.coded_normals import Direction, codebook
 from mtlkit.training import Recipe
-from mtlkit.trunks import Fused, Sharing
 
 LENGTHS = {"segmentation": 25_000, "normals": 15_000, "joint": 25_000, "fused": 10_000}
 """Printed steps of the one-task networks and of a cross-stitch network that starts from them (Sect. 5); for splits and
@@ -171,7 +171,7 @@ def trained(
     tasks: tuple[AnyTask, ...],
     seed: int,
     data: AnyData,
-    sharing: Sharing,
+    sharing: SharingSettings,
     length: str,
     starts: dict[str, Training],
 ) -> Training:
@@ -189,7 +189,7 @@ def trained(
         image_size=column.data.size,
     )
     steps = max(1, round(column.recipe.steps * LENGTHS[length] / LENGTHS["segmentation"]))
-    units = {"fusion": float(BUDGETS[column.profile].unit_scale)} if isinstance(sharing, Fused) else {}
+    units = {"fusion": float(BUDGETS[column.profile].unit_scale)} if isinstance(sharing, SoftSharing.Settings) else {}
     return Training(
         network=network,
         data=data,
@@ -209,7 +209,7 @@ def stitch_rows(column: StitchColumn, seed: int) -> list[Row]:
     tasks, train = stitch_tasks(column), partial(trained, column)
     # Three of AlexNet's seven stages lie before its conv4.
     every = splits(column.stages, {"split_conv4": 3})
-    unit = CrossStitchSettings(per="channel", alpha=0.9, beta=0.1)
+    unit = CrossStitch.Settings(per="channel", alpha=0.9, beta=0.1)
     rows = compared(
         tasks,
         column.data,
@@ -224,7 +224,7 @@ def stitch_rows(column: StitchColumn, seed: int) -> list[Row]:
                 "cross_stitch",
                 "Cross-stitch",
                 "a tower a task, a 2x2 matrix for every channel",
-                Fused(unit=unit, after=unit_places(column)),
+                SoftSharing.Settings(unit=unit, after=unit_places(column)),
             ),
         ),
     )

@@ -25,9 +25,9 @@ from mtlkit.papers.multi_exit.options import (
 from mtlkit.papers.options import SplitName
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
+from mtlkit.sharing import HardSharing, SharingSettings
 from mtlkit.tasks import Classification
 from mtlkit.training import Recipe
-from mtlkit.trunks import Shared, Sharing
 from mtlkit.worlds import cache_folder, objects, places
 
 SETS = 2
@@ -299,7 +299,7 @@ def exit_network(
     classes: Mapping[str, int],
     stages: Mapping[str, int],
     gate: Gate | None = None,
-    sharing: Sharing | None = None,
+    sharing: SharingSettings | None = None,
     backbone: str | None = None,
     size: tuple[int, int] | None = None,
 ) -> NetworkSettings:
@@ -310,7 +310,7 @@ def exit_network(
         backbone=backbone,
         weights=column.weights,
         tasks=tuple(Classification(name=name, classes=count) for name, count in classes.items()),
-        sharing=sharing or Shared(),
+        sharing=sharing or HardSharing.Settings(),
         head=last,
         heads={task: last.model_copy(update={"stage": stage}) for task, stage in stages.items() if stage != -1},
         image_size=size or column.data.size,
@@ -324,7 +324,7 @@ def trained(
     *,
     stages: Mapping[str, int] | None = None,
     gate: Gate | None = None,
-    sharing: Sharing | None = None,
+    sharing: SharingSettings | None = None,
     backbone: str | None = None,
     as_long_as: Training | None = None,
 ) -> TestEvaluation:
@@ -496,7 +496,7 @@ def placements(column: ExitColumn, seed: int) -> list[Row]:
         what: str,
         stages: dict[str, int],
         gate: Gate | None = None,
-        sharing: Sharing | None = None,
+        sharing: SharingSettings | None = None,
         controls: tuple[str, ...] = ("longer",),
     ) -> Row:
         classes = {task: PRINTED_CLASSES[task] for task in stages}
@@ -516,7 +516,7 @@ def placements(column: ExitColumn, seed: int) -> list[Row]:
                                            "places 3 stages earlier"))
         ),
         row("mtl_big_head", "big head", "a last stage of its own for each set", {"objects": -1, "places": -1},
-            sharing=Shared(split_after=-1), controls=("mtl_layer4", "longer")),
+            sharing=HardSharing.Settings(split_after=-1), controls=("mtl_layer4", "longer")),
         row("mtl_layer3_filter", "1 stage earlier, filter", "a filter in front of each exit, half open at first",
             {"objects": -1, "places": -2}, gate="input", controls=("mtl_layer3",)),
     ]  # fmt: skip

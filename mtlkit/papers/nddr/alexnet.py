@@ -35,8 +35,8 @@ from mtlkit.papers.nddr.scenes import (
 from mtlkit.papers.scenes import SceneColumn, scenes
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
+from mtlkit.sharing import HardSharing, SharingSettings
 from mtlkit.tasks import AnyTask
-from mtlkit.trunks import Shared, Sharing
 
 A_CHANNEL = CROSS_STITCH._replace(unit=CROSS_STITCH.unit.model_copy(update={"per": "channel"}))
 """Cross-stitch units as their own paper has them on this network."""
@@ -74,7 +74,7 @@ def trained(
     column: SceneColumn,
     tasks: tuple[AnyTask, ...],
     seed: int,
-    sharing: Sharing,
+    sharing: SharingSettings,
     starts: Mapping[str, Training],
     lr_mult: Mapping[str, float],
 ) -> Training:
@@ -111,7 +111,9 @@ def fcn_rows(column: SceneColumn, seed: int) -> list[Row]:
     methods = Methods(
         fcn_tasks(column),
         column.data,
-        single=lambda task, start: trained(column, (task,), seed, Shared(), {task.name: start} if start else {}, {}),
+        single=lambda task, start: trained(
+            column, (task,), seed, HardSharing.Settings(), {task.name: start} if start else {}, {}
+        ),
         joint=lambda sharing, starts, mult: trained(column, fcn_tasks(column), seed, sharing, starts, mult),
         cross_stitch=A_CHANNEL,
     )

@@ -6,13 +6,13 @@ Nothing of the authors' code is about faces; what print leaves open is as in the
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mtlkit import fusion
 from mtlkit.backbones import FullyConnected, has_layers
 from mtlkit.data import FACE_LAYOUTS, Data, Faces, IMDBWiki
 from mtlkit.data.faces import OUTSIDE, some
 from mtlkit.data.samples import Split
 from mtlkit.data.transforms import ResizedCrop
 from mtlkit.errors import InputError
-from mtlkit.fusion import NDDRSettings
 from mtlkit.heads import Exit
 from mtlkit.network import NetworkSettings, Weights
 from mtlkit.papers.declaration import (
@@ -47,9 +47,9 @@ from mtlkit.papers.printed import printed
 from mtlkit.papers.sources import source
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
+from mtlkit.sharing import HardSharing, SharingSettings, SoftSharing
 from mtlkit.tasks import Age, AnyTask, Classification
 from mtlkit.training import Recipe
-from mtlkit.trunks import Fused, Shared, Sharing
 from mtlkit.worlds import faces
 
 TASKS: tuple[AnyTask, AnyTask] = (Age(), Classification(name="gender", classes=2))
@@ -181,7 +181,7 @@ def trained(
     column: FaceColumn,
     tasks: tuple[AnyTask, ...],
     seed: int,
-    sharing: Sharing,
+    sharing: SharingSettings,
     starts: Mapping[str, Training],
     lr_mult: Mapping[str, float],
 ) -> Training:
@@ -206,11 +206,12 @@ def trained(
     )
 
 
-def normed(sharing: Sharing, which: Normed) -> Sharing:
+def normed(sharing: SharingSettings, which: Normed) -> SharingSettings:
     """``sharing`` with a batch norm in these of its NDDR layers; without one a layer is a plain 1x1 convolution."""
-    if which == "every" or not isinstance(sharing, Fused) or not isinstance(sharing.unit, NDDRSettings):
+    unit = sharing.unit if isinstance(sharing, SoftSharing.Settings) else None
+    if which == "every" or not isinstance(unit, fusion.NDDR.Settings):
         return sharing
-    plain = sharing.unit.model_copy(update={"norm": "none"})
+    plain = unit.model_copy(update={"norm": "none"})
     return sharing.model_copy(update={"unit": plain} if which == "none" else {"last": plain})
 
 
@@ -220,10 +221,12 @@ def face_rows(column: FaceColumn, seed: int) -> list[Row]:
     return Methods(
         TASKS,
         column.data,
-        single=lambda task, start: trained(column, (task,), seed, Shared(), {task.name: start} if start else {}, {}),
+        single=lambda task, start: trained(
+            column, (task,), seed, HardSharing.Settings(), {task.name: start} if start else {}, {}
+        ),
         joint=lambda sharing, starts, mult: trained(column, TASKS, seed, sharing, starts, mult),
         # "All convolutional layers shared" (Sect. 5): fc6 and fc7 are the tasks' own, in front of their classifiers.
-        shared=Shared(split_after=-2) if full else Shared(),
+        shared=HardSharing.Settings(split_after=-2) if full else HardSharing.Settings(),
         after=pools(column.backbone) if full else None,
     ).five()
 

@@ -17,7 +17,7 @@ def fusion_shares(units: Mapping[str, NDDR], tasks: Sequence[str]) -> Figure:
 
     Args:
         units: place -> the layer there.
-        tasks: in the order of the towers.
+        tasks: in the order of the layers' maps.
     """
     shares = np.stack([unit.shares().cpu().numpy() for unit in units.values()])  # (places, K, 4)
     figure, axes = plt.subplots(

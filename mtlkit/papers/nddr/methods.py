@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
+from mtlkit import fusion
 from mtlkit.backbones import has_layers, rectified
 from mtlkit.data import AnyData
 from mtlkit.evaluations import Constant, TestEvaluation
-from mtlkit.fusion import CrossStitchSettings, Fusion, NDDRSettings, SluiceSettings
 from mtlkit.papers.declaration import Row, TrainedColumn
 from mtlkit.runs import Training
+from mtlkit.sharing import HardSharing, SharingSettings, SoftSharing
 from mtlkit.tasks import AnyTask
-from mtlkit.trunks import Fused, Shared, Sharing
 
 
 class Method(NamedTuple):
@@ -23,7 +23,7 @@ class Method(NamedTuple):
         lr_mult: what multiplies its learning rate.
     """
 
-    unit: Fusion
+    unit: fusion.FusionSettings
     lr_mult: float
 
     @property
@@ -32,13 +32,13 @@ class Method(NamedTuple):
         return self._replace(unit=self.unit.model_copy(update={"exchange": False}))
 
 
-CROSS_STITCH = Method(CrossStitchSettings(per="layer", alpha=0.9, beta=0.1), 1000)
+CROSS_STITCH = Method(fusion.CrossStitch.Settings(per="layer", alpha=0.9, beta=0.1), 1000)
 """Start and rate as in the caption of Table A2; that a unit has four scalars a layer is our reading."""
 
-SLUICE = Method(SluiceSettings(subspaces=2, alpha=0.9, beta=0.1), 1000)
+SLUICE = Method(fusion.Sluice.Settings(subspaces=2, alpha=0.9, beta=0.1), 1000)
 """Two subspaces (Sect. 5); the rest is unprinted and as of the cross-stitch units."""
 
-NDDR = Method(NDDRSettings(norm="output", init="diagonal", alpha=0.9, beta=0.1), 100)
+NDDR = Method(fusion.NDDR.Settings(norm="output", init="diagonal", alpha=0.9, beta=0.1), 100)
 """The layer of the authors' code (``nets/nddr_layer.py``), with the start and the rate of Sect. 4.1 and 4.2.
 
 Behind stages that put out negative numbers it has no ReLU: see :func:`fitted`."""
@@ -71,15 +71,16 @@ CONTROLS_WITH_SHARED = (CONTROLS[0], f"{CONTROLS[1]}; as many images: the multi-
 """The same where there is a multi-task network."""
 
 
-def fitted(sharing: Sharing, column: TrainedColumn) -> Sharing:
+def fitted(sharing: SharingSettings, column: TrainedColumn) -> SharingSettings:
     """``sharing`` with its units as the column's backbone asks for.
 
     An NDDR layer ends as the backbone's stages do: the ReLU of the authors' code would cut the negative half off what,
     say, a MobileNet's put out.
     """
-    if not isinstance(sharing, Fused) or not isinstance(sharing.unit, NDDRSettings) or rectified(column.backbone):
+    unit = sharing.unit if isinstance(sharing, SoftSharing.Settings) else None
+    if not isinstance(unit, fusion.NDDR.Settings) or rectified(column.backbone):
         return sharing
-    return sharing.model_copy(update={"unit": sharing.unit.model_copy(update={"relu": False})})
+    return sharing.model_copy(update={"unit": unit.model_copy(update={"relu": False})})
 
 
 def rated(column: TrainedColumn, lr_mult: Mapping[str, float]) -> dict[str, float]:
@@ -137,8 +138,8 @@ class Methods:
     tasks: tuple[AnyTask, ...]
     data: AnyData
     single: Callable[[AnyTask, Training | None], Training]
-    joint: Callable[[Sharing, Mapping[str, Training], Mapping[str, float]], Training]
-    shared: Shared = field(default_factory=Shared)
+    joint: Callable[[SharingSettings, Mapping[str, Training], Mapping[str, float]], Training]
+    shared: HardSharing.Settings = field(default_factory=HardSharing.Settings)
     after: tuple[int, ...] | None = None
     start: Callable[[AnyTask], Training] | None = None
     cross_stitch: Method = CROSS_STITCH
@@ -159,7 +160,7 @@ class Methods:
 
     def fused(self, method: Method, starts: Mapping[str, Training] | None = None) -> TestEvaluation:
         """A network with a tower a task; it starts from the single-task networks unless told otherwise."""
-        sharing = Fused(unit=method.unit, after=self.after)
+        sharing = SoftSharing.Settings(unit=method.unit, after=self.after)
         return self.scored(self.joint(sharing, self.starts if starts is None else starts, {"fusion": method.lr_mult}))
 
     def baselines(self, *, printed: bool) -> list[Row]:

@@ -6,14 +6,15 @@ from typing import NamedTuple
 import torch
 
 from mtlkit import papers
+from mtlkit.fusion import NDDR
 from mtlkit.heads import Exit
 from mtlkit.network import Network, NetworkSettings, parameter_count
 from mtlkit.papers.printed import printed
 from mtlkit.report.costs import reading
 from mtlkit.report.table import MISSING, ReportTable, Text
 from mtlkit.runs import trainings
+from mtlkit.sharing import SoftSharing
 from mtlkit.tasks import Classification
-from mtlkit.trunks import FusedTrunk
 
 
 class Line(NamedTuple):
@@ -67,10 +68,10 @@ def overhead() -> Overhead:
     table = papers.table("nddr", "4")
     rows = {row.id: row for row in table.rows(table.meta_column(), 0)}
     (*alone, fused) = (training.network for training in trainings(rows["nddr"].evaluations).values())
-    towers, trunk = len(fused.tasks), _built(fused).trunk
-    assert isinstance(trunk, FusedTrunk)
+    tasks, trunk = len(fused.tasks), _built(fused).trunk
+    assert isinstance(trunk, SoftSharing)
     units = trunk.units
-    weights = sum(parameter.numel() for unit in units.values() for parameter in unit.decayed())  # type: ignore[operator]
+    weights = sum(layer.weight.numel() for layer in units.values() if isinstance(layer, NDDR))
     # The count of VGG-16 that everybody knows is that of the ImageNet classifier.
     classifier = NetworkSettings(
         backbone="vgg16",
@@ -87,11 +88,11 @@ def overhead() -> Overhead:
 
     return Overhead(
         (
-            line("1x1 weights of one task's layers", weights / towers, "M", "nddr_extra_params"),
+            line("1x1 weights of one task's layers", weights / tasks, "M", "nddr_extra_params"),
             line("1x1 weights of all tasks' layers", weights, "M"),
             line("with the scales and shifts of their batch norms", parameter_count(units), "M"),
             line("one VGG-16 with its fully connected layers", whole, "M", "vgg16_params"),
-            line("one task's 1x1 weights in one such VGG-16", 100 * weights / towers / whole, "%",
+            line("one task's 1x1 weights in one such VGG-16", 100 * weights / tasks / whole, "%",
                  "nddr_extra_params_share"),
             line("all single-task networks as trained here", sum(ours), "M"),
             line("all that the layers add to them", 100 * parameter_count(units) / sum(ours), "%"),
@@ -101,7 +102,7 @@ def overhead() -> Overhead:
 
 def _built(settings: NetworkSettings) -> Network:
     with torch.device("meta"):
-        return settings.network(weights=False)
+        return settings.build(weights=False)
 
 
 def _shown(text: str, unit: str) -> str:

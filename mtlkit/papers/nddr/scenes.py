@@ -33,9 +33,9 @@ from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.papers.scenes import TASKS, SceneColumn, scenes
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
+from mtlkit.sharing import HardSharing, SharingSettings, SoftSharing
 from mtlkit.tasks import AnyTask, Depth, Normals, Segmentation
 from mtlkit.training import Recipe
-from mtlkit.trunks import Fused, Shared, Sharing
 
 NORMALS_SINGLE, NORMALS_JOINT = 10.0, 20.0
 """Weight of the normals' loss alone and beside segmentation (``experiments/*/*.sh``), for the encoded space."""
@@ -183,7 +183,9 @@ def scene_recipe(profile: Profile, settled: Settled, steps: int) -> Recipe:
     )
 
 
-def scene_network(column: SceneColumn, tasks: tuple[AnyTask, ...], sharing: Sharing, start: Weights) -> NetworkSettings:
+def scene_network(
+    column: SceneColumn, tasks: tuple[AnyTask, ...], sharing: SharingSettings, start: Weights
+) -> NetworkSettings:
     """A network of a scene table."""
     return NetworkSettings(
         backbone=column.backbone,
@@ -206,7 +208,7 @@ def single(column: SceneColumn, task: AnyTask, seed: int, start: Training | None
     """One task alone; or trained on from an earlier such training."""
     weight = NORMALS_SINGLE / DECODED_LOSS if task.name == "normals" else 1.0
     return Training(
-        network=scene_network(column, (task,), Shared(), Weights() if start else column.weights),
+        network=scene_network(column, (task,), HardSharing.Settings(), Weights() if start else column.weights),
         data=column.data,
         recipe=column.recipe_after(start).model_copy(
             update={"weight_decay": DECAY_SINGLE, "loss_weights": {f"{task.name}/{task.terms[0]}": weight}}
@@ -219,7 +221,7 @@ def single(column: SceneColumn, task: AnyTask, seed: int, start: Training | None
 
 def joint(
     column: SceneColumn,
-    sharing: Sharing,
+    sharing: SharingSettings,
     seed: int,
     starts: Mapping[str, Training],
     lr_mult: Mapping[str, float],
@@ -228,7 +230,11 @@ def joint(
 
     Shortcuts of fused networks learn at a rate of their own, whatever the units' is.
     """
-    shortcut = {"shortcut": SHORTCUT_RATE} if isinstance(column, ShortcutColumn) and isinstance(sharing, Fused) else {}
+    shortcut = (
+        {"shortcut": SHORTCUT_RATE}
+        if isinstance(column, ShortcutColumn) and isinstance(sharing, SoftSharing.Settings)
+        else {}
+    )
     return Training(
         network=scene_network(
             column, scene_tasks(column), fitted(sharing, column), Weights() if starts else column.weights

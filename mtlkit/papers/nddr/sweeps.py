@@ -27,8 +27,8 @@ from mtlkit.papers.scenes import SceneColumn
 from mtlkit.papers.sources import source
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
+from mtlkit.sharing import SoftSharing
 from mtlkit.tasks import Segmentation
-from mtlkit.trunks import Fused
 from mtlkit.worlds import people
 
 RANDOM_SCALE = 1000.0
@@ -141,7 +141,7 @@ def starts(column: StartColumn, seed: int) -> list[Row]:
     found = methods(column, seed)
     if column.voc is not None:
         start = column.model_copy(update={"weights": column.voc})
-        pretrained = joint(start, Fused(unit=NDDR.unit), seed, {}, {"fusion": NDDR.lr_mult})
+        pretrained = joint(start, SoftSharing.Settings(unit=NDDR.unit), seed, {}, {"fusion": NDDR.lr_mult})
         value = found.scored(pretrained)
     else:
         elsewhere = stand_in(column, seed)

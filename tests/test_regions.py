@@ -8,17 +8,17 @@ from torchvision.ops import roi_pool
 from mtlkit.backbones import RegionPooling, staged
 from mtlkit.data.samples import Batch, RegionTruth
 from mtlkit.errors import InputError
-from mtlkit.fusion import CrossStitchSettings, SluiceSettings
+from mtlkit.fusion import CrossStitch, Sluice
 from mtlkit.heads import Exit
 from mtlkit.network import NetworkSettings
+from mtlkit.sharing import HardSharing, SoftSharing
 from mtlkit.tasks import Attributes, RegionDetection
 from mtlkit.training import loss_terms
-from mtlkit.trunks import Fused, Shared
 
 DETECTION = RegionDetection(classes=("cow", "dog"))
 ATTRIBUTES = Attributes(attributes=("Head", "Leg", "Furry"))
 TASKS = (DETECTION, ATTRIBUTES)
-IDENTITY = CrossStitchSettings(per="layer", alpha=1, beta=0)
+IDENTITY = CrossStitch.Settings(per="layer", alpha=1, beta=0)
 BACKBONES = {
     "alexnet": {"fully_connected": "plain", "cut": "layers"},
     "vgg11": {"fully_connected": "plain", "cut": "layers"},
@@ -46,7 +46,7 @@ def network(tasks=TASKS, sharing=None, backbone="resnet10t", **more) -> NetworkS
         backbone=backbone,
         **BACKBONES[backbone],
         tasks=tasks,
-        sharing=sharing or Shared(),
+        sharing=sharing or HardSharing.Settings(),
         head=Exit.Settings(),
         regions=True,
         **more,
@@ -128,7 +128,7 @@ def test_one_region_over_all_cells_gives_the_plain_network(name, side, end):
 def test_a_region_as_large_as_the_picture_covers_every_cell_and_no_more():
     """112 pixels are 7 cells; an eighth, rounded up from the right edge, would shift the bins."""
     torch.manual_seed(0)
-    plain, whole = (network(backbone="resnet10t").network().eval() for _ in range(2))
+    plain, whole = (network(backbone="resnet10t").build().eval() for _ in range(2))
     whole.load_state_dict(plain.state_dict())
     images = pictures(112)
     with torch.inference_mode():
@@ -140,7 +140,7 @@ def test_a_region_as_large_as_the_picture_covers_every_cell_and_no_more():
 @pytest.mark.parametrize("backbone", ["alexnet", "resnet10t"])
 def test_a_region_at_the_far_corner_sees_something(backbone):
     side = 224
-    net = network((ATTRIBUTES,), backbone=backbone).network().eval()
+    net = network((ATTRIBUTES,), backbone=backbone).build().eval()
     corner = torch.tensor([[0.0, side - 8, side - 8, side, side]])
     with torch.inference_mode():
         one, other = (net.trunk(pictures(side, seed=seed), corner)["attributes"] for seed in (1, 2))
@@ -167,11 +167,11 @@ def outputs(net, images=None):
 
 def alone():
     torch.manual_seed(1)
-    return {task.name: network((task,)).network().eval() for task in TASKS}
+    return {task.name: network((task,)).build().eval() for task in TASKS}
 
 
 def test_outputs_belong_to_regions_each_alone_and_to_the_right_picture():
-    net = network().network().eval()
+    net = network().build().eval()
     found = outputs(net)
     assert {task: tuple(output.shape) for task, output in found.items()} == {"detection": (4, 11), "attributes": (4, 3)}
     images = pictures(64, 2)
@@ -185,9 +185,9 @@ def test_outputs_belong_to_regions_each_alone_and_to_the_right_picture():
 @pytest.mark.parametrize("split", [0, 1, 3, 4, 5, None])
 def test_a_split_anywhere_gives_what_single_networks_give(split):
     """Regions are pooled in the shared part (split at 4 and later) or in every branch (before)."""
-    both = network(sharing=Shared(split_after=split)).network().eval()
+    both = network(sharing=HardSharing.Settings(split_after=split)).build().eval()
     for task in TASKS:
-        single = network((task,)).network().eval()
+        single = network((task,)).build().eval()
         state = {}
         for key in single.state_dict():
             own = key.replace("trunk.shared.", f"trunk.branches.{task.name}.")
@@ -204,7 +204,7 @@ def test_a_split_anywhere_gives_what_single_networks_give(split):
 @pytest.mark.parametrize("after", [None, (0, 1, 3), (3,), (4,)])
 def test_with_units_that_mix_nothing_a_fused_network_is_its_single_networks(after):
     singles = alone()
-    both = network(sharing=Fused(unit=IDENTITY, after=after)).network()
+    both = network(sharing=SoftSharing.Settings(unit=IDENTITY, after=after)).build()
     for task, one in singles.items():
         both.load_single_task(task, one.state_dict())
     for task, output in outputs(both.eval()).items():
@@ -214,8 +214,8 @@ def test_with_units_that_mix_nothing_a_fused_network_is_its_single_networks(afte
 def test_a_unit_after_the_pooling_mixes_maps_of_regions():
     """At (0, 1) every tower goes on with the other's maps: with those of the regions, when it stands at the pooling."""
     singles = alone()
-    swap = CrossStitchSettings(per="layer", alpha=0, beta=1)
-    both = network(sharing=Fused(unit=swap, after=(3,))).network()
+    swap = CrossStitch.Settings(per="layer", alpha=0, beta=1)
+    both = network(sharing=SoftSharing.Settings(unit=swap, after=(3,))).build()
     for task, one in singles.items():
         both.load_single_task(task, one.state_dict())
     images = pictures(64, 2)
@@ -236,7 +236,7 @@ def test_a_unit_after_the_pooling_mixes_maps_of_regions():
 
 
 def test_towers_share_the_regions():
-    both = network(sharing=Fused(unit=IDENTITY, after=(3,))).network().eval()
+    both = network(sharing=SoftSharing.Settings(unit=IDENTITY, after=(3,))).build().eval()
     both.load_single_task("attributes", alone()["attributes"].state_dict())
     twin = both.state_dict()
     both.load_state_dict({k: twin[k.replace("towers.detection", "towers.attributes")] for k in twin})
@@ -254,10 +254,14 @@ def batch(matched: list[int]) -> Batch:
     return Batch(pictures(64, 2), targets, {"detection": torch.arange(4), "attributes": there}, REGIONS)
 
 
-@pytest.mark.parametrize("sharing", [Shared(split_after=2), Fused(unit=IDENTITY, after=(3,))], ids=["split", "fused"])
+@pytest.mark.parametrize(
+    "sharing",
+    [HardSharing.Settings(split_after=2), SoftSharing.Settings(unit=IDENTITY, after=(3,))],
+    ids=["split", "fused"],
+)
 def test_background_alone_teaches_attributes_nothing(sharing):
     torch.manual_seed(0)
-    net = network(sharing=sharing).network().train()
+    net = network(sharing=sharing).build().train()
     for matched, learns in (([-1, -1, -1, -1], False), ([0, -1, -1, -1], True)):
         net.zero_grad()
         some = batch(matched)
@@ -273,7 +277,7 @@ def test_background_alone_teaches_attributes_nothing(sharing):
 
 
 def test_a_region_gets_attributes_gradient_only_when_it_stands_for_an_object():
-    net = network((ATTRIBUTES,)).network().eval()  # in training batch norm would join the regions
+    net = network((ATTRIBUTES,)).build().eval()  # in training batch norm would join the regions
     some = batch([-1, 1, -1, 0])
     del some.targets["detection"], some.rows["detection"]
     output = net(some.images, some.regions)["attributes"]
@@ -283,21 +287,21 @@ def test_a_region_gets_attributes_gradient_only_when_it_stands_for_an_object():
 
 
 def test_a_network_that_looks_at_regions_asks_for_them():
-    for sharing in (Shared(), Shared(split_after=0), Fused(unit=IDENTITY)):
-        net = network(sharing=sharing).network()
-        with pytest.raises(InputError, match=r"^This network looks at regions of its pictures; the batch has none\.$"):
+    for sharing in (HardSharing.Settings(), HardSharing.Settings(split_after=0), SoftSharing.Settings(unit=IDENTITY)):
+        net = network(sharing=sharing).build()
+        with pytest.raises(InputError, match=r"^This network looks at regions of its images; the batch has none\.$"):
             net(pictures(64))
 
 
 def test_layers_of_pictures_and_of_regions_are_not_mixed():
     with pytest.raises(InputError, match="set layer_mixing to false"):
-        network(sharing=Fused(unit=SluiceSettings(layer_mixing=True))).network()
-    assert outputs(network(sharing=Fused(unit=SluiceSettings(layer_mixing=False))).network().eval())
+        network(sharing=SoftSharing.Settings(unit=Sluice.Settings(layer_mixing=True))).build()
+    assert outputs(network(sharing=SoftSharing.Settings(unit=Sluice.Settings(layer_mixing=False))).build().eval())
 
 
 def test_half_precision_does_not_round_where_a_region_lies():
     """From 512 on bfloat16 knows every fourth pixel: 519.5, in cell 32, would be 520, in cell 33."""
-    net = network((ATTRIBUTES,)).network().eval()
+    net = network((ATTRIBUTES,)).build().eval()
     images, region = torch.rand(1, 3, 48, 1056), torch.tensor([[0.0, 519.5, 0, 790.7, 30]])
     before = []
     net.trunk.shared[3].register_forward_hook(lambda stage, given, x: before.append(x.float()))

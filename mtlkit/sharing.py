@@ -1,0 +1,283 @@
+"""How tasks share encoders: all or part of one, or an encoder a task with fusion layers between them.
+
+Hard sharing covers the single-task network (one task), the multi-task baseline of the papers (all stages shared) and
+every split in between; soft sharing is the family of cross-stitch, sluice and NDDR networks.
+"""
+
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from mtlkit.backbones import RegionPooling, StagedBackbone, last_weight
+from mtlkit.errors import InputError
+from mtlkit.fusion import FusionLayer, FusionSettings, LayerMixing
+from mtlkit.grid import Grid
+from mtlkit.values import Value
+
+StageFeatures = list[Tensor]
+
+
+class Sharing(nn.Module):
+    """Images in, stage features for every task out.
+
+    Attributes:
+        tasks: the tasks' names, in order.
+        channels: channels of every stage.
+        strides: image pixels a feature pixel stands for, of every stage.
+        grid: where the cells of the last stage look; ``None``: not known.
+        regions: where the stages go over from images to regions of them; ``None``: nowhere.
+    """
+
+    tasks: tuple[str, ...]
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+    grid: Grid | None
+    regions: RegionPooling | None
+
+    def __init__(self, tasks: Iterable[str], encoder: StagedBackbone):
+        super().__init__()
+        self.tasks, self.channels, self.strides = tuple(tasks), encoder.channels, encoder.strides
+        self.grid, self.regions = encoder.grid, encoder.regions
+        # The colours an encoder expects are a fact about its weights, so they travel with it.
+        self.register_buffer("mean", torch.tensor(encoder.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(encoder.std).view(3, 1, 1), persistent=False)
+        self.mean: Tensor
+        self.std: Tensor
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Images in ``[0, 1]`` as the encoder's weights expect them."""
+        return (images - self.mean) / self.std
+
+    def step(self, index: int, stage: nn.Module, x: Tensor, regions: Tensor | None) -> Tensor:
+        """A stage's map, of the regions from where they are pooled on."""
+        x = stage(x)
+        if self.regions is None or index != self.regions.after:
+            return x
+        if regions is None:
+            raise InputError("This network looks at regions of its images; the batch has none.")
+        return self.regions.pooled(x, regions)
+
+    def penalty(self) -> Tensor | None:
+        """What the sharing adds to the loss, weighted; ``None`` where it adds nothing."""
+        return None
+
+    def prefix(self, task: str) -> str:
+        """Where the state dictionary has the encoder that is ``task``'s alone: the beginning of its keys.
+
+        Raises:
+            InputError: The task has no encoder of its own.
+        """
+        raise NotImplementedError
+
+
+class HardSharing(Sharing):
+    """Hard sharing: all tasks share the first stages of one encoder, and the rest are copied for every task.
+
+    Args:
+        encoder: what is shared. Where the network splits, every task's branch is a copy of its later stages; a function
+            that makes an encoder is called once for the shared stages and once a branch, so that each starts anew.
+        tasks: the tasks' names.
+        split_after: how many stages are shared; ``None``: all, so that only the heads are the tasks' own. A negative
+            number counts from the end, as in a list: -1 gives every task a last stage of its own.
+
+    Raises:
+        InputError: The encoder has no such stage.
+
+    >>> from mtlkit.backbones import staged
+    >>> net = HardSharing(staged("resnet10t"), ["seg", "normals"], split_after=-1)
+    >>> {task: tuple(maps[-1].shape) for task, maps in net(torch.rand(2, 3, 96, 128)).items()}
+    {'seg': (2, 512, 3, 4), 'normals': (2, 512, 3, 4)}
+    """
+
+    class Settings(Value):
+        """:class:`HardSharing` as part of a network's identity."""
+
+        tag: ClassVar[str] = "Shared"
+
+        kind: Literal["shared"] = "shared"
+        split_after: int | None = None
+
+        @property
+        def label(self) -> str:
+            """``shared``."""
+            return self.kind
+
+        def build(self, encoder: Callable[[], StagedBackbone], tasks: Sequence[str]) -> "HardSharing":
+            """The module; ``encoder`` makes an encoder."""
+            return HardSharing(encoder, tasks, split_after=self.split_after)
+
+    def __init__(
+        self,
+        encoder: StagedBackbone | Callable[[], StagedBackbone],
+        tasks: Sequence[str],
+        *,
+        split_after: int | None = None,
+    ):
+        first = encoder if isinstance(encoder, StagedBackbone) else encoder()
+        super().__init__(tasks, first)
+        count = len(first.stages)
+        split = count if split_after is None else split_after
+        if not -count <= split <= count:
+            raise InputError(f"{first.name} has {count} stages, so it cannot split after stage {split}.")
+        split += count if split < 0 else 0
+        self.shared = nn.ModuleList(first.stages[:split])
+        self.branches = nn.ModuleDict()
+        for task in tasks if split < count else ():
+            other = copy.deepcopy(first) if encoder is first else encoder()
+            self.branches[task] = nn.ModuleList(other.stages[split:])
+
+    def forward(self, images: Tensor, regions: Tensor | None = None) -> dict[str, StageFeatures]:
+        """Task -> one map a stage: ``(N, C, h, w)``, and ``(M, C, h, w)`` from the pooling of regions on.
+
+        Args:
+            images: ``(N, 3, H, W)`` in ``[0, 1]``.
+            regions: ``(M, 5)``: a row of ``images``, then left, top, right, bottom in pixels.
+        """
+        features, x = [], self.normalised(images)
+        for index, stage in enumerate(self.shared):
+            features.append(x := self.step(index, stage, x, regions))
+        by_task = {}
+        for task in self.tasks:
+            own, y = list(features), x
+            branch: Iterable[nn.Module] = self.branches[task] if self.branches else ()  # type: ignore[assignment]
+            for index, stage in enumerate(branch, len(features)):
+                own.append(y := self.step(index, stage, y, regions))
+            by_task[task] = own
+        return by_task
+
+    def prefix(self, task: str) -> str:
+        """As of :class:`Sharing`."""
+        if len(self.tasks) > 1:
+            raise InputError("Only a network with an encoder a task can start from single-task networks.")
+        return "shared."
+
+
+class SoftSharing(Sharing):
+    """Soft sharing: an encoder a task, and fusion layers between them.
+
+    The features of a stage are what the fusion layer behind it returns.
+
+    Args:
+        encoders: task -> its encoder, for at least two tasks; all with stages of the same channels and strides.
+        fusion: called with the number of tasks and of channels, makes a layer: a class of :mod:`mtlkit.fusion`, or
+            ``functools.partial(NDDR, norm="input")`` and the like.
+        after: the stages that a layer stands after, counted from 0; ``None``: every one.
+        last: makes the layer after the last stage, where that is of another form.
+        penalty: weight of what the layers add to the loss, see :meth:`penalty`; 0.1 in the README of the sluice
+            networks' authors.
+        layer_mixing: whether every task's last features are a :class:`~mtlkit.fusion.LayerMixing` of all its stages.
+
+    Raises:
+        InputError: There are fewer than two encoders, or they differ; there is no such stage; layers of images and of
+            regions are to be mixed.
+
+    >>> from mtlkit.backbones import staged
+    >>> from mtlkit.fusion import NDDR
+    >>> encoders = {task: staged("resnet10t") for task in ("seg", "normals", "depth")}
+    >>> net = SoftSharing(encoders, NDDR, after=(2, 3, 4))
+    >>> {task: tuple(maps[-1].shape) for task, maps in net(torch.rand(2, 3, 96, 128)).items()}
+    {'seg': (2, 512, 3, 4), 'normals': (2, 512, 3, 4), 'depth': (2, 512, 3, 4)}
+    """
+
+    class Settings(Value):
+        """:class:`SoftSharing` as part of a network's identity."""
+
+        tag: ClassVar[str] = "Fused"
+
+        kind: Literal["fused"] = "fused"
+        unit: FusionSettings
+        after: tuple[int, ...] | None = None
+        last: FusionSettings | None = None
+
+        @property
+        def label(self) -> str:
+            """The kind of its layers."""
+            return self.unit.kind
+
+        def build(self, encoder: Callable[[], StagedBackbone], tasks: Sequence[str]) -> "SoftSharing":
+            """The module; ``encoder`` is called once a task."""
+            unit = self.unit
+            return SoftSharing(
+                {task: encoder() for task in tasks},
+                unit.build,
+                after=self.after,
+                last=None if self.last is None else self.last.build,
+                # Settings of a method that are no layer's.
+                penalty=getattr(unit, "penalty", 0.0),
+                layer_mixing=getattr(unit, "layer_mixing", False),
+            )
+
+    def __init__(
+        self,
+        encoders: Mapping[str, StagedBackbone],
+        fusion: Callable[[int, int], FusionLayer],
+        *,
+        after: Sequence[int] | None = None,
+        last: Callable[[int, int], FusionLayer] | None = None,
+        penalty: float = 0.1,
+        layer_mixing: bool = False,
+    ):
+        if len(encoders) < 2:
+            raise InputError(f"Soft sharing needs the encoders of at least two tasks, not {len(encoders)}.")
+        (name, first), *others = encoders.items()
+        for other, encoder in others:
+            for fact in ("channels", "strides", "mean", "std", "regions"):
+                one, another = getattr(first, fact), getattr(encoder, fact)
+                if one != another:
+                    raise InputError(f"The encoders of {name} and {other} cannot be fused: {fact} {one} and {another}.")
+        super().__init__(encoders, first)
+        count = len(self.channels)
+        after = range(count) if after is None else after
+        for stage in after:
+            if not 0 <= stage < count:
+                raise InputError(f"{first.name} has stages 0 to {count - 1}, so no layer can stand after {stage}.")
+        if layer_mixing and self.regions:
+            raise InputError("Layers of images and of regions cannot be mixed; set layer_mixing to false.")
+        # Their names are those of the tensors in trained networks' weights.
+        self.towers = nn.ModuleDict({task: encoder.stages for task, encoder in encoders.items()})
+        forms = {count - 1: last or fusion}
+        self.units = nn.ModuleDict({str(s): forms.get(s, fusion)(len(encoders), self.channels[s]) for s in after})
+        self.mixing = nn.ModuleDict({task: LayerMixing(self.channels) for task in encoders} if layer_mixing else {})
+        self.penalty_weight = penalty
+
+    def forward(self, images: Tensor, regions: Tensor | None = None) -> dict[str, StageFeatures]:
+        """As :meth:`HardSharing.forward`; a layer after the stage whose regions are pooled mixes the regions' maps."""
+        maps = [self.normalised(images)] * len(self.tasks)
+        by_task: dict[str, StageFeatures] = {task: [] for task in self.tasks}
+        for index in range(len(self.channels)):
+            maps = [
+                self.step(index, self.towers[task][index], x, regions)  # type: ignore[index]
+                for task, x in zip(self.tasks, maps, strict=True)
+            ]
+            if str(index) in self.units:
+                maps = self.units[str(index)](maps)
+            for task, x in zip(self.tasks, maps, strict=True):
+                by_task[task].append(x)
+        for task, mixing in self.mixing.items():
+            by_task[task][-1] = mixing(by_task[task])
+        return by_task
+
+    def penalty(self) -> Tensor | None:
+        """The layers' penalties, weighted: of sluice layers how far subspaces are from orthogonal; else ``None``."""
+        if not self.penalty_weight:
+            return None
+        terms = []
+        for index, layer in self.units.items():
+            stages = [self.towers[task][int(index)] for task in self.tasks]  # type: ignore[index]
+            # A generator: a layer without a penalty asks no stage for its last weight, which not all have.
+            weights = (last_weight(stage, self.channels[int(index)]) for stage in stages)
+            terms.append(layer.penalty(weights))  # type: ignore[operator]
+        given = [term for term in terms if term is not None]
+        return self.penalty_weight * torch.stack(given).sum() if given else None
+
+    def prefix(self, task: str) -> str:
+        """As of :class:`Sharing`."""
+        return f"towers.{task}."
+
+
+SharingSettings = Annotated[HardSharing.Settings | SoftSharing.Settings, Field(discriminator="kind")]
+"""How a network's tasks share; ``settings.build(encoder, tasks)`` makes the module."""
