@@ -632,9 +632,10 @@ class OneNode(Worker):
         Raises:
             Undone: it failed, or was left for later.
         """
+        self.since = began
         engine = Engine(ledger, self.runtime)
         while steps := engine.plan(goals, tensors=tensors):
-            node, may = steps[0].node, self._may(steps[0], engine, began)
+            node, may = steps[0].node, self._may(steps[0], engine)
             if node.identity in self.failed:  # meanwhile, in a process that is none of Ray's
                 raise Undone("failed", node.identity, node.title, self.failed[node.identity])
             if may and not self._attempt(engine, steps[0]):
