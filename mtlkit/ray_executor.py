@@ -633,7 +633,7 @@ class OneNode(Worker):
             Undone: it failed, or was left for later.
         """
         self.since = began
-        engine = Engine(ledger, self.runtime)
+        engine = Engine(ledger, self.runtime, self.since)
         while steps := engine.plan(goals, tensors=tensors):
             node, may = steps[0].node, self._may(steps[0], engine)
             if node.identity in self.failed:  # meanwhile, in a process that is none of Ray's
