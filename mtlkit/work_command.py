@@ -115,6 +115,10 @@ def work(
         display.tell(worker, event)
 
     open_ = {one.node.identity: one.seconds for one in planned.missing}
+    estimates.measure = False  # what comes up later would be timed beside trainings
+    if not any_precision:
+        for one in planned.missing:  # once, for all workers, while the machine is quiet
+            estimates.slow(one.node)
     unfit = fit if any_precision else estimates.slow
     crew = Crew(jobs(found.goals), found.results, runtimes, threads, deadline, estimates.seconds, unfit)
     with Display(open_, workers) as display:

@@ -11,10 +11,11 @@ from mtlkit.campaign import Campaign, goal
 from mtlkit.cli import app
 from mtlkit.errors import InputError
 from mtlkit.estimates import Estimates, Rate, shape
+from mtlkit.ledger import Record
 from mtlkit.planning import Plan, Total, jobs
 from mtlkit.results import Results
 from mtlkit.runs import Training
-from mtlkit.runtime import Runtime
+from mtlkit.runtime import Runtime, hardware
 
 FILE = """
 results = "records"
@@ -56,6 +57,10 @@ def file(tmp_path):
 
 def columns(path, **given):
     return [goal(wanted, **given) for wanted in Campaign.read(path).wanted]
+
+
+def subjects(path):
+    return [node.subject for node in columns(path)[0].nodes if hasattr(node, "subject")]
 
 
 def test_a_file_gives_its_columns_in_order_every_combination_one(file, tmp_path):
@@ -171,10 +176,56 @@ def test_a_network_is_timed_once_however_many_trainings_have_it(file, monkeypatc
     assert Total.of(again.missing).seconds == Total.of(plan.missing).seconds
 
 
+def test_a_damaged_file_of_rates_is_no_file_and_what_cannot_be_timed_is_unknown(file, monkeypatch, tmp_path):
+    monkeypatch.setenv("MTLKIT_CACHE", str(tmp_path / "cache"))
+    asked = []
+
+    def fails(training, runtime):
+        asked.append(training)
+        raise InputError("no room")
+
+    monkeypatch.setattr(estimates_module, "measured", fails)
+    known = Estimates([], RUNTIME, measure=True)
+    known._path.parent.mkdir(parents=True)
+    known._path.write_text("{half")
+    known = Estimates([], RUNTIME, measure=True)
+    subject = subjects(file)[0]
+    assert (known.seconds(subject), known.seconds(subject), known.memory(subject)) == (None, None, None)
+    assert len(asked) == 1
+
+
+def test_a_precision_that_this_machine_has_not_is_left_to_another(file, monkeypatch):
+    known = Estimates([], RUNTIME, measure=False)
+    monkeypatch.setattr(estimates_module, "precisions", lambda device: pytest.fail("not needed"))
+    subject = subjects(file)[0]
+    assert known.slow(subject) == ""
+    short = subject.model_copy(update={"recipe": subject.recipe.model_copy(update={"precision": "16-mixed"})})
+    assert known.slow(short) == "The precision 16-mixed needs a GPU; the CPU trains at 32-true or bf16-mixed."
+
+
+def test_where_channels_lie_decides_how_long_a_step_takes(file):
+    subject = subjects(file)[0]
+    other = subject.model_copy(update={"recipe": subject.recipe.model_copy(update={"channels_last": True})})
+    assert shape(subject.canonical()) != shape(other.canonical())
+
+
+def test_what_looks_at_no_network_takes_as_long_as_its_records_say(file, tmp_path):
+    ledger = Results(tmp_path).ledger("smoke")
+    nodes = columns(file)[0].nodes
+    for node, seconds in zip(nodes, (3.0, 8.0), strict=False):
+        ledger.write(
+            Record(
+                kind="evaluation", identity=node.identity, settings=node.canonical(), seconds=seconds,
+                data={"test_images": 16}, hardware=hardware(RUNTIME.fabric().device),
+            )
+        )  # fmt: skip
+    known = Estimates([ledger], RUNTIME, measure=False)
+    assert [known.seconds(node) for node in nodes[:2]] == [3.0, 16.0], "of 32 images the second looks at"
+
+
 @pytest.mark.slow  # four processes, each with the libraries
 def test_a_network_is_timed_as_it_trains_beside_processes_that_read_data(file):
-    subject = next(node.subject for node in columns(file)[0].nodes if hasattr(node, "subject"))
-    rate = estimates_module.measured(subject, Runtime(device="cpu", progress=False, workers=1))
+    rate = estimates_module.measured(subjects(file)[0], Runtime(device="cpu", progress=False, workers=1))
     assert rate.step > 0
     assert rate.image > 0
 
