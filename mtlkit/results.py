@@ -41,7 +41,7 @@ class Results:
         if own is not None:
             own = Path(os.path.expanduser(own))
         elif named := os.environ.get("MTLKIT_RESULTS"):
-            own = Path(named)
+            own = Path(os.path.expanduser(named))
         else:
             own = (root or Path.cwd()) / "runs"
         return cls(own, None if root is None else root / "results", kept_limit)

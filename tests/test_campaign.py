@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from mtlkit import estimates as estimates_module
+from mtlkit import runtime as runtime_module
 from mtlkit.campaign import Campaign, goal
 from mtlkit.cli import app
 from mtlkit.errors import InputError
@@ -16,6 +18,8 @@ from mtlkit.planning import Plan, Total, jobs
 from mtlkit.results import Results
 from mtlkit.runs import Training
 from mtlkit.runtime import Runtime, hardware
+from mtlkit.work_command import Selection, spread
+from mtlkit.work_command import campaign as named
 
 FILE = """
 results = "records"
@@ -104,6 +108,9 @@ def test_variables_stand_in_paths_which_go_from_the_file(tmp_path):
         ('[[columns]]\npaper = "nddr"\ntable = 4\nlr = -1', "column 1: The parameter lr must be a number above 0"),
         ('[[columns]]\npaper = "nddr"\ntable = 4\nuse = ["x"]', "column 1: There is no set of options 'x'"),
         ('[[columns]]\npaper = "nddr"\ntable = 4\ndata_root = "$x"', "'$x' names a variable that the file does not"),
+        ('[[columns]]\npaper = "nddr"\ntable = 4\nrows = []', "columns 1 rows: list should have at least 1 item"),
+        ('[[columns]]\npaper = "nddr"\ntable = 4\neach = {lr = []}', "each lr: list should have at least 1 item"),
+        ('[[columns]]\npaper = "nddr"\ntable = 4\ndevice = "cpu"', "device is no part of what is run; plan and work"),
         ('[[columns]]\npaper = "nddr"\ntable = 4\neach = 3', "columns 1 each: input should be a valid dictionary"),
         ('[[columns]]\npaper = "mcn"\ntable = 4\nepochs = 3', "column 1: Table 4 times untrained networks"),
     ],
@@ -281,12 +288,56 @@ def test_papers_and_tables_are_named_and_options_given(tmp_path):
         (["nddr", "44"], "There is no table of nddr '44'"),
         (["nddr", "4", "-p", "epochs"], "'epochs' is no NAME=VALUE"),
         (["mcn", "4", "-p", "epochs=3"], "Table 4 times untrained networks and takes no epochs"),
+        (
+            ["nddr", "4", "-p", "lr=0.1", "-p", "lr=0.2"],
+            "lr is given twice: 0.1 and 0.2; a list is",
+        ),
+        (["nddr", "4", "-p", "device=cpu"], "plan and work take --device."),
         (["nddr", "4", "--set", "data=x"], "Only a campaign has variables"),
         (["none.toml"], "The campaign none.toml cannot be read"),
         (["none.toml", "nddr"], "A campaign stands alone"),
     ):
         failed = CliRunner().invoke(app, ["plan", *words])
         assert sentence in str(failed.exception)
+
+
+def test_paths_on_the_command_line_go_from_the_current_folder_and_home_is_the_readers(tmp_path, monkeypatch):
+    path = tmp_path / "there" / "c.toml"
+    path.parent.mkdir()
+    path.write_text(
+        '[variables]\ndata = "~/sets"\n[[columns]]\npaper = "nddr"\ntable = "4"\ndata_root = "$data/rooms"\n'
+        '[[columns]]\npaper = "nddr"\ntable = "4"\ndata_root = "~/mine"\n'
+    )
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+
+    def roots(*variables):
+        return [wanted.options.data_root for wanted in named([str(path)], [], variables).wanted]
+
+    assert roots() == [(tmp_path / "home/sets/rooms",), (tmp_path / "home/mine",)]
+    assert roots("data=../sets")[0] == (tmp_path / "sets/rooms",)
+
+
+@pytest.mark.parametrize(("given", "expected"), [("4,2", 4), ("3", 3), ("all", 7), ("", 7), ("0", 7)])
+def test_threads_are_those_of_the_environment_where_it_names_a_number(given, expected, monkeypatch, file):
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    monkeypatch.setattr(runtime_module, "cores", lambda: 7)
+    before = torch.get_num_threads()
+    try:
+        assert Selection(["nddr", "4"], ["backbone=resnet10t"], [], None).use(None, 1) == expected
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_workers_spread_over_every_gpu_unless_told(monkeypatch):
+    monkeypatch.setattr(runtime_module, "devices", lambda: ("cuda:0", "cuda:1", "cpu"))
+    assert spread("auto") == ["cuda:0", "cuda:1"]
+    assert spread("cpu") == ["cpu"]
+    assert spread("cuda:1,cpu") == ["cuda:1", "cpu"]
+    monkeypatch.setattr(runtime_module, "devices", lambda: ("cpu",))
+    assert spread("auto") == ["auto"]
 
 
 def test_columns_whose_data_is_not_at_hand_are_named_and_the_others_run(tmp_path):
