@@ -28,10 +28,7 @@ Parameters = Annotated[
 ]
 Variables = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A variable of the campaign.")]
 ResultsDir = Annotated[Path | None, typer.Option("--results-dir", help="Your own runs, read over the published ones.")]
-Devices = Annotated[
-    str,
-    typer.Option("--device", help="cpu, or devices for the workers in turn: cuda:0,cuda:1; auto: GPUs."),
-]
+Devices = Annotated[str, typer.Option("--device", help="auto, or devices of the workers in turn: cuda:0,cuda:1.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Of each worker; by default the cores by the workers.")]
 
 

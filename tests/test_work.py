@@ -89,6 +89,14 @@ def test_what_failed_meanwhile_in_another_process_is_not_tried_here(tmp_path, lo
     assert told(events, "failed") == []
 
 
+def test_a_folder_that_cannot_be_written_is_a_sentence_a_node(tmp_path, log):
+    (tmp_path / "results").write_text("no folder")
+    made, _ = worker(tmp_path, Task(name="a", log=log))
+    assert list(made.run().values()) == [
+        f"The results folder {tmp_path / 'results' / 'smoke'} cannot be written (Not a directory)."
+    ]
+
+
 def test_what_others_hold_is_skipped_and_waited_for_at_the_end(tmp_path, log, monkeypatch):
     nodes = chain(log)
     book = Ledger(tmp_path / "results" / "smoke")
