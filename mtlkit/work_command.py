@@ -294,10 +294,9 @@ def text(planned: "Plan", estimates: "Estimates") -> str:
         line(f"{at + 1} {names[at]}", planned.there[at], len(goal.nodes), Total.of(planned.of_goal(at)))
         for at, goal in enumerate(goals)
     ]
-    evaluations = {node.identity: node for goal in goals for node in goal.nodes}
+    evaluations = {(goal.column.profile, node.identity) for goal in goals for node in goal.nodes}
     total = Total.of(planned.missing)
-    gone = {one.node.identity for one in planned.missing} & evaluations.keys()
-    lines.append(line("all, each node once", len(evaluations) - len(gone), len(evaluations), total))
+    lines.append(line("all, each node once", planned.all_there, len(evaluations), total))
     columns = heads(("there", "trainings", "others", "images", "time", "memory"))
     faster = ", ".join(f"{name} {rate:.1f}" for name, rate in estimates.precisions.items())
     return "\n".join(

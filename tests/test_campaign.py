@@ -18,7 +18,8 @@ from mtlkit.planning import Plan, Total, jobs
 from mtlkit.results import Results
 from mtlkit.runs import Training
 from mtlkit.runtime import Runtime, hardware
-from mtlkit.work_command import Selection, spread
+from mtlkit.training import Divergence
+from mtlkit.work_command import Selection, spread, text
 from mtlkit.work_command import campaign as named
 
 FILE = """
@@ -158,6 +159,24 @@ def test_a_plan_has_every_missing_node_once_and_says_what_is_there(file, tmp_pat
     assert shared["columns"] == [4]
     (job,) = jobs(goals)
     assert len(job.goals) == total.evaluations
+
+
+def test_what_needs_a_training_that_diverged_is_neither_there_nor_missing(file):
+    goals = columns(file)[:1]
+    results = Campaign.read(file).found_in(None, 1 << 30)
+    first, *others = subjects(file)
+    assert others
+    results.ledger("smoke").write(
+        Record(
+            kind="training", identity=first.identity, settings=first.canonical(),
+            diverged=Divergence(step=1, loss="segmentation/cross_entropy", value="nan"),
+        )
+    )  # fmt: skip
+    known = Estimates([], RUNTIME, measure=False)
+    plan = Plan.of(goals, results, RUNTIME, known)
+    assert (plan.there, plan.all_there) == ((0,), 0)
+    last = text(plan, known).splitlines()[-2]
+    assert last.split()[4:7] == ["0", "of", "3"]
 
 
 def test_a_network_is_timed_once_however_many_trainings_have_it(file, monkeypatch, tmp_path):

@@ -233,6 +233,15 @@ def test_a_log_has_a_line_for_every_start_tenth_and_end(tmp_path, capsys):
     assert display.state() == "1 done, 0 running, 0 open, 1 failed"
 
 
+def test_a_display_counts_what_was_not_open_at_first_and_says_once_what_is_left(capsys):
+    display = Display({"x": None}, workers=2)
+    display.tell(0, Event("start", "gone", "weights again"))
+    assert display.state() == "0 done, 1 running, 1 open"
+    for number in range(2):
+        display.tell(number, Event("later", "x", "net", sentence="slow here"))
+    assert capsys.readouterr().err.count("slow here") == 1
+
+
 def test_a_worker_can_be_given_time_alone(tmp_path, log):
     made, _ = worker(tmp_path, Timed(name="t", log=log), alone=False)
     assert made.run() == {}
