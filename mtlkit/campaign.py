@@ -4,13 +4,13 @@ import itertools
 import json
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from mtlkit import papers
 from mtlkit.errors import InputError, unknown
@@ -107,11 +107,11 @@ class Campaign:
         for name in given or {}:
             if name not in file.variables:
                 raise unknown(f"variable of {path}", name, file.variables)
-        variables = {name: str(file.folder / value) for name, value in file.variables.items()} | dict(given or {})
+        variables = {name: file.path_of(value) for name, value in file.variables.items()} | dict(given or {})
         wanted = [one for at, entry in enumerate(file.columns, 1) for one in file.wanted(at, entry, variables)]
         if not wanted:
             raise InputError(f"The campaign {path} names no columns.")
-        return cls(tuple(wanted), None if file.results is None else file.folder / file.results, file.threads)
+        return cls(tuple(wanted), None if file.results is None else Path(file.path_of(file.results)), file.threads)
 
     def found_in(self, own: Path | None, kept_limit: int) -> Results:
         """Where its records lie.
@@ -131,9 +131,9 @@ class Entry(BaseModel):
     paper: str
     table: str
     about: str = ""
-    rows: list[str] | None = None
+    rows: Annotated[list[str], Field(min_length=1)] | None = None
     use: list[str] = []
-    each: dict[str, list[Any]] = {}
+    each: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
 
 
 class File(BaseModel):
@@ -163,6 +163,10 @@ class File(BaseModel):
         """The file's folder."""
         return self.path.resolve().parent
 
+    def path_of(self, text: str) -> str:
+        """A path that goes from the file's folder; ``~`` is the reader's."""
+        return str(self.folder / os.path.expanduser(text))
+
     def wanted(self, at: int, entry: Entry, variables: Mapping[str, str]) -> Iterator[Wanted]:
         """The columns of the entry number ``at``, from 1."""
         try:
@@ -173,6 +177,7 @@ class File(BaseModel):
                     raise unknown("set of options", name, self.options)
                 given |= self.options[name]
             given |= entry.model_extra or {}
+            not_running(kind, [*given, *entry.each])
             for values in itertools.product(*entry.each.values()):
                 several = given | dict(zip(entry.each, values, strict=True))
                 options = {name: self._value(kind, name, value, variables) for name, value in several.items()}
@@ -192,7 +197,7 @@ class File(BaseModel):
         except (KeyError, ValueError) as error:
             raise InputError(f"{value!r} names a variable that the file does not have: {error}.") from error
         about = kind.about(kind.known(name))
-        return str(self.folder / text) if about.path and text not in about.keywords else text
+        return self.path_of(text) if about.path and text not in about.keywords else text
 
 
 @dataclass(frozen=True)
@@ -234,6 +239,17 @@ def _absolute(about: Option, value: Any) -> Any:
     if not about.path or value in about.keywords:
         return value
     return os.path.abspath(os.path.expanduser(value))
+
+
+def not_running(kind: type[Described], names: Iterable[str]) -> None:
+    """Refuses options that say where a run happens and not what it is: a command has its own for these.
+
+    Raises:
+        InputError: one of them is named.
+    """
+    for name in names:
+        if kind.about(kind.known(name)).running:
+            raise InputError(f"{name} is no part of what is run; plan and work take --{name.replace('_', '-')}.")
 
 
 def _first(error: ValidationError | TypeError) -> str:

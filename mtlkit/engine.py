@@ -209,7 +209,7 @@ class Engine:
                     hardware=hardware(content.device),
                 )
             )
-        self.ledger.checkpoint(node.identity).unlink(missing_ok=True)
+        self.ledger.ended(node.identity)
 
     def _keep(self, node: Node, tensors: dict[str, Tensor]) -> str:
         assert node.keeps is not None

@@ -7,6 +7,7 @@ killed one left it. A node that fails leaves its sentence, and only what needs i
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -205,7 +206,8 @@ class Worker:
 
     def _fail(self, engine: Engine, node: Node, sentence: str) -> None:
         self.failed[node.identity] = sentence
-        with written_whole(_note(engine.ledger, node.identity)) as part:
+        # Where nothing can be written the sentence is told all the same.
+        with suppress(OSError), written_whole(_note(engine.ledger, node.identity)) as part:
             part.write_text(sentence, encoding="utf-8")
         self.tell(Event("failed", node.identity, node.title, sentence=sentence))
 
@@ -222,5 +224,5 @@ def failure(ledger: Ledger, identity: str, since: float) -> str:
     path = _note(ledger, identity)
     try:
         return path.read_text(encoding="utf-8") if path.stat().st_mtime >= since else ""
-    except FileNotFoundError:
+    except OSError:
         return ""

@@ -29,7 +29,7 @@ Parameters = Annotated[
 ]
 Variables = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A variable of the campaign.")]
 ResultsDir = Annotated[Path | None, typer.Option("--results-dir", help="Your own runs, read over the published ones.")]
-Devices = Annotated[str, typer.Option("--device", help="auto, cpu, or devices for the workers in turn: cuda:0,cuda:1.")]
+Devices = Annotated[str, typer.Option("--device", help="auto, or devices of the workers in turn: cuda:0,cuda:1.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Of each worker; by default the cores by the workers.")]
 
 
@@ -99,7 +99,7 @@ def work(
     from mtlkit.reproduce import opened
     from mtlkit.work import fit
 
-    devices = device.split(",")
+    devices = spread(device)
     runtimes = [
         Runtime(
             device=devices[number % len(devices)],
@@ -131,6 +131,10 @@ def work(
                 opened(goal.column, found.results)
         display.tell(worker, event)
 
+    estimates.measure = False  # what comes up later would be timed beside trainings
+    if not any_precision:
+        for one in planned.missing:  # once, for all workers, while the machine is quiet
+            estimates.slow(one.node)
     unfit = fit if any_precision else estimates.slow
     run = Crew(jobs(found.goals), found.results, runtimes, found.threads, deadline, estimates.seconds, unfit).run
     if ray:
@@ -199,7 +203,8 @@ class Selection:
         if threads is None:
             threads = self.campaign.threads
         if threads is None:
-            threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, cores() // workers))
+            outer = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # of nested ones the first
+            threads = int(outer) if outer.isdigit() and int(outer) else max(1, cores() // workers)
         torch.set_num_threads(threads)
         return threads
 
@@ -242,15 +247,17 @@ def campaign(targets: Sequence[str], parameter: Sequence[str], variables: Sequen
             raise InputError(f"A campaign stands alone; {targets[0]} is followed by {' '.join(targets[1:])}.")
         if parameter:
             raise InputError("A campaign says its options itself; -p is for tables that are named.")
-        return Campaign.read(Path(targets[0]), dict(map(_pair, variables)))
+        # A shell's folders go from where it is, those in the file from the file.
+        given = {name: os.path.abspath(os.path.expanduser(value)) for name, value in _pairs(variables).items()}
+        return Campaign.read(Path(targets[0]), given)
     if variables:
         raise InputError("Only a campaign has variables; options of tables are given by -p.")
-    return Campaign(tuple(_named(targets, dict(map(_pair, parameter)))))
+    return Campaign(tuple(_named(targets, _pairs(parameter))))
 
 
 def _named(targets: Sequence[str], texts: dict[str, str]) -> "Iterator[Any]":
     """The columns of papers and tables: a paper's name stands before its tables."""
-    from mtlkit.campaign import Wanted
+    from mtlkit.campaign import Wanted, not_running
 
     several: list[tuple[str, list[str]]] = [] if targets else [(slug, []) for slug in papers.SLUGS]
     for word in targets:
@@ -262,6 +269,7 @@ def _named(targets: Sequence[str], texts: dict[str, str]) -> "Iterator[Any]":
             raise unknown("paper", word, papers.SLUGS)
     for paper, tables in several:
         kind = papers.options_of(paper)
+        not_running(kind, texts)
         options = kind(**{kind.known(name): kind.read(name, value) for name, value in texts.items()})
         for identifier in tables or kind.tables:
             papers.check(paper, identifier)
@@ -275,11 +283,24 @@ def _named(targets: Sequence[str], texts: dict[str, str]) -> "Iterator[Any]":
             yield Wanted(papers.table(paper, identifier), options)
 
 
-def _pair(text: str) -> tuple[str, str]:
-    name, sign, value = text.partition("=")
-    if not sign or not name:
-        raise InputError(f"{text!r} is no NAME=VALUE.")
-    return name.strip(), value
+def _pairs(texts: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not name.strip():
+            raise InputError(f"{text!r} is no NAME=VALUE.")
+        if (name := name.strip()) in found:
+            raise InputError(f"{name} is given twice: {found[name]} and {value}; a list is written with commas.")
+        found[name] = value
+    return found
+
+
+def spread(device: str) -> list[str]:
+    """The devices that workers take in turn: those that are named; for ``auto`` every GPU, where there are any."""
+    from mtlkit.runtime import devices
+
+    gpus = [name for name in devices() if name.startswith("cuda")]
+    return gpus if device == "auto" and gpus else device.split(",")
 
 
 def text(planned: "Plan", estimates: "Estimates") -> str:
@@ -301,10 +322,9 @@ def text(planned: "Plan", estimates: "Estimates") -> str:
         line(f"{at + 1} {names[at]}", planned.there[at], len(goal.nodes), Total.of(planned.of_goal(at)))
         for at, goal in enumerate(goals)
     ]
-    evaluations = {node.identity: node for goal in goals for node in goal.nodes}
+    evaluations = {(goal.column.profile, node.identity) for goal in goals for node in goal.nodes}
     total = Total.of(planned.missing)
-    gone = {one.node.identity for one in planned.missing} & evaluations.keys()
-    lines.append(line("all, each node once", len(evaluations) - len(gone), len(evaluations), total))
+    lines.append(line("all, each node once", planned.all_there, len(evaluations), total))
     columns = heads(("there", "trainings", "others", "images", "time", "memory"))
     faster = ", ".join(f"{name} {rate:.1f}" for name, rate in estimates.precisions.items())
     return "\n".join(

@@ -308,6 +308,29 @@ def test_what_is_trained_anew_for_its_weights_keeps_its_record_and_is_named_wher
     assert ledger.find("evaluation", one.identity).loaded == {one.subject.identity: record.weights}
 
 
+def test_what_killed_processes_left_of_files_goes_when_the_node_is_done(data, tmp_path):
+    subject = training(data, network=network((NORMALS,)), recipe=recipe(steps=2))
+    ledger = Ledger(tmp_path)
+    left = [ledger.state / folder / f"{subject.identity}.x.part" for folder in ("checkpoints", "weights")]
+    other, young = ledger.state / "weights/another.x.part", ledger.state / "weights" / f"{subject.identity}.y.part"
+    for path in (*left, other, young):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+        os.utime(path, (time.time() - 600,) * 2)
+    os.utime(young)
+    Engine(ledger, QUIET).run([TestEvaluation(subject=subject, data=data)])
+    assert [path.exists() for path in (*left, other, young)] == [False, False, True, True]
+
+
+def test_two_checkpoints_of_one_training_never_share_a_part(tmp_path, monkeypatch):
+    parts = []
+    monkeypatch.setattr(training_module.torch, "save", lambda state, part: (parts.append(part), part.write_bytes(b"x")))
+    for _ in range(2):
+        training_module._save(tmp_path / "a.pt", {})
+    assert len(set(parts)) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
+
+
 def test_a_record_is_whole_or_not_there(tmp_path):
     ledger = Ledger(tmp_path)
     ledger.write(Record(kind="evaluation", identity="a", settings={}, metrics={"x": float("nan"), "y": 1.5}))

@@ -89,6 +89,14 @@ def test_what_failed_meanwhile_in_another_process_is_not_tried_here(tmp_path, lo
     assert told(events, "failed") == []
 
 
+def test_a_folder_that_cannot_be_written_is_a_sentence_a_node(tmp_path, log):
+    (tmp_path / "results").write_text("no folder")
+    made, _ = worker(tmp_path, Task(name="a", log=log))
+    assert list(made.run().values()) == [
+        f"The results folder {tmp_path / 'results' / 'smoke'} cannot be written (Not a directory)."
+    ]
+
+
 def test_what_others_hold_is_skipped_and_waited_for_at_the_end(tmp_path, log, monkeypatch):
     nodes = chain(log)
     book = Ledger(tmp_path / "results" / "smoke")
@@ -223,6 +231,15 @@ def test_a_log_has_a_line_for_every_start_tenth_and_end(tmp_path, capsys):
         "other (y) failed: no file",
     ]
     assert display.state() == "1 done, 0 running, 0 open, 1 failed"
+
+
+def test_a_display_counts_what_was_not_open_at_first_and_says_once_what_is_left(capsys):
+    display = Display({"x": None}, workers=2)
+    display.tell(0, Event("start", "gone", "weights again"))
+    assert display.state() == "0 done, 1 running, 1 open"
+    for number in range(2):
+        display.tell(number, Event("later", "x", "net", sentence="slow here"))
+    assert capsys.readouterr().err.count("slow here") == 1
 
 
 def test_a_worker_can_be_given_time_alone(tmp_path, log):
