@@ -36,6 +36,8 @@ RETRIES = 2
 """How often a node is run again whose process or machine was lost."""
 CONNECT_SECONDS = 10.0
 """Until a cluster has to answer."""
+BOARD_SECONDS = 5.0
+"""Until the board has to answer; else it is asked again at the next look."""
 LOOK_SECONDS = 0.5
 """Between two looks at what the tasks tell."""
 
@@ -279,8 +281,11 @@ class RayExecutor:
         # In a folder of a profile, where "mtlkit clean" finds what a killed process leaves.
         profile = next((one.column.profile for one in self.goals), "smoke")
         path = self.results.ledger(profile).state / "ray" / f"{uuid.uuid4().hex}.txt"
-        with written_whole(path) as part:
-            part.write_text(path.stem, encoding="utf-8")
+        try:
+            with written_whole(path) as part:
+                part.write_text(path.stem, encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"The results folder {self.results.own} cannot be written ({error.strerror}).") from error
         try:
             yield str(path.relative_to(self.results.own))
         finally:
@@ -354,6 +359,7 @@ class Session:
         self._task = ray.remote(max_retries=RETRIES, retry_exceptions=False)(run)
         self._board = ray.remote(Board).options(num_cpus=0, scheduling_strategy=_only(self._here)).remote()
         self._text = json.dumps(asdict(setup))
+        self._asked: Any = None
         self._sent: dict[Key, Sent] = {}
 
     def send(self, profile: str, step: Step, order: Order) -> None:
@@ -392,14 +398,24 @@ class Session:
         open_ = {one.ref: (profile, one) for (profile, _), one in self._sent.items() if not one.ended}
         while open_:
             ready, _ = ray.wait(list(open_), num_returns=len(open_), timeout=LOOK_SECONDS, fetch_local=False)
-            try:
-                heard = ray.get(self._board.taken.remote())
-            except ray.exceptions.RayError:  # it is there for the display alone
-                heard = []
-            for text in heard:
+            for text in self._heard():
                 self.show.heard(json.loads(text))
             for ref in ready:
                 self._settle(*open_.pop(ref))
+
+    def _heard(self) -> list[str]:
+        """What nodes have told; nothing where the board, which is there for the display alone, does not answer."""
+        ray = _ray()
+        if self._asked is None:
+            self._asked = self._board.taken.remote()
+        if not ray.wait([self._asked], timeout=BOARD_SECONDS)[0]:
+            return []
+        asked, self._asked = self._asked, None
+        try:
+            heard: list[str] = ray.get(asked)
+        except ray.exceptions.RayError:
+            return []
+        return heard
 
     def _settle(self, profile: str, one: Sent) -> None:
         """Tells how a node ended whose task has."""
