@@ -4,7 +4,7 @@ Nothing here knows a kind of node.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from filelock import Timeout
@@ -185,7 +185,7 @@ class Engine:
         content = node.run(context)
         if content.diverged is not None:
             self._tried.add(node.identity)
-        digest = None if content.tensors is None else self._keep(node, content.tensors)
+        digest = None if content.tensors is None else self._keep(node, content.tensors, context.loaded)
         known = self.ledger.find(node.kind, node.identity) if node.recorded else None
         # What is run anew for its tensors alone keeps its record: other numbers came from that, and it is compared.
         if node.recorded and (known is None or known.diverged is not None or (step.again and not node.costly)):
@@ -211,6 +211,6 @@ class Engine:
             )
         self.ledger.ended(node.identity)
 
-    def _keep(self, node: Node, tensors: dict[str, Tensor]) -> str:
+    def _keep(self, node: Node, tensors: dict[str, Tensor], loaded: Mapping[str, str] | None = None) -> str:
         assert node.keeps is not None
-        return self.ledger.save(node.keeps, node.identity, tensors)
+        return self.ledger.save(node.keeps, node.identity, tensors, loaded)

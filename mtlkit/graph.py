@@ -108,7 +108,8 @@ class Context:
         runtime: device, readers, checkpoints.
         riders: nodes to be made while it runs.
         keep: keeps the tensors of one of them.
-        loaded: identity -> digest of the tensors that were asked for so far.
+        loaded: identity -> digest of the tensors that were asked for so far, and of those that they come from where
+            these have no record.
     """
 
     ledger: Ledger
@@ -131,6 +132,8 @@ class Context:
         """
         assert node.keeps is not None
         tensors, self.loaded[node.identity] = self.ledger.load(node.keeps, node.identity)
+        if not node.recorded:  # then no record says what they come from
+            self.loaded.update(self.ledger.sources(node.keeps, node.identity))
         return tensors
 
     def batches(

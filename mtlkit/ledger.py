@@ -62,7 +62,8 @@ class Record(BaseModel):
         diverged: where the training ended before its time; it keeps no weights then (trainings).
         data: images in each split, classes and whatever else was counted.
         weights: digest of the tensors that are kept beside it: the trained weights (trainings).
-        loaded: identity -> digest of the tensors that it read.
+        loaded: identity -> digest of the tensors that it read, and of those that features and predictions it read were
+            made from.
         versions: of the libraries that decide numbers.
         hardware: processor or accelerator, threads.
         commit: of mtlkit, where it ran from a checkout; ``+`` marks uncommitted changes.
@@ -213,13 +214,22 @@ class Ledger:
         here = self.tensors_path(folder, identity).exists()
         return here or (self.under is not None and self.under.keeps(folder, identity))
 
-    def save(self, folder: str, identity: str, tensors: dict[str, Tensor]) -> str:
-        """Keeps tensors, makes room by letting the least recently used go, returns their digest."""
+    def save(
+        self, folder: str, identity: str, tensors: dict[str, Tensor], loaded: Mapping[str, str] | None = None
+    ) -> str:
+        """Keeps tensors, makes room by letting the least recently used go, returns their digest.
+
+        Args:
+            folder: what they are.
+            identity: of the node.
+            tensors: what is kept.
+            loaded: identity -> digest of the tensors that they were made from, where no record says so.
+        """
         path = self.tensors_path(folder, identity)
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         digest = digest_of(plain)
         with written_whole(path) as part:
-            save_file(plain, part, {"identity": identity, "sha256": digest})
+            save_file(plain, part, {"identity": identity, "sha256": digest, "loaded": json.dumps(dict(loaded or {}))})
         total = 0
         for file, size, _ in sorted(self.kept(), key=lambda kept: kept[2], reverse=True):
             total += size
@@ -264,6 +274,14 @@ class Ledger:
         with suppress(OSError):  # a folder that this user may only read
             os.utime(path)
         return tensors, digest
+
+    def sources(self, folder: str, identity: str) -> dict[str, str]:
+        """The ``loaded`` that :meth:`save` was given with the tensors that are kept."""
+        path = self.tensors_path(folder, identity)
+        if not path.exists():
+            return {} if self.under is None else self.under.sources(folder, identity)
+        with safe_open(path, "pt") as file:
+            return dict(json.loads((file.metadata() or {}).get("loaded", "{}")))
 
 
 def digest_of(tensors: dict[str, Tensor]) -> str:

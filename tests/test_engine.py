@@ -331,6 +331,16 @@ def test_two_checkpoints_of_one_training_never_share_a_part(tmp_path, monkeypatc
     assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
 
 
+def test_weights_behind_features_and_predictions_are_named_where_these_are_read(data, tmp_path):
+    subject = training(data, network=network((NORMALS,)), recipe=recipe(steps=2))
+    value = SnapshotEnsemble(snapshots=snapshots(subject, data, count=2, every=1))
+    ledger = Ledger(tmp_path)
+    Engine(ledger, QUIET).run([value])
+    loaded = ledger.find("evaluation", value.identity).loaded
+    assert loaded[subject.identity] == ledger.find("training", subject.identity).weights
+    assert loaded.keys() == {subject.identity, *(one.identity for one in value.snapshots)}
+
+
 def test_a_record_is_whole_or_not_there(tmp_path):
     ledger = Ledger(tmp_path)
     ledger.write(Record(kind="evaluation", identity="a", settings={}, metrics={"x": float("nan"), "y": 1.5}))
