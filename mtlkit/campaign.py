@@ -1,20 +1,23 @@
 """What is to be run: columns of tables in the order of their worth, from a TOML file or from the command line."""
 
 import itertools
+import json
+import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from mtlkit import papers
 from mtlkit.errors import InputError, unknown
 from mtlkit.graph import Node
+from mtlkit.papers import registry
 from mtlkit.papers.declaration import Column, Table, chosen
-from mtlkit.papers.options import Described, Options
+from mtlkit.papers.options import Described, Option, Options
 from mtlkit.results import Results
 
 
@@ -36,6 +39,34 @@ class Wanted:
 
     def __str__(self) -> str:
         return self.options.command(self.table.id).removeprefix("mtlkit run ")
+
+    def to_json(self) -> str:
+        """All of it as text, from which a process on another machine makes the same column."""
+        options = {
+            name: _absolute(self.options.about(name), value)
+            for name, value in self.options.model_dump(mode="json").items()
+            if value is not None
+        }
+        paper = self.table.paper
+        package = registry.PAPERS[paper]
+        return json.dumps(
+            {"paper": paper, "package": package, "table": self.table.id, "options": options, "rows": self.rows}
+            | {"about": self.about},
+            sort_keys=True,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "Wanted":
+        """What :meth:`to_json` wrote; a paper that is not registered here is.
+
+        Raises:
+            InputError: the version of mtlkit, or of the paper's package, knows no such column.
+        """
+        told = json.loads(text)
+        registry.PAPERS.setdefault(told["paper"], told["package"])
+        table = papers.table(told["paper"], told["table"])
+        rows = None if told["rows"] is None else tuple(told["rows"])
+        return cls(table, table.options(**told["options"]), rows, told["about"])
 
 
 @dataclass(frozen=True)
@@ -76,11 +107,11 @@ class Campaign:
         for name in given or {}:
             if name not in file.variables:
                 raise unknown(f"variable of {path}", name, file.variables)
-        variables = {name: str(file.folder / value) for name, value in file.variables.items()} | dict(given or {})
+        variables = {name: file.path_of(value) for name, value in file.variables.items()} | dict(given or {})
         wanted = [one for at, entry in enumerate(file.columns, 1) for one in file.wanted(at, entry, variables)]
         if not wanted:
             raise InputError(f"The campaign {path} names no columns.")
-        return cls(tuple(wanted), None if file.results is None else file.folder / file.results, file.threads)
+        return cls(tuple(wanted), None if file.results is None else Path(file.path_of(file.results)), file.threads)
 
     def found_in(self, own: Path | None, kept_limit: int) -> Results:
         """Where its records lie.
@@ -100,9 +131,9 @@ class Entry(BaseModel):
     paper: str
     table: str
     about: str = ""
-    rows: list[str] | None = None
+    rows: Annotated[list[str], Field(min_length=1)] | None = None
     use: list[str] = []
-    each: dict[str, list[Any]] = {}
+    each: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
 
 
 class File(BaseModel):
@@ -132,6 +163,10 @@ class File(BaseModel):
         """The file's folder."""
         return self.path.resolve().parent
 
+    def path_of(self, text: str) -> str:
+        """A path that goes from the file's folder; ``~`` is the reader's."""
+        return str(self.folder / os.path.expanduser(text))
+
     def wanted(self, at: int, entry: Entry, variables: Mapping[str, str]) -> Iterator[Wanted]:
         """The columns of the entry number ``at``, from 1."""
         try:
@@ -142,6 +177,7 @@ class File(BaseModel):
                     raise unknown("set of options", name, self.options)
                 given |= self.options[name]
             given |= entry.model_extra or {}
+            not_running(kind, [*given, *entry.each])
             for values in itertools.product(*entry.each.values()):
                 several = given | dict(zip(entry.each, values, strict=True))
                 options = {name: self._value(kind, name, value, variables) for name, value in several.items()}
@@ -161,7 +197,7 @@ class File(BaseModel):
         except (KeyError, ValueError) as error:
             raise InputError(f"{value!r} names a variable that the file does not have: {error}.") from error
         about = kind.about(kind.known(name))
-        return str(self.folder / text) if about.path and text not in about.keywords else text
+        return self.path_of(text) if about.path and text not in about.keywords else text
 
 
 @dataclass(frozen=True)
@@ -194,6 +230,26 @@ def goal(wanted: Wanted, *, by_seed: bool = False) -> Goal:
     rows = itertools.chain(*(seeds if by_seed else zip(*seeds, strict=True)))
     nodes = {node.identity: node for row in rows for node in row.evaluations}
     return Goal(wanted, column, tuple(nodes.values()))
+
+
+def _absolute(about: Option, value: Any) -> Any:
+    """An option's value with paths that hold in any folder."""
+    if isinstance(value, list):
+        return [_absolute(about, one) for one in value]
+    if not about.path or value in about.keywords:
+        return value
+    return os.path.abspath(os.path.expanduser(value))
+
+
+def not_running(kind: type[Described], names: Iterable[str]) -> None:
+    """Refuses options that say where a run happens and not what it is: a command has its own for these.
+
+    Raises:
+        InputError: one of them is named.
+    """
+    for name in names:
+        if kind.about(kind.known(name)).running:
+            raise InputError(f"{name} is no part of what is run; plan and work take --{name.replace('_', '-')}.")
 
 
 def _first(error: ValidationError | TypeError) -> str:

@@ -208,6 +208,7 @@ def clean(
         size = sum(file.stat().st_size for file in files)
         typer.echo(f"{word}: {len(files)} file{'' if len(files) == 1 else 's'}, {size / 1e6:,.1f} MB")
     if yes or typer.confirm(f"Remove them from {results.own}?"):
+        leftovers(results.own)  # something may have started since
         for file in (file for files in chosen.values() for file in files):
             file.unlink(missing_ok=True)
 

@@ -1,7 +1,8 @@
 """Several workers on this machine, spread over its cores and devices."""
 
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 
 import torch
@@ -25,6 +26,7 @@ class Crew:
         deadline: as of a :class:`~mtlkit.work.Worker`.
         seconds: likewise.
         unfit: likewise.
+        since: likewise, the same for all.
     """
 
     jobs: Sequence[Job]
@@ -34,6 +36,7 @@ class Crew:
     deadline: float | None = None
     seconds: Seconds = unknown
     unfit: Callable[[Node], str] = fit
+    since: float = field(default_factory=time.time)
 
     def run(self, tell: Callable[[int, Event], None]) -> dict[str, str]:
         """Works until nothing is open; what measures times comes last, when the others have ended.
@@ -54,7 +57,15 @@ class Crew:
         """One of them, in this process."""
         torch.set_num_threads(self.threads)
         return Worker(
-            self.jobs, self.results, self.runtimes[number], tell, self.deadline, self.seconds, self.unfit, alone
+            self.jobs,
+            self.results,
+            self.runtimes[number],
+            tell,
+            self.deadline,
+            self.seconds,
+            self.unfit,
+            alone,
+            self.since,
         )
 
     def _side_by_side(self, tell: Callable[[int, Event], None]) -> dict[str, str]:
@@ -64,7 +75,8 @@ class Crew:
         for number in range(len(self.runtimes)):
             # A pipe for each: what a killed process left half written in it stops nobody else.
             here, there = context.Pipe(duplex=False)
-            processes.append(context.Process(target=_work, args=(self, number, there), daemon=True))
+            # No daemon, since those may not start processes that read data.
+            processes.append(context.Process(target=_work, args=(self, number, there)))
             processes[-1].start()
             there.close()
             pipes[here] = number
@@ -91,4 +103,11 @@ class Crew:
 
 
 def _work(crew: Crew, number: int, told: Connection) -> None:
-    crew.worker(number, told.send, alone=False).run()
+    def tell(event: Event) -> None:
+        try:
+            told.send(event)
+        except OSError:
+            # Who started this process is gone; the node has not failed, and goes on from its checkpoint elsewhere.
+            raise SystemExit(1) from None
+
+    crew.worker(number, tell, alone=False).run()

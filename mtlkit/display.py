@@ -29,6 +29,7 @@ class Display:
         self.done = self.failed = 0
         self._running: dict[int, tuple[str, str]] = {}
         self._tenths: dict[str, int] = {}
+        self._later: set[str] = set()
         self._bars: dict[int, TaskID] = {}
         self._said = 0.0
         self._progress: Progress | None = None
@@ -69,20 +70,23 @@ class Display:
             self.failed += 1
             self._line(worker, f"{name} failed: {event.sentence}")
         elif event.what == "later":
-            self._line(worker, f"{name} is left for later: {event.sentence}")
+            if event.node not in self._later:  # each worker finds it so
+                self._later.add(event.node)
+                self._line(worker, f"{name} is left for later: {event.sentence}")
         else:
             self._end(worker, event)
             self._line(worker, f"worker {worker + 1} {event.sentence}")
 
     def state(self) -> str:
         """How far everything is, on one line."""
-        waiting = [seconds for node, seconds in self.open.items()]
-        known = [seconds for seconds in waiting if seconds is not None]
-        more = len(waiting) - len(known)
+        known = [seconds for seconds in self.open.values() if seconds is not None]
+        more = len(self.open) - len(known)
+        # What was not open at first may run too: a training whose weights have gone since.
+        waiting = self.open.keys() - {node for node, _ in self._running.values()}
         left = f"{duration(sum(known) / self.workers)} left" if sum(known) else ""
         if more and left:
             left += f" and {more} nodes of unknown length"
-        parts = [f"{self.done} done", f"{len(self._running)} running", f"{len(waiting) - len(self._running)} open"]
+        parts = [f"{self.done} done", f"{len(self._running)} running", f"{len(waiting)} open"]
         return ", ".join([*parts, *([f"{self.failed} failed"] if self.failed else []), *([left] if left else [])])
 
     def _step(self, worker: int, event: Event) -> None:

@@ -38,11 +38,17 @@ class Engine:
     """Runs nodes and what they need, each at most once for a ledger.
 
     What needs a training that diverged is left out, and the rest goes on.
+
+    Attributes:
+        ledger: where records lie.
+        runtime: device and the like.
+        since: as :func:`time.time`; what diverged later, here or in another process, is not run anew.
     """
 
-    def __init__(self, ledger: Ledger, runtime: Runtime | None = None):
+    def __init__(self, ledger: Ledger, runtime: Runtime | None = None, since: float | None = None):
         self.ledger = ledger
         self.runtime = runtime or Runtime()
+        self.since = time.time() if since is None else since
         self._tried: set[str] = set()
 
     def there(self, node: Node, *, tensors: bool) -> bool:
@@ -56,7 +62,7 @@ class Engine:
     def diverged(self, node: Node, *, tensors: bool = True, again: bool = False) -> Record | None:
         """The record of what diverged, of a node and all that it still needs to run; ``None`` where nothing did.
 
-        Where trainings may be run anew, those count that diverged since this engine was made.
+        Where trainings may be run anew, those count that diverged after :attr:`since`.
 
         Args:
             node: a node.
@@ -65,7 +71,8 @@ class Engine:
         """
         record = self.ledger.find(node.kind, node.identity) if node.recorded else None
         if record is not None and record.diverged is not None:
-            if not self.runtime.retrain or node.identity in self._tried:
+            tried = node.identity in self._tried or self.ledger.written(node.kind, node.identity) > self.since
+            if tried or not self.runtime.retrain:
                 return record
         elif not again and self.there(node, tensors=tensors):
             return None
@@ -109,7 +116,8 @@ class Engine:
             loads = {need.identity for need in node.loads}
             for need in node.needs:
                 visit(need, need.identity in loads, again and need.recorded and not need.costly)
-            steps[node.identity] = Step(node, tensors, again)
+            # What riders ask for runs for those of them that are not there by then.
+            steps[node.identity] = Step(node, tensors, again and node.identity not in riders)
 
         for goal in goals:
             visit(goal, tensors, again)
@@ -201,7 +209,7 @@ class Engine:
                     hardware=hardware(content.device),
                 )
             )
-        self.ledger.checkpoint(node.identity).unlink(missing_ok=True)
+        self.ledger.ended(node.identity)
 
     def _keep(self, node: Node, tensors: dict[str, Tensor]) -> str:
         assert node.keeps is not None

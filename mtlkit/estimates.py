@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -54,7 +55,7 @@ def shape(settings: Mapping[str, Any]) -> str:
     """What decides how long a step of a training takes, of its canonical form: all but rates, lengths and weights."""
     network = {name: value for name, value in settings["network"].items() if name != "weights"}
     recipe = settings["recipe"]
-    names = ("batch_size", "accumulate", "optimizer", "augmentation", "precision")
+    names = ("batch_size", "accumulate", "optimizer", "augmentation", "precision", "channels_last")
     data = settings["data"]
     layouts = [one["layout"] for one in data.get("sets", {"": data}).values()]
     text = json.dumps([network, {name: recipe.get(name) for name in names}, layouts], sort_keys=True)
@@ -76,10 +77,12 @@ class Estimates:
         name = hashlib.sha256(self.machine.encode()).hexdigest()[:12]
         self._path = cache_folder() / "rates" / f"{name}.json"
         self._known: dict[str, Rate] = {}
-        if self._path.exists():
+        # Without the file, or with a damaged one, networks are timed again.
+        with suppress(OSError, ValueError):
             self._known = _RATES.validate_json(self._path.read_bytes())
+        self._not_timed: set[str] = set()
         steps: dict[str, list[float]] = {}
-        self._seconds: dict[str, list[float]] = {}  # a test image, by kind
+        self._seconds: dict[str, list[tuple[float, int]]] = {}  # of a run, and its test images, by kind
         for record in (
             record for ledger in ledgers for kind in ("training", "evaluation") for record in ledger.all(kind)
         ):
@@ -89,17 +92,21 @@ class Estimates:
                 steps.setdefault(shape(record.settings), []).append(step)
             elif record.seconds is not None:
                 tested = max(int(record.data.get("test_images", 1)), 1)
-                self._seconds.setdefault(record.settings["is"], []).append(record.seconds / tested)
+                self._seconds.setdefault(record.settings["is"], []).append((record.seconds, tested))
         for key, found in steps.items():
             known = self._known.get(key, Rate(step=0))
             self._known[key] = known.model_copy(update={"step": statistics.median(found)})
 
     def rate(self, training: Training) -> Rate | None:
-        """Of a training; measured now where it is unknown and may be."""
+        """Of a training; measured now where it is unknown and may be, and this machine can."""
         key = shape(training.canonical())
-        if key not in self._known and self.measure:
-            self._known[key] = measured(training, self.runtime)
-            with written_whole(self._path) as part:
+        if key not in self._known and key not in self._not_timed and self.measure:
+            try:
+                self._known[key] = measured(training, self.runtime)
+            except InputError:
+                self._not_timed.add(key)
+                return None
+            with suppress(OSError), written_whole(self._path) as part:
                 part.write_bytes(_RATES.dump_json(self._known))
         return self._known.get(key)
 
@@ -109,9 +116,12 @@ class Estimates:
             rate = self.rate(node)
             return None if rate is None else rate.step * node.recipe.steps
         subjects = outermost([node])
+        known = self._seconds.get(node.tag, [])
+        if known and not subjects:
+            return statistics.median(seconds for seconds, _ in known)
         tested = max((images(subject, "val") for subject in subjects), default=1)
-        if node.tag in self._seconds:
-            return statistics.median(self._seconds[node.tag]) * tested
+        if known:
+            return statistics.median(seconds / count for seconds, count in known) * tested
         rates = [self.rate(subject) for subject in subjects]
         if not rates or any(rate is None or rate.image is None for rate in rates):
             return None
@@ -123,8 +133,14 @@ class Estimates:
         return precisions(self.runtime.fabric().device)
 
     def slow(self, node: Node) -> str:
-        """Why a node should be left to another machine: its precision is there for speed, and slow here; else empty."""
+        """Why a node should be left to another machine: its precision is slow here, or there is none; else empty."""
         precision = node.recipe.precision if isinstance(node, Training) else "32-true"
+        if precision == "32-true":
+            return ""
+        try:
+            self.runtime.fabric(precision)
+        except InputError as error:
+            return str(error)
         if self.precisions.get(precision, 1.0) >= SLOW:
             return ""
         return f"{precision} is {self.precisions[precision]:.1f} times as fast as 32-true on this machine"
@@ -165,7 +181,8 @@ def measured(training: Training, runtime: Runtime) -> Rate:
     """
     context = clean()
     here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_measure, args=(training, runtime, torch.get_num_threads(), there), daemon=True)
+    # No daemon, since those may not start processes that read data.
+    process = context.Process(target=_measure, args=(training, runtime, torch.get_num_threads(), there))
     process.start()
     there.close()
     try:
@@ -173,6 +190,9 @@ def measured(training: Training, runtime: Runtime) -> Rate:
     except EOFError:
         process.join()
         raise InputError(f"{training.title}: the process that timed it ended with {process.exitcode}.") from None
+    except BaseException:
+        process.terminate()
+        raise
     process.join()
     if isinstance(found, str):
         raise InputError(f"{training.title}: {found}")
@@ -198,17 +218,17 @@ def _timed(training: Training, runtime: Runtime) -> Rate:
             "balance": None,
         }
     )
-    told = Runtime(
-        device=runtime.device,
-        workers=runtime.workers,
-        progress=False,
-        watch=lambda title, done, total: times.append(time.perf_counter()),
-    )
+    device = runtime.fabric().device
+
+    def watch(title: str, done: int, total: int) -> None:
+        _wait(device)
+        times.append(time.perf_counter())
+
+    told = Runtime(device=runtime.device, workers=runtime.workers, progress=False, watch=watch)
     with tempfile.TemporaryDirectory() as folder:
         engine = Engine(Ledger(Path(folder)), told)
         context = engine.context()
         engine.run([short])
-        device = told.fabric().device
         network = short.trained(context).to(device)
         batches, _ = context.batches(short.data, "val", short.network.tasks, device=device)
         image = math.inf
@@ -220,6 +240,14 @@ def _timed(training: Training, runtime: Runtime) -> Rate:
                 output.cpu()
             image = min(image, (time.perf_counter() - began) / len(batch.images))
     return Rate(step=(times[-1] - times[1]) / (STEPS - 1), image=image, memory=_peak(device))
+
+
+def _wait(device: torch.device) -> None:
+    """Until a device, which is told its work long before it does it, has done it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 def _peak(device: torch.device) -> int | None:
@@ -251,8 +279,7 @@ def precisions(device: torch.device) -> dict[str, float]:
                 with torch.autocast(device.type, kind or torch.bfloat16, enabled=kind is not None):
                     loss = layer(image).float().square().mean()
                 loss.backward()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
+            _wait(device)
             found.setdefault(name, []).append(time.perf_counter() - began)
     medians = {name: statistics.median(times[1:]) for name, times in found.items()}
     return {name: medians["32-true"] / seconds for name, seconds in medians.items()}

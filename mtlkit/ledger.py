@@ -12,6 +12,7 @@ import os
 import platform
 import re
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -118,7 +119,7 @@ class Ledger:
         path = self.path(kind, identity)
         try:
             text = path.read_text()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None if self.under is None else self.under.find(kind, identity)
         try:
             return Record.model_validate_json(text)
@@ -136,6 +137,13 @@ class Ledger:
     def own(self, kind: str, identity: str) -> bool:
         """Whether the record lies in this folder and not underneath."""
         return self.path(kind, identity).exists()
+
+    def written(self, kind: str, identity: str) -> float:
+        """When the record in this folder was written, as :func:`time.time`; 0 where there is none."""
+        try:
+            return self.path(kind, identity).stat().st_mtime
+        except OSError:
+            return 0.0
 
     def write(self, record: Record) -> Record:
         """Adds what every record says of its surroundings, then writes it in one piece."""
@@ -186,6 +194,15 @@ class Ledger:
     def checkpoint(self, identity: str) -> Path:
         """Where an unfinished training keeps its state."""
         return self.state / "checkpoints" / f"{identity}.pt"
+
+    def ended(self, identity: str) -> None:
+        """Removes what a node that is done needs no longer: its checkpoint, and what killed processes left of files."""
+        self.checkpoint(identity).unlink(missing_ok=True)
+        for part in self.state.glob(f"*/{identity}.*.part"):
+            with suppress(OSError):
+                # A younger one may be of a process that took the node for free.
+                if time.time() - part.stat().st_mtime > LEASE_SECONDS:
+                    part.unlink()
 
     def tensors_path(self, folder: str, identity: str) -> Path:
         """Where a node's tensors lie, while they do."""

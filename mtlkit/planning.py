@@ -92,17 +92,19 @@ class Plan:
     Attributes:
         goals: the columns.
         there: of each column, how many of its evaluations are there.
+        all_there: how many of all evaluations, each counted once.
         missing: nodes that have to run, prerequisites first, each once.
     """
 
     goals: tuple[Goal, ...]
     there: tuple[int, ...]
+    all_there: int
     missing: tuple[Missing, ...]
 
     @classmethod
     def of(cls, goals: Sequence[Goal], results: Results, runtime: Runtime, estimates: Estimates) -> "Plan":
         """Of columns; nothing is trained but a few steps where ``estimates`` may measure."""
-        there = [0] * len(goals)
+        there, all_there = [0] * len(goals), 0
         steps: dict[tuple[str, str], Step] = {}
         users: dict[tuple[str, str], list[int]] = {}
         for profile in dict.fromkeys(goal.column.profile for goal in goals):
@@ -115,12 +117,13 @@ class Plan:
                 wanted |= {node.identity: node for node in open_}
                 for identity in ordered(open_):
                     users.setdefault((profile, identity), []).append(at)
+            all_there += len({node.identity for at in some for node in goals[at].nodes} - wanted.keys())
             steps |= {(profile, step.node.identity): step for step in engine.plan(wanted.values())}
         missing = tuple(
             Missing(step, estimates.seconds(step.node), estimates.memory(step.node), tuple(users[key]))
             for key, step in steps.items()
         )
-        return cls(tuple(goals), tuple(there), missing)
+        return cls(tuple(goals), tuple(there), all_there, missing)
 
     def of_goal(self, at: int) -> list[Missing]:
         """What is missing of a column."""

@@ -1,12 +1,14 @@
 """Where records lie: what is published with the book, and what this reader ran."""
 
+import math
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import mtlkit
 from mtlkit.errors import InputError
-from mtlkit.ledger import KEPT_LIMIT, Ledger
+from mtlkit.ledger import KEPT_LIMIT, LEASE_SECONDS, Ledger
 
 
 def checkout() -> Path | None:
@@ -41,7 +43,7 @@ class Results:
         if own is not None:
             own = Path(os.path.expanduser(own))
         elif named := os.environ.get("MTLKIT_RESULTS"):
-            own = Path(named)
+            own = Path(os.path.expanduser(named))
         else:
             own = (root or Path.cwd()) / "runs"
         return cls(own, None if root is None else root / "results", kept_limit)
@@ -64,12 +66,14 @@ class Results:
 
 def leftovers(folder: Path) -> dict[str, list[Path]]:
     """What -> files of a results folder that can go without losing a number that is compared: all in ``.state``, of
-    which each folder has its name (``weights``, ``checkpoints``), and the records of profile ``smoke``.
+    which each folder has its name (``weights``, ``checkpoints``), the records of profile ``smoke``, and what killed
+    processes left of records.
 
     Raises:
         InputError: something is running there.
     """
-    locks = list(folder.glob("*/.state/locks/*.lock"))
+    # A lock that nobody has renewed for an hour is of a machine that is gone.
+    locks = [path for path in folder.glob("*/.state/locks/*.lock") if _age(path) < 30 * LEASE_SECONDS]
     if any(Ledger(folder / path.relative_to(folder).parts[0]).held(path.stem) for path in locks):
         raise InputError(f"Something is running in {folder}; remove nothing before it ends.")
     found: dict[str, list[Path]] = {}
@@ -77,4 +81,14 @@ def leftovers(folder: Path) -> dict[str, list[Path]]:
         found.setdefault(path.parent.name, []).append(path)
     if smoke := sorted((folder / "smoke").glob("*/*.json")):
         found["smoke"] = smoke
+    if parts := sorted(folder.glob("*/*/*.json.*.part")):
+        found["parts"] = parts
     return found
+
+
+def _age(path: Path) -> float:
+    """Seconds since a file was changed."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf

@@ -14,7 +14,6 @@ history holds the losses before scaling, and a divergence is one of these.
 """
 
 import math
-import os
 import time
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
@@ -30,6 +29,7 @@ from mtlkit.data.samples import Batch
 from mtlkit.data.sampling import AnyAugmentation
 from mtlkit.devices import Precision
 from mtlkit.errors import InputError
+from mtlkit.files import written_whole
 from mtlkit.network import Network, parameter_groups
 from mtlkit.values import Value
 
@@ -328,7 +328,5 @@ def _diverged(losses: Tensor, names: list[str], last: int) -> Divergence | None:
 
 
 def _save(path: Path, state: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    torch.save(state, part)
-    part.replace(path)
+    with written_whole(path) as part:
+        torch.save(state, part)

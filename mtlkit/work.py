@@ -7,6 +7,7 @@ killed one left it. A node that fails leaves its sentence, and only what needs i
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -97,6 +98,7 @@ class Worker:
         seconds: how long a node takes, for the deadline; ``None`` where that is unknown, and it is taken.
         unfit: why this machine should leave a node to others; empty where it need not.
         alone: whether nothing else runs on this machine, so that times may be measured.
+        since: as :func:`time.time`; what failed or diverged later, here or in another process, is not tried again.
     """
 
     jobs: Sequence[Job]
@@ -107,6 +109,7 @@ class Worker:
     seconds: Seconds = unknown
     unfit: Callable[[Node], str] = fit
     alone: bool = True
+    since: float = field(default_factory=time.time)
     failed: dict[str, str] = field(default_factory=dict)
     _later: set[str] = field(default_factory=set)
     _missed: set[str] = field(default_factory=set)
@@ -123,8 +126,9 @@ class Worker:
         Returns:
             Identity -> the sentence, of what failed here or meanwhile in another process.
         """
-        began = time.time()
-        engines = [(Engine(self.results.ledger(job.profile), self.runtime), list(job.goals)) for job in self.jobs]
+        engines = [
+            (Engine(self.results.ledger(job.profile), self.runtime, self.since), list(job.goals)) for job in self.jobs
+        ]
         while True:
             taken = held = False
             for engine, goals in engines:
@@ -132,7 +136,7 @@ class Worker:
                 steps = engine.plan(goals)
                 pending = {node.identity for step in steps for node in (step.node, *step.riders)}
                 for step in steps:
-                    if any(need.identity in pending for need in step.node.needs) or not self._may(step, engine, began):
+                    if any(need.identity in pending for need in step.node.needs) or not self._may(step, engine):
                         continue
                     if self._attempt(engine, step):
                         taken = True
@@ -145,10 +149,10 @@ class Worker:
             if not taken:
                 time.sleep(WAIT_SECONDS)
 
-    def _may(self, step: Step, engine: Engine, began: float) -> bool:
+    def _may(self, step: Step, engine: Engine) -> bool:
         """Whether a node whose needs are met may be taken."""
         identity = step.node.identity
-        if identity not in self.failed and (sentence := failure(engine.ledger, identity, began)):
+        if identity not in self.failed and (sentence := failure(engine.ledger, identity, self.since)):
             self.failed[identity] = sentence
         if identity in self.failed or identity in self._later or (step.node.alone and not self.alone):
             return False
@@ -202,7 +206,8 @@ class Worker:
 
     def _fail(self, engine: Engine, node: Node, sentence: str) -> None:
         self.failed[node.identity] = sentence
-        with written_whole(_note(engine.ledger, node.identity)) as part:
+        # Where nothing can be written the sentence is told all the same.
+        with suppress(OSError), written_whole(_note(engine.ledger, node.identity)) as part:
             part.write_text(sentence, encoding="utf-8")
         self.tell(Event("failed", node.identity, node.title, sentence=sentence))
 
@@ -219,5 +224,5 @@ def failure(ledger: Ledger, identity: str, since: float) -> str:
     path = _note(ledger, identity)
     try:
         return path.read_text(encoding="utf-8") if path.stat().st_mtime >= since else ""
-    except FileNotFoundError:
+    except OSError:
         return ""

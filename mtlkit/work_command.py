@@ -4,8 +4,9 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -28,7 +29,7 @@ Parameters = Annotated[
 ]
 Variables = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A variable of the campaign.")]
 ResultsDir = Annotated[Path | None, typer.Option("--results-dir", help="Your own runs, read over the published ones.")]
-Devices = Annotated[str, typer.Option("--device", help="auto, cpu, or devices for the workers in turn: cuda:0,cuda:1.")]
+Devices = Annotated[str, typer.Option("--device", help="auto, or devices of the workers in turn: cuda:0,cuda:1.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Of each worker; by default the cores by the workers.")]
 
 
@@ -45,8 +46,7 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="The columns and the graph of missing nodes.")] = False,
 ) -> None:
     """Say what is missing of tables and what it costs on this machine; nothing is trained."""
-    found = Selection(targets, parameter, variables, results_dir)
-    found.use(threads, 1)
+    found = Selection(targets, parameter, variables, results_dir, threads=threads)
     estimates = found.estimates(device.partition(",")[0], measure=measure)
     planned = found.plan(estimates)
     if as_json:
@@ -72,20 +72,34 @@ def work(
     retrain: Annotated[bool, typer.Option("--retrain", help="Try again what diverged.")] = False,
     checkpoint_seconds: Annotated[float, typer.Option(min=0, help="Between two checkpoints of a training.")] = 60.0,
     weights_limit: Annotated[float, typer.Option(min=0, help="GiB of weights that are kept.")] = 8.0,
+    executor: Annotated[
+        Literal["local", "ray"], typer.Option(help="Processes here, or the machines of a Ray cluster.")
+    ] = "local",
+    address: Annotated[str | None, typer.Option(help="Of the Ray cluster, HOST:PORT or auto; one here else.")] = None,
+    gpus_per_run: Annotated[
+        float | None, typer.Option(min=0, max=1, help="That Ray gives each run, such as 0.5; 1 where there are any.")
+    ] = None,
 ) -> None:
     """Run what is missing of tables, beside other processes that do the same; may be killed and started again."""
     deadline = None if minutes is None else time.time() + 60 * minutes
-    found = Selection(targets, parameter, variables, results_dir, weights_limit, seed_major)
-    threads = found.use(threads, workers)
+    from mtlkit.runtime import Runtime, cores
+
+    ray = executor == "ray"
+    if ray and workers > 1:
+        raise InputError("Ray runs as many nodes at a time as it has CPUs and GPUs for; leave out --workers.")
+    if not ray and (address is not None or gpus_per_run is not None):
+        raise InputError("--address and --gpus-per-run are for --executor ray.")
+    # On several machines one thread is a number that all have; --threads says another.
+    processes = cores() if ray else workers
+    found = Selection(targets, parameter, variables, results_dir, weights_limit, seed_major, threads, processes)
 
     from mtlkit.crew import Crew
     from mtlkit.display import Display
     from mtlkit.planning import jobs
     from mtlkit.reproduce import opened
-    from mtlkit.runtime import Runtime
     from mtlkit.work import fit
 
-    devices = device.split(",")
+    devices = spread(device)
     runtimes = [
         Runtime(
             device=devices[number % len(devices)],
@@ -97,9 +111,9 @@ def work(
         )
         for number in range(workers)
     ]
-    for runtime in runtimes[: len(devices)]:
+    for runtime in [] if ray else runtimes[: len(devices)]:
         runtime.fabric()  # a device that is not there should stop before anything is written
-    estimates = found.estimates(devices[0], measure=minutes is not None)
+    estimates = found.estimates("auto" if ray else devices[0], measure=minutes is not None)
     planned = found.plan(estimates)
     users: dict[str, list[Goal]] = {}
     for goal, there in zip(found.goals, planned.there, strict=True):
@@ -108,20 +122,33 @@ def work(
         for node in goal.nodes:
             users.setdefault(node.identity, []).append(goal)
 
+    open_ = {one.node.identity: one.seconds for one in planned.missing}
+    display = Display(open_, workers)
+
     def tell(worker: int, event: "Event") -> None:
         if event.what == "done":
             for goal in users.get(event.node, ()):  # a column is on record once it has a number
                 opened(goal.column, found.results)
         display.tell(worker, event)
 
-    open_ = {one.node.identity: one.seconds for one in planned.missing}
+    estimates.measure = False  # what comes up later would be timed beside trainings
+    if not any_precision:
+        for one in planned.missing:  # once, for all workers, while the machine is quiet
+            estimates.slow(one.node)
     unfit = fit if any_precision else estimates.slow
-    crew = Crew(jobs(found.goals), found.results, runtimes, threads, deadline, estimates.seconds, unfit)
-    with Display(open_, workers) as display:
+    run = Crew(jobs(found.goals), found.results, runtimes, found.threads, deadline, estimates.seconds, unfit).run
+    if ray:
+        from mtlkit.ray_executor import RayExecutor
+
+        cluster = RayExecutor(
+            found.goals, found.results, runtimes[0], found.threads, gpus_per_run, address, deadline, estimates.seconds
+        )
+        run = partial(cluster.run, sized=lambda number: setattr(display, "workers", number))
+    with display:
         there = sum(planned.there)
         if there:
             display.say(f"{there} of {sum(len(goal.nodes) for goal in found.goals)} evaluations found in the ledger")
-        failed = crew.run(tell)
+        failed = run(tell)
     typer.echo(display.state(), err=True)
     for identity, sentence in failed.items():
         typer.echo(f"{identity} failed: {sentence}", err=True)
@@ -138,6 +165,7 @@ class Selection:
         results: where records lie.
         goals: the columns that could be looked up.
         missing: a sentence for each that could not.
+        threads: that each process computes with, this one too.
     """
 
     def __init__(
@@ -148,12 +176,16 @@ class Selection:
         results_dir: Path | None,
         weights_limit: float = 8.0,
         by_seed: bool = False,
+        threads: int | None = None,
+        processes: int = 1,
     ):
         self.campaign = campaign(targets or (), parameter or (), variables or ())
         from mtlkit.campaign import goal
         from mtlkit.ledger import GIB
 
         self.results: Results = self.campaign.found_in(results_dir, round(weights_limit * GIB))
+        # Before columns are looked up: how many threads compute is part of what a time is.
+        self.threads = self._use(threads, processes)
         self.goals: list[Goal] = []
         self.missing: list[str] = []
         for wanted in self.campaign.wanted:
@@ -162,7 +194,7 @@ class Selection:
             except InputError as error:
                 self.missing.append(f"{wanted} is left out: {error}")
 
-    def use(self, threads: int | None, workers: int) -> int:
+    def _use(self, threads: int | None, workers: int) -> int:
         """Sets how many threads this process computes with, and returns it."""
         import torch
 
@@ -171,7 +203,8 @@ class Selection:
         if threads is None:
             threads = self.campaign.threads
         if threads is None:
-            threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, cores() // workers))
+            outer = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # of nested ones the first
+            threads = int(outer) if outer.isdigit() and int(outer) else max(1, cores() // workers)
         torch.set_num_threads(threads)
         return threads
 
@@ -214,15 +247,17 @@ def campaign(targets: Sequence[str], parameter: Sequence[str], variables: Sequen
             raise InputError(f"A campaign stands alone; {targets[0]} is followed by {' '.join(targets[1:])}.")
         if parameter:
             raise InputError("A campaign says its options itself; -p is for tables that are named.")
-        return Campaign.read(Path(targets[0]), dict(map(_pair, variables)))
+        # A shell's folders go from where it is, those in the file from the file.
+        given = {name: os.path.abspath(os.path.expanduser(value)) for name, value in _pairs(variables).items()}
+        return Campaign.read(Path(targets[0]), given)
     if variables:
         raise InputError("Only a campaign has variables; options of tables are given by -p.")
-    return Campaign(tuple(_named(targets, dict(map(_pair, parameter)))))
+    return Campaign(tuple(_named(targets, _pairs(parameter))))
 
 
 def _named(targets: Sequence[str], texts: dict[str, str]) -> "Iterator[Any]":
     """The columns of papers and tables: a paper's name stands before its tables."""
-    from mtlkit.campaign import Wanted
+    from mtlkit.campaign import Wanted, not_running
 
     several: list[tuple[str, list[str]]] = [] if targets else [(slug, []) for slug in papers.SLUGS]
     for word in targets:
@@ -234,6 +269,7 @@ def _named(targets: Sequence[str], texts: dict[str, str]) -> "Iterator[Any]":
             raise unknown("paper", word, papers.SLUGS)
     for paper, tables in several:
         kind = papers.options_of(paper)
+        not_running(kind, texts)
         options = kind(**{kind.known(name): kind.read(name, value) for name, value in texts.items()})
         for identifier in tables or kind.tables:
             papers.check(paper, identifier)
@@ -247,11 +283,24 @@ def _named(targets: Sequence[str], texts: dict[str, str]) -> "Iterator[Any]":
             yield Wanted(papers.table(paper, identifier), options)
 
 
-def _pair(text: str) -> tuple[str, str]:
-    name, sign, value = text.partition("=")
-    if not sign or not name:
-        raise InputError(f"{text!r} is no NAME=VALUE.")
-    return name.strip(), value
+def _pairs(texts: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not name.strip():
+            raise InputError(f"{text!r} is no NAME=VALUE.")
+        if (name := name.strip()) in found:
+            raise InputError(f"{name} is given twice: {found[name]} and {value}; a list is written with commas.")
+        found[name] = value
+    return found
+
+
+def spread(device: str) -> list[str]:
+    """The devices that workers take in turn: those that are named; for ``auto`` every GPU, where there are any."""
+    from mtlkit.runtime import devices
+
+    gpus = [name for name in devices() if name.startswith("cuda")]
+    return gpus if device == "auto" and gpus else device.split(",")
 
 
 def text(planned: "Plan", estimates: "Estimates") -> str:
@@ -273,10 +322,9 @@ def text(planned: "Plan", estimates: "Estimates") -> str:
         line(f"{at + 1} {names[at]}", planned.there[at], len(goal.nodes), Total.of(planned.of_goal(at)))
         for at, goal in enumerate(goals)
     ]
-    evaluations = {node.identity: node for goal in goals for node in goal.nodes}
+    evaluations = {(goal.column.profile, node.identity) for goal in goals for node in goal.nodes}
     total = Total.of(planned.missing)
-    gone = {one.node.identity for one in planned.missing} & evaluations.keys()
-    lines.append(line("all, each node once", len(evaluations) - len(gone), len(evaluations), total))
+    lines.append(line("all, each node once", planned.all_there, len(evaluations), total))
     columns = heads(("there", "trainings", "others", "images", "time", "memory"))
     faster = ", ".join(f"{name} {rate:.1f}" for name, rate in estimates.precisions.items())
     return "\n".join(

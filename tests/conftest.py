@@ -12,6 +12,8 @@ from hypothesis import settings
 
 # Before huggingface_hub is imported anywhere: a download that slips through fails at once.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Before Ray is: its nodes have the loopback's address, beyond which no test may reach.
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 os.environ.setdefault("MTLKIT_CACHE", tempfile.mkdtemp(prefix="mtlkit-cache-"))
 
 # A slow machine is no fault: nothing here is timed.

@@ -1,5 +1,6 @@
 """Nodes of the tests' own that other processes can import: what they do is written into a folder, a file a run."""
 
+import multiprocessing
 import os
 import time
 import uuid
@@ -11,6 +12,7 @@ from pydantic import Field
 
 from mtlkit.errors import InputError
 from mtlkit.graph import Content, Node
+from mtlkit.training import Divergence
 
 
 class Task(Node):
@@ -44,6 +46,24 @@ class Task(Node):
             raise InputError(f"{self.name} cannot be had.")
         total = 1.0 + sum(context.tensors(one)["sum"].item() for one in self.after)
         return Content({"sum": total}, tensors={"sum": torch.tensor(total)})
+
+
+class Reading(Task):
+    """One that starts a process, as what reads data does."""
+
+    def run(self, context):
+        process = multiprocessing.get_context("spawn").Process(target=os.getpid)
+        process.start()
+        process.join()
+        return super().run(context)
+
+
+class Diverging(Task):
+    """One that comes to nothing."""
+
+    def run(self, context):
+        super().run(context)
+        return Content(diverged=Divergence(step=1, loss="a/b", value="nan"))
 
 
 class Timed(Task):

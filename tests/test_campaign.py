@@ -4,17 +4,23 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from mtlkit import estimates as estimates_module
+from mtlkit import runtime as runtime_module
 from mtlkit.campaign import Campaign, goal
 from mtlkit.cli import app
 from mtlkit.errors import InputError
 from mtlkit.estimates import Estimates, Rate, shape
+from mtlkit.ledger import Record
 from mtlkit.planning import Plan, Total, jobs
 from mtlkit.results import Results
 from mtlkit.runs import Training
-from mtlkit.runtime import Runtime
+from mtlkit.runtime import Runtime, hardware
+from mtlkit.training import Divergence
+from mtlkit.work_command import Selection, spread, text
+from mtlkit.work_command import campaign as named
 
 FILE = """
 results = "records"
@@ -58,6 +64,10 @@ def columns(path, **given):
     return [goal(wanted, **given) for wanted in Campaign.read(path).wanted]
 
 
+def subjects(path):
+    return [node.subject for node in columns(path)[0].nodes if hasattr(node, "subject")]
+
+
 def test_a_file_gives_its_columns_in_order_every_combination_one(file, tmp_path):
     campaign = Campaign.read(file)
     assert (campaign.results, campaign.threads) == (tmp_path / "records", 1)
@@ -99,6 +109,9 @@ def test_variables_stand_in_paths_which_go_from_the_file(tmp_path):
         ('[[columns]]\npaper = "nddr"\ntable = 4\nlr = -1', "column 1: The parameter lr must be a number above 0"),
         ('[[columns]]\npaper = "nddr"\ntable = 4\nuse = ["x"]', "column 1: There is no set of options 'x'"),
         ('[[columns]]\npaper = "nddr"\ntable = 4\ndata_root = "$x"', "'$x' names a variable that the file does not"),
+        ('[[columns]]\npaper = "nddr"\ntable = 4\nrows = []', "columns 1 rows: list should have at least 1 item"),
+        ('[[columns]]\npaper = "nddr"\ntable = 4\neach = {lr = []}', "each lr: list should have at least 1 item"),
+        ('[[columns]]\npaper = "nddr"\ntable = 4\ndevice = "cpu"', "device is no part of what is run; plan and work"),
         ('[[columns]]\npaper = "nddr"\ntable = 4\neach = 3', "columns 1 each: input should be a valid dictionary"),
         ('[[columns]]\npaper = "mcn"\ntable = 4\nepochs = 3', "column 1: Table 4 times untrained networks"),
     ],
@@ -148,6 +161,24 @@ def test_a_plan_has_every_missing_node_once_and_says_what_is_there(file, tmp_pat
     assert len(job.goals) == total.evaluations
 
 
+def test_what_needs_a_training_that_diverged_is_neither_there_nor_missing(file):
+    goals = columns(file)[:1]
+    results = Campaign.read(file).found_in(None, 1 << 30)
+    first, *others = subjects(file)
+    assert others
+    results.ledger("smoke").write(
+        Record(
+            kind="training", identity=first.identity, settings=first.canonical(),
+            diverged=Divergence(step=1, loss="segmentation/cross_entropy", value="nan"),
+        )
+    )  # fmt: skip
+    known = Estimates([], RUNTIME, measure=False)
+    plan = Plan.of(goals, results, RUNTIME, known)
+    assert (plan.there, plan.all_there) == ((0,), 0)
+    last = text(plan, known).splitlines()[-2]
+    assert last.split()[4:7] == ["0", "of", "3"]
+
+
 def test_a_network_is_timed_once_however_many_trainings_have_it(file, monkeypatch, tmp_path):
     monkeypatch.setenv("MTLKIT_CACHE", str(tmp_path / "cache"))
     timed = []
@@ -169,6 +200,60 @@ def test_a_network_is_timed_once_however_many_trainings_have_it(file, monkeypatc
     again = Plan.of(goals, results, RUNTIME, Estimates([], RUNTIME, measure=False))
     assert len(timed) == 3
     assert Total.of(again.missing).seconds == Total.of(plan.missing).seconds
+
+
+def test_a_damaged_file_of_rates_is_no_file_and_what_cannot_be_timed_is_unknown(file, monkeypatch, tmp_path):
+    monkeypatch.setenv("MTLKIT_CACHE", str(tmp_path / "cache"))
+    asked = []
+
+    def fails(training, runtime):
+        asked.append(training)
+        raise InputError("no room")
+
+    monkeypatch.setattr(estimates_module, "measured", fails)
+    known = Estimates([], RUNTIME, measure=True)
+    known._path.parent.mkdir(parents=True)
+    known._path.write_text("{half")
+    known = Estimates([], RUNTIME, measure=True)
+    subject = subjects(file)[0]
+    assert (known.seconds(subject), known.seconds(subject), known.memory(subject)) == (None, None, None)
+    assert len(asked) == 1
+
+
+def test_a_precision_that_this_machine_has_not_is_left_to_another(file, monkeypatch):
+    known = Estimates([], RUNTIME, measure=False)
+    monkeypatch.setattr(estimates_module, "precisions", lambda device: pytest.fail("not needed"))
+    subject = subjects(file)[0]
+    assert known.slow(subject) == ""
+    short = subject.model_copy(update={"recipe": subject.recipe.model_copy(update={"precision": "16-mixed"})})
+    assert known.slow(short) == "The precision 16-mixed needs a GPU; the CPU trains at 32-true or bf16-mixed."
+
+
+def test_where_channels_lie_decides_how_long_a_step_takes(file):
+    subject = subjects(file)[0]
+    other = subject.model_copy(update={"recipe": subject.recipe.model_copy(update={"channels_last": True})})
+    assert shape(subject.canonical()) != shape(other.canonical())
+
+
+def test_what_looks_at_no_network_takes_as_long_as_its_records_say(file, tmp_path):
+    ledger = Results(tmp_path).ledger("smoke")
+    nodes = columns(file)[0].nodes
+    for node, seconds in zip(nodes, (3.0, 8.0), strict=False):
+        ledger.write(
+            Record(
+                kind="evaluation", identity=node.identity, settings=node.canonical(), seconds=seconds,
+                data={"test_images": 16}, hardware=hardware(RUNTIME.fabric().device),
+            )
+        )  # fmt: skip
+    known = Estimates([ledger], RUNTIME, measure=False)
+    assert [known.seconds(node) for node in nodes[:2]] == [3.0, 16.0], "of 32 images the second looks at"
+
+
+@pytest.mark.slow  # four processes, each with the libraries
+def test_a_network_is_timed_as_it_trains_beside_processes_that_read_data(file):
+    rate = estimates_module.measured(subjects(file)[0], Runtime(device="cpu", progress=False, workers=1))
+    assert rate.step > 0
+    assert rate.image > 0
 
 
 def test_plan_and_work_agree_and_work_leaves_nothing_open(file, tmp_path):
@@ -197,6 +282,18 @@ def test_plan_and_work_agree_and_work_leaves_nothing_open(file, tmp_path):
     assert all(known.seconds(node) for one in columns(file) for node in one.nodes)
 
 
+def test_times_are_of_the_threads_that_are_asked_for(tmp_path):
+    words = ["plan", "mcn", "4", "--threads", "2", "--json", "--no-measure", "--results-dir", str(tmp_path)]
+    found = []
+    try:
+        for before in (1, 2):
+            torch.set_num_threads(before)
+            found.append(json.loads(CliRunner().invoke(app, words).stdout)["nodes"])
+    finally:
+        torch.set_num_threads(1)
+    assert found[0] == found[1]
+
+
 def test_papers_and_tables_are_named_and_options_given(tmp_path):
     listed = CliRunner().invoke(
         app,
@@ -222,12 +319,56 @@ def test_papers_and_tables_are_named_and_options_given(tmp_path):
         (["nddr", "44"], "There is no table of nddr '44'"),
         (["nddr", "4", "-p", "epochs"], "'epochs' is no NAME=VALUE"),
         (["mcn", "4", "-p", "epochs=3"], "Table 4 times untrained networks and takes no epochs"),
+        (
+            ["nddr", "4", "-p", "lr=0.1", "-p", "lr=0.2"],
+            "lr is given twice: 0.1 and 0.2; a list is",
+        ),
+        (["nddr", "4", "-p", "device=cpu"], "plan and work take --device."),
         (["nddr", "4", "--set", "data=x"], "Only a campaign has variables"),
         (["none.toml"], "The campaign none.toml cannot be read"),
         (["none.toml", "nddr"], "A campaign stands alone"),
     ):
         failed = CliRunner().invoke(app, ["plan", *words])
         assert sentence in str(failed.exception)
+
+
+def test_paths_on_the_command_line_go_from_the_current_folder_and_home_is_the_readers(tmp_path, monkeypatch):
+    path = tmp_path / "there" / "c.toml"
+    path.parent.mkdir()
+    path.write_text(
+        '[variables]\ndata = "~/sets"\n[[columns]]\npaper = "nddr"\ntable = "4"\ndata_root = "$data/rooms"\n'
+        '[[columns]]\npaper = "nddr"\ntable = "4"\ndata_root = "~/mine"\n'
+    )
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+
+    def roots(*variables):
+        return [wanted.options.data_root for wanted in named([str(path)], [], variables).wanted]
+
+    assert roots() == [(tmp_path / "home/sets/rooms",), (tmp_path / "home/mine",)]
+    assert roots("data=../sets")[0] == (tmp_path / "sets/rooms",)
+
+
+@pytest.mark.parametrize(("given", "expected"), [("4,2", 4), ("3", 3), ("all", 7), ("", 7), ("0", 7)])
+def test_threads_are_those_of_the_environment_where_it_names_a_number(given, expected, monkeypatch, file):
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    monkeypatch.setattr(runtime_module, "cores", lambda: 7)
+    before = torch.get_num_threads()
+    try:
+        assert Selection(["nddr", "4"], ["backbone=resnet10t"], [], None).use(None, 1) == expected
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_workers_spread_over_every_gpu_unless_told(monkeypatch):
+    monkeypatch.setattr(runtime_module, "devices", lambda: ("cuda:0", "cuda:1", "cpu"))
+    assert spread("auto") == ["cuda:0", "cuda:1"]
+    assert spread("cpu") == ["cpu"]
+    assert spread("cuda:1,cpu") == ["cuda:1", "cpu"]
+    monkeypatch.setattr(runtime_module, "devices", lambda: ("cpu",))
+    assert spread("auto") == ["auto"]
 
 
 def test_columns_whose_data_is_not_at_hand_are_named_and_the_others_run(tmp_path):

@@ -1,8 +1,10 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -336,6 +338,12 @@ def test_clean_says_what_it_would_remove_and_keeps_records(tmp_path):
     said("clean", "weights", "--yes", "--results-dir", str(tmp_path))
     assert not book.keeps("weights", "t")
     assert book.checkpoint("u").exists()
-    said("clean", "--yes", "--results-dir", str(tmp_path))
+    # A machine that is gone renews its lock no more.
+    lock = tmp_path / "lite/.state/locks/u.lock"
+    lock.write_text(f"filelock/2\npid=1\nhost=elsewhere\nmode=lease\ntoken={'0' * 32}\nduration=120.0\n")
+    assert "Something is running" in complaint("clean", "--yes", "--results-dir", str(tmp_path))
+    os.utime(lock, (time.time() - 7200, time.time() - 7200))
+    (tmp_path / "lite/evaluation/a.json.0123456789ab.part").write_text("{")
+    assert "parts: 1 file" in said("clean", "--yes", "--results-dir", str(tmp_path))
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["a.json"]
     assert "Nothing to remove" in said("clean", "--results-dir", str(tmp_path))

@@ -56,7 +56,7 @@ def test_a_command_over_many_tables_is_understood(line, monkeypatch):
     found = []
 
     class Caught(work_command.Selection):
-        def __init__(self, targets, parameter, variables, *_):
+        def __init__(self, targets, parameter, variables, *_, **__):
             found.append(work_command.campaign(targets or (), parameter or (), variables or ()))
             raise InputError("nothing is run here")
 
@@ -64,6 +64,13 @@ def test_a_command_over_many_tables_is_understood(line, monkeypatch):
     monkeypatch.setattr(work_command, "Selection", Caught)
     result = CliRunner().invoke(app, shlex.split(line)[1:])
     assert found, result.output or result.exception
+
+
+@pytest.mark.parametrize("line", commands("ray (?:start|stop) ?(?=-|\n|`)"))
+def test_a_command_of_ray_is_understood(line):
+    scripts = pytest.importorskip("ray.scripts.scripts", reason="SKIPPED LOUDLY: Ray is not installed")
+    _, name, *words = shlex.split(line)
+    assert scripts.cli.commands[name].make_context(name, words)
 
 
 @pytest.mark.parametrize("line", commands("papermill notebooks/"))

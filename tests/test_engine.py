@@ -188,6 +188,31 @@ def test_snapshots_of_a_training_that_diverges_are_not_asked_for_again(data, tmp
     assert trained == ["normals"]
 
 
+def test_two_processes_that_planned_the_same_snapshots_train_once(data, tmp_path, trained):
+    subject = training(data, network=network((NORMALS,)), recipe=recipe(steps=2))
+    value = SnapshotEnsemble(snapshots=snapshots(subject, data, count=2, every=1))
+    engines = [Engine(Ledger(tmp_path), QUIET) for _ in range(2)]
+    plans = [engine.plan([value]) for engine in engines]
+    for engine, plan in zip(engines, plans, strict=True):
+        for step in plan:
+            engine.execute(step)
+    assert len(trained) == 1
+    assert engines[1].there(value, tensors=False)
+
+
+def test_what_diverges_again_in_another_process_is_not_tried_a_third_time(data, tmp_path, trained, poisoned):
+    poisoned.add("normals")
+    value = TestEvaluation(subject=training(data, network=network((NORMALS,)), recipe=recipe(steps=2)), data=data)
+    Engine(Ledger(tmp_path), QUIET).run([value])
+    told = Runtime(device="cpu", progress=True, retrain=True)
+    time.sleep(0.02)  # a file's time is that of the last tick of the clock
+    engines = [Engine(Ledger(tmp_path), told) for _ in range(2)]
+    time.sleep(0.02)
+    for engine in engines:
+        engine.run([value])
+    assert len(trained) == 2
+
+
 def test_gone_weights_are_said_and_retrained_only_when_told(data, tmp_path, trained):
     evaluations, _ = graph(data)
     ledger = Ledger(tmp_path)
@@ -281,6 +306,29 @@ def test_what_is_trained_anew_for_its_weights_keeps_its_record_and_is_named_wher
     assert len(trained) == 2
     assert ledger.find("training", one.subject.identity) == other
     assert ledger.find("evaluation", one.identity).loaded == {one.subject.identity: record.weights}
+
+
+def test_what_killed_processes_left_of_files_goes_when_the_node_is_done(data, tmp_path):
+    subject = training(data, network=network((NORMALS,)), recipe=recipe(steps=2))
+    ledger = Ledger(tmp_path)
+    left = [ledger.state / folder / f"{subject.identity}.x.part" for folder in ("checkpoints", "weights")]
+    other, young = ledger.state / "weights/another.x.part", ledger.state / "weights" / f"{subject.identity}.y.part"
+    for path in (*left, other, young):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+        os.utime(path, (time.time() - 600,) * 2)
+    os.utime(young)
+    Engine(ledger, QUIET).run([TestEvaluation(subject=subject, data=data)])
+    assert [path.exists() for path in (*left, other, young)] == [False, False, True, True]
+
+
+def test_two_checkpoints_of_one_training_never_share_a_part(tmp_path, monkeypatch):
+    parts = []
+    monkeypatch.setattr(training_module.torch, "save", lambda state, part: (parts.append(part), part.write_bytes(b"x")))
+    for _ in range(2):
+        training_module._save(tmp_path / "a.pt", {})
+    assert len(set(parts)) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
 
 
 def test_a_record_is_whole_or_not_there(tmp_path):

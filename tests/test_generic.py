@@ -34,6 +34,7 @@ ROOMS = (
             "work_command",
             "crew",
             "display",
+            "ray_executor",
             "processes",
             "files",
         )

@@ -4,12 +4,13 @@ import multiprocessing
 import os
 import signal
 import time
+from dataclasses import replace
 
 import pytest
-from nodes import Task, Timed, runs
+from nodes import Diverging, Reading, Task, Timed, runs
 
 from mtlkit import work as work_module
-from mtlkit.crew import Crew
+from mtlkit.crew import Crew, _work
 from mtlkit.display import Display
 from mtlkit.engine import Engine
 from mtlkit.ledger import Ledger
@@ -86,6 +87,14 @@ def test_what_failed_meanwhile_in_another_process_is_not_tried_here(tmp_path, lo
     assert made.run() == {nodes[0].identity: "no room"}
     assert runs(log) == ["e"]
     assert told(events, "failed") == []
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence_a_node(tmp_path, log):
+    (tmp_path / "results").write_text("no folder")
+    made, _ = worker(tmp_path, Task(name="a", log=log))
+    assert list(made.run().values()) == [
+        f"The results folder {tmp_path / 'results' / 'smoke'} cannot be written (Not a directory)."
+    ]
 
 
 def test_what_others_hold_is_skipped_and_waited_for_at_the_end(tmp_path, log, monkeypatch):
@@ -177,6 +186,32 @@ def test_killed_workers_lose_nothing(tmp_path, log):
     assert values(tmp_path) == {f"n{place}": 1.0 for place in range(12)}
 
 
+def test_workers_may_start_processes_that_read_data(tmp_path, log):
+    goals = tuple(Reading(name=name, log=log) for name in "ab")
+    crew = Crew([Job("smoke", goals)], Results(tmp_path / "results"), [RUNTIME] * 2, threads=1)
+    assert crew.run(lambda number, event: None) == {}
+    assert values(tmp_path) == {"a": 1.0, "b": 1.0}
+
+
+def test_what_fails_or_diverges_is_tried_once_however_many_workers_there_are(tmp_path, log):
+    diverging = Diverging(name="d", log=log)
+    worker(tmp_path, diverging)[0].run()
+    goals = (diverging, Task(name="f", fails=True, log=log))
+    crew = Crew([Job("smoke", goals)], Results(tmp_path / "results"), [replace(RUNTIME, retrain=True)] * 3, threads=1)
+    assert list(crew.run(lambda number, event: None).values()) == ["f cannot be had."]
+    assert runs(log) == ["d", "d", "f"]
+
+
+def test_a_worker_whose_parent_is_gone_ends_and_its_node_has_not_failed(tmp_path, log):
+    crew = Crew([Job("smoke", (Task(name="a", log=log),))], Results(tmp_path / "results"), [RUNTIME], threads=1)
+    here, there = multiprocessing.Pipe(duplex=False)
+    here.close()
+    with pytest.raises(SystemExit):
+        _work(crew, 0, there)
+    assert not list((tmp_path / "results").rglob("failed/*"))
+    assert not list((tmp_path / "results").rglob("*.lock")), "others may take it at once"
+
+
 def test_a_log_has_a_line_for_every_start_tenth_and_end(tmp_path, capsys):
     display = Display({"x": 30.0, "y": None}, workers=1)
     with display:
@@ -196,6 +231,15 @@ def test_a_log_has_a_line_for_every_start_tenth_and_end(tmp_path, capsys):
         "other (y) failed: no file",
     ]
     assert display.state() == "1 done, 0 running, 0 open, 1 failed"
+
+
+def test_a_display_counts_what_was_not_open_at_first_and_says_once_what_is_left(capsys):
+    display = Display({"x": None}, workers=2)
+    display.tell(0, Event("start", "gone", "weights again"))
+    assert display.state() == "0 done, 1 running, 1 open"
+    for number in range(2):
+        display.tell(number, Event("later", "x", "net", sentence="slow here"))
+    assert capsys.readouterr().err.count("slow here") == 1
 
 
 def test_a_worker_can_be_given_time_alone(tmp_path, log):

@@ -1,0 +1,1 @@
+"""A made-up paper whose rows compute numbers from each other; what goes wrong can be chosen."""
