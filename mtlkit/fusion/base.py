@@ -34,7 +34,7 @@ class FusionLayer(nn.Module):
         self.exchange = exchange
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """One map `(N, C, H, W)` a task, to the same. The results may be views of one tensor.
+        """One map ``(N, C, H, W)`` a task, to the same. The results may be views of one tensor.
 
         Raises:
             InputError: The maps are not K of one shape with C channels.
@@ -51,7 +51,7 @@ class FusionLayer(nn.Module):
             )
 
     def effective(self, weight: Tensor) -> Tensor:
-        """``weight`` `(..., K*b, K*b)` as :meth:`forward` applies it: without exchange only its K own blocks.
+        """``weight`` ``(..., K*b, K*b)`` as :meth:`forward` applies it: without exchange only its K own blocks.
 
         The other blocks get no gradient, so an optimiser leaves them at the zero that they start at.
         """
@@ -62,7 +62,7 @@ class FusionLayer(nn.Module):
         return weight * own.repeat_interleave(size, 0).repeat_interleave(size, 1)
 
     def penalty(self, weights: Iterable[Tensor]) -> Tensor | None:
-        """What the layer adds to the loss, unweighted, given the last weight `(C, ...)` of every task's stage."""
+        """What the layer adds to the loss, unweighted, given the last weight ``(C, ...)`` of every task's stage."""
         return None
 
     def parameter_group(self, name: str) -> str | None:
@@ -79,7 +79,7 @@ class FusionLayer(nn.Module):
 
 
 def diagonal(tasks: int, alpha: float, beta: float) -> Tensor:
-    """`(K, K)`: ``alpha`` on the diagonal, ``beta`` shared equally by the rest of a row."""
+    """``(K, K)``: ``alpha`` on the diagonal, ``beta`` shared equally by the rest of a row."""
     return torch.full((tasks, tasks), beta / (tasks - 1)).fill_diagonal_(alpha)
 
 

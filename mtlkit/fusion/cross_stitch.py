@@ -25,7 +25,7 @@ class CrossStitch(FusionLayer):
     Args:
         tasks: K, at least two.
         channels: C of every map.
-        per: ``"channel"``: ``alpha`` is `(C, K, K)`; ``"layer"``: `(K, K)`.
+        per: ``"channel"``: ``alpha`` is ``(C, K, K)``; ``"layer"``: ``(K, K)``.
         alpha: start of the weight of a task's own map.
         beta: start of the weights of the other tasks' maps together.
         exchange: ``False``: a control without weights between tasks, see :class:`FusionLayer`.
@@ -75,7 +75,7 @@ class CrossStitch(FusionLayer):
         self.alpha = nn.Parameter(start.repeat(channels, 1, 1) if per == "channel" else start)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """One map `(N, C, H, W)` a task, to the same; vectors `(N, C)` likewise."""
+        """One map ``(N, C, H, W)`` a task, to the same; vectors ``(N, C)`` likewise."""
         self.check(maps)
         if self.alpha.dim() == 2:
             return matrix_mix(self.effective(self.alpha), maps)

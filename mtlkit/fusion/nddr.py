@@ -22,12 +22,12 @@ class NDDR(FusionLayer):
     https://arxiv.org/abs/1801.08297, with the norm and the ReLU of its official code
     (https://github.com/ethanygao/NDDR-CNN, ``nets/nddr_layer.py``), as the tables of this project measure it.
 
-    Print and code differ. The print normalises the joined maps, ``y_i = W_i norm([x_1, ..., x_K])``, without a ReLU:
+    Paper and code differ. The paper normalises the joined maps, ``y_i = W_i norm([x_1, ..., x_K])``, without a ReLU:
     ``norm="input"``. The code normalises behind the convolution: ``norm="output"``, the default. Its ReLU fits stages
     that end in one; of others it would cut off the negative half, and ``relu=False`` leaves it out. Decay and epsilon
     of both norms are the code's.
 
-    The K convolutions are one, ``weight`` `(K*C, K*C, 1, 1)`, whose block i of C rows is task i's. The diagonal start
+    The K convolutions are one, ``weight`` ``(K*C, K*C, 1, 1)``, whose block i of C rows is task i's. The diagonal start
     (Eq. 3) has ``alpha`` on the own channel and ``beta / (K - 1)`` on the same channel of each other task. Weight decay
     acts on the convolutions, and on no norm. Without exchange a task keeps its norm and its own 1x1 convolution, over
     all of its channels.
@@ -55,7 +55,7 @@ class NDDR(FusionLayer):
     class Settings(Value):
         """An :class:`NDDR` layer as part of a network's identity.
 
-        The default of ``norm`` is not the layer's: it was released as the print's, and a released default stays.
+        The default of ``norm`` is not the layer's: it was released as the paper's, and a released default stays.
         ``exchange=False``: the control without weights between tasks, so that a method is not credited for its norm and
         its own 1x1 convolutions, which stay.
         """
@@ -102,7 +102,7 @@ class NDDR(FusionLayer):
         self.relu = relu and norm == "output"
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """One map `(N, C, H, W)` a task, to the same."""
+        """One map ``(N, C, H, W)`` a task, to the same."""
         self.check(maps)
         x = torch.cat(list(maps), 1)
         if self.norm_in is not None:
@@ -131,7 +131,7 @@ class NDDR(FusionLayer):
         """Where each task's 1x1 weights look, as shares of their absolute sum.
 
         Returns:
-            `(K, 4)`: own task's same channel, own task's other channels, other tasks' same channel, other tasks'
+            ``(K, 4)``: own task's same channel, own task's other channels, other tasks' same channel, other tasks'
             other channels. A row sums to 1; the diagonal start has (alpha, 0, beta, 0) for alpha + beta = 1.
         """
         blocks = self.weight.detach().abs().view(self.tasks, self.channels, self.tasks, self.channels)

@@ -18,7 +18,7 @@ class Sluice(FusionLayer):
     """Sluice layer: a cross-stitch unit between subspaces, the ``S`` equal parts of every task's channels.
 
     ``y[i,s] = sum over (j,t) of alpha[(i,s), (j,t)] x[j,t]``: the ``alpha`` of Ruder et al., Latent Multi-task
-    Architecture Learning, AAAI 2019, https://arxiv.org/abs/1705.08142. Its rows and columns, `(K*S, K*S)`, run over
+    Architecture Learning, AAAI 2019, https://arxiv.org/abs/1705.08142. Its rows and columns, ``(K*S, K*S)``, run over
     (task, subspace) with the subspace fastest. It starts with ``alpha`` on a subspace itself, zero on its own task's
     others, and ``beta`` spread equally over all subspaces of the other tasks. So (1, 0) is the identity, rows sum to
     ``alpha + beta``, and one subspace is a cross-stitch unit per layer. No weight decay acts on it. Without exchange a
@@ -90,7 +90,7 @@ class Sluice(FusionLayer):
         self.alpha = nn.Parameter(own + others)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """One map `(N, C, H, W)` a task, to the same; vectors `(N, C)` likewise."""
+        """One map ``(N, C, H, W)`` a task, to the same; vectors ``(N, C)`` likewise."""
         self.check(maps)
         parts = matrix_mix(self.effective(self.alpha), [part for x in maps for part in x.chunk(self.subspaces, 1)])
         return [torch.cat(parts[i : i + self.subspaces], 1) for i in range(0, len(parts), self.subspaces)]
@@ -102,7 +102,7 @@ class Sluice(FusionLayer):
         ``s < t`` and over the tasks.
 
         Args:
-            weights: `(C, ...)` for every task.
+            weights: ``(C, ...)`` for every task.
         """
         total = self.alpha.new_zeros(())
         for weight in weights:
@@ -143,7 +143,7 @@ class LayerMixing(nn.Module):
         )
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """One map `(N, C_l, H_l, W_l)` a stage, to `(N, C, H, W)` of the last."""
+        """One map ``(N, C_l, H_l, W_l)`` a stage, to ``(N, C, H, W)`` of the last."""
         size = maps[-1].shape[-2:]
         same = [project(_resized(x, size)) for project, x in zip(self.projections, maps, strict=True)]
         return weighted_sum(self.beta.to(same[-1].dtype), same)

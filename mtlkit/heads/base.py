@@ -7,7 +7,7 @@ class Head(nn.Module):
     """From the maps of one or several stages to a task's output.
 
     Attributes:
-        stages: which stages' maps :meth:`forward` takes, counted as in a list.
+        stages: which stages' maps ``forward`` takes, counted as in a list.
         classifier: the last layer, or a list of them; its weights and biases are optimiser groups of their own, since
             papers train it at a higher learning rate.
         keeps_cells: whether the output has a cell for every cell of the map that it takes.
