@@ -116,8 +116,9 @@ def work(
     estimates = found.estimates("auto" if ray else devices[0], measure=minutes is not None)
     planned = found.plan(estimates)
     users: dict[str, list[Goal]] = {}
-    for goal, there in zip(found.goals, planned.there, strict=True):
-        if there:
+    for at, (goal, there) in enumerate(zip(found.goals, planned.there, strict=True)):
+        # A column whose numbers are all there may have been stored under an earlier revision: not once more.
+        if there and planned.of_goal(at):
             opened(goal.column, found.results)
         for node in goal.nodes:
             users.setdefault(node.identity, []).append(goal)

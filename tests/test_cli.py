@@ -136,8 +136,11 @@ RESULTS = str(Path(__file__).parents[1] / "results")
 
 def test_show_prints_above_each_column_what_tells_it_apart_and_takes_it_as_a_selection():
     every = said("show", "nddr", "4", "--results-dir", RESULTS)
-    one = said("show", "nddr", "4", "--results-dir", RESULTS, "--select", "lr=0.003", "--select", "split=development")
-    assert one.startswith("epochs 6; lr 0.003; seeds 0; split development\n\nPrinted: Table 4")
+    one = said("show", "nddr", "4", "--results-dir", RESULTS, "--select", "lr=0.003", "--select", "epochs=6")
+    told = (
+        "backbone mobilenetv2_100; image-size 120,160; epochs 6; lr 0.003; seeds 0; split development; output-stride 16"
+    )
+    assert one.startswith(f"{told}\n\nPrinted: Table 4")
     assert one.strip() in every
     assert every.count("Printed: Table 4") > one.count("Printed: Table 4") == 1
     sentence = complaint("show", "nddr", "4", "--results-dir", RESULTS, "--select", "lr=5")

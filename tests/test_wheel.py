@@ -45,4 +45,4 @@ def test_the_wheel_runs_a_table_without_the_checkout_and_without_book_extras(whe
     result = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "Multi-task" in result.stdout
-    assert list((work / "results/smoke/evaluation").glob("*.json"))
+    assert list((work / "runs/smoke/evaluation").glob("*.json"))

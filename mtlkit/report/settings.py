@@ -50,7 +50,7 @@ def telling(several: Sequence[Settings]) -> list[dict[str, str]]:
     options = [{name: value for name, value in one.items() if name != COLUMN} for one in several]
     return [
         {name: value for name, value in one.items() if name != COLUMN and differs(name, value)}
-        | ({COLUMN: one[COLUMN]} if options.count(own) > 1 and differs(COLUMN, one[COLUMN]) else {})
+        | ({COLUMN: one[COLUMN]} if COLUMN in one and options.count(own) > 1 and differs(COLUMN, one[COLUMN]) else {})
         for one, own in zip(several, options, strict=True)
     ]
 
