@@ -73,7 +73,7 @@ def leftovers(folder: Path) -> dict[str, list[Path]]:
         InputError: something is running there.
     """
     # A lock that nobody has renewed for an hour is of a machine that is gone.
-    locks = [path for path in folder.glob("*/.state/locks/*.lock") if _age(path) < 30 * LEASE_SECONDS]
+    locks = [path for path in folder.glob("*/.state/locks/*.lock") if _unchanged_for(path) < 30 * LEASE_SECONDS]
     if any(Ledger(folder / path.relative_to(folder).parts[0]).held(path.stem) for path in locks):
         raise InputError(f"Something is running in {folder}; remove nothing before it ends.")
     found: dict[str, list[Path]] = {}
@@ -86,7 +86,7 @@ def leftovers(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-def _age(path: Path) -> float:
+def _unchanged_for(path: Path) -> float:
     """Seconds since a file was changed."""
     try:
         return time.time() - path.stat().st_mtime
