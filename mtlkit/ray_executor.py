@@ -5,6 +5,7 @@ again, finds the node in it and runs it through the ledger as any :class:`~mtlki
 the process that started it all: killed and started again, it skips what the ledger has.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -20,13 +21,14 @@ from typing import Any
 
 import torch
 
+import mtlkit
 from mtlkit.campaign import Goal, Wanted, goal
 from mtlkit.devices import device_name
 from mtlkit.engine import Engine, Step
 from mtlkit.errors import InputError
 from mtlkit.files import written_whole
 from mtlkit.graph import Node, ordered
-from mtlkit.ledger import Ledger, commit, versions
+from mtlkit.ledger import Ledger, versions
 from mtlkit.planning import jobs
 from mtlkit.results import Results, checkout
 from mtlkit.runtime import Runtime, cores
@@ -66,7 +68,7 @@ class Setup:
         published: what is read underneath; ``None``: nothing.
         kept_limit: as of :class:`~mtlkit.results.Results`.
         token: a file of the results folder that shows that it is the same one.
-        versions: of the libraries that decide numbers, and the commit of mtlkit, where the work was started.
+        versions: of the libraries that decide numbers, and a digest of mtlkit's code, where the work was started.
         threads: of a node.
         gpus: that it holds.
         device: of a node, of those that Ray gives it.
@@ -503,8 +505,11 @@ class Board:
 def here() -> dict[str, str]:
     """Versions that have to be the same on all machines, without what only says how a library was built."""
     found = {name: text.partition("+")[0] for name, text in versions().items()}
-    head = commit()
-    return found if head is None else found | {"commit": head}
+    # Not the commit: records and pages are committed while others work.
+    root, code = Path(mtlkit.__file__).parent, hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        code.update(f"{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes())
+    return found | {"mtlkit's code": code.hexdigest()[:12]}
 
 
 def _ray() -> Any:

@@ -99,7 +99,7 @@ def work(
     from mtlkit.reproduce import opened
     from mtlkit.work import fit
 
-    devices = spread(device)
+    devices = [device] if ray else spread(device)
     runtimes = [
         Runtime(
             device=devices[number % len(devices)],
@@ -133,7 +133,7 @@ def work(
         display.tell(worker, event)
 
     estimates.measure = False  # what comes up later would be timed beside trainings
-    if not any_precision:
+    if not any_precision and not ray:
         for one in planned.missing:  # once, for all workers, while the machine is quiet
             estimates.slow(one.node)
     unfit = fit if any_precision else estimates.slow

@@ -281,7 +281,7 @@ def test_work_that_is_killed_goes_on_where_it_is_started_again(cluster, tmp_path
     command += ["--address", cluster.address]
     first = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     deadline = time.time() + 200
-    while len(list(log.iterdir())) < 8 and time.time() < deadline:
+    while len(list(log.iterdir())) < 8 and first.poll() is None and time.time() < deadline:
         time.sleep(0.1)
     os.kill(first.pid, signal.SIGKILL)
     first.wait()

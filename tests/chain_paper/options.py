@@ -20,10 +20,10 @@ class ChainOptions(Options):
     tables: ClassVar[tuple[str, ...]] = ("1",)
     first_tables: ClassVar[tuple[str, ...]] = ("1",)
 
-    log: Annotated[OnePath, Option("where runs leave a file", "a folder", path="FOLDER", running=True)] = Path("log")
-    slow: Annotated[Seconds, Option("seconds of a run", "a number from 0", running=True)] = 0.0
-    fails: Annotated[Names, Option("runs that fail", "names", running=True)] = ()
-    crashes: Annotated[Names, Option("runs that end their process", "names", running=True)] = ()
+    log: Annotated[OnePath, Option("where runs leave a file", "a folder", path="FOLDER")] = Path("log")
+    slow: Annotated[Seconds, Option("seconds of a run", "a number from 0")] = 0.0
+    fails: Annotated[Names, Option("runs that fail", "names")] = ()
+    crashes: Annotated[Names, Option("runs that end their process", "names")] = ()
 
     def defaults(self, table: str) -> dict[str, Any]:
         """What the table takes for options that are not given."""
