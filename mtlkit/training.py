@@ -67,7 +67,7 @@ class Recipe(Value):
     """Weight of a term ``task/term``; 1 where none is given."""
     augmentation: AnyAugmentation
     precision: Precision = "32-true"
-    """What layers compute with: float32 throughout, or with 16 bits as :mod:`mtlkit.training` says."""
+    """The numbers that layers compute with, float32 throughout or 16 bits as :mod:`mtlkit.training` says."""
     channels_last: bool = False
     """Maps lie in memory with the channels innermost, wherever the training runs; see :func:`memory_format`."""
 

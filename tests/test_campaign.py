@@ -357,7 +357,7 @@ def test_threads_are_those_of_the_environment_where_it_names_a_number(given, exp
     monkeypatch.setattr(runtime_module, "cores", lambda: 7)
     before = torch.get_num_threads()
     try:
-        assert Selection(["nddr", "4"], ["backbone=resnet10t"], [], None).use(None, 1) == expected
+        assert Selection(["nddr", "4"], ["backbone=resnet10t"], [], None).threads == expected
     finally:
         torch.set_num_threads(before)
 
