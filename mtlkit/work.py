@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from filelock import Timeout
+
 from mtlkit.engine import Engine, Step
 from mtlkit.errors import InputError, WeightsMissing
 from mtlkit.files import written_whole
@@ -173,6 +175,22 @@ class Worker:
 
     def _attempt(self, engine: Engine, step: Step) -> bool:
         """Runs a node; ``False`` where another process holds it."""
+        identity = step.node.identity
+        try:
+            with engine.ledger.lock(identity).acquire(timeout=0):
+                # Its failure in another process is on record by now: it was noted while that held the node.
+                if sentence := failure(engine.ledger, identity, self.since):
+                    self.failed[identity] = sentence
+                    return True
+                return self._run(engine, step)
+        except Timeout:
+            return False
+        except InputError as error:  # there can be no locks
+            self._fail(engine, step.node, str(error))
+            return True
+
+    def _run(self, engine: Engine, step: Step) -> bool:
+        """Runs a node that this process holds."""
         node, began = step.node, time.perf_counter()
         if self._times[node.identity] == MOST_TIMES:
             self._fail(engine, node, "Its weights are let go before they are used; give --weights-limit more room.")

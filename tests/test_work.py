@@ -247,3 +247,12 @@ def test_a_worker_can_be_given_time_alone(tmp_path, log):
     assert made.run() == {}
     assert runs(log) == []
     assert Engine(Results(tmp_path / "results").ledger("smoke"), RUNTIME).plan([Timed(name="t", log=log)])
+
+
+def test_what_failed_in_another_process_just_before_the_node_was_taken_is_not_tried_again(tmp_path, log, monkeypatch):
+    task = Task(name="a", log=log)
+    made, _ = worker(tmp_path, task)
+    found = iter(["", "no room"])  # at the look before, and with the node in hand
+    monkeypatch.setattr(work_module, "failure", lambda *_: next(found, "no room"))
+    assert made.run() == {task.identity: "no room"}
+    assert runs(log) == []
