@@ -42,7 +42,7 @@ class Engine:
     Attributes:
         ledger: where records lie.
         runtime: device and the like.
-        since: as :func:`time.time`; what diverged later, here or in another process, is not run anew.
+        since: as ``time.time()``; what diverged later, here or in another process, is not run anew.
     """
 
     def __init__(self, ledger: Ledger, runtime: Runtime | None = None, since: float | None = None):

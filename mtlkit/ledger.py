@@ -140,7 +140,7 @@ class Ledger:
         return self.path(kind, identity).exists()
 
     def written(self, kind: str, identity: str) -> float:
-        """When the record in this folder was written, as :func:`time.time`; 0 where there is none."""
+        """When the record in this folder was written, as ``time.time()``; 0 where there is none."""
         try:
             return self.path(kind, identity).stat().st_mtime
         except OSError:

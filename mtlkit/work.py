@@ -96,11 +96,11 @@ class Worker:
         results: where records lie.
         runtime: device and the like.
         tell: told all that happens.
-        deadline: of :func:`time.time`, after which nothing may run; ``None``: none.
+        deadline: of ``time.time()``, after which nothing may run; ``None``: none.
         seconds: how long a node takes, for the deadline; ``None`` where that is unknown, and it is taken.
         unfit: why this machine should leave a node to others; empty where it need not.
         alone: whether nothing else runs on this machine, so that times may be measured.
-        since: as :func:`time.time`; what failed or diverged later, here or in another process, is not tried again.
+        since: as ``time.time()``; what failed or diverged later, here or in another process, is not tried again.
     """
 
     jobs: Sequence[Job]
@@ -235,7 +235,7 @@ def _note(ledger: Ledger, identity: str) -> Path:
 
 
 def failure(ledger: Ledger, identity: str, since: float) -> str:
-    """The sentence that a node left when it failed, since a time of :func:`time.time`; else empty.
+    """The sentence that a node left when it failed, since a time of ``time.time()``; else empty.
 
     Who starts later tries again.
     """
