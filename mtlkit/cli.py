@@ -11,7 +11,7 @@ from mtlkit.errors import InputError, unknown
 from mtlkit.papers import SLUGS, options_of, printed
 from mtlkit.papers.options import Described, Mapped, Option
 from mtlkit.run_command import PLAIN, Papers, print_comparisons
-from mtlkit.work_command import plan, work
+from mtlkit.work_command import Parameters, plan, work
 
 app = typer.Typer(
     help="Multi-task vision, five papers reproduced: printed numbers beside measured ones.",
@@ -27,8 +27,8 @@ run_app = typer.Typer(
 app.add_typer(run_app, name="run")
 data_app = typer.Typer(help="Embedded worlds and your own data.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
-app.command()(plan)
-app.command()(work)
+app.command(cls=Parameters)(plan)
+app.command(cls=Parameters)(work)
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 ResultsDir = Annotated[Path | None, typer.Option("--results-dir", help="Your own runs, read over the published ones.")]

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from filelock import Timeout
 from torch import Tensor
 
 from mtlkit.errors import WeightsMissing
@@ -154,23 +153,15 @@ class Engine:
         """What nodes may ask for, where all that they need is there."""
         return Context(self.ledger, self.runtime, riders, self._keep)
 
-    def execute(self, step: Step, *, wait: bool = True, start: Callable[[], None] = lambda: None) -> bool:
+    def execute(self, step: Step, *, start: Callable[[], None] = lambda: None) -> None:
         """Runs a node whose prerequisites are there, unless another process has done so meanwhile or one diverged.
 
         Args:
             step: of a plan.
-            wait: for a process that runs the node now; otherwise nothing is done then.
             start: called before the node runs, where it does.
-
-        Returns:
-            Whether it need not be tried again.
         """
-        try:
-            with self.ledger.lock(step.node.identity).acquire(timeout=-1 if wait else 0):
-                self._execute(step, start)
-        except Timeout:
-            return False
-        return True
+        with self.ledger.lock(step.node.identity):
+            self._execute(step, start)
 
     def _execute(self, step: Step, start: Callable[[], None]) -> None:
         node = step.node

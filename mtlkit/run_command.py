@@ -176,9 +176,10 @@ def one_spelling(kinds: dict[str, tuple[type[Described], str]], arguments: list[
         if word == "--":
             return [*found, word, *rest]
         if word == "-p":
-            if len(rest) < 2:
+            apart = bool(rest) and "=" not in rest[0]  # no name of an option holds one
+            if len(rest) < 1 + apart:
                 raise InputError("-p takes a name and a value, such as -p lr 0.01.")
-            found += ["-p", f"{rest.pop(0)}={rest.pop(0)}"]
+            found += ["-p", f"{rest.pop(0)}={rest.pop(0)}" if apart else rest.pop(0)]
         elif word.startswith("--no-") and _flag(kinds, name.removeprefix("no_")):
             found += [f"--{word.removeprefix('--no-')}", "false"]
         elif kind is bool:

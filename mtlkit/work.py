@@ -182,19 +182,19 @@ class Worker:
                 if sentence := failure(engine.ledger, identity, self.since):
                     self.failed[identity] = sentence
                     return True
-                return self._run(engine, step)
+                self._run(engine, step)
         except Timeout:
             return False
         except InputError as error:  # there can be no locks
             self._fail(engine, step.node, str(error))
-            return True
+        return True
 
-    def _run(self, engine: Engine, step: Step) -> bool:
+    def _run(self, engine: Engine, step: Step) -> None:
         """Runs a node that this process holds."""
         node, began = step.node, time.perf_counter()
         if self._times[node.identity] == MOST_TIMES:
             self._fail(engine, node, "Its weights are let go before they are used; give --weights-limit more room.")
-            return True
+            return
 
         def start() -> None:
             self._running, self._told = node, 0.0
@@ -202,13 +202,12 @@ class Worker:
             self.tell(Event("start", node.identity, node.title))
 
         try:
-            if not engine.execute(step, wait=False, start=start):
-                return False
+            engine.execute(step, start=start)
         except WeightsMissing as error:
             # Weights that it needs were let go since the plan was made: they are in the next one, once.
             if node.identity not in self._missed:
                 self._missed.add(node.identity)
-                return True
+                return
             self._fail(engine, node, str(error))
         except Exception as error:  # whatever it is, the other nodes go on
             self._fail(
@@ -220,7 +219,6 @@ class Worker:
                 self.tell(Event("done", node.identity, node.title, seconds=time.perf_counter() - began))
         finally:
             self._running = None
-        return True
 
     def _fail(self, engine: Engine, node: Node, sentence: str) -> None:
         self.failed[node.identity] = sentence

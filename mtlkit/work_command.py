@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
 
 from mtlkit import papers
 from mtlkit.errors import InputError, unknown
+from mtlkit.run_command import one_spelling
 
 if TYPE_CHECKING:
     from mtlkit.campaign import Campaign, Goal
@@ -24,8 +26,8 @@ Targets = Annotated[
     list[str] | None,
     typer.Argument(metavar="[CAMPAIGN.toml | PAPER [TABLE...]]...", help="What is wanted; every table by default."),
 ]
-Parameters = Annotated[
-    list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="An option of the tables, such as profile=lite.")
+Chosen = Annotated[
+    list[str] | None, typer.Option("-p", metavar="NAME VALUE", help="An option of the tables, as papermill spells it.")
 ]
 Variables = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A variable of the campaign.")]
 ResultsDir = Annotated[Path | None, typer.Option("--results-dir", help="Your own runs, read over the published ones.")]
@@ -33,9 +35,17 @@ Devices = Annotated[str, typer.Option("--device", help="auto, or devices of the 
 Threads = Annotated[int | None, typer.Option(min=1, help="Of each worker; by default the cores by the workers.")]
 
 
+class Parameters(TyperCommand):
+    """A command whose ``-p`` takes a name and a value, as that of ``mtlkit run`` and papermill's do."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Reads them."""
+        return super().parse_args(ctx, one_spelling({}, args))
+
+
 def plan(
     targets: Targets = None,
-    parameter: Parameters = None,
+    parameter: Chosen = None,
     variables: Variables = None,
     results_dir: ResultsDir = None,
     device: Devices = "auto",
@@ -58,7 +68,7 @@ def plan(
 
 def work(
     targets: Targets = None,
-    parameter: Parameters = None,
+    parameter: Chosen = None,
     variables: Variables = None,
     results_dir: ResultsDir = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,

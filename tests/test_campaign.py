@@ -317,7 +317,7 @@ def test_papers_and_tables_are_named_and_options_given(tmp_path):
     for words, sentence in (
         (["4"], "There is no paper '4'"),
         (["nddr", "44"], "There is no table of nddr '44'"),
-        (["nddr", "4", "-p", "epochs"], "'epochs' is no NAME=VALUE"),
+        (["nddr", "4", "-p", "epochs"], "-p takes a name and a value, such as -p lr 0.01."),
         (["mcn", "4", "-p", "epochs=3"], "Table 4 times untrained networks and takes no epochs"),
         (
             ["nddr", "4", "-p", "lr=0.1", "-p", "lr=0.2"],
