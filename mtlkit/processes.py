@@ -9,6 +9,11 @@ def clean() -> ForkServerContext | SpawnContext:
     the system has that, since a fresh start imports for seconds."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
+    from multiprocessing import forkserver  # cannot be imported elsewhere
+
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mtlkit.work", "mtlkit.estimates"])
+    # What this package imports at once, and the libraries it imports where a network is built, trained or scored.
+    libraries = ["lightning.fabric", "timm", "torchmetrics.classification", "torchvision.ops"]
+    context.set_forkserver_preload(["mtlkit.work", "mtlkit.estimates", *libraries])
+    forkserver.ensure_running()  # at once: it loads on another core while this process goes on
     return context

@@ -92,6 +92,10 @@ def work(
 ) -> None:
     """Run what is missing of tables, beside other processes that do the same; may be killed and started again."""
     deadline = None if minutes is None else time.time() + 60 * minutes
+    from mtlkit.processes import clean
+
+    if workers > 1:
+        clean()  # loads what workers need while this process looks columns up
     from mtlkit.runtime import Runtime, cores
 
     ray = executor == "ray"
