@@ -124,6 +124,6 @@ def test_a_device_that_is_not_there_is_one_sentence(device, checks, capsys):
 
 @pytest.mark.slow  # draws the world of a paper, runs its table, and trains networks of full depth
 def test_a_paper_from_its_tables_to_its_printed_networks(checks, tmp_path):
-    assert checks.main(["--device", "cpu", "--only", "multi_exit", "--minutes", "2", "--out", str(tmp_path)]) == 0
+    assert checks.main(["--device", "cpu", "--only", "multi_exit", "--minutes", "1", "--out", str(tmp_path)]) == 0
     report = json.loads((tmp_path / "report.json").read_text())
     assert all(report[part] for part in ("default", "tables", "printed"))
