@@ -154,6 +154,14 @@ class Network(nn.Module):
         """What the sharing adds to the loss, weighted; ``None`` where it adds nothing."""
         return self.trunk.penalty()
 
+    def shared_parameters(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """The parameters that tasks may share, of the encoders with their fusion layers and of a neck for all,
+        and all others, each of one task."""
+        parts = [self.trunk, *([self.necks["all"]] if "all" in self.necks else [])]
+        shared = [parameter for part in parts for parameter in part.parameters()]
+        known = {id(parameter) for parameter in shared}
+        return shared, [parameter for parameter in self.parameters() if id(parameter) not in known]
+
     def load_single_task(self, task: str, state: Mapping[str, Tensor], *, classifier: bool = True) -> None:
         """Puts a trained single-task network's weights into ``task``'s encoder, neck and head.
 
@@ -190,7 +198,7 @@ class Network(nn.Module):
         self.load_state_dict(renamed, strict=False)
 
 
-GROUPS = ("trunk", "bias", "norm", "classifier", "classifier_bias", "fusion", "shortcut")
+GROUPS = ("trunk", "bias", "norm", "classifier", "classifier_bias", "fusion", "shortcut", "objective")
 """Groups of parameters that may have a multiplier of the learning rate, in the order of the optimiser's."""
 
 UNDECAYED = ("bias", "norm", "classifier_bias")

@@ -13,7 +13,7 @@ def clean() -> ForkServerContext | SpawnContext:
 
     context = multiprocessing.get_context("forkserver")
     # What this package imports at once, and the libraries it imports where a network is built, trained or scored.
-    libraries = ["lightning.fabric", "timm", "torchmetrics.classification", "torchvision.ops"]
+    libraries = ["lightning.fabric", "timm", "torchmetrics", "torchvision.ops"]
     context.set_forkserver_preload(["mtlkit.work", "mtlkit.estimates", *libraries])
     forkserver.ensure_running()  # at once: it loads on another core while this process goes on
     return context

@@ -9,14 +9,14 @@ from torch import Tensor
 from mtlkit.data import AnyData
 from mtlkit.data.sampling import Part, loader
 from mtlkit.graph import Content, Context, Node, ordered, reads
-from mtlkit.loss_weights import inverse_means
 from mtlkit.network import Network, NetworkSettings, parameter_count
+from mtlkit.objectives import inverse_means
 from mtlkit.training import Recipe, TrainingDiverged, train
 from mtlkit.values import Value
 
 
-class InverseMeans(Value):
-    """Loss weights from the history of an earlier training; see :func:`mtlkit.loss_weights.inverse_means`.
+class EarlierLosses(Value):
+    """Loss weights from the history of an earlier training; see :class:`mtlkit.objectives.InverseMeans`.
 
     Attributes:
         run: the training whose losses are looked at; it has the same loss terms.
@@ -53,7 +53,7 @@ class Training(Node):
     recipe: Recipe
     seed: int = 0
     starts: dict[str, "Training"] = {}
-    balance: InverseMeans | None = None
+    balance: EarlierLosses | None = None
 
     @property
     def loads(self) -> tuple["Training", ...]:

@@ -31,6 +31,7 @@ from mtlkit.devices import Precision
 from mtlkit.errors import InputError
 from mtlkit.files import written_whole
 from mtlkit.network import Network, parameter_groups
+from mtlkit.objectives import FixedWeights, ObjectiveSettings
 from mtlkit.values import Value
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ class Recipe(Value):
     gamma: float = 0.1
     loss_weights: dict[str, float] = {}
     """Weight of a term ``task/term``; 1 where none is given."""
+    objective: ObjectiveSettings = FixedWeights.Settings()
+    """What the tasks' losses, with these weights inside, become one gradient by."""
     augmentation: AnyAugmentation
     precision: Precision = "32-true"
     """The numbers that layers compute with, float32 throughout or 16 bits as :mod:`mtlkit.training` says."""
@@ -100,6 +103,10 @@ class History(BaseModel):
     """The last step of every window of :data:`CHECK_EVERY` steps, counted from 1."""
     losses: dict[str, list[float]] = {}
     """``task/term`` -> its unweighted mean over each window."""
+    weights: dict[str, list[float]] = {}
+    """Task -> the mean over each window of what an objective multiplied its loss or gradient by, where that changes."""
+    objective: dict[str, list[float]] = {}
+    """What an objective had learned at the end: the name of a parameter -> its values."""
 
 
 class Divergence(BaseModel):
@@ -144,7 +151,8 @@ class TrainingDiverged(InputError):
 
 
 def optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser of a network's parameters; every group keeps its ``lr_mult`` beside the rate."""
+    """The recipe's optimiser of a network's parameters, which may be those of several modules in a
+    :class:`torch.nn.ModuleList`; every group keeps its ``lr_mult`` beside the rate."""
     groups = parameter_groups(
         network, lr=recipe.lr, weight_decay=recipe.weight_decay, lr_mult=recipe.lr_mult, decay_all=recipe.decay_all
     )
@@ -238,7 +246,11 @@ def train(
     """
     layout = memory_format(recipe, fabric.device)
     network.to(fabric.device, memory_format=layout).train()  # type: ignore[call-overload]
-    _, optimiser = fabric.setup(network, optimizer(network, recipe))
+    objective = recipe.objective.build(list(network.tasks), recipe.loss_weights).to(fabric.device)
+    if recipe.precision == "16-mixed" and not objective.scales:
+        raise InputError(f"16-mixed scales losses, which {recipe.objective} cannot have; take bf16-mixed or 32-true.")
+    shared, own = network.shared_parameters()
+    _, optimiser = fabric.setup(network, optimizer(nn.ModuleList([network, objective]), recipe))
     precision = fabric.strategy.precision
     history, timing, first = History(), Timing(), 0
     state = torch.load(checkpoint, map_location=fabric.device, weights_only=True) if checkpoint.exists() else None
@@ -246,12 +258,14 @@ def train(
     if state is not None and not any(step <= state["step"] for step in snapshots):
         network.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimizer"])
+        objective.load_state_dict(state.get("objective", {}))
         if scaler := state.get("scaler"):
             precision.load_state_dict(scaler)
         history, timing = History(**state["history"]), Timing(**state["timing"])
         first = state["step"]
 
     window: list[Tensor] = []
+    multipliers: list[Tensor] = []
     names: list[str] = []
     stream = iter(batches(first * recipe.accumulate))
     began = saved = time.perf_counter()
@@ -270,10 +284,14 @@ def train(
             timing.waiting_for_data += time.perf_counter() - asked
             batch = batch.to(fabric.device)
             terms = loss_terms(network, outputs_of(network, batch, layout, fabric), batch)
-            weighted = [recipe.loss_weights.get(name, 1.0) * loss for name, loss in terms.items()]
-            fabric.backward(torch.stack(weighted).sum() / recipe.accumulate)
+            present = [task for task in network.tasks if task in batch.targets]
+            objective.backward(
+                terms, present=present, shared=shared, own=own, batches=recipe.accumulate, backward=fabric.backward
+            )
             seen.append(torch.stack([loss.detach().float() for loss in terms.values()]))
             targets.append([name.split("/")[0] in (*batch.targets, "sharing") for name in terms])
+        if (multiplied := objective.finish(shared)) is not None:
+            multipliers.append(multiplied.detach().float())
         optimiser.step()
         names = list(terms)
         # The mean over the batches that had a target of the task; the others' terms are zero.
@@ -296,6 +314,11 @@ def train(
             history.steps.append(step + 1)
             for name, mean in zip(names, losses.double().mean(0).tolist(), strict=True):
                 history.losses.setdefault(name, []).append(mean)
+            if multipliers:
+                means = torch.stack(multipliers).double().mean(0).tolist()
+                multipliers.clear()
+                for task, mean in zip(objective.tasks, means, strict=True):
+                    history.weights.setdefault(task, []).append(mean)
             bar.set_postfix({name: f"{values[-1]:.3f}" for name, values in history.losses.items()}, refresh=False)
             now = time.perf_counter()
             if now - saved >= checkpoint_seconds and step + 1 < recipe.steps:
@@ -305,12 +328,14 @@ def train(
                     {
                         "network": network.state_dict(),
                         "optimizer": optimiser.state_dict(),
+                        "objective": objective.state_dict(),
                         "scaler": precision.state_dict(),  # of the losses at 16-mixed; else empty
                         "history": history.model_dump(),
                         "timing": timing.model_dump(),
                         "step": step + 1,
                     },
                 )
+    history.objective = {name: tensor.tolist() for name, tensor in objective.state_dict().items()}
     return history, timing
 
 

@@ -19,7 +19,7 @@ from mtlkit.heads import Exit
 from mtlkit.ledger import Ledger
 from mtlkit.metrics.calorie_errors import measures
 from mtlkit.network import NetworkSettings
-from mtlkit.runs import InverseMeans, Training
+from mtlkit.runs import EarlierLosses, Training
 from mtlkit.runtime import Runtime
 from mtlkit.tasks import Calories, Classification, Embedding
 
@@ -151,7 +151,7 @@ def test_too_many_snapshots_are_refused_before_the_first_step(data):
 def test_balanced_weights_are_the_inverse_means_of_the_first_run(data, tmp_path):
     shape, engine = network(CALORIES, CATEGORY), Engine(Ledger(tmp_path), QUIET)
     first = Training(network=shape, data=data, recipe=HOW.model_copy(update={"steps": 20}))
-    balanced = Training(network=shape, data=data, recipe=HOW, balance=InverseMeans(run=first, one="calories/relative"))
+    balanced = Training(network=shape, data=data, recipe=HOW, balance=EarlierLosses(run=first, one="calories/relative"))
     record = record_of(engine, balanced)
     losses = record_of(engine, first).history.losses
     means = {name: sum(values) / len(values) for name, values in losses.items()}
@@ -162,7 +162,7 @@ def test_balanced_weights_are_the_inverse_means_of_the_first_run(data, tmp_path)
         network=shape, data=data, recipe=HOW.model_copy(update={"loss_weights": record.data["loss_weights"]})
     )
     assert record_of(engine, by_hand).weights == record.weights
-    last = InverseMeans(run=first, one="calories/relative", last=1)
+    last = EarlierLosses(run=first, one="calories/relative", last=1)
     found = record_of(engine, balanced.model_copy(update={"balance": last})).data["loss_weights"]
     ends = {name: values[-1] for name, values in losses.items()}
     assert found == pytest.approx({name: ends["calories/relative"] / end for name, end in ends.items()})

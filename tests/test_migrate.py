@@ -20,7 +20,7 @@ from mtlkit.evaluations import (
 )
 from mtlkit.heads import Embedding as EmbeddingHead
 from mtlkit.network import NetworkSettings
-from mtlkit.runs import InverseMeans, Training
+from mtlkit.runs import EarlierLosses, Training
 from mtlkit.tasks import Embedding
 
 ROOT = Path(__file__).parents[1]
@@ -58,7 +58,7 @@ def early(training, mult=None, biases=None, **more):
 
 def test_every_kind_of_record_is_found_again(script, tmp_path):
     one = Training(network=network(), data=DATA, recipe=recipe(steps=10, lr_mult={"classifier_bias": 2.0}))
-    balance = InverseMeans(run=one, one="normals/cosine")
+    balance = EarlierLosses(run=one, one="normals/cosine")
     watched = Training(network=network(), data=DATA, recipe=recipe(steps=10, lr_mult={}), balance=balance)
     mult = {"classifier": 10.0, "classifier_bias": 20.0, "fusion": 100.0}
     both = Training(

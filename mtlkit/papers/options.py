@@ -187,6 +187,9 @@ SPLIT = Option(
     former="part",
     former_values={"all": "test"},
 )
+OBJECTIVE = Option(
+    "what joins tasks: fixed (loss weights), uncertainty, or gradients combined by UPGrad, PCGrad, MGDA, ...", "a name"
+)
 ON_ERROR = Option(
     "a faulty entry of the data: raise an error, or skip the entry",
     former="faulty",

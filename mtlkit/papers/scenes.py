@@ -3,7 +3,10 @@
 from typing import Any
 
 from mtlkit.data import SCENE_LAYOUTS, Data, DataSet
+from mtlkit.errors import unknown
 from mtlkit.heads import HeadSettings
+from mtlkit.objectives import FixedWeights, JacobianDescent, ObjectiveSettings, UncertaintyWeighting
+from mtlkit.objectives.jacobian_descent import aggregators
 from mtlkit.papers.declaration import PARTS, TrainedColumn
 from mtlkit.papers.options import Options, SplitName
 from mtlkit.papers.sources import source
@@ -23,6 +26,7 @@ class SceneColumn(TrainedColumn):
         head: of every task.
         classes: of the segmentation.
         tasks: what the networks learn.
+        objective: of networks that learn several.
         scoring: revision of the row of tilted normals, where there is one. Until 1, float32 put an angle that is a
             threshold's on either side of it; columns that were stored then keep their numbers.
     """
@@ -33,14 +37,50 @@ class SceneColumn(TrainedColumn):
     head: HeadSettings
     classes: tuple[str, ...] = ()
     tasks: tuple[str, ...] = TASKS
+    objective: ObjectiveSettings = FixedWeights.Settings()
     scoring: int = 1
+
+    def generic_lines(self) -> dict[str, str]:
+        """What all trainings have."""
+        lines = super().generic_lines()
+        if self.objective != FixedWeights.Settings():
+            lines["Objective"] = f"{self.objective}, of networks of several tasks"
+        return lines
 
     def decided(self) -> dict[str, Any]:
         """Option -> the value that gives this column."""
         return super().decided() | {
+            "objective": named(self.objective),
             "output_stride": self.output_stride,
             "tasks": None if self.tasks == TASKS else self.tasks,
         }
+
+
+PLAIN: dict[str, ObjectiveSettings] = {
+    "fixed": FixedWeights.Settings(),
+    "uncertainty": UncertaintyWeighting.Settings(),
+}
+"""Option -> objective, beside those that are named as their aggregator is."""
+
+
+def objective(given: str) -> ObjectiveSettings:
+    """The objective that an option names.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if given in PLAIN:
+        return PLAIN[given]
+    if given not in (known := aggregators()):
+        raise unknown("objective", given, [*PLAIN, *known])
+    return JacobianDescent.Settings(aggregator=given)
+
+
+def named(objective: ObjectiveSettings) -> str:
+    """The option that gives an objective."""
+    if isinstance(objective, JacobianDescent.Settings):
+        return objective.aggregator
+    return next(name for name, value in PLAIN.items() if value == objective)
 
 
 def scenes(

@@ -50,7 +50,7 @@ class Calories(Task):
         """Eqs. 2 and 3, averaged over the pictures: ``|y - g| / max(g, floor)``, a share, and ``|y - g|``, kcal.
 
         The paper divides by g alone. The weights of Eq. 1 stand in the recipe;
-        :func:`mtlkit.loss_weights.inverse_means` finds them.
+        :func:`mtlkit.objectives.inverse_means` finds them.
         """
         error = (self.estimates(output) - target.float()).abs()
         count = max(len(target), 1)

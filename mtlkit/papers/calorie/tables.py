@@ -43,7 +43,7 @@ from mtlkit.papers.declaration import (
 )
 from mtlkit.papers.sources import source
 from mtlkit.papers.weights import weights
-from mtlkit.runs import InverseMeans, Training
+from mtlkit.runs import EarlierLosses, Training
 from mtlkit.sharing import HardSharing
 from mtlkit.tasks import AnyTask, Calories, Classification, Embedding
 from mtlkit.training import CHECK_EVERY, Recipe
@@ -380,7 +380,7 @@ def regression(column: CalorieColumn, seed: int, *, category: bool, backbone: st
         data=column.data,
         recipe=column.recipe,
         seed=seed,
-        balance=InverseMeans(run=first, one="calories/relative", last=last),
+        balance=EarlierLosses(run=first, one="calories/relative", last=last),
     )
     if column.averaging == "last":
         return TestEvaluation(subject=training, data=column.data)

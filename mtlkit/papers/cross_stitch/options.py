@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar
 from mtlkit.papers.options import (
     BACKBONE,
     DATASET,
+    OBJECTIVE,
     ON_ERROR,
     OUTPUT_STRIDE,
     Count,
@@ -69,6 +70,7 @@ class CrossStitchOptions(Options):
 
     Attributes:
         output_stride: image pixels a pixel of the last stage stands for.
+        objective: how the losses of networks of several tasks become one gradient, see :mod:`mtlkit.objectives`.
         on_error: whether a faulty row of Table 6's lists is an error or is skipped.
     """
 
@@ -87,6 +89,7 @@ class CrossStitchOptions(Options):
     ] = None
     backbone: Annotated[Text | None, BACKBONE.says("a timm network, or alexnet")] = None
     output_stride: Annotated[Count | None, OUTPUT_STRIDE.only("5", t6="looks at regions")] = None
+    objective: Annotated[Text, OBJECTIVE.only("5", t6="has one way to join its losses")] = "fixed"
     on_error: Annotated[OnError, ON_ERROR.only("6")] = "raise"
 
     def defaults(self, table: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from mtlkit.network import NetworkSettings, Weights
 from mtlkit.papers.cross_stitch.methods import CONTROLS, Choice, Stitch, best_split, best_split_line, compared, splits
 from mtlkit.papers.cross_stitch.options import CrossStitchOptions
 from mtlkit.papers.declaration import Profile, Row, Settled, Table
-from mtlkit.papers.scenes import SceneColumn, scenes
+from mtlkit.papers.scenes import SceneColumn, objective, scenes
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
 from mtlkit.sharing import SharingSettings, SoftSharing
@@ -119,6 +119,7 @@ def stitch_column(given: CrossStitchOptions) -> StitchColumn:
         seeds=settled.seeds,
         classes=train.classes,
         words=words(train, size, budget.words),
+        objective=objective(options.objective),
     )
 
 
@@ -190,10 +191,11 @@ def trained(
     )
     steps = max(1, round(column.recipe.steps * LENGTHS[length] / LENGTHS["segmentation"]))
     units = {"fusion": float(BUDGETS[column.profile].unit_scale)} if isinstance(sharing, SoftSharing.Settings) else {}
+    joined = {"objective": column.objective} if len(tasks) > 1 else {}
     return Training(
         network=network,
         data=data,
-        recipe=column.recipe.model_copy(update={"steps": steps, "lr_mult": column.recipe.lr_mult | units}),
+        recipe=column.recipe.model_copy(update={"steps": steps, "lr_mult": column.recipe.lr_mult | units} | joined),
         seed=seed,
         starts=starts,
     )

@@ -9,6 +9,7 @@ from mtlkit import fusion
 from mtlkit.backbones import has_layers, rectified
 from mtlkit.data import AnyData
 from mtlkit.evaluations import Constant, TestEvaluation
+from mtlkit.objectives import FixedWeights
 from mtlkit.papers.declaration import Row, TrainedColumn
 from mtlkit.runs import Training
 from mtlkit.sharing import HardSharing, SharingSettings, SoftSharing
@@ -197,7 +198,9 @@ class Methods:
             controls: of the row.
         """
         recipe = self.fused(NDDR).subject.recipe
-        recipe = recipe.model_copy(update={"lr_mult": without(recipe.lr_mult, "fusion")})
+        # One task has nothing to join.
+        alone = {"lr_mult": without(recipe.lr_mult, "fusion"), "objective": FixedWeights.Settings()}
+        recipe = recipe.model_copy(update=alone)
         trained_on = (
             self.single(task, self.starts[task.name]).model_copy(update={"recipe": recipe}) for task in self.tasks
         )

@@ -6,6 +6,7 @@ from mtlkit.papers.cross_stitch.options import scene_defaults
 from mtlkit.papers.options import (
     BACKBONE,
     DATASET,
+    OBJECTIVE,
     ON_ERROR,
     OUTPUT_STRIDE,
     Count,
@@ -75,6 +76,7 @@ class NDDROptions(Options):
         fused_epochs: passes over the training images of networks that start from trained ones; ``None``: as many as
             these had.
         units_lr: the rate that the fusion units' multipliers multiply, 0.001 in the paper; ``None``: the base rate.
+        objective: how the losses of networks of several tasks become one gradient, see :mod:`mtlkit.objectives`.
         voc_weights: a safetensors file with a backbone trained for segmentation on PASCAL VOC 2012; without it a
             network trained on drawn people and things stands in.
         nddr_norm: which NDDR layers have a batch norm. Right in front of a trained linear classifier the norm rescales
@@ -115,6 +117,9 @@ class NDDROptions(Options):
             "what the fusion units' multipliers multiply; None: the base rate, as in the paper", "a number above 0"
         ).only(*SCENE_TABLES, "7", tA1="has its paper's rate for units"),
     ] = None
+    objective: Annotated[
+        Text, OBJECTIVE.only(*SCENE_TABLES, t7="has one way to join its losses", tA1="has one way to join its losses")
+    ] = "fixed"
     voc_weights: Annotated[
         Text | None,
         Option(

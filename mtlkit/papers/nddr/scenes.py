@@ -30,7 +30,7 @@ from mtlkit.papers.nddr.methods import (
     rated,
 )
 from mtlkit.papers.nddr.options import NDDROptions
-from mtlkit.papers.scenes import TASKS, SceneColumn, scenes
+from mtlkit.papers.scenes import TASKS, SceneColumn, objective, scenes
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
 from mtlkit.sharing import HardSharing, SharingSettings, SoftSharing
@@ -157,6 +157,7 @@ def scene_column(table: str, given: NDDROptions) -> SceneColumn:
         seeds=settled.seeds,
         classes=train.classes,
         tasks=tasks,
+        objective=objective(options.objective),
         scoring=SCORING if table == "4" else 1,
     )
 
@@ -243,6 +244,7 @@ def joint(
         recipe=column.recipe_after(starts).model_copy(
             update={
                 "weight_decay": DECAY_JOINT,
+                "objective": column.objective,
                 "lr_mult": rated(column, lr_mult) | shortcut,
                 "loss_weights": {"normals/cosine": NORMALS_JOINT / DECODED_LOSS} if "normals" in column.tasks else {},
             }

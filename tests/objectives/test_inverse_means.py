@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtlkit.errors import InputError
-from mtlkit.loss_weights import inverse_means
+from mtlkit.objectives import inverse_means
 
 
 def test_loss_weights_are_inverse_means():

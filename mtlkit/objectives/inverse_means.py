@@ -1,9 +1,34 @@
-"""Weights of a multi-task loss, found from what an earlier run's losses did."""
+"""Fixed weights of a multi-task loss, from what an earlier run's losses did."""
 
 import math
 from collections.abc import Mapping, Sequence
 
 from mtlkit.errors import InputError, unknown
+from mtlkit.objectives.fixed_weights import FixedWeights
+
+
+class InverseMeans(FixedWeights):
+    """The weighted sum whose weights are the inverse means of an earlier run's losses; see :func:`inverse_means`.
+
+    Args:
+        tasks: names of the tasks.
+        losses: term -> its values over the earlier run.
+        one: the term whose weight is to be exactly 1; ``None``: the inverse means themselves.
+        last: how many values count, from the end; ``None``: all.
+
+    >>> InverseMeans(["kcal"], {"kcal/relative": [0.5, 0.3], "kcal/absolute": [90, 70]}, one="kcal/relative")
+    InverseMeans(tasks=['kcal'], loss_weights={'kcal/relative': 1.0, 'kcal/absolute': 0.005})
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        losses: Mapping[str, Sequence[float]],
+        *,
+        one: str | None = None,
+        last: int | None = None,
+    ):
+        super().__init__(tasks, loss_weights=inverse_means(losses, one, last))
 
 
 def inverse_means(

@@ -1,0 +1,167 @@
+"""Gradients of the tasks, combined by an aggregator."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import torch
+from pydantic import field_validator
+from torch import Tensor, nn
+
+from mtlkit.errors import InputError, unknown
+from mtlkit.objectives.base import Objective
+from mtlkit.values import Value
+
+if TYPE_CHECKING:
+    from torchjd.aggregation import Aggregator
+
+
+class JacobianDescent(Objective):
+    """The tasks' gradients of the shared parameters, a row each of a Jacobian, combined by an aggregator of torchjd.
+
+    Quinton and Rey, Jacobian Descent for Multi-Objective Optimization, https://arxiv.org/abs/2406.16232, and
+    https://torchjd.org, whose :mod:`torchjd.aggregation` has UPGrad, PCGrad, MGDA, CAGrad, IMTL-G and more. Parameters
+    that only one task has, those of its head, get that task's own gradient. The gradient of terms of no task is added.
+    A step costs one backward pass through the shared part for every task.
+
+    Args:
+        tasks: names of the tasks.
+        aggregator: an aggregator, ``torchjd.aggregation.UPGrad()``.
+        loss_weights: term -> its fixed weight inside its task's loss.
+
+    Raises:
+        InputError: The aggregator keeps a state between steps, which a checkpoint cannot hold.
+
+    >>> from torchjd.aggregation import PCGrad
+    >>> shared = torch.nn.Parameter(torch.zeros(2))
+    >>> objective = JacobianDescent(["a", "b"], aggregator=PCGrad())
+    >>> terms = {"a/loss": shared @ torch.tensor([1.0, 0.0]), "b/loss": shared @ torch.tensor([-1.0, 1.0])}
+    >>> objective.backward(terms, shared=[shared])
+    >>> objective.finish(shared=[shared])
+    tensor([2.0000, 1.5000])
+    >>> shared.grad  # (1, 0) and (-1, 1), each without what opposes the other: (0.5, 0.5) + (0, 1)
+    tensor([0.5000, 1.5000])
+    """
+
+    class Settings(Value):
+        """:class:`JacobianDescent` as part of a recipe.
+
+        Attributes:
+            aggregator: a class of :mod:`torchjd.aggregation` that needs no argument. One that combines gradients by
+                preferences (UPGrad, DualProj, AlignedMTL) has 1 for every task, so that where no gradients oppose each
+                other a step of it is one of their sum, at the same rate.
+        """
+
+        tag: ClassVar[str] = "JacobianDescent"
+
+        kind: Literal["jacobian_descent"] = "jacobian_descent"
+        aggregator: str
+
+        @field_validator("aggregator")
+        @classmethod
+        def _known(cls, name: str) -> str:
+            if name not in (known := aggregators()):
+                raise unknown("aggregator", name, known)
+            return name
+
+        def build(self, tasks: Sequence[str], loss_weights: Mapping[str, float]) -> "JacobianDescent":
+            """The objective of these tasks."""
+            kind = aggregators()[self.aggregator]
+            given: dict[str, Any] = {}
+            if "pref_vector" in _parameters(kind):
+                given["pref_vector"] = torch.ones(len(tasks))
+            return JacobianDescent(tasks, aggregator=kind(**given), loss_weights=loss_weights)
+
+        def __str__(self) -> str:
+            return f"gradients of tasks combined by {self.aggregator} (torchjd)"
+
+    scales: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        *,
+        aggregator: "Aggregator",
+        loss_weights: Mapping[str, float] | None = None,
+    ):
+        from torchjd import Stateful
+
+        super().__init__(tasks, loss_weights=loss_weights)
+        if any(isinstance(module, Stateful) for module in aggregator.modules()):
+            raise InputError(
+                f"{type(aggregator).__name__} keeps a state between steps, which a checkpoint cannot hold; valid are "
+                f"{', '.join(aggregators())}."
+            )
+        self.aggregator = aggregator
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # Preferences of torchjd are no buffers and would stay behind on the CPU.
+        if (vector := getattr(self.aggregator, "pref_vector", None)) is not None:
+            setattr(self.aggregator, "pref_vector", fn(vector))  # noqa: B010
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+    def backward(
+        self,
+        terms: Mapping[str, Tensor],
+        *,
+        present: Sequence[str] | None = None,
+        shared: Sequence[nn.Parameter] = (),
+        own: Sequence[nn.Parameter] = (),
+        batches: int = 1,
+        backward: Callable[[Tensor], None] = torch.Tensor.backward,
+    ) -> None:
+        """Adds the Jacobian of one batch; see :meth:`Objective.backward`.
+
+        The row of a task that the batch has no target of is zero. ``backward`` is not called.
+
+        Raises:
+            InputError: There is nothing that tasks share.
+        """
+        from torchjd.autojac import backward as jacobian
+
+        if not (shared := trained(shared)):
+            raise InputError("An objective that combines the tasks' gradients needs parameters that tasks share.")
+        losses, rest = self.losses(terms)
+        # One row after the other: not every operator of a network can be differentiated for several rows at once.
+        jacobian(losses / batches, inputs=shared, retain_graph=True, parallel_chunk_size=1)
+        if own := trained(own):
+            torch.autograd.backward((losses.sum() + rest) / batches, inputs=own, retain_graph=True)
+        if rest.requires_grad:
+            torch.autograd.backward(rest / batches, inputs=shared)
+
+    def finish(self, shared: Sequence[nn.Parameter] = ()) -> Tensor | None:
+        """Ends the step: combines the rows. The weights of the rows, where the aggregator is a weighted sum."""
+        from torchjd.autojac import jac_to_grad
+
+        weights: Tensor | None = jac_to_grad(trained(shared), self.aggregator)
+        return weights
+
+
+def trained(parameters: Sequence[nn.Parameter]) -> list[nn.Parameter]:
+    """Those that are trained."""
+    return [parameter for parameter in parameters if parameter.requires_grad]
+
+
+def aggregators() -> "dict[str, type[Aggregator]]":
+    """Name -> aggregator of torchjd, of those that need no argument and keep no state.
+
+    Raises:
+        InputError: torchjd is not installed.
+    """
+    try:
+        from torchjd import Stateful, aggregation
+    except ImportError:
+        raise InputError('Combining the gradients of tasks needs torchjd: pip install "mtlkit[run]".') from None
+    kinds = {name: getattr(aggregation, name) for name in aggregation.__all__}
+    return {
+        name: kind
+        for name, kind in kinds.items()
+        if issubclass(kind, aggregation.Aggregator) and not inspect.isabstract(kind) and not issubclass(kind, Stateful)
+        if all(one.default is not one.empty for one in _parameters(kind).values())
+    }
+
+
+def _parameters(kind: "type[Aggregator]") -> dict[str, inspect.Parameter]:
+    """Of its constructor."""
+    return dict(inspect.signature(kind).parameters)
