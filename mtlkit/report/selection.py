@@ -1,5 +1,6 @@
 """How a column's settings were chosen: single-task networks on a development part of the training pictures."""
 
+import statistics
 from collections.abc import Sequence
 
 from mtlkit.papers.declaration import TrainedColumn
@@ -16,6 +17,33 @@ def tried(column: TrainedColumn, developed: Sequence[SideBySide]) -> list[tuple[
     found = [(one.column, one) for one in developed if isinstance(one.column, TrainedColumn)]
     alike = [pair for pair in found if sought(pair[0]) == sought(column)]
     return sorted(alike, key=lambda pair: (pair[0].epochs, pair[0].recipe.lr))
+
+
+def relative(settings: Sequence[SideBySide], rows: Sequence[str]) -> list[float | None]:
+    """How good each setting is beside the others: the mean over all measures of some rows of a ratio.
+
+    A measure's ratio is its value by its mean over the settings, turned round where less is better, so that 1 is the
+    mean and more is better. A measure counts where every setting has it and its mean is above 0; where less is better,
+    all its values.
+
+    Args:
+        settings: the same rows, measured with each setting.
+        rows: ids of the rows.
+
+    Returns:
+        A number a setting; ``None`` where no measure counts.
+    """
+    ratios: list[list[float]] = []
+    for row in rows:
+        for measure in settings[0].measures:
+            cells = [one.cell(row, measure.measure) for one in settings]
+            if not all(cell.values for cell in cells):
+                continue
+            values = [cell.mean for cell in cells]
+            mean = statistics.fmean(values)
+            if (mean if measure.sign > 0 else min(values)) > 0:
+                ratios.append([(value / mean) ** measure.sign for value in values])
+    return [statistics.fmean(of) if of else None for of in zip(*ratios, strict=True)] or [None] * len(settings)
 
 
 def selection_html(comparison: SideBySide, developed: Sequence[SideBySide], row: str) -> str:

@@ -20,7 +20,7 @@ def trained(paper, table, **given):
 @pytest.mark.parametrize(("paper", "table"), TABLES)
 def test_only_networks_of_several_tasks_are_trained_by_it(paper, table):
     _, _, plain = trained(paper, table)
-    column, found, other = trained(paper, table, objective="UPGrad")
+    column, _, other = trained(paper, table, objective="UPGrad")
     for training in other.values():
         several = len(training.network.tasks) > 1
         expected = JacobianDescent.Settings(aggregator="UPGrad") if several else FixedWeights.Settings()

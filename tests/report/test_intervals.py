@@ -15,7 +15,7 @@ from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.report.figures import gain_intervals
 from mtlkit.report.intervals import DAGGER, TOO_NARROW, gain, gains, gains_html, intervals_html
 from mtlkit.report.judging import difference
-from mtlkit.report.selection import selection_html
+from mtlkit.report.selection import relative, selection_html
 from mtlkit.report.side_by_side import Cell, SideBySide
 from mtlkit.reproduce import Results, stored
 
@@ -169,3 +169,26 @@ def test_without_draws_there_is_nothing_to_show(tmp_path):
     column = TABLE.column(NDDROptions(image_size=(32, 40)))
     comparison = SideBySide.of(TABLE, column, Results(tmp_path).ledger("smoke"))
     assert intervals_html(comparison) == gains_html(comparison, "single") == ""
+
+
+def test_settings_are_ranked_by_the_mean_ratio_of_their_measures(filled):
+    (shown,) = stored(TABLE, Results(filled))
+
+    class Setting:
+        measures = shown.measures
+
+        def __init__(self, **values):
+            self.values = values
+
+        def cell(self, row, measure):
+            value = self.values.get(measure)
+            return Cell({0: value}) if row == "single" and value is not None else Cell()
+
+    one = Setting(**{"segmentation/miou": 30.0, "normals/encoded/mean": 10.0, "normals/encoded/median": 0.0})
+    two = Setting(**{"segmentation/miou": 10.0, "normals/encoded/mean": 30.0, "normals/encoded/median": 9.0})
+    # 30 of 20 and 20 of 10; 10 of 20 and 20 of 30; an error of 0 has no ratio.
+    assert relative([one, two], ["single"]) == [pytest.approx(1.75), pytest.approx((0.5 + 2 / 3) / 2)]
+    # Of what is the more the better, 0 has one.
+    three = Setting(**{"segmentation/miou": 0.0})
+    assert relative([one, three], ["single"]) == [2, 0]
+    assert relative([one, two], ["multi"]) == [None, None]
