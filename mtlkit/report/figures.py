@@ -109,21 +109,37 @@ def losses(histories: Mapping[str, Sequence[History]]) -> Figure:
     Args:
         histories: row -> what the losses of its networks did.
     """
-    lines: dict[str, dict[str, History]] = {}
-    for row, several in histories.items():
-        for history in several:
-            for term in history.losses:
-                lines.setdefault(term, {})[row] = history
-    shared = {term: rows for term, rows in lines.items() if len(rows) > 1}  # a unit's own penalty has one line
-    figure, axes = plt.subplots(1, len(shared), figsize=(3.6 * len(shared), 2.6), squeeze=False, layout="constrained")
-    colours = dict(zip(histories, sns.color_palette("colorblind", len(histories)), strict=True))
-    for axis, (term, rows) in zip(axes[0], shared.items(), strict=True):
-        for row, history in rows.items():
-            axis.plot(history.steps, history.losses[term], color=colours[row], label=row, linewidth=1.2)
-        axis.set_title(term, fontsize=8)
+    shown = {row: [(history.steps, history.losses) for history in several] for row, several in histories.items()}
+    return _over_steps(shown, fewest=2)  # a unit's own penalty has one line
+
+
+def task_weights(histories: Mapping[str, Sequence[History]]) -> Figure:
+    """What objectives multiplied the tasks' losses or gradients by, one panel a task; fixed weights have no line.
+
+    Args:
+        histories: row -> the histories of its networks.
+    """
+    shown = {row: [(history.steps, history.weights) for history in several] for row, several in histories.items()}
+    return _over_steps({row: several for row, several in shown.items() if any(lines for _, lines in several)})
+
+
+def _over_steps(rows: Mapping[str, Sequence[tuple[list[int], dict[str, list[float]]]]], fewest: int = 1) -> Figure:
+    """One panel a name that at least so many rows have, one line a row."""
+    lines: dict[str, dict[str, tuple[list[int], list[float]]]] = {}
+    for row, several in rows.items():
+        for steps, values in several:
+            for name in values:
+                lines.setdefault(name, {})[row] = steps, values[name]
+    panels = {name: drawn for name, drawn in lines.items() if len(drawn) >= fewest}
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.6 * len(panels), 2.6), squeeze=False, layout="constrained")
+    colours = dict(zip(rows, sns.color_palette("colorblind", len(rows)), strict=True))
+    for axis, (name, drawn) in zip(axes[0], panels.items(), strict=True):
+        for row, (at, height) in drawn.items():
+            axis.plot(at, height, color=colours[row], label=row, linewidth=1.2)
+        axis.set_title(name, fontsize=8)
         axis.set_xlabel("step")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncol=len(histories), fontsize=7)
+    figure.legend(handles, labels, loc="outside lower center", ncol=len(rows), fontsize=7)
     return figure
 
 
