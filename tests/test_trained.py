@@ -257,6 +257,18 @@ def test_an_image_of_any_kind_and_size_has_predictions_of_its_own_size(evaluatio
     assert wide["segmentation"].shape == (20, 200)
 
 
+def test_a_map_whose_cells_are_known_to_look_somewhere_is_brought_to_the_image_from_there():
+    data = Data(layout="folder", name="some", fingerprint="", size=(48, 64))
+    found = untrained(Depth(), data=data, backbone="vgg11", head=LargeFOV.Settings(width=8))
+    assert found.network.grid("depth") is not None
+    image = torch.rand(3, 48, 64)
+    (predictions,) = found.predict(image)
+    with torch.inference_mode():
+        wanted = found.network.predict((image * 255).round()[None] / 255)["depth"][0, 0]
+    assert wanted.shape == (48, 64)
+    assert predictions["depth"].equal(wanted)
+
+
 @pytest.mark.parametrize(
     ("image", "sentence"),
     [
