@@ -213,6 +213,44 @@ def clean(
             file.unlink(missing_ok=True)
 
 
+Identity = Annotated[
+    str,
+    typer.Argument(
+        help="A training: its record's name in runs/PROFILE/training, or as much of that as tells it apart; or a file "
+        "of 'mtlkit export-weights'.",
+        show_default=False,
+    ),
+]
+
+
+@app.command()
+def predict(
+    identity: Identity,
+    images: Annotated[list[Path], typer.Argument(help="Image files of any size.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The folder of the drawings and of predictions.json.", show_default=False)],
+    results_dir: ResultsDir = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+) -> None:
+    """Draw what a trained network predicts for images: IMAGE.TASK.png for each, and all in predictions.json."""
+    from mtlkit.trained import load, write_predictions
+
+    write_predictions(load(identity, results_dir).to(device), images, out)
+    typer.echo(f"The predictions lie in {out}.")
+
+
+@app.command()
+def export_weights(
+    identity: Identity,
+    file: Annotated[Path, typer.Argument(help="A file that ends in .safetensors.", show_default=False)],
+    results_dir: ResultsDir = None,
+) -> None:
+    """Write a trained network's weights, with its settings, as one file that 'mtlkit predict' and mtlkit.load take."""
+    from mtlkit.trained import load
+
+    load(identity, results_dir).save(file)
+    typer.echo(f"The weights of {identity} lie in {file}.")
+
+
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Check this machine: versions, devices, free disk, a torch and torchvision that do not fit together."""

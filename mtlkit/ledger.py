@@ -135,6 +135,14 @@ class Ledger:
                 found[path.stem] = record
         return sorted(found.values(), key=lambda record: (record.created, record.identity))
 
+    def matching(self, beginning: str) -> list[Record]:
+        """The records of any kind whose identity begins so, those of the ledger underneath included."""
+        found = {} if self.under is None else {record.identity: record for record in self.under.matching(beginning)}
+        for path in self.root.glob("[!.]*/*.json"):
+            if path.stem.startswith(beginning) and (record := self.find(path.parent.name, path.stem)):
+                found[path.stem] = record
+        return list(found.values())
+
     def own(self, kind: str, identity: str) -> bool:
         """Whether the record lies in this folder and not underneath."""
         return self.path(kind, identity).exists()

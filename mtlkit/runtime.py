@@ -64,11 +64,7 @@ class Runtime:
         Raises:
             InputError: when this machine has no such device, or the device does not compute at the precision.
         """
-        here = devices()
-        place = {"auto": here[0], "cuda": "cuda:0"}.get(name := device_name(self.device), name)
-        if place not in here:
-            raise InputError(f"This machine has no device {name}; it has {' and '.join(here)}.")
-        accelerator, _, number = place.partition(":")
+        accelerator, _, number = device_here(self.device).partition(":")
         if accelerator == "cpu" and precision == "16-mixed":
             # Fabric would compute with bfloat16 in its place, and the record would say what did not happen.
             raise InputError("The precision 16-mixed needs a GPU; the CPU trains at 32-true or bf16-mixed.")
@@ -77,8 +73,6 @@ class Runtime:
         from lightning_utilities.core import rank_zero
 
         rank_zero.log.setLevel(logging.WARNING)  # it advises TF32, for one
-        if accelerator == "cuda":
-            settle_cuda()
         return Fabric(
             accelerator=accelerator,
             devices=[int(number)] if number else 1,
@@ -90,6 +84,21 @@ def devices() -> tuple[str, ...]:
     """The devices of this machine, the best first: GPUs by number, ``mps``, ``cpu``."""
     gpus = tuple(f"cuda:{number}" for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0))
     return (*gpus, *(("mps",) if torch.backends.mps.is_available() else ()), "cpu")
+
+
+def device_here(name: str) -> str:
+    """The device of this machine that a name stands for, see :data:`mtlkit.devices.Device`, set up for what runs there.
+
+    Raises:
+        InputError: when there is no such device, here or anywhere.
+    """
+    here = devices()
+    found = {"auto": here[0], "cuda": "cuda:0"}.get(name := device_name(name), name)
+    if found not in here:
+        raise InputError(f"This machine has no device {name}; it has {' and '.join(here)}.")
+    if found.startswith("cuda"):
+        settle_cuda()
+    return found
 
 
 def cores() -> int:

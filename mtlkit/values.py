@@ -2,11 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mtlkit.errors import InputError
 
 
 class Value(BaseModel):
@@ -77,3 +79,57 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     return value
+
+
+def from_canonical(stored: Mapping[str, Any], kind: Any) -> Any:
+    """The value whose canonical form is ``stored``.
+
+    What the canonical form leaves out has its default. Values that stand in another one by their identity, as nodes do,
+    cannot be read back.
+
+    Args:
+        stored: as :meth:`Value.canonical` returns it, or a JSON file holds it.
+        kind: the class of the value, one that it inherits from, or a union of such.
+
+    Raises:
+        InputError: ``stored`` is not the canonical form of such a value, as when another version wrote it.
+
+    >>> class Crop(Value):
+    ...     size: tuple[int, int]
+    >>> from_canonical({"is": "Crop", "size": [96, 128]}, Crop)
+    Crop(size=(96, 128))
+    """
+    try:
+        value = _read(stored, kind)
+        same = value.canonical() == stored
+    except (ValidationError, InputError, KeyError):
+        same = False
+    if not same:
+        raise InputError(
+            f"The stored settings of {stored.get('is', 'a value')} would be others in this version of mtlkit; read "
+            "them with the version that wrote them."
+        )
+    return value
+
+
+def _read(stored: Any, annotation: Any) -> Any:
+    """What ``stored`` is the :func:`plain` form of, the values in it made of the classes that the annotation allows."""
+    if isinstance(stored, list):
+        return [_read(item, annotation) for item in stored]
+    if not isinstance(stored, Mapping):
+        return stored
+    if "is" not in stored:
+        return {key: _read(item, annotation) for key, item in stored.items()}
+    kind = {kind.tag: kind for kind in _kinds(annotation)}[stored["is"]]
+    names = {field.alias or name: field.annotation for name, field in kind.model_fields.items()}
+    return kind(**{name: _read(stored[name], names[name]) for name in names.keys() & stored.keys()})
+
+
+def _kinds(annotation: Any) -> Iterator[type[Value]]:
+    """The classes of values that an annotation speaks of, with those that inherit from them."""
+    if isinstance(annotation, type) and issubclass(annotation, Value):
+        yield annotation
+        for kind in annotation.__subclasses__():
+            yield from _kinds(kind)
+    for part in get_args(annotation):
+        yield from _kinds(part)

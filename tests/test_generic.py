@@ -39,7 +39,7 @@ ROOMS = (
             "files",
         )
     ),
-    *(f"{name}.py" for name in ("runs", "training", "network", "sharing", "values", "errors", "doctor")),
+    *(f"{name}.py" for name in ("runs", "trained", "training", "network", "sharing", "values", "errors", "doctor")),
     *(f"{room}/base.py" for room in ("fusion", "heads", "necks")),
     *(f"papers/{name}.py" for name in ("__init__", "registry", "options", "declaration", "printed", "cell", "sources")),
     "papers/weights.py",

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 
 from mtlkit.errors import InputError
@@ -87,6 +88,18 @@ def test_a_wrong_parameter_is_one_sentence(given, sentence):
     assert sentence in str(error.value)
     assert "\n" not in str(error.value)
     assert error.value._render_traceback_() == [f"InputError: {error.value}"]
+
+
+def test_a_gallery_has_the_truth_and_the_answer_of_every_pixel_as_pictures():
+    paper = Reproduction(
+        "nddr", PARAMETERS | {"tables": "4", "methods": ["multi"], "epochs": 0.1, "image_size": [32, 48]}
+    )
+    found = paper.predictions(paper.table("4"), 2)
+    assert set(found) == {"segmentation", "normals"}
+    for columns in found.values():
+        assert [heading for heading, _ in columns][2:] == ["Multi-task"]
+        for _, pictures in columns:
+            assert [(one.shape, one.dtype) for one in pictures] == [((32, 48, 3), np.uint8)] * 2
 
 
 def test_answers_about_faces_are_years_and_genders():

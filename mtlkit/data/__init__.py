@@ -4,7 +4,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 from pydantic import Field, model_validator
+from torch import Tensor
+from torchvision import tv_tensors
 
 from mtlkit.data.apascal import APascal
 from mtlkit.data.coco import Coco
@@ -165,6 +168,25 @@ class Data(Value):
             raise InputError(f"There is no folder for the proposals of {self.name}.")
         return Proposals(self.proposals, self.proposals_folder)
 
+    def unlabelled(self, image: Tensor) -> Sample:
+        """A sample of which nothing is known but the image, uint8 ``(3, H, W)``, for :meth:`view`.
+
+        Where the network looks at regions, they are searched anew.
+
+        Raises:
+            InputError: OpenCV or its contributed modules are missing for that.
+        """
+        sample: Sample = {"image": tv_tensors.Image(image)}
+        if self.proposals is None:
+            return sample
+        boxes = torch.from_numpy(self.proposals.boxes(image.permute(1, 2, 0).numpy()))
+        proposed, none = (
+            tv_tensors.BoundingBoxes(some, format="XYXY", canvas_size=tuple(image.shape[-2:]))
+            for some in (boxes, boxes[:0])
+        )
+        nothing = torch.zeros(0, dtype=torch.int64)
+        return sample | {"proposals": proposed, "boxes": none, "detection": nothing}
+
     def view(self, sample: Sample) -> Sample:
         """A sample as a network is scored on it: at :attr:`size`, with every region where it looks at regions."""
         if self.layout in OBJECT_LAYOUTS | TABLE_LAYOUTS:
@@ -229,6 +251,10 @@ class Mixture(Value):
     def crop(self) -> float | None:
         """As of every set."""
         return next(iter(self.sets.values())).crop
+
+    def unlabelled(self, image: Tensor) -> Sample:
+        """As of every set."""
+        return next(iter(self.sets.values())).unlabelled(image)
 
     def view(self, sample: Sample) -> Sample:
         """As of every set."""

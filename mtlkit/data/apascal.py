@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torchvision import tv_tensors
 
-from mtlkit.data.imagefolder import read_picture
+from mtlkit.data.images import read_picture
 from mtlkit.data.samples import Sample, Split, checked, digest
 from mtlkit.errors import InputError, suggestion, unknown
 

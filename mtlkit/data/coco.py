@@ -27,7 +27,7 @@ from faster_coco_eval.core.cocoeval import Params  # type: ignore[import-untyped
 from numpy.typing import NDArray
 from torchvision import tv_tensors
 
-from mtlkit.data.imagefolder import read_picture
+from mtlkit.data.images import read_picture
 from mtlkit.data.joints import Joints
 from mtlkit.data.samples import IGNORE, Sample, Split, checked, digest
 from mtlkit.errors import InputError, suggestion, unknown

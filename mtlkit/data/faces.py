@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from mtlkit.data.imagefolder import read_picture
+from mtlkit.data.images import read_picture
 from mtlkit.data.samples import Sample, checked
 from mtlkit.errors import InputError, unknown
 

@@ -14,13 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor
-from torchvision import tv_tensors
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 
+from mtlkit.data.images import read_picture
 from mtlkit.data.samples import Sample, Split, checked
 from mtlkit.errors import InputError
 
@@ -157,27 +154,3 @@ def shared_classes(root: Path) -> list[str]:
             f"The class folder {lone!r} is in {root / has} but not in {root / lacks}; both need the same classes."
         )
     return classes["train"]
-
-
-def read_picture(path: Path) -> Tensor:
-    """A picture of any pixel mode as RGB, uint8 ``(3, H, W)``; grey is repeated, transparency ignored.
-
-    Raises:
-        InputError: the file is no picture, is cut off, or has floating-point pixels.
-    """
-    try:
-        with Image.open(path) as picture:
-            mode = picture.mode
-            if mode == "F":
-                raise InputError(f"{path} has floating-point pixels; a picture needs 8 or 16 bits a channel.")
-            if mode.startswith("I"):
-                # Pillow clips 16 bits at 255; the high byte is what it takes of 16-bit colour.
-                pixels = (np.array(picture) >> 8).clip(0, 255).astype(np.uint8)[..., None].repeat(3, axis=2)
-            else:
-                # Via RGBA, or Pillow warns of the transparency that RGB has no place for.
-                opaque = picture.convert("RGBA") if "transparency" in picture.info else picture
-                pixels = np.array(opaque.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what Pillow raises for damage
-        raise InputError(f"{path} cannot be read as a picture ({error}); copy or write it again.") from error
-    image: Tensor = tv_tensors.Image(torch.from_numpy(pixels).permute(2, 0, 1).contiguous())
-    return image

@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 from mtlkit.data.groups import held_out
-from mtlkit.data.imagefolder import read_picture
+from mtlkit.data.images import read_picture
 from mtlkit.data.samples import Sample, Split, checked, digest
 from mtlkit.errors import InputError, suggestion, unknown
 from mtlkit.values import Value

@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 from torch import Tensor
 
 from mtlkit.tasks.classification import Classification
+from mtlkit.tasks.drawing import captioned
+from mtlkit.tasks.placement import Placement
 
 if TYPE_CHECKING:
     from mtlkit.metrics.base import ImageMetric
@@ -31,6 +34,20 @@ class Age(Classification):
     def names(self, classes: Sequence[str]) -> tuple[str, ...]:
         """Years, whatever classes the data set has."""
         return tuple(map(str, range(self.classes)))
+
+    def prediction(self, output: Tensor, placement: Placement) -> float:
+        """The expected age, years."""
+        from mtlkit.metrics.age_errors import expected
+
+        return float(expected(output))
+
+    def to_json(self, prediction: float) -> float:
+        """The same, rounded."""
+        return round(prediction, 2)
+
+    def draw_on(self, image: np.ndarray, prediction: float) -> np.ndarray:
+        """The image with the age."""
+        return captioned(image, f"{prediction:.0f} years")
 
     def metric(self) -> "ImageMetric":
         """A fresh :class:`AgeErrors`."""

@@ -1,22 +1,38 @@
 """Attributes: labels of which an object may have any number."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mtlkit.tasks.base import Task
+from mtlkit.tasks.drawing import boxed
+from mtlkit.tasks.placement import Placement
 
 if TYPE_CHECKING:
     from mtlkit.metrics.base import ImageMetric
+
+
+class ObjectAttributes(NamedTuple):
+    """The attributes of the objects of an image.
+
+    Attributes:
+        boxes: ``(R, 4)``: left, top, right, bottom in pixels of the image.
+        probabilities: of every attribute, ``(R, A)``.
+    """
+
+    boxes: Tensor
+    probabilities: Tensor
 
 
 class Attributes(Task):
     """Yes or no for each of A attributes. Output ``(n, A)`` logits; target ``(n, A)``, 1 or 0."""
 
     terms: ClassVar = ("binary_cross_entropy",)
+    of_boxes: ClassVar[bool] = True
 
     kind: Literal["attributes"] = "attributes"
     name: str = "attributes"
@@ -31,6 +47,27 @@ class Attributes(Task):
         """Binary cross-entropy, averaged over objects and over attributes: with 64 of these, a sum scaled by 1/64."""
         total = F.binary_cross_entropy_with_logits(output.float(), target.float(), reduction="sum")
         return {"binary_cross_entropy": total / max(target.numel(), 1)}
+
+    def prediction(self, output: Tensor, placement: Placement) -> ObjectAttributes:
+        """The attributes of what the regions show."""
+        assert placement.regions is not None, "its network looks at regions"
+        return ObjectAttributes(placement.boxes(placement.regions), output.float().sigmoid())
+
+    def to_json(self, prediction: ObjectAttributes) -> list[dict[str, Any]]:
+        """An entry an object: its box, and attribute -> probability."""
+        return [
+            {"box": [round(side, 2) for side in box]}
+            | {name: round(each, 4) for name, each in zip(self.attributes, row, strict=True)}
+            for box, row in zip(prediction.boxes.tolist(), prediction.probabilities.tolist(), strict=True)
+        ]
+
+    def draw_on(self, image: np.ndarray, prediction: ObjectAttributes) -> np.ndarray:
+        """The image with the boxes and, at each, the attributes that are more probable than not."""
+        names = [
+            ", ".join(name for name, each in zip(self.attributes, row, strict=True) if each > 0.5)
+            for row in prediction.probabilities.tolist()
+        ]
+        return boxed(image, prediction.boxes.tolist(), range(len(names)), names)
 
     def combined(self, outputs: Sequence[Tensor]) -> Tensor:
         """The logits of the mean probabilities."""

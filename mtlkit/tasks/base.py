@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch.nn.functional as F
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mtlkit.grid import Grid
 from mtlkit.metrics.resize import enlarged
+from mtlkit.tasks.placement import Placement
 from mtlkit.values import Value
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ class Task(Value):
 
     A target is what a batch holds under the task's name: a tensor, or a named tuple of several.
     """
+
+    of_boxes: ClassVar[bool] = False
+    """Whether it is about objects whose boxes are known, and not about whole images or proposed regions."""
 
     name: str
     """The key of its targets in a batch and of its output."""
@@ -52,6 +56,28 @@ class Task(Value):
     def decoded(self, output: Tensor) -> Any:
         """What a user of the network gets from an output, without a look at any truth; timed with the network."""
         return output
+
+    @abstractmethod
+    def prediction(self, output: Tensor, placement: Placement) -> Any:
+        """What a user gets for one image: an answer in the image's own pixels, on the output's device.
+
+        Args:
+            output: of the network for this image, ``(1, ...)``, or ``(M, ...)`` for the ``M`` regions of the placement.
+            placement: of the image on the network's canvas.
+        """
+
+    @abstractmethod
+    def to_json(self, prediction: Any) -> Any:
+        """A :meth:`prediction` as JSON types: all of it, or a summary of a map."""
+
+    @abstractmethod
+    def draw_on(self, image: np.ndarray, prediction: Any) -> np.ndarray:
+        """A :meth:`prediction` as an image, uint8 ``(H, W, 3)``.
+
+        Args:
+            image: that it is of, uint8 ``(H, W, 3)``.
+            prediction: of this image.
+        """
 
     @abstractmethod
     def combined(self, outputs: Sequence[Tensor]) -> Tensor:
@@ -89,8 +115,16 @@ class DenseTask(Task):
     by nearest neighbour, as NDDR-CNN's official code does."""
 
     @abstractmethod
-    def draw(self, prediction_or_target: Tensor) -> np.ndarray:
-        """An output ``(C, h, w)`` or a target as an RGB picture, uint8 ``(H, W, 3)``."""
+    def draw(self, answer: Tensor) -> np.ndarray:
+        """A target, or one image's :meth:`~Task.decoded` output, as an RGB picture, uint8 ``(H, W, 3)``."""
+
+    def prediction(self, output: Tensor, placement: Placement) -> Tensor:
+        """The decoded output at every pixel of the image: what a target of the image would be."""
+        return placement.maps(output, self.decoded)
+
+    def draw_on(self, image: np.ndarray, prediction: Tensor) -> np.ndarray:
+        """The map alone."""
+        return self.draw(prediction)
 
     def matched(self, output: Tensor, target: Tensor, grid: Grid | None = None) -> tuple[Tensor, Tensor]:
         """Output and target at one size, by :attr:`loss_at`; the last two dimensions are height and width.

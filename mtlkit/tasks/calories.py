@@ -15,6 +15,8 @@ from torch import Tensor
 from mtlkit.metrics.bootstrap import medians
 from mtlkit.metrics.floor import FLOOR
 from mtlkit.tasks.base import Task
+from mtlkit.tasks.drawing import captioned
+from mtlkit.tasks.placement import Placement
 
 if TYPE_CHECKING:
     from mtlkit.metrics.base import ImageMetric
@@ -62,6 +64,18 @@ class Calories(Task):
     def combined(self, outputs: Sequence[Tensor]) -> Tensor:
         """The mean of the estimates, as the paper takes it of its last ten snapshots (Sect. 4)."""
         return torch.stack([output.float() for output in outputs]).mean(0)
+
+    def prediction(self, output: Tensor, placement: Placement) -> float:
+        """Kilocalories."""
+        return float(self.estimates(output))
+
+    def to_json(self, prediction: float) -> float:
+        """The same, rounded."""
+        return round(prediction, 2)
+
+    def draw_on(self, image: np.ndarray, prediction: float) -> np.ndarray:
+        """The image with the energy."""
+        return captioned(image, f"{prediction:.0f} kcal")
 
     def metric(self) -> "ImageMetric":
         """A fresh :class:`~mtlkit.metrics.calorie_errors.CalorieErrors`."""

@@ -6,14 +6,17 @@ Zhou, Wang, Krähenbühl, *Objects as Points*, 2019, https://arxiv.org/abs/1904.
 
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mtlkit.data.samples import Objects
 from mtlkit.tasks import centers
 from mtlkit.tasks.base import Task
+from mtlkit.tasks.detections import Found
+from mtlkit.tasks.placement import Placement
 
 if TYPE_CHECKING:
     from mtlkit.metrics.base import ImageMetric
@@ -23,22 +26,6 @@ STRIDE = 4
 
 MOST = 100
 """Objects that are looked for in a picture."""
-
-
-class Found(NamedTuple):
-    """What is found in a batch, the surest first.
-
-    Attributes:
-        boxes: ``(N, K, 4)``: left, top, right, bottom in picture pixels.
-        scores: ``(N, K)``.
-        labels: ``(N, K)``: classes.
-        joints: ``(N, K, J, 3)``: x, y and a score; ``None`` without joints.
-    """
-
-    boxes: Tensor
-    scores: Tensor
-    labels: Tensor
-    joints: Tensor | None
 
 
 class CenterDetection(Task):
@@ -137,6 +124,20 @@ class CenterDetection(Task):
             joint_heat, joint_offset, shift = of_joints
             joints = centers.joints_at(found, boxes, shift, joint_heat.float().sigmoid(), joint_offset, STRIDE)
         return Found(boxes, found.scores, found.labels, joints)
+
+    def prediction(self, output: Tensor, placement: Placement) -> Found:
+        """What is found in the image, at most :data:`MOST` objects."""
+        found = self.decoded(output)
+        there = found.scores[0] > 0  # where there are fewer peaks, other cells follow
+        return Found(*(None if each is None else each[0, there] for each in found)).on_image(placement)  # type: ignore[arg-type]
+
+    def to_json(self, prediction: Found) -> list[dict[str, Any]]:
+        """An entry an object."""
+        return prediction.to_json(self.classes, self.joints)
+
+    def draw_on(self, image: np.ndarray, prediction: Found) -> np.ndarray:
+        """The image with boxes and joints."""
+        return prediction.draw_on(image, self.classes)
 
     def combined(self, outputs: Sequence[Tensor]) -> Tensor:
         """The mean of every map, of heat maps the mean probability."""

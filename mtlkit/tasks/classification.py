@@ -1,16 +1,31 @@
 """One class a picture."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mtlkit.tasks.base import ClassTask
+from mtlkit.tasks.drawing import captioned
+from mtlkit.tasks.placement import Placement
 
 if TYPE_CHECKING:
     from mtlkit.metrics.base import ImageMetric
+
+
+class ClassPrediction(NamedTuple):
+    """The class of an image.
+
+    Attributes:
+        label: the most probable class, from 0.
+        probabilities: of every class, ``(classes,)``.
+    """
+
+    label: int
+    probabilities: Tensor
 
 
 class Classification(ClassTask):
@@ -45,6 +60,20 @@ class Classification(ClassTask):
     def names(self, classes: Sequence[str]) -> tuple[str, ...]:
         """What the classes are called, given the data set's names."""
         return tuple(classes)
+
+    def prediction(self, output: Tensor, placement: Placement) -> Any:
+        """A :class:`ClassPrediction`."""
+        return ClassPrediction(int(self.named(output)), output[0].float().softmax(0))
+
+    def to_json(self, prediction: Any) -> Any:
+        """The number of the class, its probability, and those of all classes."""
+        every = [round(probability, 4) for probability in prediction.probabilities.tolist()]
+        return {"class": prediction.label, "probability": every[prediction.label], "probabilities": every}
+
+    def draw_on(self, image: np.ndarray, prediction: Any) -> np.ndarray:
+        """The image with the number of the class and its probability."""
+        probability = float(prediction.probabilities[prediction.label])
+        return captioned(image, f"{self.name} {prediction.label} ({probability:.0%})")
 
     def metric(self) -> "ImageMetric":
         """A fresh :class:`Accuracy`."""

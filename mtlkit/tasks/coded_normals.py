@@ -11,6 +11,7 @@ from torch import Tensor
 from mtlkit.errors import InputError
 from mtlkit.tasks.base import DenseTask
 from mtlkit.tasks.normals import Normals
+from mtlkit.tasks.placement import Placement
 
 if TYPE_CHECKING:
     from mtlkit.metrics.base import ImageMetric
@@ -89,11 +90,17 @@ class CodedNormals(DenseTask):
         """As for normals: the best constant vector."""
         return Normals().constant(train, test)
 
-    def draw(self, prediction_or_target: Tensor) -> np.ndarray:
+    def prediction(self, output: Tensor, placement: Placement) -> Tensor:
+        """As for normals: the decoded directions at unit length."""
+        return placement.maps(output, lambda logits: F.normalize(self.decoded(logits), dim=1))
+
+    def to_json(self, prediction: Tensor) -> dict[str, list[float]]:
         """As for normals."""
-        if len(prediction_or_target) == self.outputs:
-            prediction_or_target = self.decoded(prediction_or_target[None])[0]
-        return Normals().draw(prediction_or_target)
+        return Normals().to_json(prediction)
+
+    def draw(self, answer: Tensor) -> np.ndarray:
+        """As for normals."""
+        return Normals().draw(answer)
 
     def _book(self, like: Tensor) -> Tensor:
         return torch.tensor(self.words, device=like.device)

@@ -57,10 +57,18 @@ class Depth(DenseTask):
             metric.update(torch.full_like(target, median)[:, None], target)
         return metric
 
-    def draw(self, prediction_or_target: Tensor) -> np.ndarray:
+    def decoded(self, output: Tensor) -> Tensor:
+        """The depth of every pixel of the output, ``(N, h, w)``, metres."""
+        return output[:, 0].float()
+
+    def to_json(self, prediction: Tensor) -> dict[str, float]:
+        """The nearest, the median and the farthest depth, metres."""
+        found = {"nearest": prediction.min(), "median": prediction.median(), "farthest": prediction.max()}
+        return {name: round(float(value), 3) for name, value in found.items()}
+
+    def draw(self, answer: Tensor) -> np.ndarray:
         """Grey from near (light) to far (dark), by the reciprocal of the depth; black where it is unknown."""
-        depth = prediction_or_target.detach().float().cpu()
-        depth = depth[0] if depth.ndim == 3 else depth
+        depth = answer.detach().float().cpu()
         light = torch.where(depth > 0, 255 / depth.clamp(min=1), 0)
         picture: np.ndarray = light[..., None].expand(-1, -1, 3).numpy().astype(np.uint8)
         return picture

@@ -5,7 +5,7 @@ Simo-Serra and Ishikawa, *Fashion Style in 128 Floats*, CVPR 2016. The margin's 
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,21 @@ from torch import Tensor
 
 from mtlkit.errors import InputError
 from mtlkit.tasks.classification import Classification
+from mtlkit.tasks.placement import Placement
+
+
+class EmbeddingPrediction(NamedTuple):
+    """The category of an image, and what images are compared by.
+
+    Attributes:
+        label: the most probable category, from 0.
+        probabilities: of every category, ``(classes,)``.
+        features: ``(D,)``.
+    """
+
+    label: int
+    probabilities: Tensor
+    features: Tensor
 
 
 class Embedding(Classification):
@@ -46,6 +61,15 @@ class Embedding(Classification):
         chosen = triplets(agreement(target))
         found = {"ranking": ranking(self.features(output), chosen, margin=self.margin, squared=self.squared)}
         return found | super().losses(output[:, -self.classes :], target)
+
+    def prediction(self, output: Tensor, placement: Placement) -> Any:
+        """An :class:`EmbeddingPrediction`."""
+        found = super().prediction(output[:, -self.classes :], placement)
+        return EmbeddingPrediction(found.label, found.probabilities, self.features(output)[0])
+
+    def to_json(self, prediction: Any) -> Any:
+        """As of a class, and the features."""
+        return super().to_json(prediction) | {"features": [round(each, 5) for each in prediction.features.tolist()]}
 
     def combined(self, outputs: Sequence[Tensor]) -> Tensor:
         """The mean features, and the logits of :class:`~mtlkit.tasks.classification.Classification`."""

@@ -95,12 +95,17 @@ class Normals(DenseTask):
             )
         return metric
 
-    def draw(self, prediction_or_target: Tensor) -> np.ndarray:
+    def decoded(self, output: Tensor) -> Tensor:
+        """Unit normals ``(N, 3, h, w)`` in the camera's frame, whatever space the network was trained in."""
+        return decode(output.float()) if self.space == "encoded" else F.normalize(output.float(), dim=1)
+
+    def to_json(self, prediction: Tensor) -> dict[str, list[float]]:
+        """The mean direction."""
+        return {"mean": [round(part, 4) for part in prediction.flatten(1).mean(1).tolist()]}
+
+    def draw(self, answer: Tensor) -> np.ndarray:
         """The usual picture: x, y, z of the unit vector as red, green, blue; grey where there is none."""
-        vector = prediction_or_target.detach().float().cpu()
-        valid = (vector != 0).any(0, keepdim=True)
-        unit = torch.where(valid, F.normalize(vector, dim=0), 0)
-        if self.space == "encoded" and (vector >= 0).all():
-            unit = decode(vector[None])[0]
+        vector = answer.detach().float().cpu()
+        unit = torch.where((vector != 0).any(0, keepdim=True), F.normalize(vector, dim=0), 0)
         picture: np.ndarray = ((unit + 1) * 127.5).permute(1, 2, 0).numpy().astype(np.uint8)
         return picture

@@ -5,8 +5,9 @@ https://github.com/rbgirshick/fast-rcnn.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,6 +15,8 @@ from torchvision.ops import batched_nms, box_convert
 
 from mtlkit.data.samples import RegionTruth
 from mtlkit.tasks.base import Task
+from mtlkit.tasks.detections import Found
+from mtlkit.tasks.placement import Placement
 
 if TYPE_CHECKING:
     from mtlkit.metrics.base import ImageMetric
@@ -105,6 +108,19 @@ class RegionDetection(Task):
         rank = F.one_hot(label[kept], len(self.classes)).cumsum(0).gather(1, label[kept, None])[:, 0]
         kept = kept[rank <= MOST]
         return box[kept], score[kept], label[kept]
+
+    def prediction(self, output: Tensor, placement: Placement) -> Found:
+        """What is found in the image, the surest first."""
+        assert placement.regions is not None, "its network looks at regions"
+        return Found(*self.found(output, placement.regions), None).on_image(placement)
+
+    def to_json(self, prediction: Found) -> list[dict[str, Any]]:
+        """An entry an object."""
+        return prediction.to_json(self.classes)
+
+    def draw_on(self, image: np.ndarray, prediction: Found) -> np.ndarray:
+        """The image with boxes."""
+        return prediction.draw_on(image, self.classes)
 
     def metric(self) -> "ImageMetric":
         """A fresh :class:`~mtlkit.tasks.scored.FoundAP`."""

@@ -10,8 +10,9 @@ from mtlkit.metrics.calorie_errors import CalorieErrors
 from mtlkit.metrics.coco_ap import CocoMetric, Matcher
 from mtlkit.metrics.resize import enlarged
 from mtlkit.tasks.calories import Calories
-from mtlkit.tasks.center_detection import CenterDetection, Found
+from mtlkit.tasks.center_detection import CenterDetection
 from mtlkit.tasks.coded_normals import CodedNormals
+from mtlkit.tasks.detections import Found
 from mtlkit.tasks.region_detection import RegionDetection
 
 

@@ -10,21 +10,10 @@ from torch import Tensor
 
 from mtlkit.data.samples import IGNORE
 from mtlkit.tasks.base import DenseTask
+from mtlkit.tasks.drawing import palette
 
 if TYPE_CHECKING:
     from mtlkit.metrics.base import ImageMetric
-
-# Hues a golden angle apart, three levels of light: neighbours in the class list are told apart at a glance.
-_HUES = (np.arange(256) * 0.61803398875) % 1.0
-
-
-def palette(classes: int) -> np.ndarray:
-    """One colour a class, uint8 ``(classes, 3)``."""
-    hue = _HUES[:classes, None] + np.array([0.0, 1 / 3, 2 / 3])
-    wave = 0.5 + 0.5 * np.cos(2 * np.pi * hue)
-    light = np.array([1.0, 0.72, 0.5])[np.arange(classes) % 3, None]
-    colours: np.ndarray = (255 * (0.15 + 0.85 * wave) * light).astype(np.uint8)
-    return colours
 
 
 class Segmentation(DenseTask):
@@ -73,10 +62,15 @@ class Segmentation(DenseTask):
         """The class of every pixel of the output, ``(N, h, w)``."""
         return output.argmax(1)
 
-    def draw(self, prediction_or_target: Tensor) -> np.ndarray:
+    def to_json(self, prediction: Tensor) -> dict[str, float]:
+        """Class -> its share of the image's pixels, of those that are there; the largest first."""
+        shares, ids = torch.bincount(prediction.flatten(), minlength=self.outputs).sort(descending=True)
+        parts = zip(ids.tolist(), (shares / prediction.numel()).tolist(), strict=True)
+        return {self.classes[label]: round(share, 4) for label, share in parts if share}
+
+    def draw(self, answer: Tensor) -> np.ndarray:
         """Class colours; void is light grey."""
-        ids = prediction_or_target.argmax(0) if prediction_or_target.ndim == 3 else prediction_or_target
         colours = np.full((256, 3), 225, np.uint8)
         colours[: self.outputs] = palette(self.outputs)
-        picture: np.ndarray = colours[ids.cpu().numpy()]
+        picture: np.ndarray = colours[answer.cpu().numpy()]
         return picture

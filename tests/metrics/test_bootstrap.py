@@ -28,7 +28,7 @@ from mtlkit.tasks import (
     RegionDetection,
     Segmentation,
 )
-from mtlkit.tasks.center_detection import Found
+from mtlkit.tasks.detections import Found
 
 IMAGES = 5
 
