@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from mtlkit.backbones import has_fc_layers
 from mtlkit.data import IMAGE_LAYOUTS, Data, Mixture
 from mtlkit.data.transforms import ResizedCrop
 from mtlkit.errors import InputError, unknown
@@ -39,8 +40,8 @@ PRINTED_CLASSES = {"objects": 1000, "places": 365}
 PRINTED_SIZE = (224, 224)
 """Pixels that the printed costs are for."""
 
-HIDDEN_VGG = 4096
-"""Width of the layer in front of each classifier of the VGG-16 variant."""
+HIDDEN = 4096
+"""Width of the layer in front of each classifier where the backbone's own has fully connected layers (VGG-16)."""
 
 WORLDS: dict[str, tuple[ModuleType, tuple[str, ...]]] = {
     "objects": (objects, objects.CLASSES[:12]),
@@ -305,7 +306,7 @@ def exit_network(
 ) -> NetworkSettings:
     """A network with an exit a task: ``stages`` says where, ``gate`` whether a feature filter stands before each."""
     backbone = backbone or column.backbone
-    last = Exit.Settings(filter=gate, width=HIDDEN_VGG if backbone.startswith("vgg") else None)
+    last = Exit.Settings(filter=gate, width=HIDDEN if has_fc_layers(backbone) else None)
     return NetworkSettings(
         backbone=backbone,
         weights=column.weights,
