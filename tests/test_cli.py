@@ -16,7 +16,7 @@ from mtlkit import reproduce
 from mtlkit.cli import app, main
 from mtlkit.data import LAYOUTS
 from mtlkit.errors import InputError
-from mtlkit.layouts import LAYOUTS as DESCRIBED
+from mtlkit.layouts import described
 from mtlkit.ledger import Ledger, Record
 from mtlkit.worlds import WORLDS, drawer
 
@@ -207,8 +207,13 @@ def test_worlds_are_made_and_checked(tmp_path):
 
 
 def test_worlds_and_layouts_are_all_described():
-    assert set(DESCRIBED) == set(LAYOUTS)
-    assert list(json.loads(said("data", "list", "--json"))) == [*WORLDS, *DESCRIBED]
+    assert described() == {layout: reader.description for layout, reader in LAYOUTS.items()}
+    listed = json.loads(said("data", "list", "--json"))
+    assert list(listed) == [*WORLDS, *LAYOUTS]
+    assert {layout: listed[layout] for layout in LAYOUTS} == described()
+    for name, line in zip(listed, said("data", "list", "--markdown").splitlines()[2:], strict=True):
+        assert line.startswith(f"| `{name}` | ")
+        assert line.replace("\\", "").endswith(f"{listed[name]} |")
     for name, world in WORLDS.items():
         assert world.layout in LAYOUTS
         assert drawer(name).REVISION > 0

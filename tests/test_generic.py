@@ -43,6 +43,8 @@ ROOMS = (
     *(f"{name}.py" for name in ("runs", "training", "network", "sharing", "values", "errors", "doctor")),
     *(f"{room}/base.py" for room in ("fusion", "heads", "necks", "backbones")),
     *(f"backbones/{name}.py" for name in ("__init__", "chain", "weights")),
+    *(f"data/{name}.py" for name in ("base", "groups", "sampling", "transforms")),
+    "literals.py",
     *(f"papers/{name}.py" for name in ("__init__", "registry", "options", "declaration", "printed", "cell", "sources")),
     "papers/weights.py",
     *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "report").glob("*.py")),

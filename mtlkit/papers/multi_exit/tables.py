@@ -146,7 +146,7 @@ def image_set(
     root = Path(os.path.expanduser(root))
     train_set, val_set = (IMAGE_LAYOUTS[name](root, split, ("label",)) for split in ("train", "val"))
     data = Data(
-        layout=name,  # type: ignore[arg-type]  # checked above
+        layout=name,
         name=root.resolve().name,
         fingerprint=f"{train_set.fingerprint()}-{val_set.fingerprint()}",
         size=size,
@@ -248,7 +248,7 @@ def printed_exit_column(table: str, sources: tuple[Source, ...]) -> ExitColumn:
         data=Mixture(
             sets={
                 source.role: Data(
-                    layout=source.printed,  # type: ignore[arg-type]  # one of the layouts by construction
+                    layout=source.printed,
                     name=source.printed,
                     fingerprint="",
                     size=PRINTED_SIZE,
