@@ -235,9 +235,9 @@ def data_list(
 ) -> None:
     """List embedded worlds and the folder layouts that can be read."""
     from mtlkit.layouts import described
-    from mtlkit.worlds import WORLDS
+    from mtlkit.worlds import WORLDS, world
 
-    kinds = {name: f"embedded world: drawn {world.what}; no download" for name, world in WORLDS.items()} | described()
+    kinds = {name: f"embedded world: drawn {world(name).what}; no download" for name in WORLDS} | described()
     if as_json:
         typer.echo(json.dumps(kinds, indent=1))
         return
@@ -266,10 +266,11 @@ def data_make(
 ) -> None:
     """Draw an embedded world into a folder."""
     from mtlkit.worlds import WORLDS, drawer
+    from mtlkit.worlds import world as described
 
     if world not in WORLDS:
         raise unknown("embedded world", world, WORLDS)
-    known = WORLDS[world]
+    known = described(world)
     given: dict[str, Any] = {} if size is None else {"size": min(size) if known.square else size}
     drawer(world).write(folder, seed=seed, train=train, val=val, **given)
     typer.echo(

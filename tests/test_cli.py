@@ -1,4 +1,5 @@
 import csv
+import inspect
 import io
 import json
 import os
@@ -18,7 +19,7 @@ from mtlkit.data import LAYOUTS
 from mtlkit.errors import InputError
 from mtlkit.layouts import described
 from mtlkit.ledger import Ledger, Record
-from mtlkit.worlds import WORLDS, drawer
+from mtlkit.worlds import WORLDS, drawer, world
 
 RUN = CliRunner()
 
@@ -214,9 +215,15 @@ def test_worlds_and_layouts_are_all_described():
     for name, line in zip(listed, said("data", "list", "--markdown").splitlines()[2:], strict=True):
         assert line.startswith(f"| `{name}` | ")
         assert line.replace("\\", "").endswith(f"{listed[name]} |")
-    for name, world in WORLDS.items():
-        assert world.layout in LAYOUTS
-        assert drawer(name).REVISION > 0
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_what_is_said_of_a_world_stands_beside_its_drawing(name):
+    module, found = drawer(name), world(name)
+    assert (found.what, found.layout) == (module.DRAWS, module.LAYOUT)
+    assert found.square == isinstance(inspect.signature(module.write).parameters["size"].default, int)
+    assert found.layout in LAYOUTS
+    assert module.REVISION > 0
 
 
 def test_the_version_is_printed():

@@ -45,6 +45,7 @@ ROOMS = (
     *(f"backbones/{name}.py" for name in ("__init__", "chain", "weights")),
     *(f"data/{name}.py" for name in ("base", "groups", "sampling", "transforms")),
     "literals.py",
+    "worlds/__init__.py",
     *(f"papers/{name}.py" for name in ("__init__", "registry", "options", "declaration", "printed", "cell", "sources")),
     "papers/weights.py",
     *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "report").glob("*.py")),
@@ -73,9 +74,10 @@ WORDS = {
 REGISTRATION = {
     "papers/registry.py": set(SLUGS),
     "backbones/__init__.py": {"alexnet", "vgg", "dla", "resnet"},
+    "worlds/__init__.py": set(WORLDS),
     "processes.py": {"classification"},  # a module of torchmetrics
 }
-"""Where names have to stand: the one line that registers a paper or a family of backbones; another library's names."""
+"""Where names have to stand: the line that registers a paper, a backbone family, a world; another library's names."""
 
 
 def texts(file):

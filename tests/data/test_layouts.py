@@ -16,7 +16,7 @@ from mtlkit.data import FACE_LAYOUTS, IMAGE_LAYOUTS, LAYOUTS, OBJECT_LAYOUTS, SC
 from mtlkit.data.groups import held_out
 from mtlkit.data.sampling import development, groups_of
 from mtlkit.data.transforms import centred, fitted, resized
-from mtlkit.worlds import drawer
+from mtlkit.worlds import WORLDS, drawer
 
 ROOT = Path(mtlkit.__file__).parent
 SIZE = (24, 32)
@@ -88,7 +88,7 @@ def test_how_a_development_part_is_cut(world, layout, tasks, share, tmp_path):
 def test_every_layout_and_world_has_a_section_in_the_book():
     page = (ROOT.parent / "book/data.md").read_text()
     headings = " ".join(line for line in page.splitlines() if line.startswith("### "))
-    for name in [*LAYOUTS, "rooms", "objects", "places", "parts", "people", "plates", "faces"]:
+    for name in [*LAYOUTS, *WORLDS]:
         assert f"`{name}`" in headings
     assert "{include} _generated/layouts.md" in page
     assert not [reader.description for reader in LAYOUTS.values() if reader.description in page]

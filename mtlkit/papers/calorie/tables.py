@@ -209,7 +209,7 @@ def described(
     own = options.model_copy(update={"dataset": (name,), "data_root": root and (root,)})
     portions, faulty = BUDGETS[options.profile].portions, FAULTY[options.on_error]
     known = CALORIE_SETS | IMAGE_LAYOUTS.keys()
-    found = source(own, plates, "manifest", known, images=portions, seed=seed, size=size)
+    found = source(own, plates, known, images=portions, seed=seed, size=size)
     if found.layout in IMAGE_LAYOUTS:
         images = (IMAGE_LAYOUTS[found.layout](found.root, split, (task,)) for split in SPLITS)
         return found.data(images, size=size, part=part)

@@ -91,7 +91,7 @@ def object_column(given: CrossStitchOptions) -> ObjectColumn:
     options, budget = given.filled("6"), BUDGETS[given.profile]
     settled, faulty = Settled.of(options), FAULTY[options.on_error]
     stages, pooled_after = regions_of(settled.backbone, settled.size)
-    found = source(options, parts, "apascal", ("apascal",), images=budget.images)
+    found = source(options, parts, ("apascal",), images=budget.images)
     splits = [APascal(found.root, split, TASKS, faulty) for split in ("train", "val")]
     data = found.data(
         splits,

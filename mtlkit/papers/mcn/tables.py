@@ -155,7 +155,7 @@ def center_column(given: MCNOptions) -> CenterColumn:
     options, budget = given.filled("2"), BUDGETS[given.profile]
     settled, faulty = Settled.of(options), FAULTY[options.on_error]
     backbone = settled.backbone
-    found = source(options, people, "coco", ("coco",), images=budget.images)
+    found = source(options, people, ("coco",), images=budget.images)
     read = partial(Coco, found.root, faulty=faulty)
     every = read("train")
     keep = options.classes or (("person",) if "person" in every.classes else every.classes)

@@ -136,7 +136,7 @@ def image_set(
         folder = cache_folder() / content
         world.write(folder, seed=0, train=train, val=val, classes=classes)
         data = Data(
-            layout="imagefolder", name=name, fingerprint=f"{content}-s0", size=size, crop=budget.crop,
+            layout=world.LAYOUT, name=name, fingerprint=f"{content}-s0", size=size, crop=budget.crop,
             part=PARTS[split], root=folder,
         )  # fmt: skip
         images = train * len(classes) if split == "test" else len(data.split("train", ("label",)))

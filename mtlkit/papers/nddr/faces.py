@@ -105,7 +105,7 @@ def face_column(given: NDDROptions) -> FaceColumn:
         )
     drawn = tuple(max(LEAST_SIDE, side) for side in size)
     images = FIRST_LOOK if smoke else IMAGES
-    found = source(options, faces, "utkface", FACE_LAYOUTS, images=images, size=drawn)
+    found = source(options, faces, FACE_LAYOUTS, images=images, size=drawn)
     splits: list[Faces] = [FACE_LAYOUTS[found.layout](found.root, which, faulty=faulty) for which in SPLITS]
     data = found.data(splits, size=size, faulty=faulty, part=PARTS[options.split])
     train = len(data.split("train", ()))
