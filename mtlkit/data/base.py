@@ -35,7 +35,7 @@ class Reader(ABC):
     """
 
     description: ClassVar[str]
-    """What lies in the folder: one literal string, which ``mtlkit data list`` reads without importing the file."""
+    """What lies in the folder, one literal string that ``mtlkit data list`` reads without importing the file."""
 
     settings: ClassVar[Mapping[str, str]] = {}
     """The reader's further arguments, and the field of :class:`mtlkit.data.Data` that holds each."""
