@@ -3,17 +3,16 @@
 import torch
 from torch import Tensor
 
-from mtlkit.data.samples import Objects, RegionTruth
 from mtlkit.metrics.angles import Angles
 from mtlkit.metrics.average_precision import Detections
 from mtlkit.metrics.calorie_errors import CalorieErrors
 from mtlkit.metrics.coco_ap import CocoMetric, Matcher
 from mtlkit.metrics.resize import enlarged
 from mtlkit.tasks.calories import Calories
-from mtlkit.tasks.center_detection import CenterDetection
+from mtlkit.tasks.center_detection import CenterDetection, Objects
 from mtlkit.tasks.coded_normals import CodedNormals
 from mtlkit.tasks.detections import Found
-from mtlkit.tasks.region_detection import RegionDetection
+from mtlkit.tasks.region_detection import RegionDetection, RegionTruth
 
 
 class EstimateErrors(CalorieErrors):

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtlkit.data.samples import IGNORE, Objects, RegionTruth
+from mtlkit.data.samples import IGNORE
 from mtlkit.errors import InputError
 from mtlkit.evaluations.scoring import Groups, Scores
 from mtlkit.metrics.angles import BINS, STEP
@@ -28,7 +28,9 @@ from mtlkit.tasks import (
     RegionDetection,
     Segmentation,
 )
+from mtlkit.tasks.center_detection import Objects
 from mtlkit.tasks.detections import Found
+from mtlkit.tasks.region_detection import RegionTruth
 
 IMAGES = 5
 
