@@ -4,22 +4,25 @@ import warnings
 from collections.abc import Mapping, Sequence
 from textwrap import fill
 
-import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
-import seaborn as sns
-from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
 
+from mtlkit.errors import extra
 from mtlkit.report.intervals import gains
 from mtlkit.report.side_by_side import SCALES, SideBySide, plain_label
 from mtlkit.report.style import INK, MEASURED, PRINTED
 from mtlkit.report.table import MISSING
 from mtlkit.runs import trainings
 from mtlkit.training import History
+
+with extra("book"):
+    import matplotlib.pyplot as plt
+    import pandas as pd
+    import seaborn as sns
+    from matplotlib.axes import Axes
+    from matplotlib.colors import to_rgb
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Rectangle
 
 
 def dots(comparison: SideBySide) -> Figure:
