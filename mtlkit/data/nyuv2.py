@@ -114,7 +114,7 @@ class NYUv2:
 
     @property
     def groups(self) -> list[str]:
-        """The run of frames of every sample: frames of consecutive numbers."""
+        """The run of frames of every sample, frames of consecutive numbers."""
         frames = self._frames.tolist()
         return runs(frames, sorted(set(range(max(frames))) - set(frames)))
 

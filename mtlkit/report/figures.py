@@ -66,7 +66,8 @@ def dots(comparison: SideBySide) -> Figure:
 
 
 def gain_intervals(comparison: SideBySide, against: str | None = None) -> Figure:
-    """One panel a printed measure: what every trained row gains, right being better; see :func:`gains`.
+    """One panel a printed measure: what every trained row gains, right being better; see
+    :func:`~mtlkit.report.intervals.gains`.
 
     A bar is the 95 % interval of the mean, dotted where it is too narrow, the dot that mean, the ticks the seeds.
     """
