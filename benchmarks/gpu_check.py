@@ -202,6 +202,7 @@ def fed(training: Training, recipe: Recipe, workers: int, device: torch.device, 
         workers=workers,
         pin=device.type == "cuda",
         together=recipe.together,
+        tasks=training.network.tasks,
     )
 
 

@@ -229,14 +229,23 @@ def doctor(as_json: Json = False) -> None:
 
 
 @data_app.command("list")
-def data_list(as_json: Json = False) -> None:
+def data_list(
+    as_json: Json = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The table of the book's page on data.")] = False,
+) -> None:
     """List embedded worlds and the folder layouts that can be read."""
-    from mtlkit.layouts import LAYOUTS
-    from mtlkit.worlds import WORLDS
+    from mtlkit.layouts import described
+    from mtlkit.worlds import WORLDS, world
 
-    kinds = {name: f"embedded world: drawn {world.what}; no download" for name, world in WORLDS.items()} | LAYOUTS
+    kinds = {name: f"embedded world: drawn {world(name).what}; no download" for name in WORLDS} | described()
     if as_json:
         typer.echo(json.dumps(kinds, indent=1))
+        return
+    if markdown:
+        from mtlkit.report.table import markdown as escaped
+
+        typer.echo("| name | what it is |\n|---|---|")
+        typer.echo("\n".join(f"| `{name}` | {escaped(what)} |" for name, what in kinds.items()))
         return
     for name, what in kinds.items():
         typer.echo(f"{typer.style(f'{name:11}', bold=True)} {what}")
@@ -257,10 +266,11 @@ def data_make(
 ) -> None:
     """Draw an embedded world into a folder."""
     from mtlkit.worlds import WORLDS, drawer
+    from mtlkit.worlds import world as described
 
     if world not in WORLDS:
         raise unknown("embedded world", world, WORLDS)
-    known = WORLDS[world]
+    known = described(world)
     given: dict[str, Any] = {} if size is None else {"size": min(size) if known.square else size}
     drawer(world).write(folder, seed=seed, train=train, val=val, **given)
     typer.echo(
@@ -289,9 +299,9 @@ def data_check(
     text: dict[str, Any] = {"columns": columns}
     named = Reading(**text).columns
 
-    from mtlkit.data import LAYOUTS, TABLE_LAYOUTS, Columns
+    from mtlkit.data import LAYOUTS, Columns
 
-    given: dict[str, Any] = {} if layout not in TABLE_LAYOUTS else {"columns": Columns.named(named)}
+    given: dict[str, Any] = {"columns": Columns.named(named)} if "columns" in LAYOUTS[layout].settings else {}
     for split in ("train", "val"):
         dataset = LAYOUTS[layout](root, split, **given)
         for index in range(len(dataset)):

@@ -142,7 +142,7 @@ class Context:
         """A split's samples once, as a network is to see them, and where they come from."""
         sets = data.splits(split, reads(tasks))
         readers = 0 if device is None else self.runtime.readers(device)
-        return eval_loader(sets, data.view, size, readers), sets
+        return eval_loader(sets, data.view, size, readers, tasks=tasks), sets
 
 
 def reads(tasks: Sequence[Task]) -> tuple[str, ...]:

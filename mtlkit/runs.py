@@ -149,6 +149,7 @@ class Training(Node):
                     workers=runtime.readers(fabric.device),
                     pin=fabric.device.type == "cuda",
                     together=recipe.together,
+                    tasks=self.network.tasks,
                 ),
                 recipe,
                 seed=self.seed,

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from sphinx.pycode import ModuleAnalyzer
 
 import mtlkit
 from mtlkit.papers import SLUGS
@@ -17,7 +18,7 @@ PAGES = {path.stem: path.read_text() for path in (ROOT / "book/api").glob("*.md"
 COMMANDS = {"__main__", "cli", "run_command", "work_command", "display", "doctor", "processes"}
 """Modules behind the command line."""
 
-INTERNAL = {"files", "layouts", "papers.cell"}
+INTERNAL = {"files", "layouts", "literals", "papers.cell"}
 """Modules that no other project would import."""
 
 
@@ -57,3 +58,15 @@ def test_a_module_offers_what_it_documents_and_a_name_its_first_sentence(referen
     assert reference.public("mtlkit.files") == ["written_whole"]
     assert reference.summary("mtlkit.metrics.bootstrap", "interval").startswith("Percentile interval")
     assert reference.summary("mtlkit.loss_weights", "inverse_means").endswith(".")
+
+
+def test_no_attribute_is_described_by_words_and_a_colon(reference):
+    # Sphinx takes what stands before a colon in the first line for the attribute's type.
+    found = [
+        (module, name, line)
+        for page in PAGES
+        for module, _ in reference.modules(lines(page))
+        for (of, name), text in ModuleAnalyzer.for_module(module).find_attr_docs().items()
+        if not {of[:1], name[:1]} & {"_"} and re.match(r"[A-Z][^`:]* [^`:]*: ", line := (text or [""])[0])
+    ]
+    assert found == []

@@ -1,4 +1,5 @@
 import csv
+import inspect
 import io
 import json
 import os
@@ -16,9 +17,9 @@ from mtlkit import reproduce
 from mtlkit.cli import app, main
 from mtlkit.data import LAYOUTS
 from mtlkit.errors import InputError
-from mtlkit.layouts import LAYOUTS as DESCRIBED
+from mtlkit.layouts import described
 from mtlkit.ledger import Ledger, Record
-from mtlkit.worlds import WORLDS, drawer
+from mtlkit.worlds import WORLDS, drawer, world
 
 RUN = CliRunner()
 
@@ -207,11 +208,22 @@ def test_worlds_are_made_and_checked(tmp_path):
 
 
 def test_worlds_and_layouts_are_all_described():
-    assert set(DESCRIBED) == set(LAYOUTS)
-    assert list(json.loads(said("data", "list", "--json"))) == [*WORLDS, *DESCRIBED]
-    for name, world in WORLDS.items():
-        assert world.layout in LAYOUTS
-        assert drawer(name).REVISION > 0
+    assert described() == {layout: reader.description for layout, reader in LAYOUTS.items()}
+    listed = json.loads(said("data", "list", "--json"))
+    assert list(listed) == [*WORLDS, *LAYOUTS]
+    assert {layout: listed[layout] for layout in LAYOUTS} == described()
+    for name, line in zip(listed, said("data", "list", "--markdown").splitlines()[2:], strict=True):
+        assert line.startswith(f"| `{name}` | ")
+        assert line.replace("\\", "").endswith(f"{listed[name]} |")
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_what_is_said_of_a_world_stands_beside_its_drawing(name):
+    module, found = drawer(name), world(name)
+    assert (found.what, found.layout) == (module.DRAWS, module.LAYOUT)
+    assert found.square == isinstance(inspect.signature(module.write).parameters["size"].default, int)
+    assert found.layout in LAYOUTS
+    assert module.REVISION > 0
 
 
 def test_the_version_is_printed():

@@ -33,7 +33,7 @@ def tree(tmp_path_factory):
     """A copy with all diffs applied."""
     copy = tmp_path_factory.mktemp("contributed") / "mtlkit"
     ignored = shutil.ignore_patterns("__pycache__", ".*")
-    for folder in ("mtlkit", "tests", "notebooks"):
+    for folder in ("mtlkit", "tests", "notebooks", "book"):
         shutil.copytree(ROOT / folder, copy / folder, ignore=ignored)
     for file in ("pyproject.toml", ".importlinter"):
         shutil.copy(ROOT / file, copy)
@@ -46,7 +46,8 @@ def tree(tmp_path_factory):
 
 
 def test_each_kind_of_addition_has_its_diff():
-    assert set(DIFFS) == {"A fusion layer", "A task", "An evaluation", "A paper"}
+    kinds = {"backbone family", "fusion layer", "task", "data format", "drawn world", "paper"}
+    assert set(DIFFS) == {f"A {kind}" for kind in kinds} | {"An evaluation"}
 
 
 @pytest.mark.parametrize("title", DIFFS)

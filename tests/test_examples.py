@@ -15,7 +15,7 @@ ROOT = Path(mtlkit.__file__).parents[1]
 MODULES = [
     info.name
     for info in pkgutil.walk_packages(mtlkit.__path__, "mtlkit.")
-    if not info.ispkg and ">>> " in (ROOT / Path(*info.name.split("."))).with_suffix(".py").read_text()
+    if ">>> " in (ROOT / Path(*info.name.split("."), "__init__" if info.ispkg else "")).with_suffix(".py").read_text()
 ]
 
 

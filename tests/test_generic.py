@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+import timm
 
 import mtlkit
 from mtlkit.layouts import LAYOUTS
@@ -40,7 +41,11 @@ ROOMS = (
         )
     ),
     *(f"{name}.py" for name in ("runs", "training", "network", "sharing", "values", "errors", "doctor")),
-    *(f"{room}/base.py" for room in ("fusion", "heads", "necks")),
+    *(f"{room}/base.py" for room in ("fusion", "heads", "necks", "backbones")),
+    *(f"backbones/{name}.py" for name in ("__init__", "chain", "weights")),
+    *(f"data/{name}.py" for name in ("base", "groups", "sampling", "transforms")),
+    "literals.py",
+    "worlds/__init__.py",
     *(f"papers/{name}.py" for name in ("__init__", "registry", "options", "declaration", "printed", "cell", "sources")),
     "papers/weights.py",
     *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "report").glob("*.py")),
@@ -66,8 +71,13 @@ WORDS = {
 }
 """Names that are everyday words too: allowed, with what they mean here."""
 
-REGISTRATION = {"papers/registry.py": set(SLUGS)}
-"""Where names have to stand: the one line that registers a paper."""
+REGISTRATION = {
+    "papers/registry.py": set(SLUGS),
+    "backbones/__init__.py": {"alexnet", "vgg", "dla", "resnet"},
+    "worlds/__init__.py": set(WORLDS),
+    "processes.py": {"classification"},  # a module of torchmetrics
+}
+"""Where names have to stand: the line that registers a paper, a backbone family, a world; another library's names."""
 
 
 def texts(file):
@@ -112,3 +122,38 @@ def test_the_names_are_found_where_code_has_them(source, hits, tmp_path):
     file = tmp_path / "module.py"
     file.write_text(source)
     assert {hit for _, text in texts(file) for hit in words(text) & NAMES} == hits
+
+
+def branches(file):
+    """Texts that a module compares something with, or looks for at an end of it, each with its line."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        compared = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("startswith", "endswith"):
+            compared = node.args
+        if isinstance(node, ast.MatchValue):
+            compared = [node.value]
+        for part in (inner for each in compared for inner in ast.walk(each)):
+            if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                yield node.lineno, part.value
+
+
+def names_a_backbone(text):
+    return text.lower() in BACKBONES or timm.is_model(text)
+
+
+def test_no_module_but_a_family_of_backbones_tests_the_name_of_a_backbone():
+    files = [path for path in ROOT.rglob("*.py") if path.parent != ROOT / "backbones"]
+    found = [(path, line, text) for path in files for line, text in branches(path) if names_a_backbone(text)]
+    assert len(files) > 100
+    assert not found
+
+
+@pytest.mark.parametrize(
+    "source",
+    ['"x" if name == "alexnet" else "y"', 'name.startswith(("vgg", "dla"))', 'name in ("resnet18",)',
+     'match name:\n    case "vgg16":\n        pass'],
+)  # fmt: skip
+def test_branches_on_names_are_found(source, tmp_path):
+    file = tmp_path / "module.py"
+    file.write_text(source)
+    assert [text for _, text in branches(file) if names_a_backbone(text)]

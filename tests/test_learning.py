@@ -10,7 +10,7 @@ from lightning.fabric import Fabric
 
 from mtlkit import papers
 from mtlkit.data import Data, Mixture
-from mtlkit.data.samples import Batch, Objects, RegionTruth
+from mtlkit.data.samples import Batch
 from mtlkit.data.sampling import eval_loader, loader
 from mtlkit.data.transforms import Augmentation, ResizedCrop, resized
 from mtlkit.evaluations.constant import constant
@@ -19,6 +19,8 @@ from mtlkit.heads import Exit
 from mtlkit.network import NetworkSettings, Weights
 from mtlkit.runs import trainings
 from mtlkit.tasks import Attributes, Calories, CenterDetection, Classification, RegionDetection, Segmentation
+from mtlkit.tasks.center_detection import Objects
+from mtlkit.tasks.region_detection import RegionTruth
 from mtlkit.training import loss_terms, optimizer, set_rates, train
 from mtlkit.worlds import objects, places
 

@@ -49,13 +49,13 @@ def test_boxes_joints_and_masks_overfit_eight_pictures(tmp_path):
     ).build()
     train(
         net,
-        lambda first: loader([eight], how.augmentation, batch_size=4, steps=how.steps, start_step=first),
+        lambda first: loader([eight], how.augmentation, batch_size=4, steps=how.steps, start_step=first, tasks=tasks),
         how,
         seed=0,
         fabric=CPU,
         checkpoint=tmp_path / "none.pt",
     )
-    batches = eval_loader([eight], data.view, 8)
+    batches = eval_loader([eight], data.view, 8, tasks=tasks)
     found, blind = scored([net], batches, CPU).metrics, constant(tasks, batches, batches).metrics
     for measure in ("detection/ap", "detection/pose_ap", "segmentation/miou"):
         assert found[measure] > 90 > blind[measure], measure

@@ -47,13 +47,13 @@ def test_detection_and_attributes_overfit_eight_pictures(tmp_path):
     net = NetworkSettings(backbone="resnet10t", tasks=tasks, head=Exit.Settings(), regions=True).build()
     train(
         net,
-        lambda first: loader(eight, how.augmentation, batch_size=2, steps=how.steps, start_step=first),
+        lambda first: loader(eight, how.augmentation, batch_size=2, steps=how.steps, start_step=first, tasks=tasks),
         how,
         seed=0,
         fabric=CPU,
         checkpoint=tmp_path / "none.pt",
     )
-    batches = eval_loader(eight, data.view, 2)
+    batches = eval_loader(eight, data.view, 2, tasks=tasks)
     found = scored([net], batches, CPU).metrics
     blind = constant(tasks, batches, batches).metrics
     assert found["detection/map"] > 90 > blind["detection/map"]

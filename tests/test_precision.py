@@ -11,7 +11,7 @@ from lightning.fabric.plugins import MixedPrecision
 from torch import Tensor
 
 from mtlkit import training
-from mtlkit.data.samples import Batch, Objects, RegionTruth
+from mtlkit.data.samples import Batch
 from mtlkit.evaluations.scoring import outputs, scored
 from mtlkit.heads import Branches, Embedding, Exit, FCN32s, HeadSettings, LargeFOV, Score
 from mtlkit.metrics.spaces import SPACES
@@ -31,6 +31,8 @@ from mtlkit.tasks import (
     Segmentation,
 )
 from mtlkit.tasks import Embedding as EmbeddingTask
+from mtlkit.tasks.center_detection import Objects
+from mtlkit.tasks.region_detection import RegionTruth
 from mtlkit.training import TrainingDiverged, loss_terms, train
 
 STEPS = 10

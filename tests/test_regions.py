@@ -6,13 +6,14 @@ import torch.nn.functional as F
 from torchvision.ops import roi_pool
 
 from mtlkit.backbones import RegionPooling, staged
-from mtlkit.data.samples import Batch, RegionTruth
+from mtlkit.data.samples import Batch
 from mtlkit.errors import InputError
 from mtlkit.fusion import CrossStitch, Sluice
 from mtlkit.heads import Exit
 from mtlkit.network import NetworkSettings
 from mtlkit.sharing import HardSharing, SoftSharing
 from mtlkit.tasks import Attributes, RegionDetection
+from mtlkit.tasks.region_detection import RegionTruth
 from mtlkit.training import loss_terms
 
 DETECTION = RegionDetection(classes=("cow", "dog"))

@@ -1,58 +1,60 @@
 """Data sets: one file a format, plus joint transforms and reproducible sampling."""
 
+from importlib import import_module
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-import numpy as np
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from mtlkit import layouts
 from mtlkit.data.apascal import APascal
+from mtlkit.data.base import ObjectReader, Reader, SceneReader
 from mtlkit.data.coco import Coco
 from mtlkit.data.faces import Faces
 from mtlkit.data.folder import Folder
-from mtlkit.data.groups import held_out
 from mtlkit.data.imagefolder import ImageFolder
 from mtlkit.data.imdb_wiki import IMDBWiki
 from mtlkit.data.manifest import Columns, Manifest
 from mtlkit.data.npy import Npy
 from mtlkit.data.nyuv2 import NYUv2
 from mtlkit.data.proposals import Proposals, Proposed, SelectiveSearch
-from mtlkit.data.regions import every_region
 from mtlkit.data.samples import DataSet, Sample, Split
-from mtlkit.data.sampling import Part, development, groups_of, labels_of, stratified
+from mtlkit.data.sampling import Part, labels_of, stratified
 from mtlkit.data.torchvision_sets import Caltech101, ImageNet, OxfordPets, Places365
-from mtlkit.data.transforms import centred, fitted, resized
 from mtlkit.data.utkface import UTKFace
-from mtlkit.errors import InputError
+from mtlkit.errors import InputError, suggestion
 from mtlkit.values import Value
 
-DEVELOPMENT_SHARE = 0.2
-"""Share of a training part's people, portions or pictures that its development part holds."""
 
-SCENE_LAYOUTS: dict[str, type[Folder] | type[Npy] | type[NYUv2]] = {"folder": Folder, "npy": Npy, "nyuv2": NYUv2}
-"""The formats of data sets with a target a pixel, by the name that users give."""
+def _reader(name: str) -> type[Reader]:
+    module, _, reader = name.partition(":")
+    found: type[Reader] = getattr(import_module(module), reader)
+    return found
 
-IMAGE_LAYOUTS: dict[str, type[ImageFolder]] = {
-    "imagefolder": ImageFolder,
-    "imagenet": ImageNet,
-    "places365": Places365,
-    "oxford_pets": OxfordPets,
-    "caltech101": Caltech101,
-}
-"""The formats of data sets with a class a picture, by the name that users give."""
 
-OBJECT_LAYOUTS: dict[str, type[APascal] | type[Coco]] = {"apascal": APascal, "coco": Coco}
-"""The formats of data sets with boxes, by the name that users give; these can skip faulty entries."""
-
-TABLE_LAYOUTS: dict[str, type[Manifest]] = {"manifest": Manifest}
-"""The formats of data sets that a CSV table describes, by the name that users give."""
-
-FACE_LAYOUTS: dict[str, type[UTKFace] | type[IMDBWiki]] = {"utkface": UTKFace, "imdb_wiki": IMDBWiki}
-"""The formats of data sets of faces with an age and a gender, by the name that users give; these can skip faulty
-pictures."""
-
-LAYOUTS = SCENE_LAYOUTS | IMAGE_LAYOUTS | OBJECT_LAYOUTS | TABLE_LAYOUTS | FACE_LAYOUTS
+LAYOUTS = {layout: _reader(name) for layout, name in layouts.LAYOUTS.items()}
 """The formats a data set on disk can have, by the name that users give."""
+
+SCENE_LAYOUTS = {layout: reader for layout, reader in LAYOUTS.items() if issubclass(reader, SceneReader)}
+"""Those with a target a pixel."""
+
+IMAGE_LAYOUTS = {layout: reader for layout, reader in LAYOUTS.items() if issubclass(reader, ImageFolder)}
+"""Those with a class an image."""
+
+OBJECT_LAYOUTS = {layout: reader for layout, reader in LAYOUTS.items() if issubclass(reader, ObjectReader)}
+"""Those with boxes; these can skip faulty entries."""
+
+TABLE_LAYOUTS = {layout: reader for layout, reader in LAYOUTS.items() if issubclass(reader, Manifest)}
+"""Those that a CSV table describes."""
+
+FACE_LAYOUTS = {layout: reader for layout, reader in LAYOUTS.items() if issubclass(reader, Faces)}
+"""Those of faces with an age and a gender; these can skip faulty images."""
+
+
+def _known(layout: str) -> str:
+    if layout not in LAYOUTS:
+        raise ValueError(f"There is no layout {layout!r}; {suggestion(layout, LAYOUTS)}")
+    return layout
 
 
 class Data(Value):
@@ -62,16 +64,15 @@ class Data(Value):
         layout: a key of :data:`LAYOUTS`.
         name: how reports call it.
         fingerprint: of its content, or the name and revision of the world that draws it.
-        size: height and width the network sees; pictures with boxes and those of a table are fitted in, with their
-            proportions.
+        size: height and width the network sees; how a picture is brought to it is the layout's
+            :meth:`mtlkit.data.base.Reader.view`.
         crop: for scoring, the share of a picture's tighter side that the middle of ``size`` takes up; ``None``: the
             whole picture, its proportions changed where they must.
         fraction: share of the training pictures that is used, every class's proportion kept; with a development part,
             of those that it leaves. The pictures are the same for every method, seed and epoch.
         part: ``development``: of the training pictures alone, some to score on and the others to train on, for what
-            must be chosen without the test pictures: blocks of a list (:func:`mtlkit.data.sampling.development`), or
-            portions of a table, people of a set of faces and pictures of every class where each has one
-            (:func:`mtlkit.data.groups.held_out`).
+            must be chosen without the test pictures; how they are divided is the layout's
+            :meth:`mtlkit.data.base.Reader.development`.
         keep: of a layout with boxes, the classes that count; ``None``: all.
         columns: of a table, what it calls its columns; ``None``: by the names of their fields.
         test_share: of a table that has no column for the split, the share of its groups that is for testing.
@@ -81,13 +82,7 @@ class Data(Value):
         root: where it lies on this machine; not part of the identity.
     """
 
-    layout: Literal[
-        "folder", "npy", "nyuv2",
-        "imagefolder", "imagenet", "places365", "oxford_pets", "caltech101",
-        "apascal", "coco",
-        "manifest",
-        "utkface", "imdb_wiki",
-    ]  # fmt: skip
+    layout: Annotated[str, AfterValidator(_known)]
     name: str
     fingerprint: str
     size: tuple[int, int]
@@ -115,35 +110,13 @@ class Data(Value):
         """
         if self.root is None:
             raise InputError(f"The data set {self.name} is not at hand; name its folder with data_root.")
-        held = self.part == "development"
-        read: Split = "train" if held else split
-        if self.layout in OBJECT_LAYOUTS:
-            kept = {} if self.keep is None else {"classes": self.keep}
-            dataset: DataSet = OBJECT_LAYOUTS[self.layout](self.root, read, tasks, faulty=self.faulty, **kept)
-        elif self.layout in TABLE_LAYOUTS:
-            dataset = TABLE_LAYOUTS[self.layout](
-                self.root, read, tasks, self.columns, val_share=self.test_share, faulty=self.faulty
-            )
-        elif self.layout in FACE_LAYOUTS:
-            dataset = FACE_LAYOUTS[self.layout](self.root, read, tasks, self.faulty)
-        else:
-            dataset = LAYOUTS[self.layout](self.root, read, tasks)
-        if self.proposals is not None:
-            dataset = Proposed(dataset, self.kept_proposals)
+        reader, held = LAYOUTS[self.layout], self.part == "development"
+        given = {argument: getattr(self, field) for argument, field in reader.settings.items()}
+        whole = reader(self.root, "train" if held else split, tasks, **given)
+        dataset: DataSet = whole if self.proposals is None else Proposed(whole, self.kept_proposals)
         if held:
-            dataset = self._held_out(dataset, split)
+            dataset = Part(dataset, whole.development()[split == "val"])
         return self._fraction(dataset) if split == "train" and self.fraction < 1 else dataset
-
-    def _held_out(self, dataset: DataSet, split: Split) -> DataSet:
-        """The development part of training samples, or what it leaves to train on."""
-        if isinstance(dataset, Manifest | Faces | ImageFolder):
-            # Folders of classes are listed class by class: blocks of them would hold out whole classes.
-            strata = [] if isinstance(dataset, Faces) else [str(label) for label in dataset.labels]
-            out = held_out(groups_of(dataset), DEVELOPMENT_SHARE, strata or None)
-            return Part(dataset, np.flatnonzero(out == (split == "val")).tolist())
-        # Photographs with boxes are no film: neighbours in the list have nothing to do with each other.
-        gap = 0 if self.layout in OBJECT_LAYOUTS else 1
-        return Part(dataset, development(len(dataset), gap=gap)[split == "val"])
 
     def _fraction(self, dataset: DataSet) -> DataSet:
         labels = labels_of(dataset)
@@ -166,11 +139,8 @@ class Data(Value):
         return Proposals(self.proposals, self.proposals_folder)
 
     def view(self, sample: Sample) -> Sample:
-        """A sample as a network is scored on it: at :attr:`size`, with every region where it looks at regions."""
-        if self.layout in OBJECT_LAYOUTS | TABLE_LAYOUTS:
-            sample = fitted(sample, self.size)
-            return sample if self.proposals is None else every_region(sample)
-        return resized(sample, self.size) if self.crop is None else centred(sample, self.size, self.crop)
+        """A sample as a network is scored on it: the layout's :meth:`mtlkit.data.base.Reader.view`."""
+        return LAYOUTS[self.layout].view(sample, self)
 
     def splits(self, split: Split, tasks: tuple[str, ...]) -> list[DataSet]:
         """The same as a list of one, as a :class:`Mixture` has several."""
@@ -247,7 +217,6 @@ AnyData = Data | Mixture
 """What a network is trained or scored on."""
 
 __all__ = [
-    "DEVELOPMENT_SHARE",
     "FACE_LAYOUTS",
     "IMAGE_LAYOUTS",
     "LAYOUTS",
@@ -272,5 +241,6 @@ __all__ = [
     "Npy",
     "OxfordPets",
     "Places365",
+    "Reader",
     "UTKFace",
 ]

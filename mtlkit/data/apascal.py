@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torchvision import tv_tensors
 
+from mtlkit.data.base import ObjectReader
 from mtlkit.data.imagefolder import read_picture
 from mtlkit.data.samples import Sample, Split, checked, digest
 from mtlkit.errors import InputError, suggestion, unknown
@@ -62,7 +63,7 @@ class _Fault(Exception):
         self.reason = reason
 
 
-class APascal:
+class APascal(ObjectReader):
     """One split of aPascal (see the module): a sample an image, in the order in which the list first names them.
 
     A sample is ``image`` (``tv_tensors.Image``, uint8, ``(3, H, W)``), ``boxes`` (``tv_tensors.BoundingBoxes``,
@@ -91,6 +92,9 @@ class APascal:
             class, a coordinate that is no number, an attribute that is neither 0 nor 1, an empty box, one that
             reaches out of its image, or an image that is not there. Reading a sample: its picture is cut off.
     """
+
+    description = "JPEGImages/ and attribute_data/: objects of PASCAL VOC 2008 with boxes and attributes"
+    settings = {"faulty": "faulty"}
 
     def __init__(
         self,

@@ -25,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torchvision import tv_tensors
 
+from mtlkit.data.base import ObjectReader
 from mtlkit.data.imagefolder import read_picture
 from mtlkit.data.joints import Joints
 from mtlkit.data.samples import IGNORE, Sample, Split, checked, digest
@@ -76,7 +77,7 @@ class _Fault(Exception):
         self.reason = reason
 
 
-class Coco:
+class Coco(ObjectReader):
     """One split in COCO's format (see the module): a sample an image, in the order of the JSON's list.
 
     A sample is ``image`` (``tv_tensors.Image``, uint8, ``(3, H, W)``), ``boxes`` (``tv_tensors.BoundingBoxes``,
@@ -123,6 +124,9 @@ class Coco:
             value of the wrong kind, a box that covers nothing of its image, a joint outside its image, or a bad mask.
             Reading a sample: the picture is damaged or not of the size that the JSON says.
     """
+
+    description = "annotations/*.json and images/: boxes, masks and joints in COCO's format"
+    settings = {"classes": "keep", "faulty": "faulty"}
 
     def __init__(
         self,

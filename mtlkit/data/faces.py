@@ -8,14 +8,16 @@ class.
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from mtlkit.data.base import Division, Reader, by_groups
 from mtlkit.data.imagefolder import read_picture
-from mtlkit.data.samples import Sample, checked
+from mtlkit.data.samples import Sample, Split, checked
 from mtlkit.errors import InputError, unknown
 
 AGES = 100
@@ -31,7 +33,7 @@ TASKS = ("age", "gender")
 _OPENED, _NAMED = 512, 3
 
 
-class Faces:
+class Faces(Reader):
     """One split of a data set of faces; a picture is opened when its sample is read.
 
     A sample is ``image`` (``tv_tensors.Image``, uint8, ``(3, H, W)``) and by task ``age`` (years, 0 to 99, int64,
@@ -50,9 +52,16 @@ class Faces:
         groups: the person in every sample, or where nobody is named the picture itself: what a split keeps together.
     """
 
+    settings = {"faulty": "faulty"}
     classes: tuple[str, ...] = GENDERS
 
-    def __init__(self, root: Path, split: str, tasks: Sequence[str], faulty: str) -> None:
+    def __init__(
+        self,
+        root: Path,
+        split: Split,
+        tasks: Sequence[str] = TASKS,
+        faulty: Literal["refuse", "skip"] = "refuse",
+    ) -> None:
         self._root = Path(root)
         self.tasks = checked(self._root, split, tasks, TASKS)
         if faulty not in ("refuse", "skip"):
@@ -112,6 +121,10 @@ class Faces:
     def name_of(self, index: int) -> str:
         """The picture's file name, with its folder where there are several."""
         return self._names[index]
+
+    def development(self) -> Division:
+        """People."""
+        return by_groups(self)
 
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits over all names with their labels, and at most 512 evenly spaced files."""

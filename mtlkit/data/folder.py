@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torchvision import tv_tensors
 
+from mtlkit.data.base import SceneReader
 from mtlkit.data.groups import runs
 from mtlkit.data.samples import IGNORE, Normals, Sample, Split, checked, digest, unit
 from mtlkit.errors import InputError
@@ -30,7 +31,7 @@ _FOLDERS = {"segmentation": "label", "normals": "normal"}
 _SUFFIXES = {"image": (".jpg", ".jpeg", ".png")}
 
 
-class Folder:
+class Folder(SceneReader):
     """One split of a data set in the plain layout (see the module).
 
     Names and files are checked once, here; what is in a file when its sample is read.
@@ -45,6 +46,7 @@ class Folder:
             Reading a sample: a file is no picture, has another size than its image, or holds an unknown class id.
     """
 
+    description = "image/ label/ normal/ splits/*.txt: your own data"
     grouped_by = "run of frames"
 
     def __init__(self, root: Path, split: Split, tasks: Sequence[str] = ("segmentation", "normals")) -> None:

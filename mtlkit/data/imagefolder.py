@@ -21,6 +21,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 
+from mtlkit.data.base import Division, Reader, by_groups
 from mtlkit.data.samples import Sample, Split, checked
 from mtlkit.errors import InputError
 
@@ -44,7 +45,7 @@ class Listing(NamedTuple):
     classes: Sequence[str]
 
 
-class ImageFolder:
+class ImageFolder(Reader):
     """One split of a data set whose pictures show one class each (see the module).
 
     A sample is ``image`` (``tv_tensors.Image``, uint8, ``(3, H, W)``) and the class id (int64, ``()``) under the name
@@ -67,6 +68,8 @@ class ImageFolder:
         InputError: there is not exactly one task, a folder is missing, a class folder is empty, or train and val have
             other class folders. Reading a sample: its file is no picture, is cut off, or has neither 8 nor 16 bits.
     """
+
+    description = "train/CLASS/* and val/CLASS/*: your own images with a class each"
 
     def __init__(self, root: Path, split: Split, tasks: Sequence[str] = ("label",)) -> None:
         self._root = Path(root)
@@ -112,6 +115,10 @@ class ImageFolder:
     def name_of(self, index: int) -> str:
         """The picture's path below the split's folder, such as ``CLASS/file.jpg``."""
         return self._names[index]
+
+    def development(self) -> Division:
+        """Pictures of every class: they are listed class by class, so that blocks would hold out whole classes."""
+        return by_groups(self, self.labels)
 
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits over all names with their classes, and at most 512 evenly spaced files.

@@ -72,6 +72,8 @@ class IMDBWiki(Faces):
             are skipped: files are missing or empty. Reading a sample: its picture is damaged.
     """
 
+    description = "imdb_crop/imdb.mat and its images, or wiki_crop: faces as in IMDB-WIKI"
+
     def __init__(
         self,
         root: Path,

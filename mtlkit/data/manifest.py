@@ -17,17 +17,22 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mtlkit.data.base import Division, Reader, by_groups
 from mtlkit.data.groups import held_out
 from mtlkit.data.imagefolder import read_picture
 from mtlkit.data.samples import Sample, Split, checked, digest
+from mtlkit.data.transforms import fitted
 from mtlkit.errors import InputError, suggestion, unknown
 from mtlkit.values import Value
+
+if TYPE_CHECKING:
+    from mtlkit.data import Data
 
 _TASKS = {"calories": "kcal", "category": "category"}
 _SPLITS = ("train", "val")
@@ -85,7 +90,7 @@ class _Fault(Exception):
         self.reason = reason
 
 
-class Manifest:
+class Manifest(Reader):
     """One split of a data set that a CSV table describes (see the module): a sample a row, in the table's order.
 
     A sample is ``image`` (``tv_tensors.Image``, uint8, ``(3, H, W)``) and by task ``calories`` (kcal, float32, ``()``)
@@ -120,6 +125,9 @@ class Manifest:
             kcal that are empty, no number, negative or infinite, no category, no group, an unknown split, a group of
             the other split, or a category that training lacks. Reading a sample: its picture is damaged.
     """
+
+    description = "manifest.csv with image, kcal, category, group, split, and the images: your own dishes"
+    settings = {"columns": "columns", "val_share": "test_share", "faulty": "faulty"}
 
     def __init__(
         self,
@@ -294,6 +302,15 @@ class Manifest:
     def name_of(self, index: int) -> str:
         """The image as the table names it."""
         return self._rows[index].image
+
+    @classmethod
+    def view(cls, sample: Sample, data: "Data") -> Sample:
+        """The whole image fitted in with its proportions: how large a dish looks tells how much there is."""
+        return fitted(sample, data.size)
+
+    def development(self) -> Division:
+        """Portions of every category."""
+        return by_groups(self, self.labels)
 
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits over all rows of the split and at most 512 evenly spaced pictures.

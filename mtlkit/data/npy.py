@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision import tv_tensors
 
+from mtlkit.data.base import SceneReader
 from mtlkit.data.samples import IGNORE, Depth, Normals, Sample, Split, checked, digest, unit
 from mtlkit.errors import InputError, unknown
 
@@ -38,7 +39,7 @@ FARTHEST = 1000.0
 _FOLDERS = {"segmentation": "label", "normals": "normal", "depth": "depth"}
 
 
-class Npy:
+class Npy(SceneReader):
     """One split of a data set of numbered arrays (see the module).
 
     Float images become 8 bit, as every data set's are in memory.
@@ -53,6 +54,7 @@ class Npy:
             Reading a sample: a file is no array of the right shape or range, or holds an unknown class id.
     """
 
+    description = "{train,val}/{image,label,depth,normal}/0.npy, ...: the layout multi-task repositories share"
     classes = CLASSES
 
     def __init__(self, root: Path, split: Split, tasks: Sequence[str] = ("segmentation", "normals")) -> None:

@@ -28,6 +28,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision import tv_tensors
 
+from mtlkit.data.base import SceneReader
 from mtlkit.data.groups import runs
 from mtlkit.data.samples import IGNORE, Normals, Sample, Split, checked, digest, unit
 from mtlkit.errors import InputError, extra
@@ -42,7 +43,7 @@ _MAT, _SPLITS, _MAPPING, _NORMALS = "nyu_depth_v2_labeled.mat", "splits.mat", "c
 _MEMBERS = {"segmentation": "labels", "normals": "depths"}
 
 
-class NYUv2:
+class NYUv2(SceneReader):
     """One official split of the labelled part of NYU Depth v2 (see the module); val is the official test list.
 
     Args:
@@ -56,6 +57,7 @@ class NYUv2:
             frame's size, or a label is not in the class mapping.
     """
 
+    description = "nyu_depth_v2_labeled.mat with splits.mat and classMapping40.mat: the official files"
     grouped_by = "run of frames"
 
     def __init__(self, root: Path, split: Split, tasks: Sequence[str] = ("segmentation", "normals")) -> None:

@@ -6,10 +6,10 @@ set's own encoding is undone when it is read. The zero vector means "no value".
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -167,46 +167,6 @@ def digest(root: Path, files: Iterable[str], blocks: int = 1, block: int = 1 << 
     return sha.hexdigest()[:12]
 
 
-class RegionTruth(NamedTuple):
-    """What is true of the regions of a batch; boxes are left, top, right, bottom in pixels of the network's pictures.
-
-    Attributes:
-        regions: float32 ``(M, 5)``: the row of the picture, then the region's box.
-        matched: int64 ``(M,)``: which of the objects a region stands for, -1 for none.
-        boxes: float32 ``(R, 5)``: the row of the picture, then the object's box.
-        labels: int64 ``(R,)``: the objects' classes.
-        pictures: int64 ``()``: how many pictures there are; 0: as many as the rows name.
-    """
-
-    regions: Tensor
-    matched: Tensor
-    boxes: Tensor
-    labels: Tensor
-    pictures: Tensor = torch.tensor(0)
-
-
-class Objects(NamedTuple):
-    """The objects of a batch's pictures, all in one list; places are in pixels of the network's pictures.
-
-    Attributes:
-        boxes: float32 ``(R, 4)``: left, top, right, bottom.
-        labels: int64 ``(R,)``: their classes.
-        picture: int64 ``(R,)``: the row of the batch each belongs to.
-        crowd: bool ``(R,)``: one box around many objects that nobody told apart.
-        areas: float32 ``(R,)``: of their masks, in pixels.
-        joints: float32 ``(R, J, 3)``: x, y and a visibility, 0 where not labelled; J is 0 where no joints are read.
-        pictures: int64 ``()``: how many pictures there are, with objects or without.
-    """
-
-    boxes: Tensor
-    labels: Tensor
-    picture: Tensor
-    crowd: Tensor
-    areas: Tensor
-    joints: Tensor
-    pictures: Tensor
-
-
 OF_OBJECTS = ("boxes", "crowd", "cover", "detection", "attributes", "pose")
 """What a sample has a row of for every object, where it has them."""
 
@@ -256,64 +216,63 @@ class Batch:
         )
 
 
-def collate(samples: list[Sample]) -> Batch:
-    """Samples of equal size as one :class:`Batch`; images become float in ``[0, 1]``."""
+class Collating(Protocol):
+    """What :func:`collate` asks a task."""
+
+    @property
+    def name(self) -> str:
+        """The key of its targets in a batch."""
+        ...
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """What it needs of a sample, the target first."""
+        ...
+
+    def collate(self, samples: Sequence[Sample]) -> tuple[Target, Tensor]:
+        """The targets of samples, at least one of which is labelled, and the rows that they belong to."""
+        ...
+
+
+def collate(samples: Sequence[Sample], tasks: Collection[Collating] = ()) -> Batch:
+    """Samples of equal size as one :class:`Batch`; images become float in ``[0, 1]``.
+
+    Args:
+        samples: of one or several data sets.
+        tasks: whose targets the batch has, as far as a sample is labelled for them; none: every target that the samples
+            have for whole images.
+    """
     images = torch.stack([sample["image"].as_subclass(Tensor) for sample in samples]).float().div_(255)
+    regions = with_rows([sample["regions"] for sample in samples]) if "regions" in samples[0] else None
+    found = {task.name: task.collate(samples) for task in tasks if any(task.reads[0] in sample for sample in samples)}
+    if not tasks:
+        names = {name for sample in samples for name in sample} - {"image", "regions", "matched", *OF_OBJECTS}
+        found = {name: labelled(samples, name) for name in names}
+    targets = {name: found[name][0] for name in sorted(found)}
+    return Batch(images, targets, {name: found[name][1] for name in targets}, regions)
+
+
+def labelled(samples: Sequence[Sample], name: str) -> tuple[Tensor, Tensor]:
+    """The targets of this name and the rows that they belong to, ``(n, ...)`` and int64 ``(n,)``.
+
+    Where a network looks at regions, a target is that of the object that a region stands for, and its row the region's.
+    """
     if "regions" in samples[0]:
-        return _of_regions(images, samples)
-    tasks = sorted({name for sample in samples for name in sample if name not in ("image", *OF_OBJECTS)})
-    rows = {task: [row for row, sample in enumerate(samples) if task in sample] for task in tasks}
-    batch = Batch(
-        images,
-        {task: torch.stack([samples[row][task].as_subclass(Tensor) for row in rows[task]]) for task in tasks},
-        {task: torch.tensor(rows[task]) for task in tasks},
-    )
-    if "detection" in samples[0]:
-        batch.targets["detection"], batch.rows["detection"] = _objects(samples), torch.arange(len(samples))
-    return batch
+        objects = matched_objects(samples)
+        (rows,) = (objects >= 0).nonzero(as_tuple=True)
+        return torch.cat([sample[name] for sample in samples])[objects[rows]], rows
+    some = [row for row, sample in enumerate(samples) if name in sample]
+    return torch.stack([samples[row][name].as_subclass(Tensor) for row in some]), torch.tensor(some)
 
 
-def _objects(samples: list[Sample]) -> Objects:
-    def joined(name: str) -> Tensor:
-        return torch.cat([sample[name].as_subclass(Tensor) for sample in samples])
-
-    boxes = joined("boxes")
-    counts = torch.tensor([len(sample["boxes"]) for sample in samples])
-    return Objects(
-        boxes,
-        joined("detection"),
-        torch.arange(len(samples)).repeat_interleave(counts),
-        joined("crowd"),
-        joined("cover") * (boxes[:, 2:] - boxes[:, :2]).prod(1),
-        joined("pose") if "pose" in samples[0] else boxes.new_zeros(len(boxes), 0, 3),
-        torch.tensor(len(samples)),
-    )
-
-
-def _of_regions(images: Tensor, samples: list[Sample]) -> Batch:
-    """Detection has a target for every region, every other task for those that stand for an object."""
-    regions, boxes = (_with_rows([sample[name] for sample in samples]) for name in ("regions", "boxes"))
+def matched_objects(samples: Sequence[Sample]) -> Tensor:
+    """Which of all samples' objects every region stands for, -1 for none, int64 ``(M,)``."""
     first = torch.tensor([0, *(len(sample["boxes"]) for sample in samples[:-1])]).cumsum(0)
-    matched = torch.cat(
-        [
-            torch.where(sample["matched"] < 0, -1, sample["matched"] + at)
-            for sample, at in zip(samples, first, strict=True)
-        ]
-    )
-    (objects,) = (matched >= 0).nonzero(as_tuple=True)
-    targets: dict[str, Target] = {}
-    rows = {}
-    for task in sorted(samples[0].keys() - {"image", "boxes", "regions", "matched"}):
-        labels = torch.cat([sample[task] for sample in samples])
-        if task == "detection":
-            truth = RegionTruth(regions, matched, boxes, labels, torch.tensor(len(samples)))
-            targets[task], rows[task] = truth, torch.arange(len(regions))
-        else:
-            targets[task], rows[task] = labels[matched[objects]], objects
-    return Batch(images, targets, rows, regions)
+    matched = (sample["matched"] for sample in samples)
+    return torch.cat([torch.where(each < 0, -1, each + at) for each, at in zip(matched, first, strict=True)])
 
 
-def _with_rows(boxes: list[Tensor]) -> Tensor:
+def with_rows(boxes: Sequence[Tensor]) -> Tensor:
     """Boxes ``(R, 4)`` of several pictures as one ``(R, 5)`` with the picture's row in front."""
     rows = torch.cat([torch.full((len(some), 1), float(row)) for row, some in enumerate(boxes)])
     return torch.cat([rows, torch.cat([some.as_subclass(Tensor) for some in boxes])], dim=1)

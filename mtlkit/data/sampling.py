@@ -11,6 +11,7 @@ set is gone through more often.
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -20,7 +21,7 @@ from pydantic import Field
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mtlkit.data.regions import RegionSampling
-from mtlkit.data.samples import Batch, DataSet, Sample, collate
+from mtlkit.data.samples import Batch, Collating, DataSet, Sample, collate
 from mtlkit.data.transforms import Augmentation, CentredCrop, ResizedCrop
 from mtlkit.errors import InputError
 
@@ -227,6 +228,7 @@ def loader(
     workers: int = 0,
     pin: bool = False,
     together: int = 1,
+    tasks: Sequence[Collating] = (),
 ) -> Batches:
     """The training batches ``start_step .. steps - 1`` of a run; workers live from the first to the last of them.
 
@@ -240,6 +242,7 @@ def loader(
         workers: processes that read samples, at most one a batch; changes nothing but speed.
         pin: whether batches are put into page-locked memory, for GPUs.
         together: samples of a class that stand next to each other, for losses that compare the pictures of a batch.
+        tasks: see :func:`mtlkit.data.samples.collate`.
 
     Raises:
         InputError: the data set is empty, or has no classes to bring together; while iterating, what its reader
@@ -263,7 +266,7 @@ def loader(
             batch_sampler=order,
             num_workers=min(workers, len(order)),
             pin_memory=pin,
-            collate_fn=collate,
+            collate_fn=partial(collate, tasks=tasks),
             generator=torch.Generator(),  # else every pass draws a number from the generator that dropout uses
         )
     )
@@ -275,6 +278,7 @@ def eval_loader(
     batch_size: int = 1,
     workers: int = 0,
     pin: bool = False,
+    tasks: Sequence[Collating] = (),
 ) -> Batches:
     """Every sample once, set after set, in order; the last batch of a set may be smaller.
 
@@ -285,7 +289,9 @@ def eval_loader(
         batch_size: images in a batch.
         workers: processes that read samples, at most one a batch.
         pin: whether batches are put into page-locked memory, for GPUs.
+        tasks: see :func:`mtlkit.data.samples.collate`.
     """
+    collated = partial(collate, tasks=tasks)
     return Batches(
         *(
             DataLoader(
@@ -293,7 +299,7 @@ def eval_loader(
                 batch_size=batch_size,
                 num_workers=min(workers, math.ceil(len(dataset) / batch_size)),
                 pin_memory=pin,
-                collate_fn=collate,
+                collate_fn=collated,
                 generator=torch.Generator(),
             )
             for dataset in datasets

@@ -55,6 +55,7 @@ class ImageNet(_Published):
         InputError: as :class:`ImageFolder`, or ``meta.bin`` is missing, damaged, or does not know a class folder.
     """
 
+    description = "torchvision's folders for ImageNet"
     _needs = (
         "train/WNID/ and val/WNID/ with unpacked pictures, beside meta.bin or the ILSVRC2012_devkit_t12.tar.gz "
         "it is made from"
@@ -97,6 +98,7 @@ class Places365(_Published):
             that is missing is noticed when it is read.
     """
 
+    description = "torchvision's folders for Places365-Standard"
     _needs = (
         "the official categories_places365.txt, places365_train_standard.txt and places365_val.txt beside the folders "
         "data_256_standard and val_256, or data_large_standard and val_large"
@@ -128,6 +130,7 @@ class OxfordPets(_Published):
             missing is noticed when it is read.
     """
 
+    description = "torchvision's folders for Oxford-IIIT Pet"
     _needs = (
         "oxford-iiit-pet/images/ with the pictures, and oxford-iiit-pet/annotations/ with trainval.txt and test.txt"
     )
@@ -161,6 +164,7 @@ class Caltech101(_Published):
         InputError: a folder is missing, or a class has too few pictures to test on.
     """
 
+    description = "torchvision's folders for Caltech-101, 30 training images a class"
     _needs = "the folder caltech101/101_ObjectCategories as it is published, with 101 classes and BACKGROUND_Google"
     _seed = 0
     _train = 30

@@ -52,6 +52,8 @@ class UTKFace(Faces):
             or race; a picture is missing or unreadable. Reading a sample: its picture is cut off.
     """
 
+    description = "image/AGE_GENDER_RACE_DATE.jpg, splits/*.txt: faces as in UTKFace"
+
     def __init__(
         self,
         root: Path,

@@ -62,7 +62,7 @@ def scenes(
     Raises:
         InputError: for an unknown name, a missing folder, or a folder that is not what the layout asks for.
     """
-    found = source(options, rooms, "npy", SCENE_LAYOUTS, images=images, size=size)
+    found = source(options, rooms, SCENE_LAYOUTS, images=images, size=size)
     splits = (SCENE_LAYOUTS[found.layout](found.root, which, tasks) for which in ("train", "val"))
     data = found.data(splits, size=size, part=PARTS[part])
     return data, data.split("train", tasks)

@@ -37,7 +37,6 @@ class Source(NamedTuple):
 def source(
     options: Options,
     world: ModuleType,
-    written_as: str,
     layouts: Collection[str],
     *,
     images: tuple[int, int],
@@ -48,8 +47,7 @@ def source(
 
     Args:
         options: the reader's, filled.
-        world: the module that draws it, with ``REVISION`` and ``write``.
-        written_as: the layout in which it is written.
+        world: the module that draws it, with ``LAYOUT``, ``REVISION`` and ``write``.
         layouts: what the reader's folder may be.
         images: training and test pictures of the world.
         seed: of the world, for a table that has two sets of it.
@@ -77,4 +75,4 @@ def source(
     size = "".join(f"-{side[0]}x{side[1]}" for side in drawn.values())
     folder = cache_folder() / f"{drawing}-r{world.REVISION}{f'-s{seed}' if seed else ''}-{train}-{val}{size}"
     world.write(folder, seed=seed, train=train, val=val, **drawn)
-    return Source(written_as, drawing, folder, f"{drawing}-r{world.REVISION}-s{seed}-{train}-{val}")
+    return Source(world.LAYOUT, drawing, folder, f"{drawing}-r{world.REVISION}-s{seed}-{train}-{val}")

@@ -8,6 +8,7 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
+from mtlkit.data.samples import Sample, labelled
 from mtlkit.grid import Grid
 from mtlkit.metrics.resize import enlarged
 from mtlkit.values import Value
@@ -44,6 +45,13 @@ class Task(Value):
     def start(self) -> tuple[float, ...] | None:
         """What a new head's classifier answers to every picture, one number an output; ``None``: about zero."""
         return None
+
+    def collate(self, samples: Sequence[Sample]) -> tuple[Any, Tensor]:
+        """The targets of the samples that are labelled, and the rows of the output that they belong to, ``(n,)``.
+
+        As they are, one behind the other; a task overrides this whose target is something else.
+        """
+        return labelled(samples, self.reads[0])
 
     @abstractmethod
     def losses(self, output: Tensor, target: Any) -> dict[str, Tensor]:

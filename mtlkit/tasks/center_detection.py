@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from mtlkit.data.samples import Objects
+from mtlkit.data.samples import Sample
 from mtlkit.tasks import centers
 from mtlkit.tasks.base import Task
 
@@ -23,6 +23,28 @@ STRIDE = 4
 
 MOST = 100
 """Objects that are looked for in a picture."""
+
+
+class Objects(NamedTuple):
+    """The objects of a batch's pictures, all in one list; places are in pixels of the network's pictures.
+
+    Attributes:
+        boxes: float32 ``(R, 4)``: left, top, right, bottom.
+        labels: int64 ``(R,)``: their classes.
+        picture: int64 ``(R,)``: the row of the batch each belongs to.
+        crowd: bool ``(R,)``: one box around many objects that nobody told apart.
+        areas: float32 ``(R,)``: of their masks, in pixels.
+        joints: float32 ``(R, J, 3)``: x, y and a visibility, 0 where not labelled; J is 0 where no joints are read.
+        pictures: int64 ``()``: how many pictures there are, with objects or without.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    picture: Tensor
+    crowd: Tensor
+    areas: Tensor
+    joints: Tensor
+    pictures: Tensor
 
 
 class Found(NamedTuple):
@@ -46,7 +68,7 @@ class CenterDetection(Task):
 
     With joints also a heat map a joint, the places of joints inside their cells, and where an object's joints lie as
     seen from its centre. Output ``(N, channels, H/4, W/4)``, the channels in the order of :attr:`maps`; the target is
-    :class:`mtlkit.data.samples.Objects`. When scoring, what is found in a crowd counts neither way.
+    :class:`Objects`. When scoring, what is found in a crowd counts neither way.
 
     Attributes:
         classes: of the objects.
@@ -96,6 +118,24 @@ class CenterDetection(Task):
 
     def _split(self, output: Tensor) -> list[Tensor]:
         return [output[:, first:end] for first, end in pairwise(accumulate(self.maps, initial=0))]
+
+    def collate(self, samples: Sequence[Sample]) -> tuple[Objects, Tensor]:
+        """The objects of all images in one list; an image without any is labelled too."""
+
+        def joined(name: str) -> Tensor:
+            return torch.cat([sample[name].as_subclass(Tensor) for sample in samples])
+
+        boxes = joined("boxes")
+        objects = Objects(
+            boxes,
+            joined("detection"),
+            torch.arange(len(samples)).repeat_interleave(torch.tensor([len(sample["boxes"]) for sample in samples])),
+            joined("crowd"),
+            joined("cover") * (boxes[:, 2:] - boxes[:, :2]).prod(1),
+            joined("pose") if "pose" in samples[0] else boxes.new_zeros(len(boxes), 0, 3),
+            torch.tensor(len(samples)),
+        )
+        return objects, torch.arange(len(samples))
 
     def losses(self, output: Tensor, target: Objects) -> dict[str, Tensor]:
         """Focal losses of the heat maps, L1 of everything else; unweighted."""

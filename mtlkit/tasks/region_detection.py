@@ -5,14 +5,14 @@ https://github.com/rbgirshick/fast-rcnn.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import batched_nms, box_convert
 
-from mtlkit.data.samples import RegionTruth
+from mtlkit.data.samples import Sample, matched_objects, with_rows
 from mtlkit.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -33,6 +33,24 @@ MOST = 100
 
 LEAST_SCORE = 1e-3
 """Boxes less sure than this come so late in the ranking that they hardly change an average precision."""
+
+
+class RegionTruth(NamedTuple):
+    """What is true of the regions of a batch; boxes are left, top, right, bottom in pixels of the network's pictures.
+
+    Attributes:
+        regions: float32 ``(M, 5)``: the row of the picture, then the region's box.
+        matched: int64 ``(M,)``: which of the objects a region stands for, -1 for none.
+        boxes: float32 ``(R, 5)``: the row of the picture, then the object's box.
+        labels: int64 ``(R,)``: the objects' classes.
+        pictures: int64 ``()``: how many pictures there are; 0: as many as the rows name.
+    """
+
+    regions: Tensor
+    matched: Tensor
+    boxes: Tensor
+    labels: Tensor
+    pictures: Tensor = torch.tensor(0)
 
 
 def moves(regions: Tensor, boxes: Tensor) -> Tensor:
@@ -56,7 +74,7 @@ class RegionDetection(Task):
     """A class, or none, for every region, and for every class how to move the region onto its object.
 
     Output ``(M, 1 + C + 4 C)``: the logits of background and of the classes, then the moves; the target is a
-    :class:`mtlkit.data.samples.RegionTruth`.
+    :class:`RegionTruth`.
     """
 
     terms: ClassVar = ("cross_entropy", "boxes")
@@ -73,6 +91,13 @@ class RegionDetection(Task):
     def _split(self, output: Tensor) -> tuple[Tensor, Tensor]:
         output, count = output.float(), 1 + len(self.classes)
         return output[:, :count], output[:, count:].unflatten(1, (-1, 4))  # type: ignore[no-untyped-call]
+
+    def collate(self, samples: Sequence[Sample]) -> tuple[RegionTruth, Tensor]:
+        """What is true of every region, whether it stands for an object or not."""
+        regions, boxes = (with_rows([sample[name] for sample in samples]) for name in ("regions", "boxes"))
+        labels = torch.cat([sample[self.name] for sample in samples])
+        truth = RegionTruth(regions, matched_objects(samples), boxes, labels, torch.tensor(len(samples)))
+        return truth, torch.arange(len(regions))
 
     def losses(self, output: Tensor, target: RegionTruth) -> dict[str, Tensor]:
         """Eq. 1: cross-entropy; the true class's move by a smooth L1. Both averaged over all regions."""

@@ -3,16 +3,15 @@
 import torch
 from torch import Tensor
 
-from mtlkit.data.samples import Objects, RegionTruth
 from mtlkit.metrics.angles import Angles
 from mtlkit.metrics.average_precision import Detections
 from mtlkit.metrics.calorie_errors import CalorieErrors
 from mtlkit.metrics.coco_ap import CocoMetric, Matcher
 from mtlkit.metrics.resize import enlarged
 from mtlkit.tasks.calories import Calories
-from mtlkit.tasks.center_detection import CenterDetection, Found
+from mtlkit.tasks.center_detection import CenterDetection, Found, Objects
 from mtlkit.tasks.coded_normals import CodedNormals
-from mtlkit.tasks.region_detection import RegionDetection
+from mtlkit.tasks.region_detection import RegionDetection, RegionTruth
 
 
 class EstimateErrors(CalorieErrors):

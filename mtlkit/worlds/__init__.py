@@ -6,39 +6,50 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+from mtlkit.literals import literals
+
+WORLDS = (
+    "rooms",
+    "objects",
+    "places",
+    "parts",
+    "people",
+    "plates",
+    "faces",
+)
+"""The worlds; the module of the same name in this package draws each and says what it is."""
+
 
 @dataclass(frozen=True)
 class World:
     """A drawn data set.
 
     Attributes:
-        what: is drawn, in a line.
-        layout: the layout in which it is written.
-        square: whether its images are square, so that a size is one number.
-        counts: what ``train`` and ``val`` count.
+        what: is drawn, in a line; ``DRAWS`` of its module.
+        layout: the layout in which it is written; ``LAYOUT``.
+        square: whether its images are square, so that a size is one number; ``SQUARE``.
+        counts: what ``train`` and ``val`` count; ``COUNTS``.
     """
 
     what: str
     layout: str
-    square: bool = False
-    counts: str = "images"
+    square: bool
+    counts: str
 
 
-WORLDS = {
-    "rooms": World("rooms with classes, depth and surface normals", "npy"),
-    "objects": World("objects, a class an image", "imagefolder", square=True, counts="images of a class"),
-    "places": World("scenes, a class an image", "imagefolder", square=True, counts="images of a class"),
-    "parts": World("scenes whose objects have boxes and attributes", "apascal"),
-    "people": World("people and things with boxes, masks and joints", "coco"),
-    "plates": World("dishes with calories and categories", "manifest", counts="portions"),
-    "faces": World("faces with an age and a gender", "utkface"),
-}
-"""World -> what it is; the module of the same name in this package draws it."""
+def world(name: str) -> World:
+    """What a world's module says of it, read without importing the module, and numpy with it.
+
+    >>> world("rooms").layout
+    'npy'
+    """
+    found = literals(f"{__name__}.{name}")
+    return World(found["DRAWS"], found["LAYOUT"], found.get("SQUARE", False), found.get("COUNTS", "images"))
 
 
-def drawer(world: str) -> ModuleType:
-    """The module that draws ``world``, with ``REVISION`` and ``write``."""
-    return import_module(f"mtlkit.worlds.{world}")
+def drawer(name: str) -> ModuleType:
+    """The module that draws a world, with ``LAYOUT``, ``REVISION`` and ``write``."""
+    return import_module(f"{__name__}.{name}")
 
 
 def cache_folder() -> Path:

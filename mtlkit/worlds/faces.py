@@ -29,6 +29,10 @@ from mtlkit.worlds._portraits import person, portray
 REVISION = 1
 """Raised when the pictures change on purpose; part of the identity of whatever was trained on them."""
 
+# Read by mtlkit.worlds.world without importing this module: literals.
+DRAWS = "faces with an age and a gender"
+LAYOUT = "utkface"
+
 AGES = 100
 """Ages are 0 to 99."""
 

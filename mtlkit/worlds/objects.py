@@ -18,6 +18,12 @@ from mtlkit.worlds._paints import Paint
 REVISION = 1
 """Raised when the pictures change on purpose; part of the identity of whatever was trained on them."""
 
+# Read by mtlkit.worlds.world without importing this module: literals.
+DRAWS = "objects, a class an image"
+LAYOUT = "imagefolder"
+SQUARE = True
+COUNTS = "images of a class"
+
 
 # --- things: outlines within about -1..1, upright ---
 

@@ -30,6 +30,10 @@ from mtlkit.worlds._paints import Colour, Paint
 REVISION = 1
 """Raised when the pictures change on purpose; part of the identity of whatever was trained on them."""
 
+# Read by mtlkit.worlds.world without importing this module: literals.
+DRAWS = "scenes whose objects have boxes and attributes"
+LAYOUT = "apascal"
+
 ATTRIBUTES = (
     "Occluded", "Round", "Boxy", "Wheel", "Window", "Door", "Wing", "Tail", "Beak", "Eye", "Fin", "Leg", "Sail",
     "Flag", "Handle", "Leaf", "Pot", "Striped", "Dotted", "Checked", "Shiny", "Red", "Blue", "Green",

@@ -31,6 +31,10 @@ from mtlkit.worlds._paints import Array, Colour, Paint
 REVISION = 1
 """Raised when the pictures change on purpose; part of the identity of whatever was trained on them."""
 
+# Read by mtlkit.worlds.world without importing this module: literals.
+DRAWS = "people and things with boxes, masks and joints"
+LAYOUT = "coco"
+
 CATEGORIES = {
     "person": (1, "person"), "car": (3, "vehicle"), "bench": (15, "outdoor"), "dog": (18, "animal"),
     "sports ball": (37, "sports"), "kite": (38, "sports"), "potted plant": (64, "furniture"),

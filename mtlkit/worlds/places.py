@@ -20,6 +20,12 @@ from mtlkit.worlds.objects import THINGS
 REVISION = 1
 """Raised when the pictures change on purpose; part of the identity of whatever was trained on them."""
 
+# Read by mtlkit.worlds.world without importing this module: literals.
+DRAWS = "scenes, a class an image"
+LAYOUT = "imagefolder"
+SQUARE = True
+COUNTS = "images of a class"
+
 EDGE = 1.35
 """How far a scene is laid out to either side, so that no camera sees its end."""
 

@@ -28,6 +28,11 @@ __all__ = ["CATEGORIES", "FOODS", "REVISION", "Dish", "Portion", "draw", "portio
 REVISION = 1
 """Raised when the pictures change on purpose; part of the identity of whatever was trained on them."""
 
+# Read by mtlkit.worlds.world without importing this module: literals.
+DRAWS = "dishes with calories and categories"
+LAYOUT = "manifest"
+COUNTS = "portions"
+
 
 class Portion(NamedTuple):
     """What lies on a table.

@@ -24,6 +24,10 @@ from mtlkit.worlds._paints import GLOW, PATTERNS, Array, Paint, Spots
 REVISION = 1
 """Raised when the pictures change on purpose; part of the identity of whatever was trained on them."""
 
+# Read by mtlkit.worlds.world without importing this module: literals.
+DRAWS = "rooms with classes, depth and surface normals"
+LAYOUT = "npy"
+
 CLASSES = (
     "bed", "books", "ceiling", "chair", "floor", "furniture", "objects",
     "picture", "sofa", "table", "tv", "wall", "window",

@@ -10,11 +10,14 @@ from torchvision import tv_tensors
 from torchvision.ops import box_iou
 
 from mtlkit.data.regions import RegionSampling, every_region
-from mtlkit.data.samples import RegionTruth, Sample, collate
+from mtlkit.data.samples import Sample, collate
 from mtlkit.data.transforms import MEAN_COLOUR, fitted
+from mtlkit.tasks import Attributes, RegionDetection
+from mtlkit.tasks.region_detection import RegionTruth
 
 SIZE = (60, 80)
 SEEDS = st.integers(0, 999)
+TASKS = (RegionDetection(classes=tuple(map(str, range(20)))), Attributes(attributes=tuple("abcde")))
 
 
 def boxes(rows, size=SIZE) -> tv_tensors.BoundingBoxes:
@@ -155,7 +158,7 @@ def test_a_picture_without_a_proposal_has_its_objects():
     for out in (drawn(RegionSampling(size=SIZE, flip=0), sample), every_region(sample)):
         assert sorted(out["regions"].tolist()) == objects
         assert sorted(out["matched"].tolist()) == [0, 1]
-    batch = collate([every_region(sample)])
+    batch = collate([every_region(sample)], TASKS)
     assert torch.equal(batch.targets["attributes"], sample["attributes"])
 
 
@@ -189,7 +192,7 @@ def test_scoring_looks_at_every_proposal_and_then_at_every_object():
 def test_a_batch_keeps_pictures_objects_and_attributes_together(seed, objects):
     sampling = RegionSampling(size=SIZE, count=12)
     samples = [drawn(sampling, crowded(seed + row, count), seed + row) for row, count in enumerate(objects)]
-    batch = collate(samples)
+    batch = collate(samples, TASKS)
     truth = batch.targets["detection"]
     assert isinstance(truth, RegionTruth)
     assert batch.images.shape == (len(samples), 3, *SIZE)
@@ -213,7 +216,7 @@ def test_a_batch_keeps_pictures_objects_and_attributes_together(seed, objects):
 
 
 def test_moving_a_batch_keeps_its_targets_what_they_are():
-    batch = collate([drawn(RegionSampling(size=SIZE), crowded(1))])
+    batch = collate([drawn(RegionSampling(size=SIZE), crowded(1))], TASKS)
     moved = batch.to(torch.device("meta"))
     truth = moved.targets["detection"]
     assert isinstance(truth, RegionTruth)
@@ -228,7 +231,7 @@ def test_moving_a_batch_keeps_its_targets_what_they_are():
 def test_a_batch_of_background_alone_has_no_row_of_attributes():
     sample = coded([[0, 0, 20, 40]], [[0, 0, 20, 12]])
     out = drawn(RegionSampling(size=SIZE, count=8, foreground=0, flip=0), sample)
-    batch = collate([out, out])
+    batch = collate([out, out], TASKS)
     assert batch.targets["attributes"].shape == (0, 5)
     assert batch.rows["attributes"].tolist() == []
     assert batch.targets["detection"].matched.tolist() == [-1, -1]
@@ -238,7 +241,7 @@ def test_the_targets_of_one_task_are_enough():
     for task in ("detection", "attributes"):
         sample = crowded(2)
         del sample[{"detection": "attributes", "attributes": "detection"}[task]]
-        batch = collate([drawn(RegionSampling(size=SIZE), sample)])
+        batch = collate([drawn(RegionSampling(size=SIZE), sample)], TASKS)
         assert list(batch.targets) == list(batch.rows) == [task]
 
 

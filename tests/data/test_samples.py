@@ -1,8 +1,11 @@
+from typing import get_args
+
 import torch
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as F
 
 from mtlkit.data.samples import Normals, collate, unit
+from mtlkit.tasks import AnyTask, Segmentation
 
 
 def directions(height: int = 6, width: int = 9) -> Normals:
@@ -35,3 +38,34 @@ def test_a_batch_holds_only_the_rows_a_task_has_labels_for():
     assert batch.images.max() == 1
     assert batch.rows["segmentation"].tolist() == [1]
     assert batch.targets["segmentation"].shape == (1, 4, 4)
+
+
+class Counted(Segmentation):
+    """How many pixels are labelled."""
+
+    def collate(self, samples):
+        rows = [row for row, sample in enumerate(samples) if self.name in sample]
+        return torch.tensor([int((samples[row][self.name] != 255).sum()) for row in rows]), torch.tensor(rows)
+
+
+def test_a_task_decides_what_its_targets_are_in_a_batch():
+    image = tv_tensors.Image(torch.zeros(3, 4, 4, dtype=torch.uint8))
+    label = tv_tensors.Mask(torch.ones(4, 4, dtype=torch.uint8))
+    samples = [{"image": image, "depth": torch.tensor(1.0)}, {"image": image, "segmentation": label}]
+    batch = collate(samples, (Counted(classes=("a", "b")),))
+    assert {task: target.tolist() for task, target in batch.targets.items()} == {"segmentation": [16]}
+    assert batch.rows["segmentation"].tolist() == [1]
+    assert set(collate(samples).targets) == {"depth", "segmentation"}
+    assert collate(samples[:1], (Counted(classes=("a",)),)).targets == {}
+
+
+def test_what_single_objects_have_is_no_target_of_a_whole_image():
+    image = tv_tensors.Image(torch.zeros(3, 4, 4, dtype=torch.uint8))
+    boxes = tv_tensors.BoundingBoxes([[0, 0, 2, 2]], format="XYXY", canvas_size=(4, 4))
+    sample = {"image": image, "boxes": boxes, "detection": torch.tensor([0]), "label": torch.tensor(3)}
+    assert list(collate([sample, sample]).targets) == ["label"]
+
+
+def test_every_task_collates_what_stands_under_its_name_as_it_is_unless_it_says_otherwise():
+    own = {kind.__name__ for kind in get_args(get_args(AnyTask)[0]) if "collate" in vars(kind)}
+    assert own == {"RegionDetection", "CenterDetection"}

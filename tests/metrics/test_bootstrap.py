@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtlkit.data.samples import IGNORE, Objects, RegionTruth
+from mtlkit.data.samples import IGNORE
 from mtlkit.errors import InputError
 from mtlkit.evaluations.scoring import Groups, Scores
 from mtlkit.metrics.angles import BINS, STEP
@@ -28,7 +28,8 @@ from mtlkit.tasks import (
     RegionDetection,
     Segmentation,
 )
-from mtlkit.tasks.center_detection import Found
+from mtlkit.tasks.center_detection import Found, Objects
+from mtlkit.tasks.region_detection import RegionTruth
 
 IMAGES = 5
 

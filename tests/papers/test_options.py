@@ -15,7 +15,7 @@ from mtlkit.graph import ordered
 from mtlkit.ledger import Record
 from mtlkit.papers.options import PROFILES, Options, RenamedOption
 from mtlkit.runs import trainings
-from mtlkit.worlds import WORLDS, drawer
+from mtlkit.worlds import WORLDS, drawer, world
 
 TABLES = [(slug, table) for slug in papers.SLUGS for table in papers.options_of(slug).tables]
 FOLDERS = {
@@ -46,7 +46,7 @@ def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("worlds")
     for name in WORLDS:
         module = drawer(name)
-        square = WORLDS[name].square
+        square = world(name).square
         classes = {"classes": module.CLASSES[:3]} if square else {}
         size = {} if square or name not in SIZES else {"size": SIZES[name]}
         module.write(root / name, train=TRAIN.get(name, 20 if square else 12), val=4, **classes, **size)

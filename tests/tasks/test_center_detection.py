@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from mtlkit.data import Coco, Data
-from mtlkit.data.samples import Objects, collate
+from mtlkit.data.samples import collate
 from mtlkit.data.transforms import Augmentation, fitted
 from mtlkit.tasks import CenterDetection, centers
-from mtlkit.tasks.center_detection import STRIDE
+from mtlkit.tasks.center_detection import STRIDE, Objects
 from mtlkit.worlds import people
 
 JOINTS = ("nose", "left_eye", "right_eye")
@@ -196,7 +196,7 @@ def test_truth_through_targets_and_decoder_is_found(name, tmp_path, request):
     task = CenterDetection(classes=test.classes, joints=test.joints, sigmas=test.sigmas)
     metric = task.metric()
     for index in range(len(test)):
-        target = apart(collate([fitted(test[index], (side, side))]).targets["detection"], side // STRIDE)
+        target = apart(collate([fitted(test[index], (side, side))], (task,)).targets["detection"], side // STRIDE)
         target = some(target, ~target.crowd)
         metric.update(perfect(task, target, (1, side // STRIDE, side // STRIDE)), target)
     measures = metric.compute()
@@ -220,6 +220,7 @@ def test_objects_that_a_crop_leaves_outside_are_gone_with_all_that_is_theirs(tmp
         sides = after["boxes"][:, 2:] - after["boxes"][:, :2]
         assert (sides >= 1).all()
     assert lost > 0
-    batch = collate([cut(train[index]) for index in range(4)])
+    task = CenterDetection(classes=people.CLASSES, joints=tuple(map(str, range(17))), sigmas=(0.1,) * 17)
+    batch = collate([cut(train[index]) for index in range(4)], (task,))
     assert batch.targets["detection"].joints.shape[1:] == (17, 3)
     assert len(batch.targets["detection"].areas) == len(batch.targets["detection"].boxes)

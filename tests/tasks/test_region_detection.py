@@ -10,9 +10,8 @@ from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.roi_heads import fastrcnn_loss
 from torchvision.ops import box_iou
 
-from mtlkit.data.samples import RegionTruth
 from mtlkit.tasks import RegionDetection
-from mtlkit.tasks.region_detection import LARGEST_GROWTH, LEAST_SCORE, MOST, OVERLAP, moved, moves
+from mtlkit.tasks.region_detection import LARGEST_GROWTH, LEAST_SCORE, MOST, OVERLAP, RegionTruth, moved, moves
 from mtlkit.tasks.scored import FoundAP
 
 NAMES = ("cow", "dog", "boat")

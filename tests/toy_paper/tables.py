@@ -50,7 +50,7 @@ def of(options: ToyOptions, data: Data, classes: int, images: int) -> ToyColumn:
 def column(given: ToyOptions) -> ToyColumn:
     """A reader's options as a column."""
     options = given.filled("1")
-    found = source(options, objects, "imagefolder", IMAGE_LAYOUTS, images=(4, 2))
+    found = source(options, objects, IMAGE_LAYOUTS, images=(4, 2))
     train, test = (IMAGE_LAYOUTS[found.layout](found.root, split, ("label",)) for split in ("train", "val"))
     return of(options, found.data((train, test), size=options.image_size), len(train.classes), len(train))
 

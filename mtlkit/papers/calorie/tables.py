@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import safetensors
 
-from mtlkit.backbones import FullyConnected, has_layers
+from mtlkit.backbones import FullyConnected, has_fc_layers
 from mtlkit.data import IMAGE_LAYOUTS, TABLE_LAYOUTS, Columns, Data
 from mtlkit.data.manifest import Manifest
 from mtlkit.data.sampling import groups_of, values_of
@@ -209,7 +209,7 @@ def described(
     own = options.model_copy(update={"dataset": (name,), "data_root": root and (root,)})
     portions, faulty = BUDGETS[options.profile].portions, FAULTY[options.on_error]
     known = CALORIE_SETS | IMAGE_LAYOUTS.keys()
-    found = source(own, plates, "manifest", known, images=portions, seed=seed, size=size)
+    found = source(own, plates, known, images=portions, seed=seed, size=size)
     if found.layout in IMAGE_LAYOUTS:
         images = (IMAGE_LAYOUTS[found.layout](found.root, split, (task,)) for split in SPLITS)
         return found.data(images, size=size, part=part)
@@ -310,7 +310,7 @@ def reads(table: str) -> tuple[str, ...]:
 
 def fully_connected(backbone: str, start: Weights) -> FullyConnected:
     """fc6 and fc7 where the backbone has them and its start weights do; a file may end with the convolutions."""
-    if not has_layers(backbone) or start.source == "none":
+    if not has_fc_layers(backbone) or start.source == "none":
         return "none"
     if start.path is None:
         return "plain"
@@ -346,7 +346,7 @@ def calorie_recipe(table: str, settled: Settled, steps: int, budget: Budget) -> 
 def network(column: CalorieColumn, tasks: tuple[AnyTask, ...], backbone: str | None = None) -> NetworkSettings:
     """A network with layers of its own for every task: fc7 where there is one, else one hidden layer."""
     name = backbone or column.backbone
-    full = column.fully_connected != "none" and has_layers(name)
+    full = column.fully_connected != "none" and has_fc_layers(name)
     return NetworkSettings(
         backbone=name,
         weights=column.weights,

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from mtlkit.backbones import has_layers, staged
+from mtlkit.backbones import family, has_fc_layers, staged
 from mtlkit.data import AnyData, APascal, Data
 from mtlkit.data.proposals import SelectiveSearch
 from mtlkit.data.regions import RegionSampling
@@ -91,7 +91,7 @@ def object_column(given: CrossStitchOptions) -> ObjectColumn:
     options, budget = given.filled("6"), BUDGETS[given.profile]
     settled, faulty = Settled.of(options), FAULTY[options.on_error]
     stages, pooled_after = regions_of(settled.backbone, settled.size)
-    found = source(options, parts, "apascal", ("apascal",), images=budget.images)
+    found = source(options, parts, ("apascal",), images=budget.images)
     splits = [APascal(found.root, split, TASKS, faulty) for split in ("train", "val")]
     data = found.data(
         splits,
@@ -135,7 +135,7 @@ def regions_of(backbone: str, size: tuple[int, int]) -> tuple[int, int]:
 
 def built_as(backbone: str) -> dict[str, Any]:
     """A stage a layer, fc6 and fc7 among them, of AlexNet and VGG; any other network as it comes."""
-    return {"fully_connected": "plain", "cut": "layers"} if has_layers(backbone) else {}
+    return {"fully_connected": "plain", "cut": "layers"} if has_fc_layers(backbone) else {}
 
 
 def object_recipe(settled: Settled, regions: int, steps: int) -> Recipe:
@@ -225,7 +225,8 @@ def object_rows(column: ObjectColumn, seed: int) -> list[Row]:
 def unit_places(column: ObjectColumn) -> tuple[int, ...]:
     """After pool1, pool2 and the pooling of regions of AlexNet (Sect. 5: after every pooling layer); of any other
     backbone after every stage up to that pooling."""
-    return (0, 1, 4) if column.backbone == "alexnet" else tuple(range(column.pooled_after + 1))
+    named = family(column.backbone).stitched_after or range(column.stages)
+    return tuple(stage for stage in named if stage <= column.pooled_after)
 
 
 MEASURES = {"det_map": "detection/map", "attr_map": "attributes/map"}
@@ -246,8 +247,11 @@ def object_protocol(column: ObjectColumn) -> list[tuple[str, str]]:
     assert search is not None
     height, width = data.size
     skipped = ", ".join(f"{count} ({reason})" for reason, count in column.skipped.items()) or "none"
-    alex, last = column.backbone == "alexnet", column.pooled_after + 1
-    places = "pool1, pool2 and the pooling of regions" if alex else f"stages 1 to {last}, the last of them pooled"
+    places = (
+        "pool1, pool2 and the pooling of regions"
+        if family(column.backbone).stitched_after
+        else f"stages 1 to {column.pooled_after + 1}, the last of them pooled"
+    )
     return [
         ("Data", f"{data.name} ({data.fingerprint}), {column.train_images} training images"),
         ("Rows left out", skipped),
@@ -255,7 +259,7 @@ def object_protocol(column: ObjectColumn) -> list[tuple[str, str]]:
         (
             "Network",
             f"{column.backbone}, Fast R-CNN"
-            + (", dropout behind fc6 and fc7 (Fast R-CNN's code)" if has_layers(column.backbone) else ""),
+            + (", dropout behind fc6 and fc7 (Fast R-CNN's code)" if has_fc_layers(column.backbone) else ""),
         ),
         ("Proposals", f"selective search, {search.mode}, at most {search.most}, sides from {search.least_side} pixels"),
         (

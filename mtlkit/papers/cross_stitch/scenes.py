@@ -11,7 +11,7 @@ from itertools import islice
 
 import torch
 
-from mtlkit.backbones import has_layers, output_strides, staged
+from mtlkit.backbones import family, has_fc_layers, output_strides, staged
 from mtlkit.data import AnyData, Data, DataSet
 from mtlkit.data.transforms import Augmentation, resized
 from mtlkit.errors import InputError
@@ -80,8 +80,8 @@ def fcn_stride(backbone: str, given: int | None) -> int:
     """
     strides = output_strides(backbone)
     stride = given or max(strides)
-    if stride not in strides or (has_layers(backbone) and stride != 32):
-        possible = "32" if has_layers(backbone) else ", ".join(map(str, strides))
+    if stride not in strides or (has_fc_layers(backbone) and stride != 32):
+        possible = "32" if has_fc_layers(backbone) else ", ".join(map(str, strides))
         raise InputError(f"{backbone} can be built at output stride {possible} here, not {stride}.")
     return stride
 
@@ -90,7 +90,7 @@ def fcn_line(column: SceneColumn) -> str:
     """The network, for the protocol card."""
     layers = (
         "; image padded by 100 pixels, maps enlarged bilinearly and cropped, dropout behind fc6 and fc7 (FCN's code)"
-        if has_layers(column.backbone)
+        if has_fc_layers(column.backbone)
         else "; maps enlarged bilinearly, their cells taken for tiles of the image"
     )
     return f"{column.backbone}, stride {column.output_stride}, one 1x1 layer a task{layers}"
@@ -124,7 +124,7 @@ def stitch_column(given: CrossStitchOptions) -> StitchColumn:
 
 def stages(backbone: str, size: tuple[int, int]) -> int:
     """How many stages the backbone has here; counted without drawing AlexNet's sixty million weights."""
-    layers = has_layers(backbone)
+    layers = has_fc_layers(backbone)
     with torch.device("meta"):
         built = staged(
             backbone,
@@ -176,7 +176,7 @@ def trained(
     starts: dict[str, Training],
 ) -> Training:
     """A network of Table 5, as long as the print's ratio to the segmentation network's steps says."""
-    layers = has_layers(column.backbone)
+    layers = has_fc_layers(column.backbone)
     network = NetworkSettings(
         backbone=column.backbone,
         weights=Weights() if starts else column.weights,
@@ -201,7 +201,7 @@ def trained(
 
 def unit_places(column: StitchColumn) -> tuple[int, ...] | None:
     """After pool1, pool2, pool5, fc6 and fc7 of AlexNet (Sect. 5); after every stage of any other backbone."""
-    return (0, 1, 4, 5, 6) if column.backbone == "alexnet" else None
+    return family(column.backbone).stitched_after
 
 
 def stitch_rows(column: StitchColumn, seed: int) -> list[Row]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, get_args
 
+from mtlkit.backbones import family
 from mtlkit.data import Coco, Data
 from mtlkit.data.coco import COCO_JOINTS, COCO_SIGMAS
 from mtlkit.data.sampling import objects_of
@@ -126,8 +127,7 @@ class SpeedColumn(Column):
 
 def neck_of(backbone: str, name: NeckName | None) -> NeckSettings:
     """A neck by its name, or the one that goes with the backbone."""
-    default = "dla_up" if "dla" in backbone else "deformable_deconvolution" if "resnet" in backbone else "upsampling"
-    match name or default:
+    match name or family(backbone).centernet_neck:
         case "dla_up":
             return DLAUp.Settings()
         case "deconvolution":
@@ -150,17 +150,12 @@ def neck_name(neck: NeckSettings) -> NeckName:
             return "upsampling"
 
 
-def head_width(backbone: str) -> int:
-    """Channels of CenterNet's heads: 256 on DLA, 64 on ResNets, and on the small ones that are not in its code."""
-    return 256 if "dla" in backbone else 64
-
-
 def center_column(given: MCNOptions) -> CenterColumn:
     """A reader's options as a column of Table 2."""
     options, budget = given.filled("2"), BUDGETS[given.profile]
     settled, faulty = Settled.of(options), FAULTY[options.on_error]
     backbone = settled.backbone
-    found = source(options, people, "coco", ("coco",), images=budget.images)
+    found = source(options, people, ("coco",), images=budget.images)
     read = partial(Coco, found.root, faulty=faulty)
     every = read("train")
     keep = options.classes or (("person",) if "person" in every.classes else every.classes)
@@ -179,7 +174,7 @@ def center_column(given: MCNOptions) -> CenterColumn:
         backbone=backbone,
         weights=weights(settled.weights),
         neck=neck_of(backbone, options.neck),
-        head_width=budget.head_width or head_width(backbone),
+        head_width=budget.head_width or family(backbone).centernet_width,
         recipe=center_recipe(settled, settled.steps(len(used))),
         epochs=settled.epochs,
         seeds=settled.seeds,
@@ -332,7 +327,7 @@ def printed_center_column() -> CenterColumn:
         train_images=118_287,
         backbone=settled.backbone,
         neck=neck_of(settled.backbone, None),
-        head_width=head_width(settled.backbone),
+        head_width=family(settled.backbone).centernet_width,
         recipe=center_recipe(settled, settled.steps(118_287)),
         epochs=settled.epochs,
         seeds=(0,),
@@ -370,7 +365,7 @@ def speed_column(table: str, enlarged: int, given: MCNOptions) -> SpeedColumn:
         data=Data(layout="coco", name="one picture of noise", fingerprint="", size=size),
         backbone=backbone,
         neck=neck_of(backbone, options.neck),
-        head_width=budget.head_width or head_width(backbone),
+        head_width=budget.head_width or family(backbone).centernet_width,
         enlarged=enlarged,
         hardware=machine(hardware(Runtime(options.device).fabric().device)),
     )

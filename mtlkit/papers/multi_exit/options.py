@@ -52,11 +52,13 @@ At the printed 0.1 a VGG-16 without batch norm does not learn, not even four pla
 not been chosen on a development part; ``split`` is there for it."""
 
 
-def default_rate(profile: Profile, backbone: str) -> float:
-    """The base rate that a backbone trains at where the reader names none."""
-    plain = backbone.startswith(("vgg", "alexnet")) and not backbone.endswith("_bn")
-    rate: float = IMAGES[profile]["lr"]
-    return rate / LESS_WITHOUT_NORM if plain else rate
+def trains_at_printed_rate(backbone: str | None) -> bool:
+    """Whether a reader's backbone does; ``None``: the paper's, the first of which do."""
+    if backbone is None:
+        return True
+    from mtlkit.backbones import family  # with it comes torch, which what only describes tables does without
+
+    return family(backbone).has_norm(backbone)
 
 
 class MultiExitOptions(Options):
@@ -103,15 +105,15 @@ class MultiExitOptions(Options):
         small = self.profile == "smoke"
         fractions, own = PRINTED_FRACTIONS[table], PRINTED_BACKBONES[table]
         backbones = SMALL_BACKBONES[: len(own)] if small else own
-        rates = [default_rate(self.profile, name) for name in (self.backbone or backbones[0], *backbones[1:])]
+        rate: float = IMAGES[self.profile]["lr"]
         return (
             IMAGES[self.profile]
             | {
                 "dataset": self.source(DRAWN[table], "imagefolder", PRINTED_SETS[table]),
                 "backbone": backbones[0],
                 "weights": "none",
-                "lr": rates[0],
+                "lr": rate if trains_at_printed_rate(self.backbone) else rate / LESS_WITHOUT_NORM,
                 "fractions": fractions[:1] if small else fractions,
             }
-            | ({"second_lr": rates[1]} if len(rates) > 1 else {})
+            | ({"second_lr": rate / LESS_WITHOUT_NORM} if len(own) > 1 else {})
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from mtlkit.backbones import has_fc_layers
 from mtlkit.data import IMAGE_LAYOUTS, Data, Mixture
 from mtlkit.data.transforms import ResizedCrop
 from mtlkit.errors import InputError, unknown
@@ -39,8 +40,8 @@ PRINTED_CLASSES = {"objects": 1000, "places": 365}
 PRINTED_SIZE = (224, 224)
 """Pixels that the printed costs are for."""
 
-HIDDEN_VGG = 4096
-"""Width of the layer in front of each classifier of the VGG-16 variant."""
+HIDDEN = 4096
+"""Width of the layer in front of each classifier where the backbone's own has fully connected layers (VGG-16)."""
 
 WORLDS: dict[str, tuple[ModuleType, tuple[str, ...]]] = {
     "objects": (objects, objects.CLASSES[:12]),
@@ -135,7 +136,7 @@ def image_set(
         folder = cache_folder() / content
         world.write(folder, seed=0, train=train, val=val, classes=classes)
         data = Data(
-            layout="imagefolder", name=name, fingerprint=f"{content}-s0", size=size, crop=budget.crop,
+            layout=world.LAYOUT, name=name, fingerprint=f"{content}-s0", size=size, crop=budget.crop,
             part=PARTS[split], root=folder,
         )  # fmt: skip
         images = train * len(classes) if split == "test" else len(data.split("train", ("label",)))
@@ -145,7 +146,7 @@ def image_set(
     root = Path(os.path.expanduser(root))
     train_set, val_set = (IMAGE_LAYOUTS[name](root, split, ("label",)) for split in ("train", "val"))
     data = Data(
-        layout=name,  # type: ignore[arg-type]  # checked above
+        layout=name,
         name=root.resolve().name,
         fingerprint=f"{train_set.fingerprint()}-{val_set.fingerprint()}",
         size=size,
@@ -247,7 +248,7 @@ def printed_exit_column(table: str, sources: tuple[Source, ...]) -> ExitColumn:
         data=Mixture(
             sets={
                 source.role: Data(
-                    layout=source.printed,  # type: ignore[arg-type]  # one of the layouts by construction
+                    layout=source.printed,
                     name=source.printed,
                     fingerprint="",
                     size=PRINTED_SIZE,
@@ -305,7 +306,7 @@ def exit_network(
 ) -> NetworkSettings:
     """A network with an exit a task: ``stages`` says where, ``gate`` whether a feature filter stands before each."""
     backbone = backbone or column.backbone
-    last = Exit.Settings(filter=gate, width=HIDDEN_VGG if backbone.startswith("vgg") else None)
+    last = Exit.Settings(filter=gate, width=HIDDEN if has_fc_layers(backbone) else None)
     return NetworkSettings(
         backbone=backbone,
         weights=column.weights,

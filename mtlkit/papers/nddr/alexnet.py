@@ -6,7 +6,7 @@ the enlarged map.
 
 from collections.abc import Mapping
 
-from mtlkit.backbones import has_layers
+from mtlkit.backbones import has_fc_layers
 from mtlkit.data import Data
 from mtlkit.heads import Score
 from mtlkit.network import NetworkSettings, Weights
@@ -86,7 +86,7 @@ def trained(
             backbone=column.backbone,
             weights=Weights() if starts else column.weights,
             output_stride=column.output_stride,
-            fully_connected="padded" if has_layers(column.backbone) else "none",
+            fully_connected="padded" if has_fc_layers(column.backbone) else "none",
             tasks=tasks,
             sharing=fitted(sharing, column),
             head=column.head,
@@ -136,8 +136,8 @@ def fcn_protocol(column: SceneColumn) -> list[tuple[str, str]]:
         ("Network", fcn_line(column)),
         (
             "Units",
-            f"after {'every pool, fc6 and fc7' if has_layers(column.backbone) else 'every stage'}; cross-stitch one a "
-            f"channel, as its own paper's; rates {CROSS_STITCH.lr_mult:g}, "
+            f"after {'every pool, fc6 and fc7' if has_fc_layers(column.backbone) else 'every stage'}; cross-stitch one "
+            f"a channel, as its own paper's; rates {CROSS_STITCH.lr_mult:g}, "
             f"{SLUICE.lr_mult:g} (sluice) and {NDDR.lr_mult:g} (NDDR) times the base; {nddr_line(column)}",
         ),
         ("Start", column.start_line),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtlkit import fusion
-from mtlkit.backbones import FullyConnected, has_layers
+from mtlkit.backbones import FullyConnected, has_fc_layers
 from mtlkit.data import FACE_LAYOUTS, Data, Faces, IMDBWiki
 from mtlkit.data.faces import OUTSIDE, some
 from mtlkit.data.samples import Split
@@ -97,7 +97,7 @@ def face_column(given: NDDROptions) -> FaceColumn:
     options = given.filled("7")
     settled, faulty = Settled.of(options), FAULTY[options.on_error]
     backbone, size, smoke = settled.backbone, settled.size, options.profile == "smoke"
-    full = options.profile == "paper" and has_layers(backbone)
+    full = options.profile == "paper" and has_fc_layers(backbone)
     if full and options.nddr_norm == "inner":
         raise InputError(
             f"Between its last NDDR layer and the classifiers {backbone} has fc6 and fc7, so all layers are inner "
@@ -105,7 +105,7 @@ def face_column(given: NDDROptions) -> FaceColumn:
         )
     drawn = tuple(max(LEAST_SIDE, side) for side in size)
     images = FIRST_LOOK if smoke else IMAGES
-    found = source(options, faces, "utkface", FACE_LAYOUTS, images=images, size=drawn)
+    found = source(options, faces, FACE_LAYOUTS, images=images, size=drawn)
     splits: list[Faces] = [FACE_LAYOUTS[found.layout](found.root, which, faulty=faulty) for which in SPLITS]
     data = found.data(splits, size=size, faulty=faulty, part=PARTS[options.split])
     train = len(data.split("train", ()))

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from mtlkit import fusion
-from mtlkit.backbones import has_layers, rectified
+from mtlkit.backbones import family, rectified
 from mtlkit.data import AnyData
 from mtlkit.evaluations import Constant, TestEvaluation
 from mtlkit.papers.declaration import Row, TrainedColumn
@@ -109,9 +109,7 @@ def rate_line(column: TrainedColumn) -> str:
 
 def pools(backbone: str) -> tuple[int, ...] | None:
     """The stages of VGG and AlexNet that end in a pool, where fc6 and fc7 are stages too; ``None``: other networks."""
-    if not has_layers(backbone):
-        return None
-    return tuple(range(3 if backbone == "alexnet" else 5))
+    return tuple(range(family(backbone).pools)) or None
 
 
 def without(mapping: Mapping[str, float], key: str) -> dict[str, float]:

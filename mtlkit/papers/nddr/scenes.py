@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from mtlkit.backbones import has_layers, output_strides, staged
+from mtlkit.backbones import has_fc_layers, output_strides, staged
 from mtlkit.data import Data
 from mtlkit.data.transforms import Augmentation
 from mtlkit.errors import InputError, unknown
@@ -136,7 +136,7 @@ def scene_column(table: str, given: NDDROptions) -> SceneColumn:
     stride = options.output_stride or min((s for s in strides if s >= budget.stride), default=max(strides))
     if stride not in strides:
         raise InputError(f"{backbone} can be built at output stride {', '.join(map(str, strides))}, not {stride}.")
-    if stride != 8 and 8 in strides and backbone.startswith("vgg"):
+    if stride != 8 and 8 in strides and has_fc_layers(backbone):
         stride = options.output_stride or 8  # the printed network is DeepLab-LargeFOV, at stride 8
     tasks = asked(options)
     data, train = scenes(options, size, budget.images, options.split, tasks)
@@ -359,7 +359,7 @@ def with_shortcuts(column: SceneColumn) -> ShortcutColumn:
 
 def _placed(column: SceneColumn) -> str:
     """Where the cells of maps lie on the image, for the protocol card."""
-    if not has_layers(column.backbone):
+    if not has_fc_layers(column.backbone):
         return "; maps enlarged bilinearly, their cells taken for tiles of the image"
     return "; maps enlarged from where their cells look" + (
         ", a cell at every eighth pixel, as the authors' resize has it" if column.output_stride == 8 else ""

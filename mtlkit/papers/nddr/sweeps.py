@@ -123,7 +123,7 @@ def start_column(options: NDDROptions) -> StartColumn:
     size = column["data"].size
     drawn = tuple(max(LEAST_SIDE, side) for side in size)
     images = BUDGETS[options.profile].images[0], PEOPLE_HELD
-    found = source(Options(), people, "coco", (), images=images, size=drawn)
+    found = source(Options(), people, (), images=images, size=drawn)
     data = found.data((), size=size)
     return StartColumn(**column, stand_in=data, stand_in_classes=Coco(found.root, "train", ("segmentation",)).classes)
 

@@ -15,7 +15,7 @@ from torch import nn
 from mtlkit.backbones import StagedBackbone, last_weight, output_strides, rectified, staged
 from mtlkit.errors import InputError
 
-WEIGHTS = Path(__file__).parents[2] / "shared" / "weights"
+WEIGHTS = Path(__file__).parents[3] / "shared" / "weights"
 
 # What the papers' tables and the smaller runs use; VGG and AlexNet, which are cut elsewhere, have tests of their own.
 TIMM = {
@@ -603,7 +603,7 @@ def test_published_weights_fail_at_once_without_a_connection(tmp_path):
         capture_output=True,
         text=True,
         check=True,
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
     )
     lines = done.stdout.strip().splitlines()
     assert len(lines) == 2
@@ -624,7 +624,7 @@ def test_an_unreachable_hub_is_not_tried_again(monkeypatch):
 
 
 def test_published_weights_take_no_random_numbers(monkeypatch):
-    monkeypatch.setattr("mtlkit.backbones._reach_weights", lambda name: None)
+    monkeypatch.setattr("mtlkit.backbones.timm.reach_hub", lambda name: None)
     real_create = timm.create_model
 
     def create(name, pretrained=False, **settings):

@@ -1,0 +1,86 @@
+"""Start weights of backbones: files of tensors, and whether published ones can be had."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors
+from torch import Tensor
+
+from mtlkit.backbones.base import Family, StagedBackbone, aside, spelled
+from mtlkit.errors import InputError
+
+
+def load(backbone: StagedBackbone, family: Family, path: Path) -> None:
+    """Copy the tensors of ``path`` into ``backbone``.
+
+    Every tensor of the stages must be there. Others may be, if the whole network (as a classifier) has them: more
+    than that means a file of another network.
+
+    Raises:
+        InputError: There is no such file, it cannot be read, or its tensors do not fit.
+    """
+    name = backbone.name
+    if path.suffix != ".safetensors":
+        raise InputError(f"The weights of {name} are 'none', 'timm' or a .safetensors file, not {str(path)!r}.")
+    if not path.is_file():
+        raise InputError(f"The weights file {path} for {name} does not exist.")
+    try:
+        with safetensors.safe_open(path, framework="pt", device="cpu") as file:
+            given = family.converted({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118, it is no mapping
+    except safetensors.SafetensorError as error:
+        raise InputError(f"The weights file {path} for {name} cannot be read ({reason(error)}).") from error
+
+    with aside():
+        whole = family.classifier(name)
+    spelling = {spelled(key): key for key in whole.state_dict()}
+    found = {spelled(key): (key, tensor) for key, tensor in given.items()}
+    # "stages.<i>." comes off
+    own = {spelled(key.split(".", 2)[2]): tensor for key, tensor in backbone.state_dict().items()}
+    counter = "num_batches_tracked"  # files written before PyTorch 0.4.1 lack it
+    faults = {
+        "missing": [spelling.get(key, key) for key in own if key not in found and not key.endswith(counter)],
+        "of the wrong shape": [
+            f"{found[key][0]} is {tuple(found[key][1].shape)} and not {tuple(tensor.shape)}"
+            for key, tensor in own.items()
+            if key in found and found[key][1].shape != tensor.shape
+        ],
+        "unexpected": [found[key][0] for key in found.keys() - own.keys() - spelling.keys()],
+    }
+    if any(faults.values()):
+        listed = "; ".join(
+            f"{len(tensors)} tensor(s) {fault} ({', '.join(sorted(tensors)[:3])}{', ...' if len(tensors) > 3 else ''})"
+            for fault, tensors in faults.items()
+            if tensors
+        )
+        raise InputError(f"The weights file {path} does not fit {name}: {listed}.")
+    for key in own.keys() & found.keys():
+        own[key].copy_(found[key][1])
+
+
+def reshaped(tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """The tensors, some of them in other shapes: linear layers over maps as the convolutions that they are."""
+    return {key: tensor.reshape(shapes.get(key, tensor.shape)) for key, tensor in tensors.items()}
+
+
+def reach(where: str, name: str) -> None:
+    """Asks the host of published weights for a sign of life: its client would try for most of a minute.
+
+    Raises:
+        InputError: It gives none within five seconds, or must not be asked.
+    """
+    import huggingface_hub
+
+    try:
+        if huggingface_hub.constants.is_offline_mode():
+            raise ConnectionError("HF_HUB_OFFLINE is set")
+        huggingface_hub.get_session().head(where, timeout=5)
+    except Exception as error:  # the session's own kinds differ between releases of huggingface_hub
+        raise InputError(
+            f"No weights for {name}: {where} cannot be reached ({reason(error)}); "
+            "give a .safetensors file, or set HF_HUB_OFFLINE=1 to use only what is cached."
+        ) from error
+
+
+def reason(error: BaseException) -> str:
+    """The first sentence of somebody else's message."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0].rstrip(".")

@@ -1,0 +1,104 @@
+"""What a format of data sets on disk says of itself: its samples, its settings, how it is scored and divided."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from mtlkit.data.groups import held_out
+from mtlkit.data.regions import every_region
+from mtlkit.data.samples import DataSet, Sample, Split
+from mtlkit.data.sampling import development as blocks
+from mtlkit.data.sampling import groups_of
+from mtlkit.data.transforms import centred, fitted, resized
+
+if TYPE_CHECKING:
+    from mtlkit.data import Data
+
+DEVELOPMENT_SHARE = 0.2
+"""Share of a training part's people, portions or pictures that its development part holds."""
+
+Division = tuple[list[int], list[int]]
+"""Indices of training samples, those to train on, and those to score on."""
+
+
+class Reader(ABC):
+    """One split of a data set on disk, read lazily, a :class:`mtlkit.data.samples.DataSet`. A file a format, and a line
+    in :mod:`mtlkit.layouts`.
+
+    Args:
+        root: the data set's folder.
+        split: train or val.
+        tasks: the targets to read.
+    """
+
+    description: ClassVar[str]
+    """What lies in the folder, one literal string, which ``mtlkit data list`` reads without importing the file."""
+
+    settings: ClassVar[Mapping[str, str]] = {}
+    """The reader's further arguments, and the field of :class:`mtlkit.data.Data` that holds each."""
+
+    classes: tuple[str, ...]
+    tasks: tuple[str, ...]
+
+    @abstractmethod
+    def __init__(self, root: Path, split: Split, tasks: Sequence[str] = ()) -> None: ...
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Sample: ...
+
+    @abstractmethod
+    def name_of(self, index: int) -> str:
+        """The sample's name as its data set calls it, for messages and pages."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits of what the split's files hold, the same on every machine and for any tasks."""
+
+    @classmethod
+    def view(cls, sample: Sample, data: "Data") -> Sample:
+        """A sample as a network is scored on it, at ``data.size``: the whole image, its proportions changed where they
+        must, or the middle of it (``data.crop``)."""
+        return resized(sample, data.size) if data.crop is None else centred(sample, data.size, data.crop)
+
+    @abstractmethod
+    def development(self) -> Division:
+        """The development part of these training samples: for what must be chosen without the test images."""
+
+
+class SceneReader(Reader):
+    """A target for every pixel; the lists are frames as they were filmed."""
+
+    def development(self) -> Division:
+        """Blocks of the list, and at their ends a frame that is in neither part."""
+        return blocks(len(self))
+
+
+class ObjectReader(Reader):
+    """Boxes around the objects of photographs."""
+
+    @classmethod
+    def view(cls, sample: Sample, data: "Data") -> Sample:
+        """The whole image fitted in with its proportions, with every region for a network that looks at regions."""
+        sample = fitted(sample, data.size)
+        return sample if data.proposals is None else every_region(sample)
+
+    def development(self) -> Division:
+        """Blocks of the list: photographs are no film, neighbours in the list have nothing to do with each other."""
+        return blocks(len(self), gap=0)
+
+
+def by_groups(dataset: DataSet, labels: Sequence[int] = ()) -> Division:
+    """The people, portions or images of a set divided by :func:`mtlkit.data.groups.held_out`.
+
+    Args:
+        dataset: training samples.
+        labels: the class of every sample, of each of which about the same share is held out; none: any.
+    """
+    out = held_out(groups_of(dataset), DEVELOPMENT_SHARE, list(map(str, labels)) or None)
+    return np.flatnonzero(~out).tolist(), np.flatnonzero(out).tolist()
