@@ -1,4 +1,4 @@
-# Two commands: `make book` builds the site, `make test` checks everything. Both set themselves up.
+# Two commands: `make book` builds the site, `make test` checks everything. Both set themselves up, with all extras.
 #
 #   PYTHON=python3.12        another interpreter for the virtual environment
 #   TORCH_ARGS="--index-url <the CPU index that pytorch.org names>"

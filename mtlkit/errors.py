@@ -1,7 +1,8 @@
 """Errors that a user can act on: one sentence that says what is wrong, where, and what would be right."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import get_args
 
 
@@ -18,6 +19,34 @@ class InputError(Exception):
 
 class WeightsMissing(InputError):
     """A run needs the weights of an earlier training that the cache no longer holds."""
+
+
+class ExtraMissing(InputError, ImportError):
+    """A package is not installed that an extra of mtlkit brings."""
+
+
+@contextmanager
+def extra(name: str) -> Iterator[None]:
+    """Stands around imports of packages that only the extra ``name`` of the installation brings.
+
+    Args:
+        name: an extra of ``pyproject.toml``: ``run``, ``book`` or ``ray``.
+
+    Raises:
+        ExtraMissing: one of the packages is not installed.
+
+    >>> with extra("run"):
+    ...     import a_package
+    Traceback (most recent call last):
+    mtlkit.errors.ExtraMissing: The package a_package is not installed; pip install "mtlkit[run]" brings it.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        raise ExtraMissing(
+            f'The package {package} is not installed; pip install "mtlkit[{name}]" brings it.'
+        ) from error
 
 
 def suggestion(name: str, choices: Iterable[str]) -> str:

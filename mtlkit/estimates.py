@@ -31,7 +31,7 @@ from mtlkit.runtime import Runtime, hardware, machine
 from mtlkit.worlds import cache_folder
 
 SLOW = 0.8
-"""Of the speed of float32: a precision below is not meant for this machine."""
+"""Share of the speed of float32 below which a precision is not meant for this machine."""
 
 STEPS = 4
 """Steps of a network that are timed; the first, which also sets up, is not counted."""

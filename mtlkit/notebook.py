@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 warnings.filterwarnings("ignore", message="IProgress not found")
 
 from mtlkit import papers  # noqa: E402
-from mtlkit.errors import InputError, unknown  # noqa: E402
+from mtlkit.errors import InputError, extra, unknown  # noqa: E402
 from mtlkit.papers.cell import Selection  # noqa: E402
 from mtlkit.papers.options import Options, renames_told  # noqa: E402
 
@@ -251,7 +251,8 @@ def _trained(comparison: "SideBySide") -> "list[tuple[str, Training]]":
 
 def show(comparison: "SideBySide") -> None:
     """Displays print and measurement side by side, then the protocol card."""
-    from IPython.display import HTML, display
+    with extra("book"):
+        from IPython.display import HTML, display
 
     display(HTML(comparison.html()), HTML(comparison.card_html()))  # type: ignore[no-untyped-call]
 

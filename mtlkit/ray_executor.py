@@ -25,7 +25,7 @@ import mtlkit
 from mtlkit.campaign import Goal, Wanted, goal
 from mtlkit.devices import device_name
 from mtlkit.engine import Engine, Step
-from mtlkit.errors import InputError
+from mtlkit.errors import InputError, extra
 from mtlkit.files import written_whole
 from mtlkit.graph import Node, ordered
 from mtlkit.ledger import Ledger, versions
@@ -521,10 +521,8 @@ def _ray() -> Any:
     # Read when it is imported: it sends no statistics, and starts no other Python than this one.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
-    try:
+    with extra("ray"):
         import ray
-    except ImportError as error:
-        raise InputError('Ray is not installed; pip install "mtlkit[ray]" brings it.') from error
     return ray
 
 

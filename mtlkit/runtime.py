@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mtlkit.devices import device_name
-from mtlkit.errors import InputError
+from mtlkit.errors import InputError, extra
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -69,8 +69,9 @@ class Runtime:
             # Fabric would compute with bfloat16 in its place, and the record would say what did not happen.
             raise InputError("The precision 16-mixed needs a GPU; the CPU trains at 32-true or bf16-mixed.")
         # With torchmetrics two seconds, which only what is computed needs.
-        from lightning.fabric import Fabric
-        from lightning_utilities.core import rank_zero
+        with extra("run"):
+            from lightning.fabric import Fabric
+            from lightning_utilities.core import rank_zero
 
         rank_zero.log.setLevel(logging.WARNING)  # it advises TF32, for one
         return Fabric(

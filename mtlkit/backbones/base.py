@@ -110,7 +110,7 @@ class Family(ABC):
     """Whether it is a chain of convolutions, then fc6 and fc7, which takes ``fully_connected`` and ``cut``."""
 
     pools: ClassVar[int] = 0
-    """How many stages end in a pool with ``cut="pools"``, 0 in a family that is cut elsewhere."""
+    """How many stages end in a pool where stages are cut there; 0 where the family is cut elsewhere."""
 
     stitched_after: ClassVar[tuple[int, ...] | None] = None
     """The stages that the cross-stitch paper's units stand after, with ``cut="layers"`` and fully connected stages;

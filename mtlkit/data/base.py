@@ -21,7 +21,7 @@ DEVELOPMENT_SHARE = 0.2
 """Share of a training part's people, portions or pictures that its development part holds."""
 
 Division = tuple[list[int], list[int]]
-"""Indices of training samples: those to train on, and those to score on."""
+"""Indices of training samples, those to train on, and those to score on."""
 
 
 class Reader(ABC):
@@ -35,7 +35,7 @@ class Reader(ABC):
     """
 
     description: ClassVar[str]
-    """What lies in the folder, one literal string that ``mtlkit data list`` reads without importing the file."""
+    """What lies in the folder, one literal string, which ``mtlkit data list`` reads without importing the file."""
 
     settings: ClassVar[Mapping[str, str]] = {}
     """The reader's further arguments, and the field of :class:`mtlkit.data.Data` that holds each."""

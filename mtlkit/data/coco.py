@@ -22,8 +22,6 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from faster_coco_eval.core import mask as rle  # type: ignore[import-untyped]
-from faster_coco_eval.core.cocoeval import Params  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from torchvision import tv_tensors
 
@@ -31,7 +29,7 @@ from mtlkit.data.base import ObjectReader
 from mtlkit.data.images import read_picture
 from mtlkit.data.joints import Joints
 from mtlkit.data.samples import IGNORE, Sample, Split, checked, digest
-from mtlkit.errors import InputError, suggestion, unknown
+from mtlkit.errors import InputError, extra, suggestion, unknown
 
 _TASKS = ("detection", "pose", "segmentation")
 _OPENED = 512
@@ -43,11 +41,14 @@ COCO_JOINTS = (
 )
 """The joints of COCO's persons."""
 
-COCO_SIGMAS: tuple[float, ...] = tuple(Params("keypoints").kpt_oks_sigmas.tolist())
-"""How far annotators of :data:`COCO_JOINTS` disagree, as a share of an object's scale: the official constants."""
+COCO_SIGMAS: tuple[float, ...] = tuple(
+    tenths / 10
+    for tenths in (0.26, 0.25, 0.25, 0.35, 0.35, 0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89, 0.89)
+)
+"""How far annotators of :data:`COCO_JOINTS` disagree, as a share of an object's scale; the official constants."""
 
 OTHER_SIGMA = 0.067
-"""The same for joints that nobody measured: the mean of :data:`COCO_SIGMAS`."""
+"""The same for joints that nobody measured, the mean of :data:`COCO_SIGMAS`."""
 
 
 _Entry = dict[str, Any]
@@ -387,7 +388,7 @@ class Coco(ObjectReader):
         return sample
 
     def _painted(self, rows: Iterable[int], height: int, width: int) -> tv_tensors.Mask:
-        classes = np.zeros((height, width), np.uint8)
+        rle, classes = _rle(), np.zeros((height, width), np.uint8)
         # An object that was marked alone is known even where a crowd is drawn over it.
         for row in sorted(rows, key=lambda row: (not self._crowds[row], -float(self._areas[row]))):
             shape = self._shapes[row]
@@ -442,6 +443,13 @@ def _is_numbers(value: Any, count: int) -> bool:
     return isinstance(value, list) and len(value) == count and all(map(_is_number, value))
 
 
+def _rle() -> Any:
+    """COCO's own code for masks, imported where a mask is read: nothing else here needs it."""
+    with extra("run"):
+        from faster_coco_eval.core import mask  # type: ignore[import-untyped]
+    return mask
+
+
 def _is_box(value: Any) -> bool:
     return _is_numbers(value, 4)
 
@@ -469,7 +477,7 @@ def _shape(value: Any, image: _Image) -> Any:
                     f"has a polygon far outside its image of {width} x {height} pixels; give it points inside.",
                 )
         return value
-    counts = value.get("counts") if isinstance(value, dict) else None
+    rle, counts = _rle(), value.get("counts") if isinstance(value, dict) else None
     try:
         if value.get("size") != [height, width]:
             raise ValueError(f"a size of {value.get('size')}")

@@ -31,10 +31,10 @@ from numpy.typing import NDArray
 from mtlkit.data.faces import AGES, GENDERS, OUTSIDE, TASKS, Faces
 from mtlkit.data.groups import held_out
 from mtlkit.data.samples import Split
-from mtlkit.errors import InputError
+from mtlkit.errors import InputError, extra
 
 VAL_SHARE = 2000 / 12325
-"""Share of the people that is held out: the NDDR-CNN paper's 2,000 of its 12,325."""
+"""Share of the people that is held out, the NDDR-CNN paper's 2,000 of its 12,325."""
 
 _PARTS = ("imdb", "wiki")
 _NUMBERS = ("dob", "photo_taken", "gender", "face_score", "second_face_score")
@@ -162,7 +162,8 @@ def _table(path: Path, changed: int) -> dict[str, NDArray[Any]]:
     Raises:
         InputError: the file is damaged or not of this data set.
     """
-    from scipy.io import loadmat  # a tenth of a second, for this one format
+    with extra("run"):
+        from scipy.io import loadmat  # a tenth of a second, for this one format
 
     part = path.stem
     try:

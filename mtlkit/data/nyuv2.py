@@ -31,13 +31,13 @@ from torchvision import tv_tensors
 from mtlkit.data.base import SceneReader
 from mtlkit.data.groups import runs
 from mtlkit.data.samples import IGNORE, Normals, Sample, Split, checked, digest, unit
-from mtlkit.errors import InputError
+from mtlkit.errors import InputError, extra
 
 FX, FY, CX, CY = 518.858, 519.470, 325.582, 253.736
 """The colour camera (pixels), to which the labelled depth is aligned; NYU Depth v2 toolbox, ``camera_params.m``."""
 
 VALID = (slice(44, 471), slice(40, 601))
-"""Rows and columns inside the white frame: 427 x 561."""
+"""Rows and columns inside the white frame, 427 x 561."""
 
 _MAT, _SPLITS, _MAPPING, _NORMALS = "nyu_depth_v2_labeled.mat", "splits.mat", "classMapping40.mat", "normals"
 _MEMBERS = {"segmentation": "labels", "normals": "depths"}
@@ -116,7 +116,7 @@ class NYUv2(SceneReader):
 
     @property
     def groups(self) -> list[str]:
-        """The run of frames of every sample: frames of consecutive numbers."""
+        """The run of frames of every sample, frames of consecutive numbers."""
         frames = self._frames.tolist()
         return runs(frames, sorted(set(range(max(frames))) - set(frames)))
 
@@ -175,7 +175,8 @@ class NYUv2(SceneReader):
         path = self._root / _MAT
         if not path.is_file():
             raise InputError(f"There is no {path}; it is the labelled part (2.8 GB) of NYU Depth v2's official page.")
-        import h5py  # with SciPy below a fifth of a second, for this one format
+        with extra("run"):
+            import h5py  # with SciPy below a fifth of a second, for this one format
 
         try:
             return h5py.File(path, "r")
@@ -186,7 +187,8 @@ class NYUv2(SceneReader):
         path = self._root / name
         if not path.is_file():
             raise InputError(f"There is no {path}; NYUv2 needs {_MAT}, {_SPLITS} and {_MAPPING} in one folder.")
-        from scipy.io import loadmat
+        with extra("run"):
+            from scipy.io import loadmat
 
         try:
             content: dict[str, Any] = loadmat(path)

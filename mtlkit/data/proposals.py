@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 from torchvision import tv_tensors
-from tqdm import tqdm
 
 from mtlkit.data.samples import DataSet, Sample
-from mtlkit.errors import InputError
+from mtlkit.errors import InputError, extra
 from mtlkit.values import Value
 
 Picture = NDArray[np.uint8] | Tensor | Sample
-"""RGB, uint8: an array ``(H, W, 3)``, a tensor ``(3, H, W)`` or a sample that holds such a tensor as ``image``."""
+"""RGB, uint8, as an array ``(H, W, 3)``, a tensor ``(3, H, W)`` or a sample that holds such a tensor as ``image``."""
 
 
 class SelectiveSearch(Value):
@@ -135,6 +134,8 @@ class Proposals:
         Raises:
             InputError: OpenCV or its contributed modules are missing, or an image is no picture.
         """
+        from tqdm import tqdm  # not of the base install, which reads pictures too
+
         total = len(images) if isinstance(images, Sized) else None
         every = tqdm(map(_pixels, _each(images)), "proposals", total, unit="picture", disable=not progress)
         missing = (pixels for pixels in every if not self._path(pixels).is_file())
@@ -232,13 +233,13 @@ def _opencv() -> Any:
     """OpenCV, imported when it is needed: nothing else here stands on it.
 
     Raises:
-        InputError: it is missing, or holds no selective search.
+        InputError: it is not installed, or holds no selective search.
     """
-    try:
+    with extra("run"):
         import cv2
-
+    try:
         _ = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation
-    except (ImportError, AttributeError) as error:
+    except AttributeError as error:
         raise InputError(
             f"Selective search needs OpenCV with its contributed modules ({error}); uninstall every other opencv "
             "package, then run pip install opencv-contrib-python-headless."

@@ -25,7 +25,9 @@ IGNORE = 255
 """The class id of pixels that nobody labelled."""
 
 Sample = dict[str, Tensor]
-"""``image`` (a ``tv_tensors.Image``, uint8, ``(3, H, W)``) and, for every task it is labelled for, the target under the
+"""An image and its targets.
+
+``image`` (a ``tv_tensors.Image``, uint8, ``(3, H, W)``) and, for every task it is labelled for, the target under the
 task's name: ``segmentation`` (``tv_tensors.Mask``, uint8, ``(H, W)``, :data:`IGNORE` for void), ``normals``
 (:class:`Normals`) or ``depth`` (:class:`Depth`); for a class of the whole picture an int64 tensor ``()`` under the
 task's name. Where single objects are labelled, ``boxes`` (``tv_tensors.BoundingBoxes``, XYXY, ``(R, 4)``) and one row
@@ -169,7 +171,7 @@ OF_OBJECTS = ("boxes", "crowd", "cover", "detection", "attributes", "pose")
 """What a sample has a row of for every object, where it has them."""
 
 Target = Any
-"""What a task learns from: a tensor, or a named tuple of several."""
+"""What a task learns from, a tensor, or a named tuple of several."""
 
 
 def mapped(target: Target, change: Callable[[Tensor], Tensor]) -> Target:

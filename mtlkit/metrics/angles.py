@@ -14,10 +14,10 @@ THRESHOLDS = (11.25, 22.5, 30.0)
 """Degrees; "within" includes the threshold itself, as in NDDR-CNN's official code (``eval_single_task.py``)."""
 
 ROUNDING = 1e-4
-"""Degrees by which an angle may lie above a threshold and count as within it: float32 makes an error of up to 1e-5."""
+"""Degrees by which an angle may lie above a threshold and count as within it; float32 errs by up to 1e-5."""
 
 FARTHEST = 180.0
-"""Degrees; the error of a prediction that is no direction, with NaN or infinity in it: wrong by every measure."""
+"""Degrees; the error of a prediction that is no direction, with NaN or infinity in it, wrong by every measure."""
 
 STEP = 0.01
 """Degrees; medians are those of angles rounded to whole steps, at most half a step off."""

@@ -7,12 +7,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics import Metric
 
-from mtlkit.errors import InputError
+from mtlkit.errors import InputError, extra
+
+with extra("run"):
+    from torchmetrics import Metric
 
 Weights = NDArray[np.float64]
-"""How much every image counts, ``(B, images)``: ones give the value, how often each was drawn a bootstrap."""
+"""How much every image counts, ``(B, images)``; ones give the value, how often each was drawn a bootstrap."""
 
 Measures = dict[str, NDArray[np.float64]]
 """Measure -> its value ``(B,)`` under each row of weights."""

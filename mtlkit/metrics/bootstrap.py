@@ -70,7 +70,7 @@ def group_key(groups: Sequence[Any]) -> str:
 
 
 def interval(values: NDArray[Any], level: float = 95.0) -> tuple[float, float]:
-    """Percentile interval of a number's resamples (Sect. 13.3); those that are NaN are left out.
+    """Percentile interval (section 13.3) of a number's resamples; those that are NaN are left out.
 
     Args:
         values: ``(B,)``.

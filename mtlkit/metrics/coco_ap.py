@@ -8,13 +8,15 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from faster_coco_eval import COCO, COCOeval_faster  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mtlkit.errors import InputError, unknown
+from mtlkit.errors import InputError, extra, unknown
 from mtlkit.metrics.average_precision import at_recalls, envelope
 from mtlkit.metrics.base import FEW_CLASSES, ImageMetric, Measures, Weights, by_class, mean_of_known
+
+with extra("run"):
+    from faster_coco_eval import COCO, COCOeval_faster  # type: ignore[import-untyped]
 
 Kind = Literal["bbox", "keypoints"]
 

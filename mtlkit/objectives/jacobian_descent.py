@@ -8,7 +8,7 @@ import torch
 from pydantic import field_validator
 from torch import Tensor, nn
 
-from mtlkit.errors import InputError, unknown
+from mtlkit.errors import InputError, extra, unknown
 from mtlkit.objectives.base import Objective
 from mtlkit.values import Value
 
@@ -147,12 +147,10 @@ def aggregators() -> "dict[str, type[Aggregator]]":
     """Name -> aggregator of torchjd, of those that need no argument and keep no state.
 
     Raises:
-        InputError: torchjd is not installed.
+        ExtraMissing: torchjd is not installed.
     """
-    try:
+    with extra("run"):
         from torchjd import Stateful, aggregation
-    except ImportError:
-        raise InputError('Combining the gradients of tasks needs torchjd: pip install "mtlkit[run]".') from None
     kinds = {name: getattr(aggregation, name) for name in aggregation.__all__}
     return {
         name: kind

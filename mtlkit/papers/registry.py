@@ -17,7 +17,7 @@ PAPERS = {
     "mcn": "mtlkit.papers.mcn:MCNOptions",
     "calorie": "mtlkit.papers.calorie:CalorieOptions",
 }
-"""Slug -> ``PACKAGE:OPTIONS``: the paper's package, and the class of its options in ``PACKAGE.options``.
+"""Slug -> ``PACKAGE:OPTIONS``, the paper's package, and the class of its options in ``PACKAGE.options``.
 
 The tables are in the module ``tables`` beside it, and what the paper prints is in ``printed.yaml``. The package may be
 one of another project.

@@ -51,7 +51,7 @@ class Costs:
 
     @property
     def table(self) -> ReportTable:
-        """Parameters and operations: the print, the counts, and how the print reads."""
+        """Parameters and operations as the print has them, as they are counted, and how the print reads."""
         groups = ("Parameters", "M", ["counted"]), ("Operations for one picture", "G", self.counts.values())
         columns = tuple(
             (Text(group), text)

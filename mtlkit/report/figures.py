@@ -4,22 +4,25 @@ import warnings
 from collections.abc import Mapping, Sequence
 from textwrap import fill
 
-import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
-import seaborn as sns
-from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
 
+from mtlkit.errors import extra
 from mtlkit.report.intervals import gains
 from mtlkit.report.side_by_side import SCALES, SideBySide, plain_label
 from mtlkit.report.style import INK, MEASURED, PRINTED
 from mtlkit.report.table import MISSING
 from mtlkit.runs import trainings
 from mtlkit.training import History
+
+with extra("book"):
+    import matplotlib.pyplot as plt
+    import pandas as pd
+    import seaborn as sns
+    from matplotlib.axes import Axes
+    from matplotlib.colors import to_rgb
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Rectangle
 
 
 def dots(comparison: SideBySide) -> Figure:
@@ -63,7 +66,8 @@ def dots(comparison: SideBySide) -> Figure:
 
 
 def gain_intervals(comparison: SideBySide, against: str | None = None) -> Figure:
-    """One panel a printed measure: what every trained row gains, right being better; see :func:`gains`.
+    """One panel a printed measure: what every trained row gains, right being better; see
+    :func:`~mtlkit.report.intervals.gains`.
 
     A bar is the 95 % interval of the mean, dotted where it is too narrow, the dot that mean, the ticks the seeds.
     """

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mtlkit.errors import extra
 from mtlkit.report.side_by_side import Cell
 
 Verdict = Literal["holds", "fails", "undecided"]
@@ -26,7 +27,7 @@ FEWEST_DRAWS = 500
 """Below this many draws of the test images their variance is too rough."""
 
 LEVEL = 0.025
-"""Of one side: 5 % of both."""
+"""Of one side, 5 % of both."""
 
 ROUNDING = 1e-9
 """A standard error that is a smaller share of the values than this comes from binary fractions alone."""
@@ -42,7 +43,8 @@ def one_sided(mean: ArrayLike, noise: Noise) -> NDArray[np.float64]:
         mean: of any shape, as the variances are.
         noise: its sources; their variances must not all be 0.
     """
-    from scipy.stats import t as student  # most of a second, which only judged numbers need
+    with extra("run"):
+        from scipy.stats import t as student  # most of a second, which only judged numbers need
 
     total = sum(np.asarray(variance, float) for variance, _ in noise)
     t = np.asarray(mean, float) / np.sqrt(total)
@@ -106,8 +108,9 @@ class Difference:
         """The margins that are refused on neither side, 95 % of what may be; ``None`` without :attr:`noise`."""
         if not self.noise:
             return None
-        from scipy.optimize import brentq
-        from scipy.stats import t as student
+        with extra("run"):
+            from scipy.optimize import brentq
+            from scipy.stats import t as student
 
         error = math.sqrt(sum(variance for variance, _ in self.noise))
         widest = student.isf(LEVEL, min(freedom for _, freedom in self.noise))

@@ -10,7 +10,7 @@ Settings = Mapping[str, str]
 """Name of an option -> its value."""
 
 COLUMN = "column"
-"""The identity of a column: it tells apart columns that agree in every option."""
+"""The identity of a column, which tells apart columns that agree in every option."""
 
 
 def data_sets(column: Column) -> dict[str, Data]:

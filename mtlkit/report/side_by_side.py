@@ -209,7 +209,7 @@ class SideBySide:
 
     @cached_property
     def print_of(self) -> tuple[str, PrintedTable]:
-        """The printed table that belongs beside this column, with its number: the one for this backbone, else the
+        """The printed table that belongs beside this column, with its number, that for this backbone, else the
         table's own."""
         return self.table.printed_for(self.column.backbone.removesuffix("_bn")) or (self.table.id, self.table.printed)
 

@@ -1,7 +1,10 @@
 """One plotting style: readable on white, the same bytes everywhere."""
 
-import matplotlib as mpl
-import seaborn as sns
+from mtlkit.errors import extra
+
+with extra("book"):
+    import matplotlib as mpl
+    import seaborn as sns
 
 INK = "#22303c"
 PRINTED = "#8a94a0"

@@ -73,11 +73,11 @@ class Peaks(NamedTuple):
 
     scores: Tensor
     labels: Tensor
-    """int64: channel of the heat map."""
+    """Channel of the heat map, int64."""
     y: Tensor
-    """int64: row of the cell."""
+    """Row of the cell, int64."""
     x: Tensor
-    """int64: column of the cell."""
+    """Column of the cell, int64."""
 
 
 def radius(height: Tensor, width: Tensor, overlap: float = 0.7, official: bool = False) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mtlkit.errors import InputError
+from mtlkit.errors import InputError, extra
 from mtlkit.tasks.base import DenseTask
 from mtlkit.tasks.normals import Normals
 from mtlkit.tasks.placement import Placement
@@ -40,7 +40,8 @@ def codebook(normals: Iterable[Tensor], words: int = 40) -> tuple[Direction, ...
         raise InputError(f"{len(every)} pixels with a normal cannot make a codebook of {words} words; give more.")
     # Evenly spaced ones, where there are more than tell the words apart: a million take a minute.
     every = every[:: -(-len(every) // MOST_NORMALS)]
-    from scipy.cluster.vq import kmeans2  # 0.2 s, for the one call that makes a codebook
+    with extra("run"):
+        from scipy.cluster.vq import kmeans2  # 0.2 s, for the one call that makes a codebook
 
     means, _ = kmeans2(every.numpy(), words, minit="++", rng=0)
     return tuple((round(x, 4), round(y, 4), round(z, 4)) for x, y, z in F.normalize(torch.tensor(means)).tolist())

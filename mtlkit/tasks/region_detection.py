@@ -26,7 +26,7 @@ SPREAD = (0.1, 0.1, 0.2, 0.2)
 it class by class on its training set; these are the rounded values of its successor py-faster-rcnn."""
 
 LARGEST_GROWTH = 62.5
-"""No region is answered with a box more than this many times as wide or as high: untrained networks overflow."""
+"""No region is answered with a box more than this many times as wide or as high, since untrained networks overflow."""
 
 OVERLAP = 0.3
 """Of two boxes of a class that overlap more than this, the surer one stays."""

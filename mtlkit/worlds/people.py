@@ -53,7 +53,7 @@ SKELETON = (
     (16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12), (7, 13), (6, 7), (6, 8), (7, 9), (8, 10), (9, 11),
     (2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7),
 )  # fmt: skip
-"""COCO's bones: pairs of joints, counted from 1."""
+"""COCO's bones, pairs of joints, counted from 1."""
 
 
 class Scene(NamedTuple):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from faster_coco_eval import COCO
 from faster_coco_eval.core import mask as rle
+from faster_coco_eval.core.cocoeval import Params
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -21,6 +22,10 @@ from mtlkit.errors import InputError
 
 TASKS = ("detection", "pose", "segmentation")
 JOINTS = ["left_hand", "right_hand", "head"]
+
+
+def test_the_constants_of_the_joints_are_the_official_ones():
+    assert Params("keypoints").kpt_oks_sigmas.tolist() == list(COCO_SIGMAS)
 
 
 def rectangle(left: float, top: float, right: float, bottom: float) -> list[float]:

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 
-import matplotlib.pyplot as plt
-from matplotlib.figure import Figure
-
+from mtlkit.errors import extra
 from mtlkit.papers.calorie.estimates import Estimates
 from mtlkit.report.style import INK, MEASURED, PRINTED
+
+with extra("book"):
+    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
 
 def against_truth(found: Mapping[str, Estimates], *, across: int = 3) -> Figure:

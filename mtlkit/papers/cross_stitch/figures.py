@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
-from matplotlib.figure import Figure
 from torch import Tensor
 
+from mtlkit.errors import extra
 from mtlkit.report.style import INK, MEASURED
+
+with extra("book"):
+    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
 
 def mixing(units: Mapping[str, Tensor], tasks: Sequence[str]) -> Figure:

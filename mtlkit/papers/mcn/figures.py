@@ -3,10 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 
+from mtlkit.errors import extra
 from mtlkit.report.figures import legend, sheet
 from mtlkit.report.style import MEASURED, PRINTED
+
+with extra("book"):
+    from matplotlib.figure import Figure
 
 
 def posed(

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 
-import matplotlib.pyplot as plt
-from matplotlib.figure import Figure
-
+from mtlkit.errors import extra
 from mtlkit.heads import FeatureFilter
 from mtlkit.report.style import MEASURED, PRINTED
+
+with extra("book"):
+    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
 
 def gates(filters: Mapping[str, FeatureFilter]) -> Figure:

@@ -3,13 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.figure import Figure
 
 from mtlkit.data.faces import AGES, GENDERS, Faces
+from mtlkit.errors import extra
 from mtlkit.fusion import NDDR
 from mtlkit.report.style import MEASURED, PRINTED
+
+with extra("book"):
+    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
 
 def fusion_shares(units: Mapping[str, NDDR], tasks: Sequence[str]) -> Figure:
