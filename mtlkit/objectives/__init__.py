@@ -15,7 +15,8 @@ from mtlkit.objectives.jacobian_descent import JacobianDescent
 from mtlkit.objectives.uncertainty import UncertaintyWeighting
 
 ObjectiveSettings = Annotated[
-    FixedWeights.Settings | UncertaintyWeighting.Settings | JacobianDescent.Settings, Field(discriminator="kind")
+    FixedWeights.Settings | UncertaintyWeighting.Settings | JacobianDescent.Settings,
+    Field(discriminator="kind"),
 ]
 """Any objective's settings; ``settings.build(tasks, loss_weights)`` makes it."""
 

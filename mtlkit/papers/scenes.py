@@ -1,11 +1,11 @@
 """What the scene tables (segmentation and surface normals) have in common: columns, data sets by name."""
 
-from typing import Any
+from typing import Any, get_args
 
 from mtlkit.data import SCENE_LAYOUTS, Data, DataSet
 from mtlkit.errors import unknown
 from mtlkit.heads import HeadSettings
-from mtlkit.objectives import FixedWeights, JacobianDescent, ObjectiveSettings, UncertaintyWeighting
+from mtlkit.objectives import FixedWeights, JacobianDescent, ObjectiveSettings
 from mtlkit.objectives.jacobian_descent import aggregators
 from mtlkit.papers.declaration import PARTS, TrainedColumn
 from mtlkit.papers.options import Options, SplitName
@@ -57,8 +57,9 @@ class SceneColumn(TrainedColumn):
 
 
 PLAIN: dict[str, ObjectiveSettings] = {
-    "fixed": FixedWeights.Settings(),
-    "uncertainty": UncertaintyWeighting.Settings(),
+    kind.model_fields["kind"].default: kind()
+    for kind in get_args(get_args(ObjectiveSettings)[0])
+    if not any(field.is_required() for field in kind.model_fields.values())
 }
 """Option -> objective, beside those that are named as their aggregator is."""
 
