@@ -47,7 +47,7 @@ def tree(tmp_path_factory):
 
 def test_each_kind_of_addition_has_its_diff():
     kinds = {"backbone family", "fusion layer", "task", "data format", "drawn world", "paper"}
-    assert set(DIFFS) == {f"A {kind}" for kind in kinds} | {"An evaluation"}
+    assert set(DIFFS) == {f"A {kind}" for kind in kinds} | {"An evaluation", "An objective"}
 
 
 @pytest.mark.parametrize("title", DIFFS)
