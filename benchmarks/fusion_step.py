@@ -1,4 +1,4 @@
-"""What a fusion unit costs: a training step of two towers with a unit after each of five stages over plain towers.
+"""What a fusion unit costs: a training step of two encoders with a unit after each of five stages over plain encoders.
 
 Forward and backward, 160x192 pixels, batch 4. Steps with and without a unit take turns in one process; the figure is
 the median of the ratios of neighbours, so that a machine whose speed drifts says the same.

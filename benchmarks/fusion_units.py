@@ -51,7 +51,7 @@ def normed(y, scale, shift):
 
 
 def normed_apart(w, x, scale, shift):
-    """A product, a norm and a ReLU a tower, so that nothing is taken apart behind the norm."""
+    """A product, a norm and a ReLU an encoder, so that nothing is taken apart behind the norm."""
     joined = torch.cat(x, 1).flatten(2)
     blocks = (torch.bmm(block.expand(N, -1, -1), joined).view_as(x[0]) for block in w.flatten(1).chunk(K))
     return [normed(*part) for part in zip(blocks, scale.chunk(K), shift.chunk(K), strict=True)]
@@ -85,10 +85,10 @@ FORMS = {
         lambda c: Sluice(K, c),
         {"einsum": einsum, "dense conv": lambda a, x: dense(a.kron(torch.eye(x[0].shape[1] // 2)), x)},
     ),
-    "NDDR, no norm": (lambda c: NDDR(K, c, norm="none"), {"conv a tower": apart, "matmul": matmul}),
+    "NDDR, no norm": (lambda c: NDDR(K, c, norm="none"), {"conv an encoder": apart, "matmul": matmul}),
     "NDDR": (
         lambda c: NDDR(K, c, norm="output"),
-        {"a tower each": normed_apart, "maps not joined": normed_unjoined, "matmul": normed_matmul},
+        {"an encoder each": normed_apart, "maps not joined": normed_unjoined, "matmul": normed_matmul},
     ),
 }
 

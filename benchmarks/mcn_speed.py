@@ -1,7 +1,7 @@
 """How much faster one network of three tasks is than three networks, one after the other.
 
 Segmentation, boxes, and boxes with joints, each on a backbone of its own, over one backbone with all heads: a forward
-pass of one picture, timed in turns, the median of the ratios. Heads have the official code's widths; the paper prints
+pass of one image, timed in turns, the median of the ratios. Heads have the official code's widths; the paper prints
 2.4 for ResNet18 (17 over 7 ms) and 2.1 for DLA-34 (61 over 29 ms). What limits the figure is the heads' share, which is
 paid in either case: it is printed beside, as multiply-accumulates.
 

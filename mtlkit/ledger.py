@@ -49,9 +49,9 @@ class Record(BaseModel):
         identity: of the value that ran; the file's name.
         settings: the value in canonical form: its class and whatever differs from the defaults.
         metrics: measures by name (evaluations).
-        samples: numbers of every test picture, in their order, by name: what the measures come from where it is that
-            little; ``group`` numbers what each picture shows (evaluations).
-        resampled: measures by name on draws of the test pictures with replacement, the same draws for every
+        samples: numbers of every test image, in their order, by name: what the measures come from where it is that
+            little; ``group`` numbers what each image shows (evaluations).
+        resampled: measures by name on draws of the test images with replacement, the same draws for every
             evaluation of a test split (:mod:`mtlkit.metrics.bootstrap`), so that rows compare draw by draw
             (evaluations).
         drawn: task -> what those draws were made of (evaluations).

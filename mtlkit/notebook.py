@@ -35,7 +35,7 @@ _SHELL = {"In", "Out", "exit", "quit", "get_ipython", "open"}
 
 @dataclass(frozen=True)
 class Answers:
-    """Pictures, uint8 ``(H, W, 3)``, with their true class and, row by row, the class that its network names."""
+    """Images, uint8 ``(H, W, 3)``, with their true class and, row by row, the class that its network names."""
 
     images: "list[np.ndarray]"
     truth: list[str]
@@ -153,10 +153,10 @@ class Reproduction:
         return stored(papers.table(self.paper, identifier), self.results, part="development")
 
     def predictions(self, comparison: "SideBySide", count: int = 3) -> "dict[str, list[tuple[str, list[np.ndarray]]]]":
-        """For every task with a target a pixel, pictures of the first test samples: image, truth, every answer.
+        """For every task with a target a pixel, images of the first test samples: image, truth, every answer.
 
         Returns:
-            task -> (heading, pictures) a column of a figure, each picture uint8 ``(H, W, 3)``.
+            task -> (heading, images) a column of a figure, each image uint8 ``(H, W, 3)``.
         """
         import torch
 
@@ -186,7 +186,7 @@ class Reproduction:
         return columns
 
     def answers(self, comparison: "SideBySide", count: int = 8) -> dict[str, Answers]:
-        """For every task with a class a picture, some test pictures, evenly spaced, and what every network says."""
+        """For every task with a class an image, some test images, evenly spaced, and what every network says."""
         import torch
 
         from mtlkit.data.sampling import Part, eval_loader

@@ -1,4 +1,4 @@
-"""Nearest neighbours in a space of features, what they say of a picture, and how often they are of its category.
+"""Nearest neighbours in a space of features, what they say of an image, and how often they are of its category.
 
 Section 2.2 of Ege and Yanai's comparison of regression and retrieval (``papers/calorie/printed.yaml``), here "the
 paper".

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mtlkit import papers
 from mtlkit.data import AnyData
-from mtlkit.data.images import as_rgb, read_picture
+from mtlkit.data.images import as_rgb, read_image
 from mtlkit.data.samples import collate
 from mtlkit.errors import InputError, WeightsMissing
 from mtlkit.files import written_whole
@@ -247,7 +247,7 @@ def _pixels(image: str | Path | Image.Image | Tensor) -> Tensor:
     if isinstance(image, str | Path):
         if not Path(image).is_file():
             raise InputError(f"There is no image {image}.")
-        return read_picture(Path(image), upright=True).as_subclass(Tensor)
+        return read_image(Path(image), upright=True).as_subclass(Tensor)
     if isinstance(image, Image.Image):
         return as_rgb(ImageOps.exif_transpose(image), "The image").as_subclass(Tensor)
     image = image.detach().as_subclass(Tensor).cpu()

@@ -48,7 +48,7 @@ class Recipe(Value):
     batch_size: int
     """Images a batch."""
     together: int = 1
-    """Pictures of one class that stand next to each other in the order they are seen, for losses that compare them."""
+    """Images of one class that stand next to each other in the order they are seen, for losses that compare them."""
     accumulate: int = 1
     """Batches a step; the gradient is their mean."""
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"

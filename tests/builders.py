@@ -51,7 +51,7 @@ def room_data(folder: Path, train=8, val=4, size=SIZE) -> Data:
 
 
 def plate_data(folder: Path, train=15, val=15, size=(48, 48)) -> Data:
-    """Two pictures of every portion, 15 categories."""
+    """Two images of every portion, 15 categories."""
     plates.write(folder, seed=0, train=train, val=val, size=size)
     return Data(layout="manifest", name="plates", fingerprint=f"test-{train}-{val}", size=size, root=folder)
 

@@ -27,7 +27,7 @@ results = "records"
 threads = 1
 
 [variables]
-data = "pictures"
+data = "images"
 
 [options.small]
 backbone = "resnet10t"
@@ -82,7 +82,7 @@ def test_a_file_gives_its_columns_in_order_every_combination_one(file, tmp_path)
 
 def test_variables_stand_in_paths_which_go_from_the_file(tmp_path):
     (tmp_path / "c.toml").write_text(
-        '[variables]\ndata = "pictures"\n[[columns]]\npaper = "nddr"\ntable = "4"\ndata_root = "$data/rooms"\n'
+        '[variables]\ndata = "images"\n[[columns]]\npaper = "nddr"\ntable = "4"\ndata_root = "$data/rooms"\n'
         'weights = "none"\n[[columns]]\npaper = "nddr"\ntable = "4"\ndata_root = "rooms"'
     )
     first, second = Campaign.read(tmp_path / "c.toml").wanted

@@ -71,7 +71,7 @@ def compared(engine, unit, rate, backbone="mobilenetv3_small_050"):
     ids=["cross_stitch", "cross_stitch_channel", "sluice", "nddr"],
 )
 def test_no_exchange_with_standing_units_is_the_joint_recipe(engine, unit):
-    """Scalars stand at 1, so the towers are the single-task networks trained on with the joint recipe, bit by bit."""
+    """Scalars stand at 1, so the encoders are the single-task networks trained on with the joint recipe, bit by bit."""
     # A backbone whose stages end in a ReLU, as the units do, and whose kernels round alike whatever a map's layout is.
     for name, (fused, single) in compared(engine, unit, 0.0, "resnet10t").items():
         assert torch.equal(fused, single), name
@@ -87,7 +87,7 @@ def test_no_exchange_with_standing_units_is_the_joint_recipe(engine, unit):
     ids=["cross_stitch", "sluice", "nddr"],
 )
 def test_no_exchange_with_learning_units_is_a_control_of_its_own(engine, unit):
-    """A tower's own scalars, norms and 1x1 convolutions learn: what they bring is not the exchange's either."""
+    """An encoder's own scalars, norms and 1x1 convolutions learn: what they bring is not the exchange's either."""
     assert not all(torch.equal(*pair) for pair in compared(engine, unit, 100.0).values())
 
 
@@ -212,7 +212,7 @@ def test_filters_differ_from_their_controls_in_the_filter_alone(table):
 
 
 @declared("multi_exit")
-def test_joint_networks_are_compared_with_networks_of_one_set_that_see_as_many_pictures(table):
+def test_joint_networks_are_compared_with_networks_of_one_set_that_see_as_many_images(table):
     found = list(pairs(table, lambda row, control: "longer" in control))
     assert {len(single.network.tasks) for _, _, single in found} == {1}
     for row, joint, single in found:

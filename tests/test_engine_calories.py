@@ -82,7 +82,7 @@ def test_averaged_estimates_are_those_of_the_networks_at_those_steps(data, tmp_p
         )
 
 
-def test_two_pictures_of_a_portion_are_one_group_in_the_record(data, tmp_path):
+def test_two_images_of_a_portion_are_one_group_in_the_record(data, tmp_path):
     value = CategoryMean(subject=None, data=data)
     record = Engine(Ledger(tmp_path), QUIET).run([value])[value.identity]
     assert record.samples["group"] == [number for number in range(15) for _ in range(2)]
@@ -191,7 +191,7 @@ def test_retrieval_is_the_mean_of_the_nearest_by_brute_force(data, tmp_path):
     assert record.data["database_images"] == 30
 
 
-def test_a_picture_is_at_distance_0_of_itself_and_is_its_own_answer(data, tmp_path):
+def test_an_image_is_at_distance_0_of_itself_and_is_its_own_answer(data, tmp_path):
     engine = Engine(Ledger(tmp_path), QUIET)
     subject = network(Embedding(name="category", classes=1), head=EmbeddingHead.Settings(stage=-2))
     found = found_by(engine, FeatureExtraction(subject=subject, data=data, reads=BOTH))
@@ -216,7 +216,7 @@ def test_features_of_an_untrained_network_are_the_same_wherever_they_are_compute
     assert all(torch.equal(first[split]["features"], again[split]["features"]) for split in ("train", "val"))
 
 
-def test_more_neighbours_than_pictures_are_refused(data, tmp_path):
+def test_more_neighbours_than_images_are_refused(data, tmp_path):
     subject = network(Embedding(name="category", classes=1), head=EmbeddingHead.Settings())
     value = Retrieval(features=FeatureExtraction(subject=subject, data=data, reads=BOTH), k=31)
     with pytest.raises(InputError, match="31 nearest neighbours cannot be found among 30; ask for 1 to 30"):

@@ -95,7 +95,7 @@ def two_exits(data, tasks, augmentation, steps, tmp_path, batch_size=32):
     return net
 
 
-def test_both_exits_overfit_eight_pictures_of_each_set(tmp_path):
+def test_both_exits_overfit_eight_images_of_each_set(tmp_path):
     data, tasks = image_sets(tmp_path, train=1, val=1)
     whole = Augmentation(size=(32, 32), scale_min=1, scale_max=1, flip=0)
     net = two_exits(data, tasks, whole, 40, tmp_path, batch_size=16)

@@ -23,7 +23,7 @@ CPU = Fabric(accelerator="cpu", devices=1)
 
 
 @pytest.mark.slow
-def test_boxes_joints_and_masks_overfit_eight_pictures(tmp_path):
+def test_boxes_joints_and_masks_overfit_eight_images(tmp_path):
     people.write(tmp_path / "people", seed=0, train=8, val=1, size=SIZE)
     data = Data(layout="coco", name="people", fingerprint="test", size=SIZE, keep=("person",), root=tmp_path / "people")
     eight = data.split("train", ("detection", "pose", "segmentation"))

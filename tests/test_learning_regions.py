@@ -21,7 +21,7 @@ CPU = Fabric(accelerator="cpu", devices=1)
 
 
 @pytest.mark.slow
-def test_detection_and_attributes_overfit_eight_pictures(tmp_path):
+def test_detection_and_attributes_overfit_eight_images(tmp_path):
     parts.write(tmp_path / "parts", seed=0, train=8, val=1)
     data = Data(
         layout="apascal",

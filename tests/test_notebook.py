@@ -90,7 +90,7 @@ def test_a_wrong_parameter_is_one_sentence(given, sentence):
     assert error.value._render_traceback_() == [f"InputError: {error.value}"]
 
 
-def test_a_gallery_has_the_truth_and_the_answer_of_every_pixel_as_pictures():
+def test_a_gallery_has_the_truth_and_the_answer_of_every_pixel_as_images():
     paper = Reproduction(
         "nddr", PARAMETERS | {"tables": "4", "methods": ["multi"], "epochs": 0.1, "image_size": [32, 48]}
     )

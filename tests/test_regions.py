@@ -109,7 +109,7 @@ def test_the_pooling_of_alexnet_is_its_pool_where_a_region_is_13_cells():
 @pytest.mark.parametrize(("name", "side", "end"), [("vgg11", 224, 208), ("resnet10t", 112, 96)])
 def test_one_region_over_all_cells_gives_the_plain_network(name, side, end):
     """VGG: 14 cells in 7 bins are its pool of 2 at stride 2. ResNet: 7 cells in 7 bins are the cells themselves, so a
-    picture of 112 pixels is the size at which the last stage sees the same map. The last cell begins at ``end``."""
+    image of 112 pixels is the size at which the last stage sees the same map. The last cell begins at ``end``."""
     torch.manual_seed(0)
     plain = staged(name, **BACKBONES[name]).eval()
     torch.manual_seed(0)
@@ -126,7 +126,7 @@ def test_one_region_over_all_cells_gives_the_plain_network(name, side, end):
         assert torch.equal(one, other), index
 
 
-def test_a_region_as_large_as_the_picture_covers_every_cell_and_no_more():
+def test_a_region_as_large_as_the_image_covers_every_cell_and_no_more():
     """112 pixels are 7 cells; an eighth, rounded up from the right edge, would shift the bins."""
     torch.manual_seed(0)
     plain, whole = (network(backbone="resnet10t").build().eval() for _ in range(2))
@@ -171,7 +171,7 @@ def alone():
     return {task.name: network((task,)).build().eval() for task in TASKS}
 
 
-def test_outputs_belong_to_regions_each_alone_and_to_the_right_picture():
+def test_outputs_belong_to_regions_each_alone_and_to_the_right_image():
     net = network().build().eval()
     found = outputs(net)
     assert {task: tuple(output.shape) for task, output in found.items()} == {"detection": (4, 11), "attributes": (4, 3)}
@@ -213,7 +213,7 @@ def test_with_units_that_mix_nothing_a_fused_network_is_its_single_networks(afte
 
 
 def test_a_unit_after_the_pooling_mixes_maps_of_regions():
-    """At (0, 1) every tower goes on with the other's maps: with those of the regions, when it stands at the pooling."""
+    """At (0, 1) each encoder goes on with the other's maps: with those of the regions if it is at the pooling."""
     singles = alone()
     swap = CrossStitch.Settings(per="layer", alpha=0, beta=1)
     both = network(sharing=SoftSharing.Settings(unit=swap, after=(3,))).build()
@@ -230,7 +230,7 @@ def test_a_unit_after_the_pooling_mixes_maps_of_regions():
     assert [tuple(x.shape) for x in (*given, *mixed)] == [(4, both.trunk.channels[3], 7, 7)] * 4
     for task, other in (("detection", "attributes"), ("attributes", "detection")):
         assert torch.equal(features[task][3], expected[other][3])
-        assert features[task][2].shape[0] == 2, "pictures up to there"
+        assert features[task][2].shape[0] == 2, "images up to there"
         with torch.inference_mode():
             last = both.trunk.towers[task][4](expected[other][3])
         assert torch.equal(features[task][4], last)
@@ -247,7 +247,7 @@ def test_towers_share_the_regions():
 
 
 def batch(matched: list[int]) -> Batch:
-    """Four regions in two pictures, the objects' boxes those of the regions."""
+    """Four regions in two images, the objects' boxes those of the regions."""
     where = torch.tensor(matched)
     truth = RegionTruth(REGIONS, where, REGIONS[:2] + torch.tensor([0, 1.0, 0, 1, 0]), torch.tensor([0, 1]))
     (there,) = (where >= 0).nonzero(as_tuple=True)
@@ -294,7 +294,7 @@ def test_a_network_that_looks_at_regions_asks_for_them():
             net(pictures(64))
 
 
-def test_layers_of_pictures_and_of_regions_are_not_mixed():
+def test_layers_of_images_and_of_regions_are_not_mixed():
     with pytest.raises(InputError, match="set layer_mixing to false"):
         network(sharing=SoftSharing.Settings(unit=Sluice.Settings(layer_mixing=True))).build()
     assert outputs(network(sharing=SoftSharing.Settings(unit=Sluice.Settings(layer_mixing=False))).build().eval())

@@ -137,7 +137,7 @@ def test_accumulated_batches_equal_one_large_batch(dataset, tmp_path):
         net.train = lambda mode=True: torch.nn.Module.train(net, False)
         return net
 
-    # The whole picture, so that every batch has as many valid pixels: a loss is a mean over those.
+    # The whole image, so that every batch has as many valid pixels: a loss is a mean over those.
     plain = {"scale_min": 1.0, "scale_max": 1.0, "flip": 0.0}
     augmentation = {"augmentation": recipe().augmentation.model_copy(update=plain)}
     large, _ = run(dataset, recipe(steps=1, batch_size=4, **augmentation), tmp_path, net=frozen())
@@ -150,8 +150,8 @@ def test_accumulated_batches_equal_one_large_batch(dataset, tmp_path):
 @pytest.mark.parametrize(
     ("task", "measure", "margin"), [(SEGMENTATION, "pixel_accuracy", -3.0), (NORMALS, "decoded/mean", 3.0)]
 )
-def test_each_task_overfits_eight_pictures(dataset, tmp_path, task, measure, margin):
-    """To within three points (degrees) of what an output at stride 8 can say about these pictures at all."""
+def test_each_task_overfits_eight_images(dataset, tmp_path, task, measure, margin):
+    """To within three points (degrees) of what an output at stride 8 can say about these images at all."""
     torch.manual_seed(0)
     settings = network((task,), backbone="resnet10t").model_copy(update={"output_stride": 8})
     settings = settings.model_copy(update={"head": settings.head.model_copy(update={"width": 64, "dropout": 0.0})})

@@ -17,13 +17,13 @@ Cut = Literal["pools", "layers"]
 
 
 class RegionPooling(NamedTuple):
-    """Where a backbone goes over from the map of a picture to maps of regions of it.
+    """Where a backbone goes over from the map of an image to maps of regions of it.
 
     Attributes:
         after: the stage whose map is pooled.
         side: rows and columns of every region's map.
-        stride: picture pixels to one step of the pooled map.
-        offset: the picture pixel around which the map's first cell looks: 0 where every layer pads by half its
+        stride: image pixels to one step of the pooled map.
+        offset: the image pixel around which the map's first cell looks: 0 where every layer pads by half its
             kernel; AlexNet's map lacks a border of 15 pixels.
     """
 
@@ -37,7 +37,7 @@ class RegionPooling(NamedTuple):
 
         Args:
             x: the map of the stage that regions are pooled after.
-            regions: ``(M, 5)``: a row of ``x``, then left, top, right, bottom in picture pixels.
+            regions: ``(M, 5)``: a row of ``x``, then left, top, right, bottom in image pixels.
         """
         height, width = x.shape[-2:]
         # A region at the far edge may round to a cell behind the last, where there is nothing to pool.

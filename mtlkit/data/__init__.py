@@ -61,20 +61,20 @@ def _known(layout: str) -> str:
 
 
 class Data(Value):
-    """A data set as part of a run's identity: format, content and picture size, but not where it lies.
+    """A data set as part of a run's identity: format, content and image size, but not where it lies.
 
     Attributes:
         layout: a key of :data:`LAYOUTS`.
         name: how reports call it.
         fingerprint: of its content, or the name and revision of the world that draws it.
-        size: height and width the network sees; how a picture is brought to it is the layout's
+        size: height and width the network sees; how an image is brought to it is the layout's
             :meth:`mtlkit.data.base.Reader.view`.
-        crop: for scoring, the share of a picture's tighter side that the middle of ``size`` takes up; ``None``: the
-            whole picture, its proportions changed where they must.
-        fraction: share of the training pictures that is used, every class's proportion kept; with a development part,
-            of those that it leaves. The pictures are the same for every method, seed and epoch.
-        part: ``development``: of the training pictures alone, some to score on and the others to train on, for what
-            must be chosen without the test pictures; how they are divided is the layout's
+        crop: for scoring, the share of an image's tighter side that the middle of ``size`` takes up; ``None``: the
+            whole image, its proportions changed where they must.
+        fraction: share of the training images that is used, every class's proportion kept; with a development part,
+            of those that it leaves. The images are the same for every method, seed and epoch.
+        part: ``development``: of the training images alone, some to score on and the others to train on, for what
+            must be chosen without the test images; how they are divided is the layout's
             :meth:`mtlkit.data.base.Reader.development`.
         keep: of a layout with boxes, the classes that count; ``None``: all.
         columns: of a table, what it calls its columns; ``None``: by the names of their fields.
@@ -124,7 +124,7 @@ class Data(Value):
     def _fraction(self, dataset: DataSet) -> DataSet:
         labels = labels_of(dataset)
         if not labels:
-            raise InputError(f"{self.name} has no class a picture, so no fraction of it keeps their proportions.")
+            raise InputError(f"{self.name} has no class an image, so no fraction of it keeps their proportions.")
         try:
             return Part(dataset, stratified(labels, self.fraction, dataset.classes))
         except InputError as error:
@@ -132,7 +132,7 @@ class Data(Value):
 
     @property
     def kept_proposals(self) -> Proposals:
-        """The proposals of its pictures, found once.
+        """The proposals of its images, found once.
 
         Raises:
             InputError: when it has none, or no folder for them.
@@ -181,7 +181,7 @@ class Mixture(Value):
     @model_validator(mode="after")
     def _alike(self) -> "Mixture":
         if len({(data.size, data.crop) for data in self.sets.values()}) != 1:
-            raise InputError("Data sets that share batches need one picture size.")
+            raise InputError("Data sets that share batches need one image size.")
         roots: dict[str, Data] = {}
         for data in self.sets.values():
             if data.name in roots:

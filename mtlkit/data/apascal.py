@@ -26,7 +26,7 @@ from PIL import Image
 from torchvision import tv_tensors
 
 from mtlkit.data.base import ObjectReader
-from mtlkit.data.images import read_picture
+from mtlkit.data.images import read_image
 from mtlkit.data.samples import Sample, Split, checked, digest
 from mtlkit.errors import InputError, suggestion, unknown
 
@@ -67,11 +67,11 @@ class APascal(ObjectReader):
     """One split of aPascal (see the module): a sample an image, in the order in which the list first names them.
 
     A sample is ``image`` (``tv_tensors.Image``, uint8, ``(3, H, W)``), ``boxes`` (``tv_tensors.BoundingBoxes``,
-    float32, ``(R, 4)``, XYXY: the edges of the R objects, from 0 at the picture's upper left corner to its width and
+    float32, ``(R, 4)``, XYXY: the edges of the R objects, from 0 at the image's upper left corner to its width and
     height), and by task ``detection`` (class ids, int64, ``(R,)``) and ``attributes`` (uint8, ``(R, A)``, 0 or 1).
 
-    Every row is checked here, against the sizes in its image's header too; a picture is decoded when its sample is
-    read. A picture that is damaged is refused whatever ``faulty`` says.
+    Every row is checked here, against the sizes in its image's header too; an image is decoded when its sample is
+    read. An image that is damaged is refused whatever ``faulty`` says.
 
     Args:
         root: the folder that holds ``JPEGImages/`` and ``attribute_data/``.
@@ -87,10 +87,10 @@ class APascal(ObjectReader):
         skipped: reason -> rows that were left out for it.
 
     Raises:
-        InputError: a file or folder is missing, empty or no text, a name occurs twice, a picture's header cannot be
+        InputError: a file or folder is missing, empty or no text, a name occurs twice, an image's header cannot be
             read, or no good row is left. Unless bad rows are skipped: a row has too few or too many fields, an unknown
             class, a coordinate that is no number, an attribute that is neither 0 nor 1, an empty box, one that
-            reaches out of its image, or an image that is not there. Reading a sample: its picture is cut off.
+            reaches out of its image, or an image that is not there. Reading a sample: its image is cut off.
     """
 
     description = "JPEGImages/ and attribute_data/: objects of PASCAL VOC 2008 with boxes and attributes"
@@ -200,7 +200,7 @@ class APascal(ObjectReader):
         return len(self._images)
 
     def __getitem__(self, index: int) -> Sample:
-        image, rows = read_picture(self._root / _IMAGES / self._images[index]), self._rows[index]
+        image, rows = read_image(self._root / _IMAGES / self._images[index]), self._rows[index]
         boxes = tv_tensors.BoundingBoxes(
             torch.tensor([row.box for row in rows]), format="XYXY", canvas_size=tuple(image.shape[-2:])
         )
@@ -216,7 +216,7 @@ class APascal(ObjectReader):
         return Path(self._images[index]).stem
 
     def objects(self) -> Objects:
-        """How many objects the whole split has of each class, and how many have each attribute; opens no picture."""
+        """How many objects the whole split has of each class, and how many have each attribute; opens no image."""
         rows = [row for each in self._rows for row in each]
         labels = np.bincount([row.label for row in rows], minlength=len(self.classes))
         positives = np.stack([row.attributes for row in rows]).sum(axis=0, dtype=np.int64)
@@ -246,12 +246,12 @@ def _number(text: str) -> float:
 
 
 def _size(path: Path) -> tuple[int, int]:
-    """Width and height in a picture's header."""
+    """Width and height in an image's header."""
     try:
-        with Image.open(path) as picture:
-            return picture.size
+        with Image.open(path) as opened:
+            return opened.size
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what Pillow raises for damage
-        raise InputError(f"{path} cannot be read as a picture ({error}); copy or write it again.") from error
+        raise InputError(f"{path} cannot be read as an image ({error}); copy or write it again.") from error
 
 
 def _names(path: Path) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mtlkit.data import Data
 
 DEVELOPMENT_SHARE = 0.2
-"""Share of a training part's people, portions or pictures that its development part holds."""
+"""Share of a training part's people, portions or images that its development part holds."""
 
 Division = tuple[list[int], list[int]]
 """Indices of training samples, those to train on, and those to score on."""

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torchvision import tv_tensors
 
 from mtlkit.data.base import ObjectReader
-from mtlkit.data.images import read_picture
+from mtlkit.data.images import read_image
 from mtlkit.data.joints import Joints
 from mtlkit.data.samples import IGNORE, Sample, Split, checked, digest
 from mtlkit.errors import InputError, extra, suggestion, unknown
@@ -83,7 +83,7 @@ class Coco(ObjectReader):
     A sample is ``image`` (``tv_tensors.Image``, uint8, ``(3, H, W)``), ``boxes`` (``tv_tensors.BoundingBoxes``,
     float32, ``(R, 4)``, XYXY: the edges of the R objects, in pixels), ``crowd`` (bool, ``(R,)``: one box around many
     objects), ``cover`` (float32, ``(R,)``: the annotation's ``area``, which is its mask's, by the box's: that keeps its
-    meaning when the picture changes its size), and by task
+    meaning when the image changes its size), and by task
 
     - ``detection``: class ids, int64, ``(R,)``;
     - ``pose``: :class:`~mtlkit.data.joints.Joints`, ``(R, J, 3)``, zero for objects without joints. Coordinates are
@@ -92,9 +92,9 @@ class Coco(ObjectReader):
       objects (by ``area``) lie on larger ones; crowds lie below all objects and are void (255).
 
     Images without an object are samples too. Objects of classes that are not kept are background. Boxes that reach over
-    a picture's edge are kept as they are.
+    an image's edge are kept as they are.
 
-    Every entry is checked here; a picture is decoded, and masks are drawn, when a sample is read. COCO's 2017 training
+    Every entry is checked here; an image is decoded, and masks are drawn, when a sample is read. COCO's 2017 training
     list has two boxes without a height (cocodataset/cocoapi issue 355), so it asks for ``faulty="skip"``.
 
     Args:
@@ -122,7 +122,7 @@ class Coco(ObjectReader):
             254 classes for the segmentation, or no image is left. Unless they are skipped: an image is not there, has
             no size, or an id that was used; an annotation has an id that was used, an unknown image or category, a
             value of the wrong kind, a box that covers nothing of its image, a joint outside its image, or a bad mask.
-            Reading a sample: the picture is damaged or not of the size that the JSON says.
+            Reading a sample: the image is damaged or not of the size that the JSON says.
     """
 
     description = "annotations/*.json and images/: boxes, masks and joints in COCO's format"
@@ -363,7 +363,7 @@ class Coco(ObjectReader):
 
     def __getitem__(self, index: int) -> Sample:
         known = self._images[index]
-        image = read_picture(self._folder / known.file)
+        image = read_image(self._folder / known.file)
         height, width = image.shape[-2:]
         if (width, height) != (known.width, known.height):
             raise InputError(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mtlkit.data.base import Division, Reader, by_groups
-from mtlkit.data.images import read_picture
+from mtlkit.data.images import read_image
 from mtlkit.data.samples import Sample, Split, checked
 from mtlkit.errors import InputError, unknown
 
@@ -34,7 +34,7 @@ _OPENED, _NAMED = 512, 3
 
 
 class Faces(Reader):
-    """One split of a data set of faces; a picture is opened when its sample is read.
+    """One split of a data set of faces; an image is opened when its sample is read.
 
     A sample is ``image`` (``tv_tensors.Image``, uint8, ``(3, H, W)``) and by task ``age`` (years, 0 to 99, int64,
     ``()``) and ``gender`` (its place in :data:`GENDERS`, int64, ``()``).
@@ -46,10 +46,10 @@ class Faces(Reader):
         tasks: as asked for.
         ages: int64 ``(N,)``, of every sample.
         genders: int64 ``(N,)``, likewise.
-        skipped: reason -> pictures that were left out for it.
+        skipped: reason -> images that were left out for it.
         faults: reason -> file names of those left out because something is wrong with them.
         outside: file names of those left out for their age.
-        groups: the person in every sample, or where nobody is named the picture itself: what a split keeps together.
+        groups: the person in every sample, or where nobody is named the image itself: what a split keeps together.
     """
 
     settings = {"faulty": "faulty"}
@@ -65,7 +65,7 @@ class Faces(Reader):
         self._root = Path(root)
         self.tasks = checked(self._root, split, tasks, TASKS)
         if faulty not in ("refuse", "skip"):
-            raise unknown("way with faulty pictures", faulty, ("refuse", "skip"))
+            raise unknown("way with faulty images", faulty, ("refuse", "skip"))
         self._skips = faulty == "skip"
         self.skipped: dict[str, int] = {}
         self.faults: dict[str, tuple[str, ...]] = {}
@@ -93,7 +93,7 @@ class Faces(Reader):
         self.groups, self.grouped_by = (names if groups is None else groups), "person"
 
     def _leave_out(self, folder: Path, faults: dict[str, list[str]], of: int) -> None:
-        """Counts pictures that something is wrong with, by reason.
+        """Counts images that something is wrong with, by reason.
 
         Raises:
             InputError: there are some, unless they are to be skipped.
@@ -102,7 +102,7 @@ class Faces(Reader):
             listed = (f"{some(names)}: {reason}" for reason, names in faults.items())
             count = sum(map(len, faults.values()))
             raise InputError(
-                f"{count} of {of} pictures in {folder} cannot be used ({'; '.join(listed)}); put them right, or leave "
+                f"{count} of {of} images in {folder} cannot be used ({'; '.join(listed)}); put them right, or leave "
                 "them out with on_error='skip'."
             )
         self.faults = {reason: tuple(names) for reason, names in faults.items()}
@@ -112,14 +112,14 @@ class Faces(Reader):
         return len(self._names)
 
     def __getitem__(self, index: int) -> Sample:
-        sample: Sample = {"image": read_picture(self._folder / self._names[index])}
+        sample: Sample = {"image": read_image(self._folder / self._names[index])}
         for task, labels in zip(TASKS, (self.ages, self.genders), strict=True):
             if task in self.tasks:
                 sample[task] = torch.tensor(int(labels[index]))
         return sample
 
     def name_of(self, index: int) -> str:
-        """The picture's file name, with its folder where there are several."""
+        """The image's file name, with its folder where there are several."""
         return self._names[index]
 
     def development(self) -> Division:
@@ -143,12 +143,12 @@ class Faces(Reader):
 
 
 def readable(path: Path, whole: bool) -> bool:
-    """Whether a file begins as a picture, or can be decoded as one to its end."""
+    """Whether a file begins as an image, or can be decoded as one to its end."""
     try:
-        with Image.open(path) as picture:
+        with Image.open(path) as image:
             if whole:
-                picture.draft("L", (8, 8))  # a JPEG at an eighth of its size: several times faster, as strict
-                picture.load()
+                image.draft("L", (8, 8))  # a JPEG at an eighth of its size: several times faster, as strict
+                image.load()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # what Pillow raises for damage
         return False
     return True

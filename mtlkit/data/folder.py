@@ -1,4 +1,4 @@
-"""Plain folders of pictures: one file a sample and target, lists of names, and a table of classes.
+"""Plain folders of images: one file a sample and target, lists of names, and a table of classes.
 
 ::
 
@@ -43,7 +43,7 @@ class Folder(SceneReader):
 
     Raises:
         InputError: the folder, the list or ``classes.txt`` is missing or empty, or a listed name has no file.
-            Reading a sample: a file is no picture, has another size than its image, or holds an unknown class id.
+            Reading a sample: a file is no image, has another size than its image, or holds an unknown class id.
     """
 
     description = "image/ label/ normal/ splits/*.txt: your own data"
@@ -81,7 +81,7 @@ class Folder(SceneReader):
         return len(self._names)
 
     def __getitem__(self, index: int) -> Sample:
-        image = self._picture("image", index, "RGB")
+        image = self._image("image", index, "RGB")
         sample: Sample = {"image": tv_tensors.Image(torch.from_numpy(image).permute(2, 0, 1).contiguous())}
         if "segmentation" in self.tasks:
             sample["segmentation"] = tv_tensors.Mask(torch.from_numpy(self._label(index, image.shape)))
@@ -117,7 +117,7 @@ class Folder(SceneReader):
         return digest(self._root, ["classes.txt", self._list, *there])
 
     def _label(self, index: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        label = self._picture("label", index, None, shape)
+        label = self._image("label", index, None, shape)
         wrong = label[(label >= len(self.classes)) & (label != IGNORE)]
         if wrong.size:
             raise InputError(
@@ -127,21 +127,21 @@ class Folder(SceneReader):
         return label
 
     def _normals(self, index: int, shape: tuple[int, ...]) -> Normals:
-        encoded = torch.from_numpy(self._picture("normal", index, "RGB", shape)).permute(2, 0, 1).float().contiguous()
+        encoded = torch.from_numpy(self._image("normal", index, "RGB", shape)).permute(2, 0, 1).float().contiguous()
         return unit((encoded * (2 / 255) - 1) * (encoded.sum(dim=0) > 0))
 
-    def _picture(
+    def _image(
         self, folder: str, index: int, mode: str | None, shape: tuple[int, ...] | None = None
     ) -> NDArray[np.uint8]:
-        """A picture as an array ``(H, W, 3)``, or ``(H, W)`` of 8-bit ids where ``mode`` is None."""
+        """An image as an array ``(H, W, 3)``, or ``(H, W)`` of 8-bit ids where ``mode`` is None."""
         path = self._root / self._files[folder][index]
         try:
-            with Image.open(path) as picture:
-                if mode is None and picture.mode not in ("L", "P"):
-                    raise InputError(f"{path} has the pixel mode {picture.mode}; class ids need an 8-bit grey PNG.")
-                pixels = np.array(picture if mode is None else picture.convert(mode))
+            with Image.open(path) as opened:
+                if mode is None and opened.mode not in ("L", "P"):
+                    raise InputError(f"{path} has the pixel mode {opened.mode}; class ids need an 8-bit grey PNG.")
+                pixels = np.array(opened if mode is None else opened.convert(mode))
         except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files
-            raise InputError(f"{path} cannot be read as a picture ({error}); copy or write it again.") from error
+            raise InputError(f"{path} cannot be read as an image ({error}); copy or write it again.") from error
         if shape is not None and pixels.shape[:2] != shape[:2]:
             raise InputError(
                 f"{path} is {pixels.shape[1]} x {pixels.shape[0]} pixels, but its image "

@@ -1,4 +1,4 @@
-"""Holding out whole groups: all pictures of one portion, person or scene lie on one side of a split."""
+"""Holding out whole groups: all images of one portion, person or scene lie on one side of a split."""
 
 import hashlib
 from collections.abc import Sequence

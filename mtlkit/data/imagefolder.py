@@ -1,11 +1,11 @@
-"""Pictures of one class each, in a folder a class, as torchvision's ``ImageFolder`` reads them.
+"""Images of one class each, in a folder a class, as torchvision's ``ImageFolder`` reads them.
 
 ::
 
     train/CLASS/*.jpg (or .jpeg, .png, .ppm, .bmp, .pgm, .tif, .tiff, .webp, in any case)
     val/CLASS/*.jpg   the same classes
 
-Pictures may lie in folders below their class's. Other folders and files are left alone.
+Images may lie in folders below their class's. Other folders and files are left alone.
 """
 
 import hashlib
@@ -18,12 +18,12 @@ import torch
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 
 from mtlkit.data.base import Division, Reader, by_groups
-from mtlkit.data.images import read_picture
+from mtlkit.data.images import read_image
 from mtlkit.data.samples import Sample, Split, checked
 from mtlkit.errors import InputError
 
 _OPENED = 512
-_LAYOUT = "pictures lie in train/CLASS/ and val/CLASS/ of the data set's root folder"
+_LAYOUT = "images lie in train/CLASS/ and val/CLASS/ of the data set's root folder"
 
 
 class Listing(NamedTuple):
@@ -31,7 +31,7 @@ class Listing(NamedTuple):
 
     Attributes:
         folder: where names start; every file lies below it.
-        files: the pictures' paths, each ``folder``, a separator and a name.
+        files: the images' paths, each ``folder``, a separator and a name.
         labels: the class id of every file.
         classes: the classes' names.
     """
@@ -43,11 +43,11 @@ class Listing(NamedTuple):
 
 
 class ImageFolder(Reader):
-    """One split of a data set whose pictures show one class each (see the module).
+    """One split of a data set whose images show one class each (see the module).
 
     A sample is ``image`` (``tv_tensors.Image``, uint8, ``(3, H, W)``) and the class id (int64, ``()``) under the name
     of the only task, whatever that is: several such sets can feed several tasks of one network. Names are listed
-    here; a picture is opened when its sample is read.
+    here; an image is opened when its sample is read.
 
     Subclasses for other formats say in ``_list`` what there is.
 
@@ -63,7 +63,7 @@ class ImageFolder(Reader):
 
     Raises:
         InputError: there is not exactly one task, a folder is missing, a class folder is empty, or train and val have
-            other class folders. Reading a sample: its file is no picture, is cut off, or has neither 8 nor 16 bits.
+            other class folders. Reading a sample: its file is no image, is cut off, or has neither 8 nor 16 bits.
     """
 
     description = "train/CLASS/* and val/CLASS/*: your own images with a class each"
@@ -72,7 +72,7 @@ class ImageFolder(Reader):
         self._root = Path(root)
         if len(tasks) != 1 or tasks[0] == "image":
             raise InputError(
-                f"{self._root} has one target a picture, its class, but was asked for {list(tasks)}; give one task, "
+                f"{self._root} has one target an image, its class, but was asked for {list(tasks)}; give one task, "
                 "of another name than image."
             )
         self.tasks = checked(self._root, split, tasks, tasks)
@@ -97,7 +97,7 @@ class ImageFolder(Reader):
         empty = set(numbers.values()).difference(labels)
         if empty:
             raise InputError(
-                f"{self._root / split / classes[min(empty)]} holds no picture; every class folder needs one "
+                f"{self._root / split / classes[min(empty)]} holds no image; every class folder needs one "
                 f"({', '.join(IMG_EXTENSIONS)})."
             )
         return Listing(folder, [file for file, _ in found], labels, classes)
@@ -106,21 +106,21 @@ class ImageFolder(Reader):
         return len(self._names)
 
     def __getitem__(self, index: int) -> Sample:
-        image = read_picture(self._folder / self._names[index])
+        image = read_image(self._folder / self._names[index])
         return {"image": image, self.tasks[0]: torch.tensor(self.labels[index])}
 
     def name_of(self, index: int) -> str:
-        """The picture's path below the split's folder, such as ``CLASS/file.jpg``."""
+        """The image's path below the split's folder, such as ``CLASS/file.jpg``."""
         return self._names[index]
 
     def development(self) -> Division:
-        """Pictures of every class: they are listed class by class, so that blocks would hold out whole classes."""
+        """Images of every class: they are listed class by class, so that blocks would hold out whole classes."""
         return by_groups(self, self.labels)
 
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits over all names with their classes, and at most 512 evenly spaced files.
 
-        Cheap rather than complete: to open the 1.28 million pictures of ImageNet would take hours. A picture changed
+        Cheap rather than complete: to open the 1.28 million images of ImageNet would take hours. An image changed
         without a change of name keeps the digits unless it is one of the 512.
         """
         sha = hashlib.sha256()

@@ -15,7 +15,7 @@
 - People are told apart by ``celeb_id`` in imdb, by ``name`` in wiki, and where that is empty by the page's number, with
   which the file name begins. Nobody is on both sides of the split.
 
-A picture is left out for the first reason of: no face; face score too low; second face; no gender; no date; age
+An image is left out for the first reason of: no face; face score too low; second face; no gender; no date; age
 outside 0 to 99. Labels are those of the photo's caption and page, and some are wrong. A photo that is filed under two
 people counts once for each.
 """
@@ -41,7 +41,7 @@ _NUMBERS = ("dob", "photo_taken", "gender", "face_score", "second_face_score")
 
 
 class Counts(NamedTuple):
-    """How many pictures, and of how many people."""
+    """How many images, and of how many people."""
 
     images: int
     people: int
@@ -52,7 +52,7 @@ class IMDBWiki(Faces):
     :class:`~mtlkit.data.faces.Faces`.
 
     All metadata are read here, which takes about half a minute for IMDB, and every file of the split must be there and
-    not be empty; a picture is opened when its sample is read, and refused if it is damaged.
+    not be empty; an image is opened when its sample is read, and refused if it is damaged.
 
     Args:
         root: ``imdb_crop`` or ``wiki_crop`` as released, or a folder that holds one of them.
@@ -60,16 +60,16 @@ class IMDBWiki(Faces):
         tasks: the targets to read, of ``age`` and ``gender``.
         faulty: refuse the split for missing and empty files, or skip them.
         least_score: faces with a lower score are left out; ``None``: any detected face is good, which is how
-            the NDDR-CNN paper comes to 187,103 pictures of IMDB.
+            the NDDR-CNN paper comes to 187,103 images of IMDB.
         share: of the people, held out for val; the same ones whatever order they stand in.
 
     Attributes:
         counts: ``listed``, all there is; ``kept``, what is not left out; ``train`` and ``val``, less missing files in
-            the split that this is; pictures and people.
+            the split that this is; images and people.
 
     Raises:
         InputError: there is not exactly one ``.mat``, it is damaged or lacks a field, or nothing is left. Unless they
-            are skipped: files are missing or empty. Reading a sample: its picture is damaged.
+            are skipped: files are missing or empty. Reading a sample: its image is damaged.
     """
 
     description = "imdb_crop/imdb.mat and its images, or wiki_crop: faces as in IMDB-WIKI"
@@ -92,7 +92,7 @@ class IMDBWiki(Faces):
         kept = self._kept(table, ages, least_score)
         self.counts = {"listed": _counted(people), "kept": _counted(people[kept])}
         if not len(kept):
-            raise InputError(f"{path} lists {listed} pictures, none of which can be used ({self.skipped}).")
+            raise InputError(f"{path} lists {listed} images, none of which can be used ({self.skipped}).")
         try:
             held = held_out(people[kept].tolist(), share)
         except InputError as error:
@@ -119,7 +119,7 @@ class IMDBWiki(Faces):
     def _kept(
         self, table: dict[str, NDArray[Any]], ages: NDArray[np.float64], least: float | None
     ) -> NDArray[np.int64]:
-        """The pictures that no reason speaks against; the others are counted by reason."""
+        """The images that no reason speaks against; the others are counted by reason."""
         score, gender = table["face_score"], table["gender"]
         reasons = {
             "no face": ~(score > -np.inf),
@@ -146,7 +146,7 @@ class IMDBWiki(Faces):
             try:
                 reason = "" if (folder / names[row]).stat().st_size else "empty file"
             except OSError:
-                reason = "missing picture"
+                reason = "missing image"
             if reason:
                 faults.setdefault(reason, []).append(names[row])
             else:
@@ -187,7 +187,7 @@ def _table(path: Path, changed: int) -> dict[str, NDArray[Any]]:
 
 
 def _people(table: dict[str, NDArray[Any]]) -> NDArray[Any]:
-    """Who is in every picture, ``str`` ``(N,)``."""
+    """Who is in every image, ``str`` ``(N,)``."""
     if "celeb_id" in table:
         return np.array([f"{number:g}" for number in table["celeb_id"].tolist()], object)
     names = zip(table["name"].tolist(), table["full_path"].tolist(), strict=True)

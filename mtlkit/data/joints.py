@@ -1,4 +1,4 @@
-"""Joints of objects that transforms move with the picture, and that a mirror exchanges left for right."""
+"""Joints of objects that transforms move with the image, and that a mirror exchanges left for right."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,16 +15,16 @@ from mtlkit.errors import InputError
 class Joints(tv_tensors.TVTensor):  # type: ignore[misc]
     """The joints of R objects, float32 ``(R, J, 3)``: x, y and a visibility as COCO defines it.
 
-    x and y are in pixels and continuous: 0 at the picture's left and upper edge, its width and height at the others.
+    x and y are in pixels and continuous: 0 at the image's left and upper edge, its width and height at the others.
     The visibility is 0 (not labelled), 1 (labelled but hidden) or 2 (seen). A joint that is not labelled is
-    ``(0, 0, 0)``, whatever is done to the picture; so is one that a crop leaves outside (an edge is inside).
+    ``(0, 0, 0)``, whatever is done to the image; so is one that a crop leaves outside (an edge is inside).
 
     Torchvision's resize, crop, resized crop, centre crop, padding and horizontal flip are known; other changes of
     geometry are refused, for torchvision would let joints pass unmoved.
 
     Args:
         data: what :func:`torch.as_tensor` takes, ``(R, J, 3)``.
-        canvas_size: height and width of the picture, in pixels.
+        canvas_size: height and width of the image, in pixels.
         mirror: for each joint the one whose place it takes in a mirror; its own place if it has no counterpart.
 
     Attributes:
@@ -104,7 +104,7 @@ def _as_points(functional: Callable[..., Any]) -> Callable[..., Joints]:
 
 @F.register_kernel(functional=F.center_crop, tv_tensor_cls=Joints)  # type: ignore[untyped-decorator]
 def _center_crop(joints: Joints, output_size: int | list[int]) -> Joints:
-    # Padded first, as pictures are: torchvision's own points are a pixel off where the padding is odd.
+    # Padded first, as images are: torchvision's own points are a pixel off where the padding is odd.
     size = [output_size] if isinstance(output_size, int) else list(output_size)
     down, right = (max(0, want - side) for want, side in zip((size * 2)[:2], joints.canvas_size, strict=True))
     padded = F.pad(joints, [right // 2, down // 2, (right + 1) // 2, (down + 1) // 2])

@@ -1,12 +1,12 @@
-"""Pictures with calories and a category each, described by one CSV table.
+"""Images with calories and a category each, described by one CSV table.
 
 ::
 
-    manifest.csv    a header, then a row a picture: image, kcal, category, group, split
+    manifest.csv    a header, then a row an image: image, kcal, category, group, split
     images/*.jpg    wherever the column image says, relative to the table's folder
 
 Columns may stand in any order and have other names (:class:`Columns`); others are left alone. A **group** is the
-pictures of one portion: it lies in one split as a whole, and groups rather than pictures are the sample. Where the
+images of one portion: it lies in one split as a whole, and groups rather than images are the sample. Where the
 table has no column for the split, one is drawn by :func:`mtlkit.data.groups.held_out`.
 """
 
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from mtlkit.data.base import Division, Reader, by_groups
 from mtlkit.data.groups import held_out
-from mtlkit.data.images import read_picture
+from mtlkit.data.images import read_image
 from mtlkit.data.samples import Sample, Split, checked, digest
 from mtlkit.data.transforms import fitted
 from mtlkit.errors import InputError, suggestion, unknown
@@ -45,10 +45,10 @@ class Columns(Value):
     A table may lack the columns that no task asks for, unless they were named here.
 
     Attributes:
-        image: the picture's path, relative to the table's folder, with ``/`` between folders.
+        image: the image's path, relative to the table's folder, with ``/`` between folders.
         kcal: its energy.
         category: the name of its category.
-        group: the portion it shows; without this column every picture is a group of its own.
+        group: the portion it shows; without this column every image is a group of its own.
         split: ``train`` or ``val``.
     """
 
@@ -97,7 +97,7 @@ class Manifest(Reader):
     and ``category`` (its id, int64, ``()``).
 
     Every row of the table is checked here, in all columns that are read and whichever split and tasks are asked for,
-    so that each task and split sees the same rows; a picture is decoded when its sample is read.
+    so that each task and split sees the same rows; an image is decoded when its sample is read.
 
     Args:
         root: the folder that holds the table.
@@ -123,7 +123,7 @@ class Manifest(Reader):
         InputError: a file, folder or column is missing, the table is no CSV or empty, or a split has no good row.
             Unless bad rows are skipped: a row has too few or too many fields, no or a missing or a repeated image,
             kcal that are empty, no number, negative or infinite, no category, no group, an unknown split, a group of
-            the other split, or a category that training lacks. Reading a sample: its picture is damaged.
+            the other split, or a category that training lacks. Reading a sample: its image is damaged.
     """
 
     description = "manifest.csv with image, kcal, category, group, split, and the images: your own dishes"
@@ -196,7 +196,7 @@ class Manifest(Reader):
                 self._count(number, fault)
         if not rows:
             found = f"only bad rows ({dict(self._skipped)})" if self._skipped else "no row"
-            raise InputError(f"{self._path} holds {found}; it needs a row for every picture.")
+            raise InputError(f"{self._path} holds {found}; it needs a row for every image.")
         return rows
 
     def _places(self, number: int, header: list[str]) -> dict[str, int]:
@@ -292,7 +292,7 @@ class Manifest(Reader):
         return len(self._rows)
 
     def __getitem__(self, index: int) -> Sample:
-        sample: Sample = {"image": read_picture(self._root / self._rows[index].image)}
+        sample: Sample = {"image": read_image(self._root / self._rows[index].image)}
         if "calories" in self.tasks:
             sample["calories"] = torch.tensor(self.values[index])
         if "category" in self.tasks:
@@ -313,10 +313,10 @@ class Manifest(Reader):
         return by_groups(self, self.labels)
 
     def fingerprint(self) -> str:
-        """Twelve hexadecimal digits over all rows of the split and at most 512 evenly spaced pictures.
+        """Twelve hexadecimal digits over all rows of the split and at most 512 evenly spaced images.
 
         Over what the table says, not how: a spreadsheet that quotes its cells anew or sorts them changes nothing. A
-        picture changed under the same name keeps the digits unless it is one of the 512.
+        image changed under the same name keeps the digits unless it is one of the 512.
         """
         sha = hashlib.sha256()
         rows = sorted(row._replace(number=0) for row in self._rows)
@@ -330,7 +330,7 @@ class Manifest(Reader):
 
 def _kcal(text: str) -> float:
     if not text:
-        raise _Fault("empty kcal", "has no kcal; give the picture's energy, or remove the row.")
+        raise _Fault("empty kcal", "has no kcal; give the image's energy, or remove the row.")
     try:
         value = float(text if text.isascii() and "_" not in text else "")  # Python alone reads 1_000
     except ValueError:
@@ -355,6 +355,6 @@ def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
                 if any(cells):
                     yield number, cells
     except FileNotFoundError as error:
-        raise InputError(f"There is no {path}; it should hold a row for every picture.") from error
+        raise InputError(f"There is no {path}; it should hold a row for every image.") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as a CSV table ({error}); save it as UTF-8 CSV again.") from error

@@ -12,7 +12,7 @@ depths ``(N, 640, 480)``.
 value. Without that folder they are computed from the in-painted depth, see :func:`normals_from_depth`: comparable
 among our own runs, not with printed numbers.
 
-**The white frame** around every picture (outside rows 44-470 and columns 40-600, from 0) is kept so that a picture has
+**The white frame** around every image (outside rows 44-470 and columns 40-600, from 0) is kept so that an image has
 the 480 x 640 that papers score at, but no target has a value there.
 """
 
@@ -53,7 +53,7 @@ class NYUv2(SceneReader):
 
     Raises:
         InputError: a file or one of its members is missing or damaged, the split names frames that are not there,
-            or ``normals/`` exists and lacks a frame. Reading a sample: a normal map is no 8-bit RGB picture of the
+            or ``normals/`` exists and lacks a frame. Reading a sample: a normal map is no 8-bit RGB image of the
             frame's size, or a label is not in the class mapping.
     """
 
@@ -141,10 +141,10 @@ class NYUv2(SceneReader):
     def _published_normals(self, frame: int) -> Normals:
         path = self._normals_path(frame)
         try:
-            with Image.open(path) as picture:
-                mode, encoded = picture.mode, torch.from_numpy(np.array(picture))
+            with Image.open(path) as image:
+                mode, encoded = image.mode, torch.from_numpy(np.array(image))
         except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files
-            raise InputError(f"{path} cannot be read as a picture ({error}); copy it again.") from error
+            raise InputError(f"{path} cannot be read as an image ({error}); copy it again.") from error
         size = self._read("depths", frame).shape
         if mode != "RGB" or encoded.shape[:2] != size:
             raise InputError(
@@ -255,7 +255,7 @@ def _windows(values: Tensor, radius: int) -> Tensor:
 
 
 def _inside(values: Tensor, outside: int) -> Tensor:
-    """``values`` ``(..., 480, 640)`` with ``outside`` wherever the picture has its white frame."""
+    """``values`` ``(..., 480, 640)`` with ``outside`` wherever the image has its white frame."""
     framed = torch.full_like(values, outside)
     framed[(..., *VALID)] = values[(..., *VALID)]
     return framed

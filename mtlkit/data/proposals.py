@@ -22,7 +22,7 @@ from mtlkit.data.samples import DataSet, Sample
 from mtlkit.errors import InputError, extra
 from mtlkit.values import Value
 
-Picture = NDArray[np.uint8] | Tensor | Sample
+Image = NDArray[np.uint8] | Tensor | Sample
 """RGB, uint8, as an array ``(H, W, 3)``, a tensor ``(3, H, W)`` or a sample that holds such a tensor as ``image``."""
 
 
@@ -32,9 +32,9 @@ class SelectiveSearch(Value):
     Attributes:
         mode: the strategies that are combined; ``quality`` takes about four times as long as ``fast`` and finds
             about three times as many boxes.
-        most: boxes kept a picture. Fast R-CNN trains on about 2000 (Girshick, ICCV 2015).
-        least_side: boxes with a side shorter than this many pixels of the picture are dropped.
-        longest: pixels to which a picture's longer side is reduced before the search; smaller pictures stay as they
+        most: boxes kept an image. Fast R-CNN trains on about 2000 (Girshick, ICCV 2015).
+        least_side: boxes with a side shorter than this many pixels of the image are dropped.
+        longest: pixels to which an image's longer side is reduced before the search; smaller images stay as they
             are. R-CNN searches at a width of 500 (Girshick et al., CVPR 2014).
     """
 
@@ -44,19 +44,19 @@ class SelectiveSearch(Value):
     longest: int = Field(default=500, ge=1)
 
     def boxes(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Boxes ``(P, 4)`` of a picture, uint8 ``(H, W, 3)``, RGB: left, top, right, bottom, from 0 to W and H.
+        """Boxes ``(P, 4)`` of an image, uint8 ``(H, W, 3)``, RGB: left, top, right, bottom, from 0 to W and H.
 
         Pixels are unit squares, so a box around the first pixel is ``(0, 0, 1, 1)``. No box comes twice. Their order
-        is like the paper's, random with large ones earlier, and always the same. A picture with a side below
+        is like the paper's, random with large ones earlier, and always the same. An image with a side below
         ``least_side`` has none.
 
         Raises:
-            InputError: OpenCV or its contributed modules are missing, or ``image`` is no such picture.
+            InputError: OpenCV or its contributed modules are missing, or ``image`` is no such image.
         """
         cv2 = _opencv()
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise InputError(
-                f"Selective search takes pictures (height, width, 3) of uint8, not {image.shape} of {image.dtype}."
+                f"Selective search takes images (height, width, 3) of uint8, not {image.shape} of {image.dtype}."
             )
         height, width = image.shape[:2]
         reduction = min(self.longest / max(height, width), 1.0)
@@ -84,7 +84,7 @@ def _ordered(boxes: NDArray[np.float64], areas: NDArray[np.float64]) -> NDArray[
 
     OpenCV finds the same boxes each time, but orders them by C's ``rand()``, which ``cv2.setRNGSeed`` does not seed:
     which boxes ``most`` leaves out would change with every call. (It also has the small ones earlier, unlike the
-    paper, whose place is that in the hierarchy of regions, the whole picture first.)
+    paper, whose place is that in the hierarchy of regions, the whole image first.)
     """
     boxes = boxes[np.lexsort((*boxes.T, -areas))]
     places = np.random.default_rng(0).random(len(boxes)) * np.arange(1, len(boxes) + 1)
@@ -92,9 +92,9 @@ def _ordered(boxes: NDArray[np.float64], areas: NDArray[np.float64]) -> NDArray[
 
 
 class Proposals:
-    """The boxes of pictures, searched once: one file a picture, found by its pixels and the settings' identity.
+    """The boxes of images, searched once: one file an image, found by its pixels and the settings' identity.
 
-    A picture is known by its pixels, so boxes are asked for before it is cropped, mirrored or resized.
+    An image is known by its pixels, so boxes are asked for before it is cropped, mirrored or resized.
 
     Args:
         settings: how boxes are found.
@@ -105,11 +105,11 @@ class Proposals:
         self.settings = settings
         self.folder = Path(folder) / settings.identity
 
-    def boxes(self, image: Picture) -> NDArray[np.float32]:
+    def boxes(self, image: Image) -> NDArray[np.float32]:
         """As :meth:`SelectiveSearch.boxes`, from the file where there is one, else searched and written.
 
         Raises:
-            InputError: OpenCV or its contributed modules are missing, or ``image`` is no picture.
+            InputError: OpenCV or its contributed modules are missing, or ``image`` is no image.
         """
         pixels = _pixels(image)
         path = self._path(pixels)
@@ -120,24 +120,24 @@ class Proposals:
             _write(path, boxes)
         return boxes
 
-    def prepare(self, images: Iterable[Picture] | DataSet, processes: int = 1, progress: bool = False) -> int:
-        """Searches the pictures that have no file yet; returns their number.
+    def prepare(self, images: Iterable[Image] | DataSet, processes: int = 1, progress: bool = False) -> int:
+        """Searches the images that have no file yet; returns their number.
 
         The processes are spawned, so a script that asks for more than one keeps its own work under
         ``if __name__ == "__main__":``.
 
         Args:
-            images: pictures, or a data set; read one by one in this process.
+            images: images, or a data set; read one by one in this process.
             processes: how many search side by side; 1: this process alone.
-            progress: whether a bar counts the pictures.
+            progress: whether a bar counts the images.
 
         Raises:
-            InputError: OpenCV or its contributed modules are missing, or an image is no picture.
+            InputError: OpenCV or its contributed modules are missing, or an image is no image.
         """
-        from tqdm import tqdm  # not of the base install, which reads pictures too
+        from tqdm import tqdm  # not of the base install, which reads images too
 
         total = len(images) if isinstance(images, Sized) else None
-        every = tqdm(map(_pixels, _each(images)), "proposals", total, unit="picture", disable=not progress)
+        every = tqdm(map(_pixels, _each(images)), "proposals", total, unit="image", disable=not progress)
         missing = (pixels for pixels in every if not self._path(pixels).is_file())
         searched = 0
         if processes <= 1:
@@ -150,7 +150,7 @@ class Proposals:
             for pixels in missing:
                 running.add(pool.submit(_search, self, pixels))
                 searched += 1
-                if len(running) >= 2 * processes:  # no more pictures in memory than keep the processes busy
+                if len(running) >= 2 * processes:  # no more images in memory than keep the processes busy
                     running = _settled(running, FIRST_COMPLETED)
             _settled(running)
         return searched
@@ -181,7 +181,7 @@ class Proposed:
         return self._dataset.name_of(index)
 
     def fingerprint(self) -> str:
-        """The data set's; what is proposed follows from its pictures and the settings of the search."""
+        """The data set's; what is proposed follows from its images and the settings of the search."""
         return self._dataset.fingerprint()
 
 
@@ -199,7 +199,7 @@ def _settled(running: set[Future[None]], when: str = "ALL_COMPLETED") -> set[Fut
     return running
 
 
-def _each(images: Iterable[Picture] | DataSet) -> Iterator[Picture]:
+def _each(images: Iterable[Image] | DataSet) -> Iterator[Image]:
     if isinstance(images, Iterable):
         yield from images
     else:
@@ -207,8 +207,8 @@ def _each(images: Iterable[Picture] | DataSet) -> Iterator[Picture]:
             yield images[index]
 
 
-def _pixels(image: Picture) -> NDArray[np.uint8]:
-    """Any picture as an array ``(H, W, 3)``."""
+def _pixels(image: Image) -> NDArray[np.uint8]:
+    """Any image as an array ``(H, W, 3)``."""
     if isinstance(image, dict):
         image = image["image"]
     if isinstance(image, Tensor):

@@ -1,4 +1,4 @@
-"""The regions of a picture that a network looks at: drawn around its objects for training, all of them for scoring.
+"""The regions of an image that a network looks at: drawn around its objects for training, all of them for scoring.
 
 Girshick, *Fast R-CNN*, ICCV 2015, Sect. 2.3; numbers that it leaves to its code are those of
 https://github.com/rbgirshick/fast-rcnn.
@@ -19,15 +19,15 @@ from mtlkit.values import Value
 
 
 class RegionSampling(Value):
-    """Some of a picture's proposals, a fixed share of them on objects, and a mirror; the whole picture stays.
+    """Some of an image's proposals, a fixed share of them on objects, and a mirror; the whole image stays.
 
-    The objects' own boxes are among the proposals. A picture has fewer regions where it has too few proposals that
+    The objects' own boxes are among the proposals. An image has fewer regions where it has too few proposals that
     overlap an object at all. Called with a sample with ``proposals``, it draws from torch's CPU generator; the result
     has ``regions`` and ``matched`` in their place.
 
     Attributes:
-        size: height and width that the picture is fitted into, in pixels.
-        count: regions a picture.
+        size: height and width that the image is fitted into, in pixels.
+        count: regions an image.
         foreground: the largest share of them, rounded, that stand for an object.
         overlap: intersection over union from which on a region stands for the object that it overlaps most.
         background: the least overlap of a region that stands for none. Those that overlap nothing at all teach less:
@@ -50,7 +50,7 @@ class RegionSampling(Value):
             sample = each_placed(sample, F.horizontal_flip)
         candidates = torch.cat([_plain(sample["boxes"]), _plain(sample.pop("proposals"))])
         overlaps = box_iou(candidates, _plain(sample["boxes"]))
-        # One more column, without any overlap, so that a picture without an object is all background.
+        # One more column, without any overlap, so that an image without an object is all background.
         best, which = torch.cat([overlaps, overlaps.new_zeros(len(overlaps), 1)], 1).max(dim=1)
         objects = _some(best >= self.overlap, round(self.count * self.foreground))
         others = _some((best >= self.background) & (best < self.overlap), self.count - len(objects))

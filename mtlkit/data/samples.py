@@ -29,7 +29,7 @@ Sample = dict[str, Tensor]
 
 ``image`` (a ``tv_tensors.Image``, uint8, ``(3, H, W)``) and, for every task it is labelled for, the target under the
 task's name: ``segmentation`` (``tv_tensors.Mask``, uint8, ``(H, W)``, :data:`IGNORE` for void), ``normals``
-(:class:`Normals`) or ``depth`` (:class:`Depth`); for a class of the whole picture an int64 tensor ``()`` under the
+(:class:`Normals`) or ``depth`` (:class:`Depth`); for a class of the whole image an int64 tensor ``()`` under the
 task's name. Where single objects are labelled, ``boxes`` (``tv_tensors.BoundingBoxes``, XYXY, ``(R, 4)``) and one row
 an object of everything in :data:`OF_OBJECTS` that there is: ``detection`` (class ids, int64), ``attributes`` (0 or 1,
 uint8, ``(R, A)``), ``pose`` (:class:`mtlkit.data.joints.Joints`); then ``regions`` are the boxes that a network looks
@@ -46,7 +46,7 @@ class Normals(tv_tensors.TVTensor):  # type: ignore[misc]
 
 
 # torchvision wraps the results of its own classes' kernels only: each kernel here must hand back Normals itself, or
-# the next transform would treat the directions as a picture.
+# the next transform would treat the directions as an image.
 
 
 @v2.functional.register_kernel(functional=F.horizontal_flip, tv_tensor_cls=Normals)  # type: ignore[untyped-decorator]
@@ -76,7 +76,7 @@ def _pad(normals: Tensor, padding: list[int], **_: Any) -> Normals:
 class Depth(tv_tensors.TVTensor):  # type: ignore[misc]
     """A map of depths along the optical axis, float32 ``(H, W)``, metres, zero where unknown.
 
-    A depth stays as it is when a picture is scaled and cropped, as a normal does.
+    A depth stays as it is when an image is scaled and cropped, as a normal does.
     """
 
     def __new__(cls, data: Any) -> "Depth":
@@ -189,8 +189,8 @@ class Batch:
     Attributes:
         images: float32 ``(N, 3, H, W)`` in ``[0, 1]``, RGB.
         targets: task -> targets of the labelled samples or regions, ``n`` of them.
-        rows: task -> int64 ``(n,)``, which row of the output each target belongs to: a picture's, or a region's.
-        regions: where the network looks at regions, float32 ``(M, 5)``: the row of the picture, then left, top,
+        rows: task -> int64 ``(n,)``, which row of the output each target belongs to: an image's, or a region's.
+        regions: where the network looks at regions, float32 ``(M, 5)``: the row of the image, then left, top,
             right, bottom in pixels.
     """
 
@@ -273,6 +273,6 @@ def matched_objects(samples: Sequence[Sample]) -> Tensor:
 
 
 def with_rows(boxes: Sequence[Tensor]) -> Tensor:
-    """Boxes ``(R, 4)`` of several pictures as one ``(R, 5)`` with the picture's row in front."""
+    """Boxes ``(R, 4)`` of several images as one ``(R, 5)`` with the image's row in front."""
     rows = torch.cat([torch.full((len(some), 1), float(row)) for row, some in enumerate(boxes)])
     return torch.cat([rows, torch.cat([some.as_subclass(Tensor) for some in boxes])], dim=1)

@@ -3,8 +3,8 @@
 No generator state is carried from step to step, so a run resumes at any step, and the number of workers changes
 nothing. The stream of training samples is one epoch's shuffled order after the other, cut into batches wherever a
 batch is full: a batch may span two epochs, nothing is dropped, every sample is seen equally often, a set smaller than
-a batch still fills it, and ``steps * batch_size`` is exactly the number of pictures seen. Several data sets take
-turns from picture to picture, each with such a stream of its own: batches hold them in equal parts, and a smaller
+a batch still fills it, and ``steps * batch_size`` is exactly the number of images seen. Several data sets take
+turns from image to image, each with such a stream of its own: batches hold them in equal parts, and a smaller
 set is gone through more often.
 """
 
@@ -174,7 +174,7 @@ class Part:
 
 
 def labels_of(dataset: DataSet) -> list[int]:
-    """The class id of every sample; empty for a set without a class a picture."""
+    """The class id of every sample; empty for a set without a class an image."""
     return list(getattr(dataset, "labels", ()))
 
 
@@ -189,7 +189,7 @@ def objects_of(dataset: DataSet) -> list[int]:
 
 
 def groups_of(dataset: DataSet) -> list[str]:
-    """What every sample shows: the portion or person where the set tells, else each picture is a group of its own."""
+    """What every sample shows: the portion or person where the set tells, else each image is a group of its own."""
     return list(getattr(dataset, "groups", ())) or [dataset.name_of(index) for index in range(len(dataset))]
 
 
@@ -241,7 +241,7 @@ def loader(
         seed: decides order and augmentation.
         workers: processes that read samples, at most one a batch; changes nothing but speed.
         pin: whether batches are put into page-locked memory, for GPUs.
-        together: samples of a class that stand next to each other, for losses that compare the pictures of a batch.
+        together: samples of a class that stand next to each other, for losses that compare the images of a batch.
         tasks: see :func:`mtlkit.data.samples.collate`.
 
     Raises:
@@ -250,7 +250,7 @@ def loader(
     """
     labels = [labels_of(dataset) for dataset in datasets] if together > 1 else []
     if not all(labels):
-        raise InputError("Pictures of one class can be brought together only where a set has a class a picture.")
+        raise InputError("Images of one class can be brought together only where a set has a class an image.")
     order = Order(
         [len(dataset) for dataset in datasets],
         batch_size,
@@ -284,7 +284,7 @@ def eval_loader(
 
     Args:
         datasets: the samples.
-        view: what is done to every sample, :meth:`mtlkit.data.Data.view` say; None keeps each picture's own size,
+        view: what is done to every sample, :meth:`mtlkit.data.Data.view` say; None keeps each image's own size,
             which must then agree within a batch.
         batch_size: images in a batch.
         workers: processes that read samples, at most one a batch.
@@ -328,7 +328,7 @@ def stratified(labels: Sequence[int], fraction: float, names: Sequence[str]) -> 
         count = int(fraction * len(members) + 0.5)
         if count == 0:
             raise InputError(
-                f"a fraction of {fraction:g} leaves none of the {len(members)} training pictures of the class "
+                f"a fraction of {fraction:g} leaves none of the {len(members)} training images of the class "
                 f"{names[label]}; take at least {math.ceil(500 / len(members)) / 1000:g}."
             )
         kept += np.random.default_rng(_hash("stratified", int(label))).permutation(members)[:count].tolist()

@@ -41,7 +41,7 @@ class _Published(ImageFolder):
 
 
 class ImageNet(_Published):
-    """ImageNet 2012 (ILSVRC), see :class:`ImageFolder`: 1,281,167 training and 50,000 validation pictures.
+    """ImageNet 2012 (ILSVRC), see :class:`ImageFolder`: 1,281,167 training and 50,000 validation images.
 
     ::
 
@@ -57,7 +57,7 @@ class ImageNet(_Published):
 
     description = "torchvision's folders for ImageNet"
     _needs = (
-        "train/WNID/ and val/WNID/ with unpacked pictures, beside meta.bin or the ILSVRC2012_devkit_t12.tar.gz "
+        "train/WNID/ and val/WNID/ with unpacked images, beside meta.bin or the ILSVRC2012_devkit_t12.tar.gz "
         "it is made from"
     )
 
@@ -83,18 +83,18 @@ def _imagenet(root: str, split: str) -> Any:
 
 
 class Places365(_Published):
-    """Places365-Standard, see :class:`ImageFolder`: 1,803,460 training and 36,500 validation pictures.
+    """Places365-Standard, see :class:`ImageFolder`: 1,803,460 training and 36,500 validation images.
 
     ::
 
         categories_places365.txt, places365_train_standard.txt, places365_val.txt
-        data_256_standard/, val_256/       pictures of 256 x 256 pixels; without them
+        data_256_standard/, val_256/       images of 256 x 256 pixels; without them
         data_large_standard/, val_large/   the large ones
 
     Classes are named without the letter folder of the official list: ``airfield`` for ``/a/airfield``.
 
     Raises:
-        InputError: a list is missing or not the official one, or there is no folder of pictures. A listed picture
+        InputError: a list is missing or not the official one, or there is no folder of images. A listed image
             that is missing is noticed when it is read.
     """
 
@@ -118,7 +118,7 @@ class Places365(_Published):
 
 
 class OxfordPets(_Published):
-    """Oxford-IIIT Pet, see :class:`ImageFolder`: 37 breeds, 3,680 training and 3,669 test pictures (read as val).
+    """Oxford-IIIT Pet, see :class:`ImageFolder`: 37 breeds, 3,680 training and 3,669 test images (read as val).
 
     ::
 
@@ -126,21 +126,19 @@ class OxfordPets(_Published):
         oxford-iiit-pet/annotations/trainval.txt, test.txt
 
     Raises:
-        InputError: a folder or list is missing, or a list is damaged or lacks a breed. A listed picture that is
+        InputError: a folder or list is missing, or a list is damaged or lacks a breed. A listed image that is
             missing is noticed when it is read.
     """
 
     description = "torchvision's folders for Oxford-IIIT Pet"
-    _needs = (
-        "oxford-iiit-pet/images/ with the pictures, and oxford-iiit-pet/annotations/ with trainval.txt and test.txt"
-    )
+    _needs = "oxford-iiit-pet/images/ with the images, and oxford-iiit-pet/annotations/ with trainval.txt and test.txt"
 
     def _list(self, split: Split) -> Listing:
         self._there("oxford-iiit-pet/images")
         official = "trainval" if split == "train" else "test"
         names = self._there(f"oxford-iiit-pet/annotations/{official}.txt")
         found = self._open(datasets.OxfordIIITPet, split=official)
-        # Private, but the public way to a label opens the picture.
+        # Private, but the public way to a label opens the image.
         files, labels = [str(file) for file in found._images], found._labels
         if not files or set(labels) != set(range(len(found.classes))):
             # torchvision numbers the breeds of the list, so the ids after a gap would be another breed's.
@@ -149,19 +147,19 @@ class OxfordPets(_Published):
 
 
 class Caltech101(_Published):
-    """Caltech-101, see :class:`ImageFolder`: 101 classes, 3,030 training and 5,647 test pictures (read as val).
+    """Caltech-101, see :class:`ImageFolder`: 101 classes, 3,030 training and 5,647 test images (read as val).
 
     ::
 
         caltech101/101_ObjectCategories/CLASS/image_0001.jpg, ...
 
-    There is no official split. As papers do, 30 pictures of every class are for training, the others for testing; here
+    There is no official split. As papers do, 30 images of every class are for training, the others for testing; here
     they are drawn by a fixed seed, the same on every machine and in any order of the files: those whose names have
     the lowest SHA-256 together with the seed. The folder ``BACKGROUND_Google``, which is no class, must be there and is
     left out.
 
     Raises:
-        InputError: a folder is missing, or a class has too few pictures to test on.
+        InputError: a folder is missing, or a class has too few images to test on.
     """
 
     description = "torchvision's folders for Caltech-101, 30 training images a class"
@@ -180,7 +178,7 @@ class Caltech101(_Published):
             numbers = [number for number, of in zip(found.index, found.y, strict=True) if of == label]
             if len(numbers) <= self._train:
                 raise InputError(
-                    f"{os.path.join(folder, name)} holds {len(numbers)} pictures; Caltech101 needs more than "
+                    f"{os.path.join(folder, name)} holds {len(numbers)} images; Caltech101 needs more than "
                     f"{self._train} a class, as {self._train} are for training."
                 )
             drawn = {number for _, number in sorted((self._draw(name, n), n) for n in numbers)[: self._train]}

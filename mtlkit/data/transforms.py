@@ -1,7 +1,7 @@
 """Joint transforms: image, class map and normals of a sample stay on the same pixels.
 
 Images are resized bilinearly with antialiasing, targets by the nearest pixel *centre*, so both sample the same
-grid; a normal keeps its direction when a picture is scaled and cropped (what changes is the apparent focal length).
+grid; a normal keeps its direction when an image is scaled and cropped (what changes is the apparent focal length).
 """
 
 from collections.abc import Callable
@@ -30,9 +30,9 @@ class Augmentation(Value):
 
     Attributes:
         size: height and width of the crop, in pixels.
-        scale_min, scale_max: the picture is scaled by a factor drawn uniformly between them.
-        scale_of: what a factor of 1 means: the picture as it is, or fitted into the frame of ``size``, for sets of
-            pictures of many sizes.
+        scale_min, scale_max: the image is scaled by a factor drawn uniformly between them.
+        scale_of: what a factor of 1 means: the image as it is, or fitted into the frame of ``size``, for sets of
+            images of many sizes.
         flip: probability of a mirror, which also turns the x of normals round.
         jitter: brightness, contrast and saturation are multiplied by factors drawn from ``1 - jitter .. 1 + jitter``.
         fill: colour of padded pixels, 8-bit RGB; the mean of ImageNet, so that it is about 0 once normalised.
@@ -76,18 +76,18 @@ class Augmentation(Value):
 
 
 class CentredCrop(Value):
-    """A square of random size around a random point of the picture, brought to one size, colours and a mirror.
+    """A square of random size around a random point of the image, brought to one size, colours and a mirror.
 
     As CenterNet's official code (xingyizhou/CenterNet, ``src/lib/datasets/sample/ctdet.py``) but for its PCA lighting:
-    the *crop* is 0.6 to 1.3 times as long as the picture's longer side, so the picture is shown at 1.67 to 0.77 times
-    the scale at which it fits. Its centre is any point that is not within the border of the picture's edges; what the
-    crop has outside of the picture is padded, on whichever side it is.
+    the *crop* is 0.6 to 1.3 times as long as the image's longer side, so the image is shown at 1.67 to 0.77 times
+    the scale at which it fits. Its centre is any point that is not within the border of the image's edges; what the
+    crop has outside of the image is padded, on whichever side it is.
 
     Attributes:
         size: height and width of the result, in pixels.
-        lengths: of the crop, in longer sides of the picture; each is as likely.
-        border: pixels of the picture at every edge in which no crop has its centre; halved until the middle is wider
-            than one border, for small pictures.
+        lengths: of the crop, in longer sides of the image; each is as likely.
+        border: pixels of the image at every edge in which no crop has its centre; halved until the middle is wider
+            than one border, for small images.
         flip, jitter, fill: as of :class:`Augmentation`.
     """
 
@@ -115,7 +115,7 @@ class CentredCrop(Value):
         middle = [self._centre(side, draw) * scale for side, draw in zip(sides, (down, right), strict=True)]
         height, width = (max(1, round(side * scale)) for side in sides)
         sample = resized(sample, (height, width))
-        # Of the result, in pixels of the scaled picture: a part of it is there, as its centre is.
+        # Of the result, in pixels of the scaled image: a part of it is there, as its centre is.
         top, left = (round(at - side / 2) for at, side in zip(middle, self.size, strict=True))
         above, before = max(0, -top), max(0, -left)
         rows = min(height, top + self.size[0]) - max(0, top)
@@ -134,14 +134,14 @@ class CentredCrop(Value):
 
 
 class ResizedCrop(Value):
-    """A part of the picture, of random area and shape, brought to one size, and a mirror: ImageNet's usual training.
+    """A part of the image, of random area and shape, brought to one size, and a mirror: ImageNet's usual training.
 
-    Torchvision's ``RandomResizedCrop`` and ``RandomHorizontalFlip`` with their defaults. A picture smaller than
-    ``size`` is enlarged bilinearly, so sets of small and of large pictures can share a batch.
+    Torchvision's ``RandomResizedCrop`` and ``RandomHorizontalFlip`` with their defaults. An image smaller than
+    ``size`` is enlarged bilinearly, so sets of small and of large images can share a batch.
 
     Attributes:
         size: height and width of the result, in pixels.
-        area_min: the least share of the picture's area that is kept; the most is all of it.
+        area_min: the least share of the image's area that is kept; the most is all of it.
         flip: probability of a mirror.
     """
 
@@ -151,17 +151,17 @@ class ResizedCrop(Value):
     flip: float = Field(default=0.5, ge=0, le=1)
 
     def __call__(self, sample: Sample) -> Sample:
-        """A new sample of :attr:`size`; what is no picture (a label) stays as it is."""
+        """A new sample of :attr:`size`; what is no image (a label) stays as it is."""
         crop = v2.RandomResizedCrop(self.size, scale=(self.area_min, 1.0), antialias=True)
         augmented: Sample = v2.RandomHorizontalFlip(self.flip)(crop(sample))
         return augmented
 
 
 def resized(sample: Sample, size: tuple[int, int]) -> Sample:
-    """The sample at ``size`` (height, width): for evaluation at another size than the pictures have.
+    """The sample at ``size`` (height, width): for evaluation at another size than the images have.
 
     Targets follow the image, so scores are taken at the resized size; a table that scores at the original size
-    gives the network original pictures.
+    gives the network original images.
     """
     if tuple(sample["image"].shape[-2:]) == tuple(size):
         return dict(sample)
@@ -189,7 +189,7 @@ def fitted(sample: Sample, size: tuple[int, int]) -> Sample:
     if not any(padding):
         return sample
     return each_placed(
-        sample, lambda value: F.pad(value, padding, fill=list(MEAN_COLOUR) if _is_picture(value) else IGNORE)
+        sample, lambda value: F.pad(value, padding, fill=list(MEAN_COLOUR) if _is_image(value) else IGNORE)
     )
 
 
@@ -203,7 +203,7 @@ def _finished(sample: Sample, padding: list[int], fill: tuple[int, int, int], mi
     """A crop with its padding (left, above, right, below), mirror and colours, without the objects it has lost."""
     if any(padding):
         sample = each_placed(
-            sample, lambda value: F.pad(value, padding, fill=list(fill) if _is_picture(value) else IGNORE)
+            sample, lambda value: F.pad(value, padding, fill=list(fill) if _is_image(value) else IGNORE)
         )
     if mirrored:
         sample = each_placed(sample, F.horizontal_flip)
@@ -225,7 +225,7 @@ def _seen(sample: Sample) -> Sample:
     return sample | kept | {"boxes": tv_tensors.wrap(kept["boxes"], like=sample["boxes"])}
 
 
-def _is_picture(value: Tensor) -> bool:
+def _is_image(value: Tensor) -> bool:
     return isinstance(value, tv_tensors.Image)
 
 
@@ -241,7 +241,7 @@ def _resized(value: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def each_placed(sample: Sample, transform: Callable[[Tensor], Tensor]) -> Sample:
-    """The transform of everything with a place in the picture; a label of the whole picture has none."""
+    """The transform of everything with a place in the image; a label of the whole image has none."""
     return {
         name: transform(value) if isinstance(value, tv_tensors.TVTensor) else value for name, value in sample.items()
     }

@@ -5,12 +5,12 @@
     image/[age]_[gender]_[race]_[date].jpg    or UTKFace/..., or in the root itself; also .jpg.chip.jpg
     splits/train.txt, splits/val.txt          one file name a line; may be missing
 
-Ages are in years, gender is 0 male or 1 female, race 0 to 4 (not read), the date digits that identify the picture.
+Ages are in years, gender is 0 male or 1 female, race 0 to 4 (not read), the date digits that identify the image.
 Files of other kinds are left alone.
 
-Without lists a fifth of the pictures, of every ten years of age alike, are held out by a hash of their
+Without lists a fifth of the images, of every ten years of age alike, are held out by a hash of their
 names: the same on every machine, whichever ending the files have. The data set names no people, so that one of several
-pictures may lie on both sides.
+images may lie on both sides.
 """
 
 import os
@@ -27,7 +27,7 @@ from mtlkit.data.samples import Split
 from mtlkit.errors import InputError
 
 VAL_SHARE = 0.2
-"""Share of the pictures that is held out where there are no lists."""
+"""Share of the images that is held out where there are no lists."""
 
 _FOLDERS, _LISTS = ("image", "UTKFace"), "splits"
 _GENDER = {"0": GENDERS.index("male"), "1": GENDERS.index("female")}
@@ -36,20 +36,20 @@ _GENDER = {"0": GENDERS.index("male"), "1": GENDERS.index("female")}
 class UTKFace(Faces):
     """One split of UTKFace (see the module); samples, attributes and canon as of :class:`~mtlkit.data.faces.Faces`.
 
-    All file names are checked here, and that each file begins as a picture. Pictures of people of 100 years and more
+    All file names are checked here, and that each file begins as an image. Images of people of 100 years and more
     are left out and counted, whatever ``faulty`` says.
 
     Args:
-        root: the folder that holds ``image/`` or ``UTKFace/``, or the pictures themselves.
+        root: the folder that holds ``image/`` or ``UTKFace/``, or the images themselves.
         split: train or val.
         tasks: the targets to read, of ``age`` and ``gender``.
-        faulty: refuse the split for its mislabelled and unreadable pictures, or skip them; to skip those that are cut
-            off too, every picture is then decoded once, which takes some tenths of a millisecond each.
+        faulty: refuse the split for its mislabelled and unreadable images, or skip them; to skip those that are cut
+            off too, every image is then decoded once, which takes some tenths of a millisecond each.
 
     Raises:
-        InputError: a folder or list is missing, unreadable or names a picture twice, or no picture is left. Unless
+        InputError: a folder or list is missing, unreadable or names an image twice, or no image is left. Unless
             they are skipped: a file name has too few or too many fields, one that is no number, or an unknown gender
-            or race; a picture is missing or unreadable. Reading a sample: its picture is cut off.
+            or race; an image is missing or unreadable. Reading a sample: its image is cut off.
     """
 
     description = "image/AGE_GENDER_RACE_DATE.jpg, splits/*.txt: faces as in UTKFace"
@@ -65,7 +65,7 @@ class UTKFace(Faces):
         folder = next((self._root / name for name in _FOLDERS if (self._root / name).is_dir()), self._root)
         there = sorted(name for name in os.listdir(folder) if name.lower().endswith("jpg"))
         if not there:
-            raise InputError(f"{folder} holds no *.jpg; UTKFace's pictures lie in {' or '.join(_FOLDERS)} of its root.")
+            raise InputError(f"{folder} holds no *.jpg; UTKFace's images lie in {' or '.join(_FOLDERS)} of its root.")
         listed = (self._root / _LISTS).is_dir()
         names = _listed(self._root / _LISTS, split) if listed else there
         labels: dict[str, tuple[int, int]] = {}
@@ -78,9 +78,9 @@ class UTKFace(Faces):
                 faults.setdefault(str(error), []).append(name)
                 continue
             if name not in present:
-                faults.setdefault("missing picture", []).append(name)
+                faults.setdefault("missing image", []).append(name)
             elif not readable(folder / name, whole=self._skips):
-                faults.setdefault("unreadable picture", []).append(name)
+                faults.setdefault("unreadable image", []).append(name)
             else:
                 continue
             del labels[name]
@@ -138,5 +138,5 @@ def _listed(folder: Path, split: str) -> list[str]:
         lists[each] = [line.strip() for line in lists[each] if line.strip()]
     twice = next((name for name, count in Counter(lists["train"] + lists["val"]).items() if count > 1), None)
     if twice is not None:
-        raise InputError(f"The lists in {folder} name {twice} twice; a picture lies in one split, and once.")
+        raise InputError(f"The lists in {folder} name {twice} twice; an image lies in one split, and once.")
     return lists[split]

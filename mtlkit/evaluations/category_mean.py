@@ -85,7 +85,7 @@ def category_mean(
     answer = true if named is None else named
     counts = torch.bincount(category, minlength=classes)
     if not counts[answer].all():
-        raise InputError("A category without a training picture has no mean; every category needs one.")
+        raise InputError("A category without a training image has no mean; every category needs one.")
     means = torch.zeros(classes, dtype=torch.float64).index_add_(0, category, known.double()) / counts
     metrics: dict[str, ImageMetric] = {"calories": CalorieErrors(floor)}
     metrics["calories"].update(means[answer], truths)

@@ -1,4 +1,4 @@
-"""The features of a picture, and a classifier on top of them.
+"""The features of an image, and a classifier on top of them.
 
 Joint learning as Ege and Yanai use it (``papers/calorie/printed.yaml``, Sect. 2.2 there), after Simo-Serra and
 Ishikawa, *Fashion Style in 128 Floats*, CVPR 2016.
@@ -18,7 +18,7 @@ from mtlkit.values import Value
 class Embedding(Head):
     """A stage's map averaged over its pixels, and one linear layer that classifies the last stage's.
 
-    What pictures are compared by is the averaged map itself, so that an untrained head adds nothing to what the
+    What images are compared by is the averaged map itself, so that an untrained head adds nothing to what the
     backbone has learnt elsewhere. Later stages stay between it and the classifier, as fc7 does behind fc6.
 
     Args:

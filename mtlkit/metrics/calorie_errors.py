@@ -48,7 +48,7 @@ def measures(
     """
     y, g = np.asarray(estimates, np.float64), np.asarray(truths, np.float64)
     if y.shape != g.shape or y.ndim != 1:
-        raise InputError(f"Estimates {y.shape} and true kcal {g.shape} do not match; give one of each a picture.")
+        raise InputError(f"Estimates {y.shape} and true kcal {g.shape} do not match; give one of each an image.")
     if not floor > 0:
         raise InputError(f"The floor of relative errors is {floor:g} kcal; it should be above 0.")
     weights = np.ones(len(y)) if times is None else np.asarray(times, np.float64)

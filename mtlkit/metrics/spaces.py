@@ -18,7 +18,7 @@ class Directions(NamedTuple):
 
 
 def encode(normals: Tensor) -> Tensor:
-    """Unit normals ``(N, 3, H, W)`` as the vectors NDDR-CNN's official code reads from its pictures, up to scale.
+    """Unit normals ``(N, 3, H, W)`` as the vectors NDDR-CNN's official code reads from its images, up to scale.
 
     Its 8-bit maps store ``127 (n + 1)`` with the axes right, away from the camera, up, and are never decoded
     (``util/img_encoder_mt.py``, ``ops/errors.py``): all components are positive.

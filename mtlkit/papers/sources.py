@@ -49,7 +49,7 @@ def source(
         options: the reader's, filled.
         world: the module that draws it, with ``LAYOUT``, ``REVISION`` and ``write``.
         layouts: what the reader's folder may be.
-        images: training and test pictures of the world.
+        images: training and test images of the world.
         seed: of the world, for a table that has two sets of it.
         drawn: what else ``write`` is told.
 

@@ -52,7 +52,7 @@ class Costs:
     @property
     def table(self) -> ReportTable:
         """Parameters and operations as the print has them, as they are counted, and how the print reads."""
-        groups = ("Parameters", "M", ["counted"]), ("Operations for one picture", "G", self.counts.values())
+        groups = ("Parameters", "M", ["counted"]), ("Operations for one image", "G", self.counts.values())
         columns = tuple(
             (Text(group), text)
             for group, unit, counts in groups

@@ -148,8 +148,8 @@ def _over_steps(rows: Mapping[str, Sequence[tuple[list[int], dict[str, list[floa
 
 
 def gallery(columns: Sequence[tuple[str, Sequence[np.ndarray]]], *, width: float = 1.15) -> Figure:
-    """Pictures in a grid: one column a heading, one row a sample; each picture ``(H, W, 3)``."""
-    count = max(len(pictures) for _, pictures in columns)
+    """Images in a grid: one column a heading, one row a sample; each image ``(H, W, 3)``."""
+    count = max(len(images) for _, images in columns)
     height, across = columns[0][1][0].shape[:2]
     figure, axes = plt.subplots(
         count,
@@ -158,24 +158,24 @@ def gallery(columns: Sequence[tuple[str, Sequence[np.ndarray]]], *, width: float
         squeeze=False,
         layout="constrained",
     )
-    for across, (heading, pictures) in enumerate(columns):
+    for across, (heading, images) in enumerate(columns):
         axes[0, across].set_title(heading, fontsize=7)
         for down in range(count):
             axes[down, across].axis("off")
-            axes[down, across].imshow(pictures[down])
+            axes[down, across].imshow(images[down])
     return figure
 
 
 def boxed(
     images: Sequence[np.ndarray], boxes: Mapping[str, Sequence[tuple[np.ndarray, Sequence[str]]]], *, across: int = 4
 ) -> Figure:
-    """Pictures `(H, W, 3)` with boxes over them.
+    """Images `(H, W, 3)` with boxes over them.
 
     Args:
-        images: the pictures.
-        boxes: kind of box -> for every picture, boxes `(R, 4)` (left, top, right, bottom) and a word for each. The
+        images: the images.
+        boxes: kind of box -> for every image, boxes `(R, 4)` (left, top, right, bottom) and a word for each. The
             first kind is drawn in the colour of what is printed, the second in that of what is measured.
-        across: pictures in a line.
+        across: images in a line.
     """
     figure, axes = sheet(images, across)
     for axis, image, *kinds in zip(axes, images, *boxes.values(), strict=False):
@@ -190,7 +190,7 @@ def boxed(
 
 
 def answers(images: Sequence[np.ndarray], truth: Sequence[str], said: Mapping[str, Sequence[str]]) -> Figure:
-    """Pictures `(H, W, 3)` under their true class; below, a line a method with the class it names, bold where right."""
+    """Images `(H, W, 3)` under their true class; below, a line a method with the class it names, bold where right."""
     figure, axes = plt.subplots(1, len(images), figsize=(1.15 * len(images), 1.3 + 0.2 * len(said)), squeeze=False)
     figure.subplots_adjust(left=0.2, right=1, top=0.94, bottom=0.2 * len(said) / figure.get_figheight(), wspace=0.06)
     for axis, image, name in zip(axes[0], images, truth, strict=True):
@@ -198,7 +198,7 @@ def answers(images: Sequence[np.ndarray], truth: Sequence[str], said: Mapping[st
         axis.axis("off")
         axis.set_title(name, fontsize=7, fontweight="bold")
     for line, (label, names) in enumerate(said.items(), 1):
-        # Inches below the pictures, whatever the figure's height.
+        # Inches below the images, whatever the figure's height.
         down = {"xycoords": "axes fraction", "textcoords": "offset points", "fontsize": 7, "va": "top"}
         axes[0, 0].annotate(label, (0, 0), (-6, -14 * line + 8), ha="right", **down)
         for axis, name, true in zip(axes[0], names, truth, strict=True):
@@ -208,16 +208,16 @@ def answers(images: Sequence[np.ndarray], truth: Sequence[str], said: Mapping[st
 
 
 def labelled(images: Sequence[np.ndarray], words: Sequence[str], *, across: int = 5) -> Figure:
-    """Pictures `(H, W, 3)`, each under its words."""
+    """Images `(H, W, 3)`, each under its words."""
     figure, axes = sheet(images, across)
     for axis, image, text in zip(axes, images, words, strict=False):
-        axis.imshow(image, interpolation="nearest")  # smoothed, small noisy pictures would fill a page with megabytes
+        axis.imshow(image, interpolation="nearest")  # smoothed, small noisy images would fill a page with megabytes
         axis.set_title(text, fontsize=7)
     return figure
 
 
 def sheet(images: Sequence[np.ndarray], across: int) -> tuple[Figure, list[Axes]]:
-    """A figure with an empty place for every picture."""
+    """A figure with an empty place for every image."""
     down = -(-len(images) // across)
     height, width = images[0].shape[:2]
     side = min(1.9, 9.5 / across)

@@ -1,4 +1,4 @@
-"""How a column's settings were chosen: single-task networks on a development part of the training pictures."""
+"""How a column's settings were chosen: single-task networks on a development part of the training images."""
 
 import statistics
 from collections.abc import Sequence

@@ -26,7 +26,7 @@ from mtlkit.report.table import MISSING, ReportTable, Text, heads
 from mtlkit.runs import outermost, trainings
 from mtlkit.runtime import machine
 
-SCALES = {"G": (1e9, 4), "M": (1e6, 3), "-": (1, 3), "m": (1, 2), "pictures": (1, 0)}
+SCALES = {"G": (1e9, 4), "M": (1e6, 3), "-": (1, 3), "m": (1, 2), "images": (1, 0)}
 """Unit of the print -> what counts are divided by, and the digits behind the point that papers give them."""
 
 DIVERGED = "diverged"
@@ -220,7 +220,7 @@ class SideBySide:
         seeds = len(self.column.seeds)
         runs = f"{seeds} seeds, mean ± standard deviation" if seeds > 1 else "one seed, so no spread"
         data = self.column.data
-        where = f"{data.name}{' (development part of its training pictures)' if data.part == 'development' else ''}"
+        where = f"{data.name}{' (development part of its training images)' if data.part == 'development' else ''}"
         text = (
             f"Printed: Table {number}, {f'{printed.backbone} on ' if printed.backbone else ''}{printed.dataset}. "
             f"Measured: {self.column.networks} on {where}, profile {self.column.profile}, {runs}."

@@ -12,7 +12,7 @@ from mtlkit.results import Results
 def stored(table: Table, results: Results, *, part: str = "all") -> list[SideBySide]:
     """Every column of the table that the results hold, smoke first.
 
-    Columns on a development part are of training pictures only and never stand among the others; they are asked for
+    Columns on a development part are of training images only and never stand among the others; they are asked for
     by ``part``.
 
     A column that another version of mtlkit wrote and this one cannot read is left out with a warning.

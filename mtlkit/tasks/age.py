@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Age(Classification):
-    """An age a picture. Output ``(N, classes)`` logits; target ``(N,)`` whole years, int64, from 0 below ``classes``.
+    """An age an image. Output ``(N, classes)`` logits; target ``(N,)`` whole years, int64, from 0 below ``classes``.
 
     Trained as so many classes by cross-entropy; the answer is the expected age
     (:func:`mtlkit.metrics.age_errors.expected`), of several networks together the mean of theirs.
@@ -26,7 +26,7 @@ class Age(Classification):
     classes: int = 100
 
     def named(self, output: Tensor) -> Tensor:
-        """The expected age of every picture, rounded, ``(N,)`` int64."""
+        """The expected age of every image, rounded, ``(N,)`` int64."""
         from mtlkit.metrics.age_errors import expected
 
         return expected(output).round().long()

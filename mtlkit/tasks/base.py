@@ -47,7 +47,7 @@ class Task(Value):
 
     @property
     def start(self) -> tuple[float, ...] | None:
-        """What a new head's classifier answers to every picture, one number an output; ``None``: about zero."""
+        """What a new head's classifier answers to every image, one number an output; ``None``: about zero."""
         return None
 
     def collate(self, samples: Sequence[Sample]) -> tuple[Any, Tensor]:
@@ -124,7 +124,7 @@ class DenseTask(Task):
 
     @abstractmethod
     def draw(self, answer: Tensor) -> np.ndarray:
-        """A target, or one image's :meth:`~Task.decoded` output, as an RGB picture, uint8 ``(H, W, 3)``."""
+        """A target, or one image's :meth:`~Task.decoded` output, as an RGB image, uint8 ``(H, W, 3)``."""
 
     def prediction(self, output: Tensor, placement: Placement) -> Tensor:
         """The decoded output at every pixel of the image: what a target of the image would be."""

@@ -1,4 +1,4 @@
-"""The energy of the food on a picture: one number, learned by its relative and its absolute error.
+"""The energy of the food on an image: one number, learned by its relative and its absolute error.
 
 Ege and Yanai's comparison of regression and retrieval (``papers/calorie/printed.yaml``), here "the paper"; its source
 is damaged, and what is inferred is said so.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Calories(Task):
-    """Kilocalories of a picture. Output ``(N, 1)``, see :meth:`estimates`; target ``(N,)`` kcal.
+    """Kilocalories of an image. Output ``(N, 1)``, see :meth:`estimates`; target ``(N,)`` kcal.
 
     Attributes:
         unit: kcal of an output of 0, and what an output of 1 adds. With the training mean a new network starts at a
@@ -49,7 +49,7 @@ class Calories(Task):
         return self.unit * (1 + output.float()[:, 0])
 
     def losses(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Eqs. 2 and 3, averaged over the pictures: ``|y - g| / max(g, floor)``, a share, and ``|y - g|``, kcal.
+        """Eqs. 2 and 3, averaged over the images: ``|y - g| / max(g, floor)``, a share, and ``|y - g|``, kcal.
 
         The paper divides by g alone. The weights of Eq. 1 stand in the recipe;
         :func:`mtlkit.objectives.inverse_means` finds them.

@@ -22,32 +22,32 @@ if TYPE_CHECKING:
     from mtlkit.metrics.base import ImageMetric
 
 STRIDE = 4
-"""Picture pixels in a pixel of the maps."""
+"""Image pixels in a pixel of the maps."""
 
 MOST = 100
-"""Objects that are looked for in a picture."""
+"""Objects that are looked for in an image."""
 
 
 class Objects(NamedTuple):
-    """The objects of a batch's pictures, all in one list; places are in pixels of the network's pictures.
+    """The objects of a batch's images, all in one list; places are in pixels of the network's images.
 
     Attributes:
         boxes: float32 ``(R, 4)``: left, top, right, bottom.
         labels: int64 ``(R,)``: their classes.
-        picture: int64 ``(R,)``: the row of the batch each belongs to.
+        image: int64 ``(R,)``: the row of the batch each belongs to.
         crowd: bool ``(R,)``: one box around many objects that nobody told apart.
         areas: float32 ``(R,)``: of their masks, in pixels.
         joints: float32 ``(R, J, 3)``: x, y and a visibility, 0 where not labelled; J is 0 where no joints are read.
-        pictures: int64 ``()``: how many pictures there are, with objects or without.
+        images: int64 ``()``: how many images there are, with objects or without.
     """
 
     boxes: Tensor
     labels: Tensor
-    picture: Tensor
+    image: Tensor
     crowd: Tensor
     areas: Tensor
     joints: Tensor
-    pictures: Tensor
+    images: Tensor
 
 
 class CenterDetection(Task):
@@ -62,7 +62,7 @@ class CenterDetection(Task):
         joints: their names; none: boxes only.
         sigmas: of the joints, for object keypoint similarity.
         crowds: what a crowd's box is in training: the box of one ``object``, as in the official code, whose
-            ``ctdet.py`` and ``multi_pose.py`` read all annotations of a picture, or ``background`` as any other place.
+            ``ctdet.py`` and ``multi_pose.py`` read all annotations of an image, or ``background`` as any other place.
         as_official: the official code's larger radius of the Gaussians, and its half weight of every distance, both
             unlike its paper.
     """
@@ -132,9 +132,9 @@ class CenterDetection(Task):
         if self.crowds == "background":
             boxes = boxes.masked_fill(target.crowd[:, None], 0.0)
         there = centers.detection_targets(
-            boxes, target.labels, target.picture, shape, len(self.classes), STRIDE, official_radius=self.as_official
+            boxes, target.labels, target.image, shape, len(self.classes), STRIDE, official_radius=self.as_official
         )
-        at = there.picture, there.y, there.x
+        at = there.image, there.y, there.x
         values = [
             centers.focal_loss(heat, there.heat),
             centers.masked_l1(centers.gather(size, *at), there.size, there.valid, self.as_official),
@@ -143,10 +143,10 @@ class CenterDetection(Task):
         if self.joints:
             joint_heat, joint_offset, shift = of_joints
             pose = centers.pose_targets(
-                target.joints, boxes, target.picture, shape, STRIDE, official_radius=self.as_official
+                target.joints, boxes, target.image, shape, STRIDE, official_radius=self.as_official
             )
             shifts = centers.gather(shift, *at).view(-1, len(self.joints), 2)
-            offsets = centers.gather(joint_offset, pose.picture[:, None], pose.joint_y, pose.joint_x)
+            offsets = centers.gather(joint_offset, pose.image[:, None], pose.joint_y, pose.joint_x)
             values += [
                 centers.focal_loss(joint_heat, pose.heat),
                 centers.masked_l1(offsets, pose.offset, pose.valid, self.as_official),
@@ -155,7 +155,7 @@ class CenterDetection(Task):
         return dict(zip(self.terms, values, strict=True))
 
     def decoded(self, output: Tensor) -> Found:
-        """The :data:`MOST` surest objects of every picture."""
+        """The :data:`MOST` surest objects of every image."""
         heat, size, offset, *of_joints = self._split(output)
         found = centers.peaks(heat.float().sigmoid(), MOST)
         boxes = centers.boxes_at(found, size, offset, STRIDE)
@@ -195,7 +195,7 @@ class CenterDetection(Task):
         return FoundObjects(self)
 
     def constant(self, train: Iterable[Objects], test: Iterable[Objects]) -> "ImageMetric":
-        """Scores of answering every picture with each class's mean training object, the commonest class surest."""
+        """Scores of answering every image with each class's mean training object, the commonest class surest."""
         boxes, labels, joints = (
             torch.cat(parts) for parts in zip(*((each.boxes, each.labels, each.joints) for each in train), strict=True)
         )
@@ -210,7 +210,7 @@ class CenterDetection(Task):
         )
         metric = self.metric()
         for target in test:
-            each = (part.expand(int(target.pictures), *part.shape) for part in found if part is not None)
+            each = (part.expand(int(target.images), *part.shape) for part in found if part is not None)
             metric.update(Found(*each), target)
         return metric
 

@@ -3,9 +3,9 @@
 Zhou, Wang and Krähenbühl, *Objects as Points*, arXiv 1904.07850 (CenterNet), here "the paper", and its official code
 (xingyizhou/CenterNet); the radius of the Gaussians is that of Law and Deng, *CornerNet*, ECCV 2018.
 
-The ``T`` objects of a batch of ``N`` pictures stand in one list, with the row of the batch beside each
-(``picture (T,)``, int64), so no loop runs over pictures or objects, and nothing here waits for the device unless its
-docstring says so. Maps are ``stride`` times smaller than the pictures. A place in map pixels is a place in picture
+The ``T`` objects of a batch of ``N`` images stand in one list, with the row of the batch beside each
+(``image (T,)``, int64), so no loop runs over images or objects, and nothing here waits for the device unless its
+docstring says so. Maps are ``stride`` times smaller than the images. A place in map pixels is a place in image
 pixels divided by the stride; its cell is the whole part, and the offset of that cell is what is left. Points, sizes
 and channels come in the order x, y (width, height); joints one after the other (x0, y0, x1, y1, ...).
 """
@@ -31,7 +31,7 @@ class DetectionTargets(NamedTuple):
 
     heat: Tensor
     """``(N, classes, h, w)``: a Gaussian at every valid centre, 1 at its cell."""
-    picture: Tensor
+    image: Tensor
     """``(T,)``, int64: row of the batch."""
     y: Tensor
     """``(T,)``, int64: row of the centre's cell."""
@@ -42,7 +42,7 @@ class DetectionTargets(NamedTuple):
     offset: Tensor
     """``(T, 2)``: the centre less its cell, in map pixels, from 0 to 1."""
     valid: Tensor
-    """``(T,)``, bool: false where the picture holds nothing of the box; the other entries then mean nothing."""
+    """``(T,)``, bool: false where the image holds nothing of the box; the other entries then mean nothing."""
 
 
 class PoseTargets(NamedTuple):
@@ -50,7 +50,7 @@ class PoseTargets(NamedTuple):
 
     heat: Tensor
     """``(N, J, h, w)``: a Gaussian at every valid joint, as wide as that of its object's centre."""
-    picture: Tensor
+    image: Tensor
     """``(T,)``, int64: row of the batch."""
     y: Tensor
     """``(T,)``, int64: row of the centre's cell, where the displacements are read."""
@@ -65,7 +65,7 @@ class PoseTargets(NamedTuple):
     offset: Tensor
     """``(T, J, 2)``: the joint less its cell, in map pixels, from 0 to 1."""
     valid: Tensor
-    """``(T, J)``, bool: the joint is labelled, in the picture, and its object is valid."""
+    """``(T, J)``, bool: the joint is labelled, in the image, and its object is valid."""
 
 
 class Peaks(NamedTuple):
@@ -136,7 +136,7 @@ def heat_map(
 def detection_targets(
     boxes: Tensor,
     labels: Tensor,
-    picture: Tensor,
+    image: Tensor,
     shape: tuple[int, int, int],
     classes: int,
     stride: int = 4,
@@ -145,32 +145,32 @@ def detection_targets(
 ) -> DetectionTargets:
     """The targets of a batch's boxes.
 
-    Boxes are cut off at the edges of the picture (in the official code at the last cell's near edge). The Gaussian of
+    Boxes are cut off at the edges of the image (in the official code at the last cell's near edge). The Gaussian of
     a box has the radius of its sides rounded up to whole map pixels, itself rounded down, as in the official code.
 
     Args:
-        boxes: ``(T, 4)``: left, top, right, bottom in picture pixels.
+        boxes: ``(T, 4)``: left, top, right, bottom in image pixels.
         labels: ``(T,)``, int64, from 0.
-        picture: ``(T,)``, int64.
-        shape: number of pictures, height and width of the maps.
-        classes: how many heat maps a picture has.
-        stride: picture pixels in a map pixel.
+        image: ``(T,)``, int64.
+        shape: number of images, height and width of the maps.
+        classes: how many heat maps an image has.
+        stride: image pixels in a map pixel.
         overlap: see :func:`radius`.
         official_radius: see :func:`radius`.
     """
-    pictures, height, width = shape
+    images, height, width = shape
     centre, size, valid = _centres(boxes, height, width, stride)
     radii, reach = _radii(size, valid, height, width, overlap, official_radius)
-    heat = heat_map(centre, picture * classes + labels, radii, (pictures * classes, height, width), reach)
+    heat = heat_map(centre, image * classes + labels, radii, (images * classes, height, width), reach)
     y, x = _cell(centre, height, width)
     offset = centre - torch.stack([x, y], -1)
-    return DetectionTargets(heat.view(pictures, classes, height, width), picture, y, x, size, offset, valid)
+    return DetectionTargets(heat.view(images, classes, height, width), image, y, x, size, offset, valid)
 
 
 def pose_targets(
     joints: Tensor,
     boxes: Tensor,
-    picture: Tensor,
+    image: Tensor,
     shape: tuple[int, int, int],
     stride: int = 4,
     overlap: float = 0.7,
@@ -179,15 +179,15 @@ def pose_targets(
     """The targets of a batch's joints.
 
     Args:
-        joints: ``(T, J, 3)``: x and y in picture pixels, visibility (0: not labelled).
+        joints: ``(T, J, 3)``: x and y in image pixels, visibility (0: not labelled).
         boxes: ``(T, 4)`` of the same objects, as for :func:`detection_targets`.
-        picture: ``(T,)``, int64.
-        shape: number of pictures, height and width of the maps.
-        stride: picture pixels in a map pixel.
+        image: ``(T,)``, int64.
+        shape: number of images, height and width of the maps.
+        stride: image pixels in a map pixel.
         overlap: see :func:`radius`.
         official_radius: see :func:`radius`.
     """
-    pictures, height, width = shape
+    images, height, width = shape
     count = joints.shape[1]
     centre, size, there = _centres(boxes, height, width, stride)
     y, x = _cell(centre, height, width)
@@ -196,11 +196,11 @@ def pose_targets(
     cells = torch.stack([joint_x, joint_y], -1)
     valid = (joints[..., 2] > 0) & (cells == places.floor()).all(-1) & there[:, None]
     radii, reach = _radii(size[:, None], valid, height, width, overlap, official_radius)
-    index = picture[:, None] * count + torch.arange(count, device=picture.device)
-    drawn = heat_map(places.flatten(0, 1), index.flatten(), radii.flatten(), (pictures * count, height, width), reach)
-    heat = drawn.view(pictures, count, height, width)
+    index = image[:, None] * count + torch.arange(count, device=image.device)
+    drawn = heat_map(places.flatten(0, 1), index.flatten(), radii.flatten(), (images * count, height, width), reach)
+    heat = drawn.view(images, count, height, width)
     shift = places - torch.stack([x, y], -1)[:, None]
-    return PoseTargets(heat, picture, y, x, shift, joint_y, joint_x, places - cells, valid)
+    return PoseTargets(heat, image, y, x, shift, joint_y, joint_x, places - cells, valid)
 
 
 def focal_loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -222,9 +222,9 @@ def focal_loss(logits: Tensor, target: Tensor) -> Tensor:
     return (F.softplus(wrong) * wrong.sigmoid().square() * weight).sum() / centre.sum().clamp(min=1)
 
 
-def gather(maps: Tensor, picture: Tensor, y: Tensor, x: Tensor) -> Tensor:
+def gather(maps: Tensor, image: Tensor, y: Tensor, x: Tensor) -> Tensor:
     """The values ``(..., C)`` of maps ``(N, C, h, w)`` at cells whose indices ``(...)`` broadcast."""
-    return maps.permute(0, 2, 3, 1)[picture, y, x]
+    return maps.permute(0, 2, 3, 1)[image, y, x]
 
 
 def masked_l1(prediction: Tensor, target: Tensor, mask: Tensor, official: bool = False) -> Tensor:
@@ -242,7 +242,7 @@ def masked_l1(prediction: Tensor, target: Tensor, mask: Tensor, official: bool =
 
 
 def peaks(heat: Tensor, k: int) -> Peaks:
-    """The ``k`` highest of the cells that no neighbour exceeds, over all classes of each picture.
+    """The ``k`` highest of the cells that no neighbour exceeds, over all classes of each image.
 
     Args:
         heat: probabilities ``(N, C, h, w)``.
@@ -257,20 +257,20 @@ def peaks(heat: Tensor, k: int) -> Peaks:
 
 
 def boxes_at(found: Peaks, size: Tensor, offset: Tensor, stride: int = 4) -> Tensor:
-    """Boxes ``(N, K, 4)`` in picture pixels: left, top, right, bottom.
+    """Boxes ``(N, K, 4)`` in image pixels: left, top, right, bottom.
 
     Args:
         found: of the centres' heat map.
         size: ``(N, 2, h, w)``: width and height in map pixels.
         offset: ``(N, 2, h, w)`` in map pixels.
-        stride: picture pixels in a map pixel.
+        stride: image pixels in a map pixel.
     """
     centre, sides = _places(found, offset), gather(size, _rows(found), found.y, found.x).float()
     return torch.cat([centre - sides / 2, centre + sides / 2], -1) * stride
 
 
 def joints_at(found: Peaks, boxes: Tensor, shift: Tensor, heat: Tensor, offset: Tensor, stride: int = 4) -> Tensor:
-    """Joints ``(N, K, J, 3)``: x and y in picture pixels, score (section 4.2 of the paper).
+    """Joints ``(N, K, J, 3)``: x and y in image pixels, score (section 4.2 of the paper).
 
     The centre's displacements say where each joint should be. The peak of the joint's own heat map that is nearest
     takes its place, with the peak's score, if it lies in the object's box and not beyond :data:`JOINT_DISTANCE`; else
@@ -284,18 +284,18 @@ def joints_at(found: Peaks, boxes: Tensor, shift: Tensor, heat: Tensor, offset: 
         shift: displacements ``(N, 2 J, h, w)`` in map pixels, from the centre's cell.
         heat: probabilities of the joints ``(N, J, h, w)``.
         offset: of the joints, all kinds alike, ``(N, 2, h, w)`` in map pixels.
-        stride: picture pixels in a map pixel.
+        stride: image pixels in a map pixel.
     """
-    pictures, count = heat.shape[:2]
+    images, count = heat.shape[:2]
     cells = torch.stack([found.x, found.y], -1)[:, :, None]
     shifts = gather(shift, _rows(found), found.y, found.x).float()
     shifts = shifts.reshape(*shifts.shape[:2], count, 2)
     regressed = ((cells + shifts) * stride).transpose(1, 2)  # (N, J, K, 2)
 
     single = peaks(heat.flatten(0, 1)[:, None], found.x.shape[1])
-    seen = Peaks(*(values.view(pictures, -1) for values in single))
-    places = (_places(seen, offset) * stride).view(pictures, count, -1, 2)
-    scores = single.scores.view(pictures, count, 1, -1)
+    seen = Peaks(*(values.view(images, -1) for values in single))
+    places = (_places(seen, offset) * stride).view(images, count, -1, 2)
+    scores = single.scores.view(images, count, 1, -1)
 
     # By matrix product, as for more than 25 points by default, near points would lose their digits.
     distance = torch.cdist(regressed, places, compute_mode="donot_use_mm_for_euclid_dist")
@@ -310,7 +310,7 @@ def joints_at(found: Peaks, boxes: Tensor, shift: Tensor, heat: Tensor, offset: 
 
 
 def _centres(boxes: Tensor, height: int, width: int, stride: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Centres ``(T, 2)`` and sizes ``(T, 2)`` in map pixels of what the picture holds of boxes; where it holds some."""
+    """Centres ``(T, 2)`` and sizes ``(T, 2)`` in map pixels of what the image holds of boxes; where it holds some."""
     boxes = boxes.float() / stride
     ends = torch.stack([boxes[:, 0::2].clamp(0, width), boxes[:, 1::2].clamp(0, height)], 1)
     size = ends[..., 1] - ends[..., 0]

@@ -1,4 +1,4 @@
-"""One class a picture."""
+"""One class an image."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
@@ -29,7 +29,7 @@ class ClassPrediction(NamedTuple):
 
 
 class Classification(ClassTask):
-    """One class a picture. Output ``(N, classes)`` logits; target ``(N,)`` ids.
+    """One class an image. Output ``(N, classes)`` logits; target ``(N,)`` ids.
 
     A network may carry several, one a data set, told apart by their names.
     """
@@ -45,7 +45,7 @@ class Classification(ClassTask):
         return self.classes
 
     def losses(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Cross-entropy averaged over the pictures that carry a label of this task."""
+        """Cross-entropy averaged over the images that carry a label of this task."""
         total = F.cross_entropy(output.float(), target, reduction="sum")
         return {"cross_entropy": total / max(len(target), 1)}
 
@@ -54,7 +54,7 @@ class Classification(ClassTask):
         return torch.stack([output.float().softmax(1) for output in outputs]).mean(0).log()
 
     def named(self, output: Tensor) -> Tensor:
-        """The class of every picture that ``output`` stands for, ``(N,)`` int64."""
+        """The class of every image that ``output`` stands for, ``(N,)`` int64."""
         return output.argmax(1)
 
     def names(self, classes: Sequence[str]) -> tuple[str, ...]:

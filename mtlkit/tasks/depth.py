@@ -70,5 +70,5 @@ class Depth(DenseTask):
         """Grey from near (light) to far (dark), by the reciprocal of the depth; black where it is unknown."""
         depth = answer.detach().float().cpu()
         light = torch.where(depth > 0, 255 / depth.clamp(min=1), 0)
-        picture: np.ndarray = light[..., None].expand(-1, -1, 3).numpy().astype(np.uint8)
-        return picture
+        image: np.ndarray = light[..., None].expand(-1, -1, 3).numpy().astype(np.uint8)
+        return image

@@ -17,7 +17,7 @@ class Found(NamedTuple):
     """What is found in a batch, the surest first; in one image, without ``N``.
 
     Attributes:
-        boxes: ``(N, K, 4)``: left, top, right, bottom in picture pixels.
+        boxes: ``(N, K, 4)``: left, top, right, bottom in image pixels.
         scores: ``(N, K)``.
         labels: ``(N, K)``: classes.
         joints: ``(N, K, J, 3)``: x, y and a score; ``None`` without joints.

@@ -22,9 +22,9 @@ def palette(classes: int) -> np.ndarray:
 
 def captioned(image: np.ndarray, text: str) -> np.ndarray:
     """An image, uint8 ``(H, W, 3)``, with a line of text in its lower left corner."""
-    picture = Image.fromarray(image)
-    _label(ImageDraw.Draw(picture), (0, picture.height), text, (0, 0, 0), "lb")
-    return np.array(picture)
+    canvas = Image.fromarray(image)
+    _label(ImageDraw.Draw(canvas), (0, canvas.height), text, (0, 0, 0), "lb")
+    return np.array(canvas)
 
 
 def boxed(
@@ -43,9 +43,9 @@ def boxed(
         names: what is written at each.
         points: x and y of several for each, drawn as dots; none: no dots.
     """
-    picture = Image.fromarray(image)
-    draw = ImageDraw.Draw(picture)
-    line = max(1, round(max(picture.size) / 320))
+    canvas = Image.fromarray(image)
+    draw = ImageDraw.Draw(canvas)
+    line = max(1, round(max(canvas.size) / 320))
     # The surest come first and are drawn last.
     for place in reversed(range(len(boxes))):
         colour = tuple(palette(256)[classes[place] % 256].tolist())
@@ -54,7 +54,7 @@ def boxed(
         for x, y in points[place] if points else ():
             draw.ellipse((x - 1.5 * line, y - 1.5 * line, x + 1.5 * line, y + 1.5 * line), fill=colour)
         _label(draw, (left, top), names[place], colour, "la")
-    return np.array(picture)
+    return np.array(canvas)
 
 
 def _label(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, colour: tuple[int, ...], anchor: str) -> None:

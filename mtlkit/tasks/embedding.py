@@ -1,4 +1,4 @@
-"""Features in which pictures of one category lie together: joint ranking and classification.
+"""Features in which images of one category lie together: joint ranking and classification.
 
 Eqs. 6 and 7 of Ege and Yanai's comparison of regression and retrieval (``papers/calorie/printed.yaml``), after
 Simo-Serra and Ishikawa, *Fashion Style in 128 Floats*, CVPR 2016. The margin's value is lost in its damaged source.
@@ -48,15 +48,15 @@ class Embedding(Classification):
     squared: bool = False
 
     def features(self, output: Tensor) -> Tensor:
-        """What pictures are compared by, ``(N, D)``."""
+        """What images are compared by, ``(N, D)``."""
         features = output[:, : -self.classes].float()
         return F.normalize(features, dim=1) if self.normalised else features
 
     def losses(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
         """The terms of Eq. 7, whose sum, both weighted 1, the paper minimises: ``ranking`` and ``cross_entropy``.
 
-        All pictures of the batch count in both; the paper does not say whether its second term is of all three
-        pictures of a triplet.
+        All images of the batch count in both; the paper does not say whether its second term is of all three
+        images of a triplet.
         """
         chosen = triplets(agreement(target))
         found = {"ranking": ranking(self.features(output), chosen, margin=self.margin, squared=self.squared)}
@@ -78,7 +78,7 @@ class Embedding(Classification):
 
 
 def agreement(labels: Tensor) -> Tensor:
-    """How alike pictures are by their categories alone: 1 for the same and 0 for another, ``(N,)`` to ``(N, N)``."""
+    """How alike images are by their categories alone: 1 for the same and 0 for another, ``(N,)`` to ``(N, N)``."""
     return (labels[:, None] == labels).float()
 
 
@@ -86,7 +86,7 @@ def triplets(alike: Tensor, above: float = 0.5, below: float = 0.5) -> Tensor:
     """Which triplets of a batch teach: true at (i, p, n) where p is similar to the reference i, and n is not.
 
     Similar is ``alike[i, p] > above``, dissimilar ``alike[i, n] < below``; nothing is in a triplet twice. How alike
-    two pictures are is lost in the paper; with :func:`agreement` any thresholds between 0 and 1 mean the same category
+    two images are is lost in the paper; with :func:`agreement` any thresholds between 0 and 1 mean the same category
     and another one. ``triplets(alike).nonzero()`` gives the rows, ``(T, 3)``.
 
     Args:
@@ -98,11 +98,11 @@ def triplets(alike: Tensor, above: float = 0.5, below: float = 0.5) -> Tensor:
         bool ``(N, N, N)``.
 
     Raises:
-        InputError: T- is above T+, so that a picture could be both.
+        InputError: T- is above T+, so that an image could be both.
     """
     if below > above:
         raise InputError(
-            f"Similar above {above:g} and dissimilar below {below:g} leaves pictures that are both; "
+            f"Similar above {above:g} and dissimilar below {below:g} leaves images that are both; "
             "the second threshold should be at most the first."
         )
     other = ~torch.eye(len(alike), dtype=torch.bool, device=alike.device)
@@ -118,7 +118,7 @@ def ranking(features: Tensor, chosen: Tensor, *, margin: float = 1.0, squared: b
     Args:
         features: ``(N, D)``.
         chosen: ``(N, N, N)``, of :func:`triplets`.
-        margin: how much farther the dissimilar picture should lie, in units of the distance.
+        margin: how much farther the dissimilar image should lie, in units of the distance.
         squared: squared distances, the paper's other reading.
     """
     features = features.float()

@@ -104,8 +104,8 @@ class Normals(DenseTask):
         return {"mean": [round(part, 4) for part in prediction.flatten(1).mean(1).tolist()]}
 
     def draw(self, answer: Tensor) -> np.ndarray:
-        """The usual picture: x, y, z of the unit vector as red, green, blue; grey where there is none."""
+        """The usual image: x, y, z of the unit vector as red, green, blue; grey where there is none."""
         vector = answer.detach().float().cpu()
         unit = torch.where((vector != 0).any(0, keepdim=True), F.normalize(vector, dim=0), 0)
-        picture: np.ndarray = ((unit + 1) * 127.5).permute(1, 2, 0).numpy().astype(np.uint8)
-        return picture
+        image: np.ndarray = ((unit + 1) * 127.5).permute(1, 2, 0).numpy().astype(np.uint8)
+        return image

@@ -32,28 +32,28 @@ OVERLAP = 0.3
 """Of two boxes of a class that overlap more than this, the surer one stays."""
 
 MOST = 100
-"""Boxes of a class a picture."""
+"""Boxes of a class an image."""
 
 LEAST_SCORE = 1e-3
 """Boxes less sure than this come so late in the ranking that they hardly change an average precision."""
 
 
 class RegionTruth(NamedTuple):
-    """What is true of the regions of a batch; boxes are left, top, right, bottom in pixels of the network's pictures.
+    """What is true of the regions of a batch; boxes are left, top, right, bottom in pixels of the network's images.
 
     Attributes:
-        regions: float32 ``(M, 5)``: the row of the picture, then the region's box.
+        regions: float32 ``(M, 5)``: the row of the image, then the region's box.
         matched: int64 ``(M,)``: which of the objects a region stands for, -1 for none.
-        boxes: float32 ``(R, 5)``: the row of the picture, then the object's box.
+        boxes: float32 ``(R, 5)``: the row of the image, then the object's box.
         labels: int64 ``(R,)``: the objects' classes.
-        pictures: int64 ``()``: how many pictures there are; 0: as many as the rows name.
+        images: int64 ``()``: how many images there are; 0: as many as the rows name.
     """
 
     regions: Tensor
     matched: Tensor
     boxes: Tensor
     labels: Tensor
-    pictures: Tensor = torch.tensor(0)
+    images: Tensor = torch.tensor(0)
 
 
 def moves(regions: Tensor, boxes: Tensor) -> Tensor:
@@ -124,7 +124,7 @@ class RegionDetection(Task):
         return torch.cat([probability.log(), torch.stack(by).mean(0).flatten(1)], dim=1)
 
     def found(self, output: Tensor, regions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The boxes ``(D, 4)`` in one picture, their scores ``(D,)`` and classes ``(D,)``, from regions ``(M, 4)``."""
+        """The boxes ``(D, 4)`` in one image, their scores ``(D,)`` and classes ``(D,)``, from regions ``(M, 4)``."""
         logits, by = self._split(output)
         scores = logits.softmax(1)[:, 1:]
         region, label = (scores > LEAST_SCORE).nonzero(as_tuple=True)

@@ -60,7 +60,7 @@ class FoundAP(Detections):
         """Takes the output of a batch; waits for the device. ``image`` numbers the images of the batch."""
         proposed, first = target.matched < 0, self.images
         named = torch.cat([target.regions[:, 0], target.boxes[:, 0]]).long()
-        for row in range(max(int(target.pictures), int(named.max()) + 1 if len(named) else 0)):
+        for row in range(max(int(target.images), int(named.max()) + 1 if len(named) else 0)):
             here, there = proposed & (target.regions[:, 0] == row), target.boxes[:, 0] == row
             regions = target.regions[here, 1:]
             boxes, scores, labels = self.task.found(output[here], regions)
@@ -92,7 +92,7 @@ class FoundObjects(CocoMetric):
         """
         decoded = output if isinstance(output, Found) else self.task.decoded(output)
         for row in range(len(decoded.boxes)):
-            found, here = Found(*(None if each is None else each[row] for each in decoded)), target.picture == row  # type: ignore[arg-type]
+            found, here = Found(*(None if each is None else each[row] for each in decoded)), target.image == row  # type: ignore[arg-type]
             truth = (target.boxes[here], target.labels[here], target.crowd[here], target.areas[here])
             matches = {"": self.matchers[""](found.boxes, found.scores, found.labels, *truth)}
             if "pose_" in self.matchers and found.joints is not None:

@@ -72,5 +72,5 @@ class Segmentation(DenseTask):
         """Class colours; void is light grey."""
         colours = np.full((256, 3), 225, np.uint8)
         colours[: self.outputs] = palette(self.outputs)
-        picture: np.ndarray = colours[answer.cpu().numpy()]
-        return picture
+        image: np.ndarray = colours[answer.cpu().numpy()]
+        return image

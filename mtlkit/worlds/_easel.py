@@ -1,8 +1,8 @@
 """What the drawn worlds :mod:`mtlkit.worlds.objects` and :mod:`mtlkit.worlds.places` share: colours, textures, light,
 a camera with its noise, and the files.
 
-A scene is laid out in a plane, x right and y down, of which the picture shows about -1..1 both ways. Outlines are
-drawn finer than the picture and averaged; textures are blurred to the pixel by their own formula.
+A scene is laid out in a plane, x right and y down, of which the image shows about -1..1 both ways. Outlines are
+drawn finer than the image and averaged; textures are blurred to the pixel by their own formula.
 """  # fmt: skip
 
 import colorsys
@@ -21,7 +21,7 @@ from mtlkit.worlds._paints import PATTERNS, Array, Colour, Paint, Spots
 
 SPLITS = ("train", "val")
 FINER = 3
-"""Outlines are drawn on a grid this many times finer than the picture."""
+"""Outlines are drawn on a grid this many times finer than the image."""
 
 Outline = NDArray[np.float64]
 """Corners ``(N, 2)`` of a polygon."""
@@ -30,7 +30,7 @@ Shape = list[tuple[str, Outline]]
 
 
 class Patch(NamedTuple):
-    """How much of each pixel something covers, ``share`` in 0..1, over the rows and columns ``box`` of the picture."""
+    """How much of each pixel something covers, ``share`` in 0..1, over the rows and columns ``box`` of the image."""
 
     box: tuple[slice, slice]
     share: Array
@@ -93,15 +93,15 @@ SURFACES = ("plain", "plain", "planks", "tiles", "checks", "plaid", "dots", "str
 
 
 class Easel:
-    """A picture ``(size, size)`` in the making; all its chances come from ``rng``.
+    """An image ``(size, size)`` in the making; all its chances come from ``rng``.
 
-    The draws do not depend on ``size``: another size is the same picture with finer pixels, but for its noise.
+    The draws do not depend on ``size``: another size is the same image with finer pixels, but for its noise.
     """
 
     def __init__(self, rng: np.random.Generator, size: int, *, roll: float = 0.0, zoom: float = 1.0):
         self.rng, self.size = rng, size
         c, s = zoom * math.cos(roll), zoom * math.sin(roll)
-        self.camera = np.array([[c, -s], [s, c]])  # from the scene to the picture
+        self.camera = np.array([[c, -s], [s, c]])  # from the scene to the image
         line = ((np.arange(size) + 0.5) * (2 / size) - 1).astype(np.float32)
         inverse = np.linalg.inv(self.camera).astype(np.float32)
         self.x = inverse[0, 0] * line + inverse[0, 1] * line[:, None]
@@ -157,7 +157,7 @@ class Easel:
     # Painting -------------------------------------------------------------------------------------------------
 
     def cut(self, rows: slice, columns: slice) -> None:
-        """Keep a part of the picture only, before anything is painted; outlines can no longer be drawn by it."""
+        """Keep a part of the image only, before anything is painted; outlines can no longer be drawn by it."""
         self.x, self.y, self.light = (plane[rows, columns] for plane in (self.x, self.y, self.light))
         self.fine, self.coarse = self.fine[rows, columns], self.coarse[rows, columns]
         self.colour = self.colour[:, rows, columns]
@@ -177,7 +177,7 @@ class Easel:
         right, bottom = (min(int(high) + 2, self.size) for high in corners.max(0))
         if left >= right or top >= bottom:
             return nothing, nothing
-        # Only the part of the picture that the outlines reach is drawn.
+        # Only the part of the image that the outlines reach is drawn.
         wide, high = (right - left) * FINER, (bottom - top) * FINER
         masks = [Image.new("L", (wide, high)) for _ in range(1 + any(kind == "trim" for kind, _ in shape))]
         pens = [ImageDraw.Draw(mask) for mask in masks]
@@ -196,11 +196,11 @@ class Easel:
         return body._replace(share=np.minimum(body.share + trim.share, 1)) if trim.share.size else body
 
     def everywhere(self) -> Patch:
-        """The whole picture."""
+        """The whole image."""
         return Patch((slice(None), slice(None)), np.ones_like(self.light))
 
     def flat(self, turn: float = 0.0) -> View:
-        """A texture that lies in the picture plane, turned by ``turn`` radians."""
+        """A texture that lies in the image plane, turned by ``turn`` radians."""
         c, s = np.float32(math.cos(turn)), np.float32(math.sin(turn))
         return View(c * self.x + s * self.y, c * self.y - s * self.x, np.full_like(self.x, self.pixel))
 
@@ -248,7 +248,7 @@ class Easel:
     # The camera -----------------------------------------------------------------------------------------------
 
     def develop(self, grey: bool = False, vivid: float = 0.45) -> NDArray[np.uint8]:
-        """The picture, uint8 ``(size, size, 3)``: uneven light, white balance, exposure, a soft shoulder, noise.
+        """The image, uint8 ``(size, size, 3)``: uneven light, white balance, exposure, a soft shoulder, noise.
 
         ``vivid`` is the least share of its saturation that a colour keeps.
         """
@@ -271,7 +271,7 @@ class Easel:
 
 
 def _blurred(share: Array, radius: float) -> Image.Image:
-    """An 8-bit grey picture of ``share`` in 0..1, blurred over ``radius`` pixels."""
+    """An 8-bit grey image of ``share`` in 0..1, blurred over ``radius`` pixels."""
     return Image.fromarray((share * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(radius))
 
 
@@ -282,7 +282,7 @@ def mix(first: Colour, second: Colour, amount: float) -> Colour:
 
 
 def chances(name: str, classes: Sequence[str], seed: int, split: str, index: int) -> np.random.Generator:
-    """The chances of one picture of a world with these ``classes``: those of no other class, split or index.
+    """The chances of one image of a world with these ``classes``: those of no other class, split or index.
 
     Raises:
         InputError: there is no such class or split.
@@ -311,11 +311,11 @@ def write(
     Args:
         folder: where to; may be missing or empty, or hold the very world already.
         identity: name and revision of the world.
-        draw: makes the picture of ``(class, seed, split, index, size)``; one without colour is stored in grey.
+        draw: makes the image of ``(class, seed, split, index, size)``; one without colour is stored in grey.
         classes: those wanted, and those there are.
         seed: of the world.
-        counts: pictures of each class in ``train`` and in ``val``.
-        size: of each picture, pixels.
+        counts: images of each class in ``train`` and in ``val``.
+        size: of each image, pixels.
     """
     wanted, there = classes
     for name in wanted:
@@ -331,8 +331,8 @@ def write(
                 place = root / split / name
                 place.mkdir(parents=True)
                 for index in range(count):
-                    picture = draw(name, seed, split, index, size)
-                    stored = picture[..., 0] if (picture == picture[..., :1]).all() else picture
+                    image = draw(name, seed, split, index, size)
+                    stored = image[..., 0] if (image == image[..., :1]).all() else image
                     Image.fromarray(stored).save(place / f"{index:05}.png", compress_level=1)
 
     _folder.write(folder, world, fill)

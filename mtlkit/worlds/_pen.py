@@ -20,7 +20,7 @@ class Pen:
         e: where to paint.
         at: the middle between the eyes.
         wide: half the width of the face.
-        yaw: how far the face turns to the right of the picture, -1 to 1.
+        yaw: how far the face turns to the right of the image, -1 to 1.
     """
 
     def __init__(self, e: Easel, at: tuple[float, float], wide: float, yaw: float) -> None:

@@ -41,7 +41,7 @@ class Person(NamedTuple):
         worn: how lined the skin is, from 0 to about 1.
         wide: half the width of the head; ``top`` and ``chin``: from the eyes to the crown and to the chin.
         apart: from the middle to an eye.
-        yaw: how far the face turns to the right of the picture.
+        yaw: how far the face turns to the right of the image.
         smile: from -0.3 to 1.
     """
 
@@ -98,7 +98,7 @@ def _head(p: Person) -> Outline:
     return np.concatenate([arc(p.wide, -p.top, 2.2), low])
 
 
-# --- parts of a picture, from back to front ---
+# --- parts of an image, from back to front ---
 
 
 def _backdrop(e: Easel) -> None:

@@ -1,4 +1,4 @@
-"""The embedded world ``faces``: drawn heads and shoulders of people of all ages, one picture a person.
+"""The embedded world ``faces``: drawn heads and shoulders of people of all ages, one image a person.
 
 A face is built from what changes with age and sex, each trait with a chance of its own:
 
@@ -27,7 +27,7 @@ from mtlkit.worlds._easel import SPLITS, Easel
 from mtlkit.worlds._portraits import person, portray
 
 REVISION = 1
-"""Raised when the pictures change on purpose; part of the identity of whatever was trained on them."""
+"""Raised when the images change on purpose; part of the identity of whatever was trained on them."""
 
 # Read by mtlkit.worlds.world without importing this module: literals.
 DRAWS = "faces with an age and a gender"
@@ -38,15 +38,15 @@ AGES = 100
 
 
 class Face(NamedTuple):
-    """A picture and whom it shows.
+    """An image and whom it shows.
 
     Attributes:
-        picture: uint8 ``(H, W, 3)``.
+        image: uint8 ``(H, W, 3)``.
         age: whole years, 0 to 99.
         gender: 0 male, 1 female.
     """
 
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     age: int
     gender: int
 
@@ -76,7 +76,7 @@ def draw(seed: int, split: str, index: int, size: tuple[int, int] = (64, 64)) ->
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
     if min(size) < 32:
-        raise InputError(f"No face can be seen in a picture of {size[0]} x {size[1]}; give at least 32 pixels a side.")
+        raise InputError(f"No face can be seen in an image of {size[0]} x {size[1]}; give at least 32 pixels a side.")
     rng = np.random.default_rng([seed, SPLITS.index(split), index, *b"faces"])
     age, female = _age(rng), bool(rng.random() < 0.48)
     roll, zoom = 0.09 * rng.standard_normal(), rng.uniform(0.84, 1.0) * min(size) / max(size)
@@ -117,7 +117,7 @@ def write(folder: Path, *, seed: int = 0, train: int, val: int, size: tuple[int,
                 face = draw(seed, split, index, size)
                 names.append(file_name(face, split, index))
                 # Full colour resolution: eyes are a few pixels wide.
-                Image.fromarray(face.picture).save(root / "image" / names[-1], quality=95, subsampling=0)
+                Image.fromarray(face.image).save(root / "image" / names[-1], quality=95, subsampling=0)
             (root / "splits" / f"{split}.txt").write_text("".join(f"{name}\n" for name in names))
 
     _folder.write(folder, world, fill)

@@ -1,7 +1,7 @@
-"""The embedded world ``objects``: one drawn thing a picture, for image classification.
+"""The embedded world ``objects``: one drawn thing an image, for image classification.
 
-The thing lies anywhere, at any size from half to most of the picture, turned as far as it can still be told, in any
-colour and texture, lit from one side, before a textured wall or table. About one picture in twelve has no colour.
+The thing lies anywhere, at any size from half to most of the image, turned as far as it can still be told, in any
+colour and texture, lit from one side, before a textured wall or table. About one image in twelve has no colour.
 """
 
 import math
@@ -16,7 +16,7 @@ from mtlkit.worlds._easel import Easel, Outline, Shape, box, oval, polygon
 from mtlkit.worlds._paints import Paint
 
 REVISION = 1
-"""Raised when the pictures change on purpose; part of the identity of whatever was trained on them."""
+"""Raised when the images change on purpose; part of the identity of whatever was trained on them."""
 
 # Read by mtlkit.worlds.world without importing this module: literals.
 DRAWS = "objects, a class an image"
@@ -245,7 +245,7 @@ CLASSES = tuple(THINGS)
 """The 20 classes, in the order of their names."""
 
 
-# --- pictures ---
+# --- images ---
 
 
 def _backdrop(e: Easel) -> None:
@@ -260,7 +260,7 @@ def _backdrop(e: Easel) -> None:
 
 
 def _seen(e: Easel, grey: bool, *others: Sequence[float]) -> Paint:
-    """A texture that stands out from all of the colours ``others``, by its tone alone if the picture is ``grey``."""
+    """A texture that stands out from all of the colours ``others``, by its tone alone if the image is ``grey``."""
     best, most = e.paint(), -1.0
     for _ in range(6):
         paint = e.paint()._replace(scale=e.within(0.1, 0.2))
@@ -275,9 +275,9 @@ def _seen(e: Easel, grey: bool, *others: Sequence[float]) -> Paint:
 
 
 def draw(name: str, seed: int, split: str, index: int, size: int = 48) -> NDArray[np.uint8]:
-    """Picture ``index`` of the class ``name`` in ``split`` of the world of ``seed``, uint8 ``(size, size, 3)`` RGB.
+    """Image ``index`` of the class ``name`` in ``split`` of the world of ``seed``, uint8 ``(size, size, 3)`` RGB.
 
-    A picture depends on its arguments alone, so no picture is in both splits and a small set begins a bigger one.
+    An image depends on its arguments alone, so no image is in both splits and a small set begins a bigger one.
 
     Raises:
         InputError: there is no such class or split.
@@ -312,7 +312,7 @@ def write(
 ) -> None:
     """Write ``folder/{train,val}/CLASS/00000.png`` and so on and ``folder/world.json``, whole or not at all.
 
-    ``train`` and ``val`` are pictures of each class. A PNG is RGB, or 8-bit grey where the picture has no colour.
+    ``train`` and ``val`` are images of each class. A PNG is RGB, or 8-bit grey where the image has no colour.
     Does nothing where the same world already lies; processes that write it at the same time all succeed.
 
     Raises:

@@ -28,7 +28,7 @@ from mtlkit.worlds._easel import FINER, SPLITS, Easel, Outline, Patch, box, move
 from mtlkit.worlds._paints import Colour, Paint
 
 REVISION = 1
-"""Raised when the pictures change on purpose; part of the identity of whatever was trained on them."""
+"""Raised when the images change on purpose; part of the identity of whatever was trained on them."""
 
 # Read by mtlkit.worlds.world without importing this module: literals.
 DRAWS = "scenes whose objects have boxes and attributes"
@@ -87,10 +87,10 @@ Pieces = list[tuple[str, Outline]]
 
 
 class Scene(NamedTuple):
-    """A picture and what it shows; ``R`` things from back to front.
+    """An image and what it shows; ``R`` things from back to front.
 
     Attributes:
-        picture: uint8 ``(H, W, 3)``.
+        image: uint8 ``(H, W, 3)``.
         boxes: int64 ``(R, 4)``: xmin, ymin, xmax, ymax in pixels, from 1, the last ones included.
         labels: int64 ``(R,)``, places in :data:`CLASSES`.
         attributes: uint8 ``(R, 24)``, 0 or 1.
@@ -98,7 +98,7 @@ class Scene(NamedTuple):
         part: uint8 ``(H, W)``, which of :data:`PARTS`, from 1; 0: none.
     """
 
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     boxes: NDArray[np.int64]
     labels: NDArray[np.int64]
     attributes: NDArray[np.uint8]
@@ -321,7 +321,7 @@ class _Thing(NamedTuple):
 
 
 class _Cast(NamedTuple):
-    """A thing alone on a grid :data:`FINER` than the picture: its rows and columns of the picture, and the part that
+    """A thing alone on a grid :data:`FINER` than the image: its rows and columns of the image, and the part that
     each point shows, from 1 (0: none)."""
 
     rows: slice
@@ -393,7 +393,7 @@ def _clear(low: Outline, high: Outline, other: _Thing) -> bool:
 
 
 def _cast(thing: _Thing, size: tuple[int, int]) -> _Cast:
-    """The thing alone, as a picture of ``size`` shows it."""
+    """The thing alone, as an image of ``size`` shows it."""
     height, width = size
     half = max(size) / 2
     middle = np.array([width, height]) / 2
@@ -487,7 +487,7 @@ def draw(seed: int, split: str, index: int, size: tuple[int, int] = (96, 128)) -
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
     if min(size) < 48:
-        raise InputError(f"Parts cannot be seen in a picture of {size[0]} x {size[1]}; give at least 48 pixels a side.")
+        raise InputError(f"Parts cannot be seen in an image of {size[0]} x {size[1]}; give at least 48 pixels a side.")
     e = Easel(np.random.default_rng([seed, SPLITS.index(split), index, *b"parts"]), max(size))
     top, left = ((max(size) - side) // 2 for side in size)
     e.cut(slice(top, top + size[0]), slice(left, left + size[1]))
@@ -553,7 +553,7 @@ def write(folder: Path, *, seed: int = 0, train: int, val: int, size: tuple[int,
             for index in range(count):
                 scene, file = draw(seed, split, index, size), f"{split}_{index:05}.jpg"
                 # Full colour resolution: parts are a few pixels wide.
-                Image.fromarray(scene.picture).save(root / "JPEGImages" / file, quality=95, subsampling=0)
+                Image.fromarray(scene.image).save(root / "JPEGImages" / file, quality=95, subsampling=0)
                 for label, numbers in zip(scene.labels, np.hstack([scene.boxes, scene.attributes]), strict=True):
                     rows.append(" ".join([file, CLASSES[label], *map(str, numbers.tolist())]) + "\n")
             (lists / f"apascal_{name}.txt").write_text("".join(rows))

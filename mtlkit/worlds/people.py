@@ -6,7 +6,7 @@ limbs. ``left`` is the figure's own left: its face, the back of its head and its
 
 - A pixel belongs to the thing that its centre shows; boxes are tight around what is seen of a thing.
 - A joint is 2, seen, where the limb that it is on shows; 1, hidden, behind the figure itself or another thing; and 0
-  outside the picture.
+  outside the image.
 
 Files lie as in COCO 2017, with the numbers and names that its classes have there.
 """
@@ -29,7 +29,7 @@ from mtlkit.worlds._easel import FINER, SPLITS, Easel, Outline, Patch, View, box
 from mtlkit.worlds._paints import Array, Colour, Paint
 
 REVISION = 1
-"""Raised when the pictures change on purpose; part of the identity of whatever was trained on them."""
+"""Raised when the images change on purpose; part of the identity of whatever was trained on them."""
 
 # Read by mtlkit.worlds.world without importing this module: literals.
 DRAWS = "people and things with boxes, masks and joints"
@@ -57,10 +57,10 @@ SKELETON = (
 
 
 class Scene(NamedTuple):
-    """A picture and what it shows; ``R`` things from back to front.
+    """An image and what it shows; ``R`` things from back to front.
 
     Attributes:
-        picture: uint8 ``(H, W, 3)``.
+        image: uint8 ``(H, W, 3)``.
         owner: uint8 ``(H, W)``, which thing a pixel shows, from 1; 0: none.
         labels: int64 ``(R,)``, places in :data:`CLASSES`.
         boxes: int64 ``(R, 4)``: left, top, width, height in pixels, as in COCO.
@@ -68,7 +68,7 @@ class Scene(NamedTuple):
         crowd: bool ``(R,)``, whether the thing is a crowd.
     """
 
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     owner: NDArray[np.uint8]
     labels: NDArray[np.int64]
     boxes: NDArray[np.int64]
@@ -89,7 +89,7 @@ class _Piece(NamedTuple):
 class _Thing(NamedTuple):
     """A thing whose pieces, from back to front, have these ``limbs``, ``colours`` and numbers of ``corners`` each.
 
-    ``near`` is how long a metre is where it stands, half pictures. Of the ``joints`` ``(17, 2)`` one is seen where a
+    ``near`` is how long a metre is where it stands, half images. Of the ``joints`` ``(17, 2)`` one is seen where a
     limb shows whose bit is set in ``shown_by``. Pieces of the very colour that ``paint`` begins with have its pattern.
     ``ground`` is where it darkens the floor: the middle and the half axes of an ellipse.
     """
@@ -137,7 +137,7 @@ def _thing(name: str, pieces: Sequence[_Piece], *ground: float) -> _Thing:
 # --- people: lengths in body heights ---
 
 _DOWN, _UP = math.cos(math.radians(8)), math.sin(math.radians(8))
-"""The camera looks down by 8 degrees: what is nearer lies lower in the picture."""
+"""The camera looks down by 8 degrees: what is nearer lies lower in the image."""
 
 _Ranges = tuple[tuple[float, float], ...]
 _ARMS: dict[str, _Ranges] = {
@@ -466,15 +466,15 @@ _THINGS: dict[str, tuple[Callable[[Easel], _Thing], float, float]] = {
     "car": (_car, 0.2, 0.36), "bench": (_bench, 0.38, 0.8), "dog": (_dog, 0.42, 0.85),
     "sports ball": (_ball, 0.5, 1.1), "kite": (_kite, 0.45, 0.8), "potted plant": (_plant, 0.4, 0.9),
 }  # fmt: skip
-"""How each is made, and how long a metre of it may be, half pictures."""
+"""How each is made, and how long a metre of it may be, half images."""
 
 
 # --- scenes ---
 
 
 class _Stage(NamedTuple):
-    """Where things stand: half the picture's width and height, the half that they are drawn to (less in a narrow
-    picture), its horizon, and how high the camera is, metres."""
+    """Where things stand: half the image's width and height, the half that they are drawn to (less in a narrow
+    image), its horizon, and how high the camera is, metres."""
 
     wide: float
     tall: float
@@ -558,7 +558,7 @@ def _crowd(e: Easel, stage: _Stage) -> _Thing:
 
 
 def _group(e: Easel, stage: _Stage, name: str) -> list[_Thing]:
-    """A thing, or a sitter and their bench, in the middle of the picture."""
+    """A thing, or a sitter and their bench, in the middle of the image."""
     if name == "crowd":
         return [_crowd(e, stage)]
     if name == "person":
@@ -618,7 +618,7 @@ class _Cast(NamedTuple):
 
 
 def _cast(things: list[_Thing], size: tuple[int, int]) -> _Cast:
-    """The things alone, as a picture of ``size`` shows them, later ones before earlier ones."""
+    """The things alone, as an image of ``size`` shows them, later ones before earlier ones."""
     image = Image.new("L", (size[1] * FINER, size[0] * FINER))  # a crowd has 120 tints at most, a person 23
     pen, start = ImageDraw.Draw(image), 0
     path = (_pixels(np.concatenate([thing.corners for thing in things]), size) * FINER - 0.5).ravel().tolist()
@@ -633,12 +633,12 @@ def _cast(things: list[_Thing], size: tuple[int, int]) -> _Cast:
 
 
 def _pixels(places: Outline, size: tuple[int, int]) -> Outline:
-    """Where in a picture of ``size`` places ``(N, 2)`` lie, in pixels from its corner."""
+    """Where in an image of ``size`` places ``(N, 2)`` lie, in pixels from its corner."""
     return (places * max(size) + size[::-1]) / 2
 
 
 def _share(mask: NDArray[np.bool_]) -> Array:
-    """How much of each pixel of the picture a mask on the fine grid covers."""
+    """How much of each pixel of the image a mask on the fine grid covers."""
     return np.asarray(Image.fromarray(mask.view(np.uint8) * np.uint8(255)).reduce(FINER)) * np.float32(1 / 255)
 
 
@@ -675,9 +675,7 @@ def draw(seed: int, split: str, index: int, size: tuple[int, int] = (128, 128)) 
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
     if min(size) < 48:
-        raise InputError(
-            f"People cannot be seen in a picture of {size[0]} x {size[1]}; give at least 48 pixels a side."
-        )
+        raise InputError(f"People cannot be seen in an image of {size[0]} x {size[1]}; give at least 48 pixels a side.")
     e = Easel(np.random.default_rng([seed, SPLITS.index(split), index, *b"people"]), max(size))
     top, left = ((max(size) - side) // 2 for side in size)
     e.cut(slice(top, top + size[0]), slice(left, left + size[1]))
@@ -805,7 +803,7 @@ def write(folder: Path, *, seed: int = 0, train: int, val: int, size: tuple[int,
                 scene, number = draw(seed, split, index, size), 2 * index + 1 + SPLITS.index(split)
                 name = f"{number:012}.jpg"
                 # Full colour resolution: limbs are a few pixels wide.
-                Image.fromarray(scene.picture).save(place / name, quality=95, subsampling=0)
+                Image.fromarray(scene.image).save(place / name, quality=95, subsampling=0)
                 images.append({"id": number, "file_name": name, "height": size[0], "width": size[1]})
                 for kept, more in zip((things, people), _annotations(scene, number), strict=True):
                     kept.extend(more)

@@ -1,4 +1,4 @@
-"""The embedded world ``places``: one drawn scene a picture, for image classification.
+"""The embedded world ``places``: one drawn scene an image, for image classification.
 
 What makes a class is its layout: where the horizon lies, what stands upright, what runs to a vanishing point. Colours,
 textures, light and noise are those of :mod:`mtlkit.worlds.objects`, and things from there stand about in the scenes.
@@ -18,7 +18,7 @@ from mtlkit.worlds._paints import Array, Colour, Paint
 from mtlkit.worlds.objects import THINGS
 
 REVISION = 1
-"""Raised when the pictures change on purpose; part of the identity of whatever was trained on them."""
+"""Raised when the images change on purpose; part of the identity of whatever was trained on them."""
 
 # Read by mtlkit.worlds.world without importing this module: literals.
 DRAWS = "scenes, a class an image"
@@ -34,7 +34,7 @@ EDGE = 1.35
 
 
 def _line(e: Easel, y: float, rough: float, bumps: float = 3.0, n: int = 40) -> tuple[Array, Array]:
-    """A wavy line across the picture around the height ``y``."""
+    """A wavy line across the image around the height ``y``."""
     x = np.linspace(-EDGE, EDGE, n)
     wave = np.sin(x * bumps * e.within(0.7, 1.4) + e.within(0, 6)) + 0.5 * np.sin(x * bumps * 2.7 + e.within(0, 6))
     return x, y + rough * wave
@@ -535,9 +535,9 @@ CLASSES = tuple(SCENES)
 
 
 def draw(name: str, seed: int, split: str, index: int, size: int = 64) -> NDArray[np.uint8]:
-    """Picture ``index`` of the class ``name`` in ``split`` of the world of ``seed``, uint8 ``(size, size, 3)`` RGB.
+    """Image ``index`` of the class ``name`` in ``split`` of the world of ``seed``, uint8 ``(size, size, 3)`` RGB.
 
-    A picture depends on its arguments alone, so no picture is in both splits and a small set begins a bigger one.
+    An image depends on its arguments alone, so no image is in both splits and a small set begins a bigger one.
 
     Raises:
         InputError: there is no such class or split.
@@ -553,7 +553,7 @@ def write(
 ) -> None:
     """Write ``folder/{train,val}/CLASS/00000.png`` and so on and ``folder/world.json``, whole or not at all.
 
-    ``train`` and ``val`` are pictures of each class; every PNG is RGB. Does nothing where the same world already
+    ``train`` and ``val`` are images of each class; every PNG is RGB. Does nothing where the same world already
     lies; processes that write it at the same time all succeed.
 
     Raises:

@@ -26,7 +26,7 @@ from mtlkit.worlds._paints import Paint
 __all__ = ["CATEGORIES", "FOODS", "REVISION", "Dish", "Portion", "draw", "portion", "write"]
 
 REVISION = 1
-"""Raised when the pictures change on purpose; part of the identity of whatever was trained on them."""
+"""Raised when the images change on purpose; part of the identity of whatever was trained on them."""
 
 # Read by mtlkit.worlds.world without importing this module: literals.
 DRAWS = "dishes with calories and categories"
@@ -54,16 +54,16 @@ class Portion(NamedTuple):
 
 
 class Dish(NamedTuple):
-    """A picture of a portion.
+    """An image of a portion.
 
     Attributes:
-        picture: uint8 ``(H, W, 3)``.
+        image: uint8 ``(H, W, 3)``.
         portion: what is drawn.
         owner: uint8 ``(H, W)``, which of the portion's items a pixel shows, from 1; 0: none.
-        scale: pixels a centimetre, of what lies flat and across the picture.
+        scale: pixels a centimetre, of what lies flat and across the image.
     """
 
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     portion: Portion
     owner: NDArray[np.uint8]
     scale: float
@@ -83,7 +83,7 @@ def portion(seed: int, split: str, index: int) -> Portion:
     return Portion(category, *DISHES[category](np.random.default_rng([seed, SPLITS.index(split), index, *b"plates"])))
 
 
-# --- pictures ---
+# --- images ---
 
 _FORK = [
     box(-0.4, -1, 0.4, 12), polygon((-0.4, 4), (0.4, 4), (0.75, 12), (-0.75, 12)),
@@ -106,7 +106,7 @@ class _Camera:
     def __init__(self, e: Easel, view: int, share: float):
         self.tilt = math.radians(e.within(4, 18) if view % 2 == 0 else e.within(42, 56))
         self.spin = e.within(-math.pi, math.pi)
-        self.scale = share * 2 / e.within(27, 33)  # the picture's shorter side shows that many centimetres
+        self.scale = share * 2 / e.within(27, 33)  # the image's shorter side shows that many centimetres
         self.at = np.array([e.within(-0.05, 0.05), e.within(-0.05, 0.05) + 0.1 * math.sin(self.tilt)])
         c, s = math.cos(self.spin), math.sin(self.spin)
         matrix = np.array([[c, -s], [s * math.cos(self.tilt), c * math.cos(self.tilt)]])
@@ -134,7 +134,7 @@ def _table(e: Easel, camera: _Camera) -> None:
 
 
 def _cutlery(e: Easel, camera: _Camera, vessel: Vessel, category: str) -> None:
-    """Beside the vessel, within the picture wherever it is turned to."""
+    """Beside the vessel, within the image wherever it is turned to."""
     asian = category in ("dumplings", "rice", "sushi", "noodles", "soup") and e.chance(0.6)
     gap = (vessel.reach if vessel.kind != "bowl" else vessel.reach * 0.95) + e.within(1.2, 2.2)
     wood = ((0.35, 0.16, 0.1), (0.75, 0.55, 0.33), (0.1, 0.08, 0.08))[e.count(0, 2)]
@@ -207,14 +207,14 @@ def _serve(e: Easel, camera: _Camera, item: Item, base: float, clip: Patch | Non
 
 
 def draw(seed: int, split: str, index: int, size: tuple[int, int] = (96, 96), *, view: int = 0) -> Dish:
-    """Picture ``view`` of portion ``index`` of ``split`` in the world of ``seed``; it depends on its arguments alone.
+    """Image ``view`` of portion ``index`` of ``split`` in the world of ``seed``; it depends on its arguments alone.
 
     Args:
         seed: of the world.
         split: train or val.
         index: which portion, see ``portion``.
         size: height and width, pixels.
-        view: which of its pictures; even ones are taken from nearly above, odd ones from the side.
+        view: which of its images; even ones are taken from nearly above, odd ones from the side.
 
     Raises:
         InputError: there is no such split, or a side of ``size`` is less than 48 pixels.
@@ -235,7 +235,7 @@ def _photograph(served: Portion, which: tuple[int, str, int, int], size: tuple[i
     bowl = served.vessel.kind == "bowl"
     owner = np.zeros(e.light.shape, np.uint8)
     if not bowl:
-        # One shadow of them all: one for each costs a quarter of the picture's time.
+        # One shadow of them all: one for each costs a quarter of the image's time.
         bodies = [body for item in served.items for body in item.bodies]
         foots = [camera.seen(*body.slices[place]) for body in bodies for place in (0, len(body.slices) // 2)]
         e.shadow(e.cover(foots), 0.04, 0.55)
@@ -253,7 +253,7 @@ def _photograph(served: Portion, which: tuple[int, str, int, int], size: tuple[i
 def _big_enough(size: tuple[int, int]) -> None:
     if min(size) < 48:
         raise InputError(
-            f"Dishes cannot be told apart in a picture of {size[0]} x {size[1]}; give at least 48 pixels a side."
+            f"Dishes cannot be told apart in an image of {size[0]} x {size[1]}; give at least 48 pixels a side."
         )
 
 
@@ -265,17 +265,17 @@ def write(
 ) -> None:
     """Write ``folder/images``, ``folder/manifest.csv`` and ``folder/world.json``, whole or not at all.
 
-    The manifest's columns are image, kcal, category, group and split; a group is the pictures of one portion.
+    The manifest's columns are image, kcal, category, group and split; a group is the images of one portion.
 
     Does nothing where the same world already lies; processes that write it at the same time all succeed.
 
     Args:
         folder: where to; may be missing or empty.
         seed: of the world.
-        train: portions in the training part; there are ``views`` pictures of each.
+        train: portions in the training part; there are ``views`` images of each.
         val: portions in the validation part.
-        size: height and width of a picture, pixels.
-        views: pictures of each portion.
+        size: height and width of an image, pixels.
+        views: images of each portion.
 
     Raises:
         InputError: ``folder`` holds something else, a side of ``size`` is less than 48 pixels, there is no view, or
@@ -304,7 +304,7 @@ def write(
                     for view in range(views):
                         dish, name = _photograph(served, (seed, split, index, view), size), f"images/{group}_{view}.jpg"
                         # Full colour resolution: pieces are a few pixels wide.
-                        Image.fromarray(dish.picture).save(root / name, quality=95, subsampling=0)
+                        Image.fromarray(dish.image).save(root / name, quality=95, subsampling=0)
                         table.writerow([name, f"{served.kcal:.1f}", served.category, group, split])
 
     _folder.write(folder, world, fill)

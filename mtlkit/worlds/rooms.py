@@ -22,7 +22,7 @@ from mtlkit.worlds._furniture import FACES, SHAPES, Carpenter, Piece, Point, Sol
 from mtlkit.worlds._paints import GLOW, PATTERNS, Array, Paint, Spots
 
 REVISION = 1
-"""Raised when the pictures change on purpose; part of the identity of whatever was trained on them."""
+"""Raised when the images change on purpose; part of the identity of whatever was trained on them."""
 
 # Read by mtlkit.worlds.world without importing this module: literals.
 DRAWS = "rooms with classes, depth and surface normals"
@@ -39,7 +39,7 @@ AXES = "x right, y up, z towards the camera"
 
 
 class Frame(NamedTuple):
-    """One picture: ``image`` uint8 ``(H, W, 3)`` RGB; ``label`` int8 ``(H, W)``, an index of :data:`CLASSES` or -1
+    """One image: ``image`` uint8 ``(H, W, 3)`` RGB; ``label`` int8 ``(H, W)``, an index of :data:`CLASSES` or -1
     for void; ``depth`` float32 ``(H, W)``, metres along the optical axis; ``normal`` float32 ``(H, W, 3)``, unit
     vectors in the canonical camera frame. Depth and normals have no gaps."""  # fmt: skip
 
@@ -189,7 +189,7 @@ def _shell(make: Carpenter, half_x: float, half_z: float, high: float) -> Piece:
 
 
 def camera(size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """``fx, fy, cx, cy`` in pixels for a picture ``(height, width)``; pixel centres at whole numbers.
+    """``fx, fy, cx, cy`` in pixels for an image ``(height, width)``; pixel centres at whole numbers.
 
     The horizontal field of view, 56.8 degrees, is that of NYU v2's valid crop (fx 518.858 over 561 columns).
     A point at ``depth`` in pixel ``(row, column)`` is ``depth * ((column - cx) / fx, (cy - row) / fy, -1)``.

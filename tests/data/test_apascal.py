@@ -25,7 +25,7 @@ b.jpg dog 5 5 5 5 0 1 0
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Two training pictures of 8 x 6 pixels with three objects, one validation picture; 20 classes and one more."""
+    """Two training images of 8 x 6 pixels with three objects, one validation image; 20 classes and one more."""
     root = tmp_path / "apascal"
     for folder in ("JPEGImages", "attribute_data"):
         (root / folder).mkdir(parents=True)
@@ -60,7 +60,7 @@ def test_reads_an_image_with_all_its_objects(root):
     assert boxes.tolist() == [[2, 1, 6, 4], [4, 4, 5, 5]], "the edges of the pixels, the last ones included"
     assert (sample["detection"].dtype, sample["detection"].tolist()) == (torch.int64, [0, 2])
     assert (sample["attributes"].dtype, sample["attributes"].tolist()) == (torch.uint8, [[1, 0, 1], [0, 1, 0]])
-    assert data[1]["boxes"].tolist() == [[0, 0, 8, 6]], "the whole picture"
+    assert data[1]["boxes"].tolist() == [[0, 0, 8, 6]], "the whole image"
     assert data[1]["attributes"].tolist() == [[0, 0, 0]], "an object may have no attribute"
     assert data.skipped == {}
     assert APascal(root, "val")[0]["detection"].tolist() == [1]
@@ -73,7 +73,7 @@ def test_only_the_asked_targets_are_read(root, tasks):
     assert set(data[0]) == {"image", "boxes", *tasks}
 
 
-def test_counts_of_the_split_need_no_pictures(root):
+def test_counts_of_the_split_need_no_images(root):
     data = APascal(root, "train")
     shutil.rmtree(root / "JPEGImages")
     counts = data.objects()
@@ -82,7 +82,7 @@ def test_counts_of_the_split_need_no_pictures(root):
     assert counts.attributes == {"2D Boxy": 1, "Furn. Leg": 1, "Wheel": 1}
 
 
-def test_grey_pictures_have_three_channels(root):
+def test_grey_images_have_three_channels(root):
     Image.new("L", (8, 6), 7).save(root / "JPEGImages/b.jpg")
     image = APascal(root, "train")[0]["image"]
     assert image.shape == (3, 6, 8)
@@ -209,7 +209,7 @@ def test_any_row_is_read_or_refused_in_one_sentence(tmp_path_factory, row):
             lambda root: (root / "attribute_data/attribute_names.txt").write_text("Wheel\nLeg\nWheel\n"),
             r"attribute_names\.txt, line 3, repeats the name 'Wheel'; every line needs another one",
         ),
-        (lambda root: (root / "JPEGImages/a.jpg").write_bytes(b"no"), r"a\.jpg cannot be read as a picture"),
+        (lambda root: (root / "JPEGImages/a.jpg").write_bytes(b"no"), r"a\.jpg cannot be read as an image"),
     ],
 )
 @pytest.mark.parametrize("faulty", ["refuse", "skip"])
@@ -219,13 +219,13 @@ def test_what_is_missing_or_damaged_is_named_at_once(root, damage, sentence, fau
         APascal(root, "train", faulty=faulty)
 
 
-def test_a_cut_picture_is_named_when_it_is_read(root):
+def test_a_cut_image_is_named_when_it_is_read(root):
     path = root / "JPEGImages/a.jpg"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)).save(path)
     path.write_bytes(path.read_bytes()[:3000])
     data = APascal(root, "train")
     data[0]
-    with pytest.raises(InputError, match=r"a\.jpg cannot be read as a picture"):
+    with pytest.raises(InputError, match=r"a\.jpg cannot be read as an image"):
         data[1]
 
 

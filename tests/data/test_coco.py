@@ -56,7 +56,7 @@ def objects(
 
 
 def instances() -> dict:
-    """Three pictures of 8 x 6 pixels: two with objects, one without. The ids have gaps, as in COCO."""
+    """Three images of 8 x 6 pixels: two with objects, one without. The ids have gaps, as in COCO."""
     files = {7: "b.jpg", 3: "a.jpg", 9: "c.jpg"}
     return {
         "images": [{"id": key, "file_name": name, "width": 8, "height": 6} for key, name in files.items()],
@@ -99,7 +99,7 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-def test_reads_pictures_with_all_their_objects(root):
+def test_reads_images_with_all_their_objects(root):
     data = Coco(root, "train", TASKS)
     assert (len(data), data.tasks, data.classes) == (3, TASKS, ("person", "dog", "brush"))
     assert [data.name_of(index) for index in range(3)] == ["b", "a", "c"], "in the order of the list"
@@ -136,7 +136,7 @@ def test_reads_pictures_with_all_their_objects(root):
         data[3]
 
 
-def test_a_picture_without_objects_is_a_sample(root):
+def test_an_image_without_objects_is_a_sample(root):
     sample = Coco(root, "train", TASKS)[2]
     assert {name: tuple(value.shape) for name, value in sample.items()} == {
         "image": (3, 6, 8),
@@ -179,7 +179,7 @@ def test_what_is_read_may_be_changed_in_place(root):
 
 
 @pytest.mark.parametrize("folder", ["images/train2017", "train2017", "images"])
-def test_pictures_lie_in_one_of_three_places(root, folder):
+def test_images_lie_in_one_of_three_places(root, folder):
     (root / "images").rename(root / "aside")
     (root / folder).parent.mkdir(exist_ok=True)
     (root / "aside/train2017").rename(root / folder)
@@ -517,14 +517,14 @@ def test_more_classes_than_a_map_holds_are_refused(root):
     assert len(Coco(root, "train", ("detection",)).classes) == 255
 
 
-def test_a_picture_that_is_damaged_or_of_another_size_is_named_when_it_is_read(root):
+def test_an_image_that_is_damaged_or_of_another_size_is_named_when_it_is_read(root):
     data = Coco(root, "train", ())
     path = root / "images/train2017/a.jpg"
     Image.new("RGB", (9, 6)).save(path)
     with pytest.raises(InputError, match=r"a\.jpg is 9 x 6, but .*instances_train2017\.json says 8 x 6; annotations"):
         data[1]
     path.write_bytes(b"no")
-    with pytest.raises(InputError, match=r"a\.jpg cannot be read as a picture"):
+    with pytest.raises(InputError, match=r"a\.jpg cannot be read as an image"):
         data[1]
 
 

@@ -12,7 +12,7 @@ from mtlkit.errors import InputError
 REAL = Path(__file__).parents[3] / "shared" / "data" / "nyuv2-small"
 
 
-def picture(path: Path, pixels: np.ndarray) -> None:
+def image(path: Path, pixels: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels.astype(np.uint8)).save(path)
 
@@ -22,13 +22,13 @@ def root(tmp_path: Path) -> Path:
     """Two samples of 6 x 8 pixels: left half wall seen head-on, right half floor, a corner without values."""
     root = tmp_path / "rooms"
     for name in ("a", "b"):
-        picture(root / f"image/{name}.png", np.full((6, 8, 3), 100))
+        image(root / f"image/{name}.png", np.full((6, 8, 3), 100))
         label = np.repeat([[0] * 4 + [1] * 4], 6, axis=0)
         label[0, 0] = 255
-        picture(root / f"label/{name}.png", label)
+        image(root / f"label/{name}.png", label)
         normal = np.where(label[..., None] == 1, (128, 255, 128), (128, 128, 255))
         normal[0, 0] = 0
-        picture(root / f"normal/{name}.png", normal)
+        image(root / f"normal/{name}.png", normal)
     (root / "splits").mkdir()
     (root / "splits/train.txt").write_text("a\n\nb\n")
     (root / "splits/val.txt").write_text("b\n")
@@ -48,7 +48,7 @@ def test_reads_images_ids_and_normals(root):
     assert torch.allclose(sample["normals"][:, 3, 7], torch.tensor([0.0, 1, 0]), atol=0.01)
 
 
-def test_palette_pictures_read_as_their_colours(root):
+def test_palette_images_read_as_their_colours(root):
     before = Folder(root, "train")[0]["normals"]
     path = root / "normal/a.png"
     Image.open(path).quantize(256).save(path)
@@ -67,12 +67,12 @@ def test_fingerprint_knows_the_content_but_not_the_place_or_the_tasks(root, tmp_
     assert Folder(elsewhere, "train", ("normals",)).fingerprint() == first
     assert len(first) == 12
     assert Folder(root, "val").fingerprint() != first
-    picture(elsewhere / "label/b.png", np.zeros((6, 8)))
+    image(elsewhere / "label/b.png", np.zeros((6, 8)))
     assert Folder(elsewhere, "train").fingerprint() != first
 
 
 def truncate(path: Path) -> None:
-    picture(path, np.random.default_rng(0).integers(0, 255, (60, 80, 3)))
+    image(path, np.random.default_rng(0).integers(0, 255, (60, 80, 3)))
     path.write_bytes(path.read_bytes()[:5000])
 
 
@@ -112,19 +112,19 @@ def test_what_is_missing_is_named_at_once(root, damage, sentence):
     ("damage", "sentence"),
     [
         (
-            lambda root: picture(root / "label/a.png", np.zeros((5, 8))),
+            lambda root: image(root / "label/a.png", np.zeros((5, 8))),
             r"label/a\.png is 8 x 5 .* image/a\.png is 8 x 6",
         ),
-        (lambda root: picture(root / "normal/a.png", np.zeros((6, 7, 3))), r"normal/a\.png is 7 x 6 pixels"),
+        (lambda root: image(root / "normal/a.png", np.zeros((6, 7, 3))), r"normal/a\.png is 7 x 6 pixels"),
         (
-            lambda root: picture(root / "label/a.png", np.full((6, 8), 7)),
+            lambda root: image(root / "label/a.png", np.full((6, 8), 7)),
             r"label/a\.png holds the class id 7; .*0 to 1",
         ),
-        (lambda root: picture(root / "label/a.png", np.zeros((6, 8, 3))), r"label/a\.png has the pixel mode RGB"),
-        (lambda root: (root / "image/a.png").write_bytes(b"no picture"), r"image/a\.png cannot be read as a picture"),
+        (lambda root: image(root / "label/a.png", np.zeros((6, 8, 3))), r"label/a\.png has the pixel mode RGB"),
+        (lambda root: (root / "image/a.png").write_bytes(b"no image"), r"image/a\.png cannot be read as an image"),
         (
             lambda root: truncate(root / "image/a.png"),
-            r"image/a\.png cannot be read as a picture",
+            r"image/a\.png cannot be read as an image",
         ),
     ],
 )

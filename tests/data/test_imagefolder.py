@@ -24,7 +24,7 @@ def picture(path: Path, shade: int = 100, size: tuple[int, int] = (6, 4)) -> Non
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Three training and two validation pictures of 6 x 4 pixels, in two classes, and files that are no pictures."""
+    """Three training and two validation images of 6 x 4 pixels, in two classes, and files that are no images."""
     root = tmp_path / "pets"
     for shade, name in enumerate(FILES):
         picture(root / name, shade)
@@ -34,7 +34,7 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-def test_reads_a_picture_and_the_class_of_its_folder(root):
+def test_reads_an_image_and_the_class_of_its_folder(root):
     data = ImageFolder(root, "train")
     assert (len(data), data.classes, data.tasks, list(data.labels)) == (3, ("cat", "dog"), ("label",), [0, 0, 1])
     assert [data.name_of(index) for index in range(3)] == ["cat/a.png", "cat/deep/b.PNG", "dog/c.png"]
@@ -47,7 +47,7 @@ def test_reads_a_picture_and_the_class_of_its_folder(root):
         data[3]
 
 
-def test_labels_need_no_picture_opened(root, monkeypatch):
+def test_labels_need_no_image_opened(root, monkeypatch):
     monkeypatch.setattr(Image, "open", None)
     assert list(ImageFolder(root, "val").labels) == [0, 1]
 
@@ -70,7 +70,7 @@ def test_the_class_goes_under_the_tasks_name_so_that_sets_share_batches(root):
 
 @pytest.mark.parametrize("tasks", [(), ("a", "b"), ("image",)])
 def test_exactly_one_task(root, tasks):
-    with pytest.raises(InputError, match=r"pets has one target a picture, .* was asked for \[.*\]; give one task"):
+    with pytest.raises(InputError, match=r"pets has one target an image, .* was asked for \[.*\]; give one task"):
         ImageFolder(root, "train", tasks)
 
 
@@ -188,10 +188,10 @@ def empty_class(root: Path) -> None:
     ("damage", "sentence"),
     [
         (shutil.rmtree, r"There is no folder .*pets; give the data set's root folder\."),
-        (lambda root: shutil.rmtree(root / "train"), r"There is no folder .*pets/train; pictures lie in train/CLASS/"),
-        (lambda root: shutil.rmtree(root / "val"), r"There is no folder .*pets/val; pictures lie in train/CLASS/"),
-        (no_classes, r"pets/val holds no class folders; pictures lie in train/CLASS/"),
-        (empty_class, r"train/dog holds no picture; every class folder needs one \(\.jpg, "),
+        (lambda root: shutil.rmtree(root / "train"), r"There is no folder .*pets/train; images lie in train/CLASS/"),
+        (lambda root: shutil.rmtree(root / "val"), r"There is no folder .*pets/val; images lie in train/CLASS/"),
+        (no_classes, r"pets/val holds no class folders; images lie in train/CLASS/"),
+        (empty_class, r"train/dog holds no image; every class folder needs one \(\.jpg, "),
         (lambda root: picture(root / "train/ape/g.png"), r"'ape' is in .*pets/train but not in .*pets/val; both need"),
         (lambda root: picture(root / "val/emu/g.png"), r"'emu' is in .*pets/val but not in .*pets/train; both need"),
     ],
@@ -215,10 +215,10 @@ def floating(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (truncate, r"train/cat/a\.png cannot be read as a picture \(.*\); copy or write it again\."),
-        (lambda path: path.write_bytes(b"no picture"), r"train/cat/a\.png cannot be read as a picture"),
-        (Path.unlink, r"train/cat/a\.png cannot be read as a picture"),
-        (floating, r"train/cat/a\.png has floating-point pixels; a picture needs 8 or 16 bits a channel\."),
+        (truncate, r"train/cat/a\.png cannot be read as an image \(.*\); copy or write it again\."),
+        (lambda path: path.write_bytes(b"no image"), r"train/cat/a\.png cannot be read as an image"),
+        (Path.unlink, r"train/cat/a\.png cannot be read as an image"),
+        (floating, r"train/cat/a\.png has floating-point pixels; an image needs 8 or 16 bits a channel\."),
     ],
 )
 def test_a_bad_file_is_named_when_it_is_read(root, damage, sentence):
@@ -229,9 +229,9 @@ def test_a_bad_file_is_named_when_it_is_read(root, damage, sentence):
         data[0]
 
 
-def test_a_picture_too_large_to_trust_is_named(root, monkeypatch):
+def test_an_image_too_large_to_trust_is_named(root, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5)
-    with pytest.raises(InputError, match=r"train/cat/a\.png cannot be read as a picture \(.*bomb"):
+    with pytest.raises(InputError, match=r"train/cat/a\.png cannot be read as an image \(.*bomb"):
         ImageFolder(root, "train")[0]
 
 

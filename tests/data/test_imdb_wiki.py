@@ -72,7 +72,7 @@ def write(root: Path, rows: list[tuple[Any, ...]] = ROWS, part: str = "imdb", **
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Thirteen pictures of seven people, of which five of four people can be used."""
+    """Thirteen images of seven people, of which five of four people can be used."""
     write(tmp_path / "set")
     return tmp_path / "set"
 
@@ -130,8 +130,8 @@ def test_the_same_person_has_the_same_gender_id_in_both_data_sets(tmp_path):
         folder = write(tmp_path / gender, rows)
         (tmp_path / f"utk {gender}").mkdir()
         for n in range(4):
-            picture = (folder / f"01/{n}.jpg").read_bytes()
-            (tmp_path / f"utk {gender}" / f"30_{in_utkface}_0_{n}.jpg").write_bytes(picture)
+            image = (folder / f"01/{n}.jpg").read_bytes()
+            (tmp_path / f"utk {gender}" / f"30_{in_utkface}_0_{n}.jpg").write_bytes(image)
         first, second = IMDBWiki(folder, "train"), UTKFace(tmp_path / f"utk {gender}", "train")
         assert first.classes == second.classes
         assert set(first.genders.tolist()) == set(second.genders.tolist()) == {GENDERS.index(gender)}
@@ -190,27 +190,27 @@ def test_missing_and_empty_files_are_named_or_skipped(root):
     names = [IMDBWiki(root, "train").name_of(index) for index in range(2)]
     (root / "imdb_crop" / names[0]).unlink()
     (root / "imdb_crop" / names[1]).write_bytes(b"")
-    with pytest.raises(InputError, match=r"^2 of \d pictures in .*imdb_crop cannot be used") as caught:
+    with pytest.raises(InputError, match=r"^2 of \d images in .*imdb_crop cannot be used") as caught:
         IMDBWiki(root, "train")
-    assert f"{names[0]}: missing picture; {names[1]}: empty file" in str(caught.value)
+    assert f"{names[0]}: missing image; {names[1]}: empty file" in str(caught.value)
     before = IMDBWiki(root, "val").counts["train"].images
     data = IMDBWiki(root, "train", faulty="skip")
-    assert data.faults == {"missing picture": (names[0],), "empty file": (names[1],)}
-    assert data.skipped == REASONS | {"missing picture": 1, "empty file": 1}
+    assert data.faults == {"missing image": (names[0],), "empty file": (names[1],)}
+    assert data.skipped == REASONS | {"missing image": 1, "empty file": 1}
     assert len(data) == data.counts["train"].images == before - 2
 
 
-def test_a_damaged_picture_is_refused_when_it_is_read(root):
+def test_a_damaged_image_is_refused_when_it_is_read(root):
     data = IMDBWiki(root, "train")
-    (root / "imdb_crop" / data.name_of(0)).write_bytes(b"no picture")
-    with pytest.raises(InputError, match=rf"{data.name_of(0)} cannot be read as a picture"):
+    (root / "imdb_crop" / data.name_of(0)).write_bytes(b"no image")
+    with pytest.raises(InputError, match=rf"{data.name_of(0)} cannot be read as an image"):
         data[0]
 
 
 def test_bad_folders_and_files_are_one_sentence(root, tmp_path):
     with pytest.raises(InputError, match="There is no folder"):
         IMDBWiki(tmp_path / "nowhere", "train")
-    with pytest.raises(InputError, match="no way with faulty pictures 'drop'"):
+    with pytest.raises(InputError, match="no way with faulty images 'drop'"):
         IMDBWiki(root, "train", faulty="drop")
     with pytest.raises(InputError, match=r"share of 1 of the groups"):
         IMDBWiki(root, "train", share=1.0)

@@ -1,4 +1,4 @@
-"""Tables of pictures with calories, and splits that keep groups whole."""
+"""Tables of images with calories, and splits that keep groups whole."""
 
 import csv
 import re
@@ -32,7 +32,7 @@ SECOND = "images/a.jpg,100,curry,p2,train"
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Three training pictures of two portions and one validation picture, 6 x 4 pixels each."""
+    """Three training images of two portions and one validation image, 6 x 4 pixels each."""
     root = tmp_path / "food"
     (root / "images").mkdir(parents=True)
     for name in "abcdef":
@@ -45,7 +45,7 @@ def rewrite(root: Path, change: Callable[[str], str]) -> None:
     (root / "manifest.csv").write_text(change((root / "manifest.csv").read_text()))
 
 
-def test_reads_pictures_with_their_calories_and_category(root):
+def test_reads_images_with_their_calories_and_category(root):
     data = Manifest(root, "train")
     assert (len(data), data.classes, data.tasks) == (3, ("curry", "soup"), ("calories", "category"))
     assert [data.name_of(index) for index in range(3)] == ["images/b.jpg", "images/a.jpg", "images/c.jpg"]
@@ -92,7 +92,7 @@ def test_columns_may_have_other_names_and_any_order(root):
 def test_columns_that_no_task_needs_may_be_missing(root):
     (root / "manifest.csv").write_text("image,split,kcal\nimages/a.jpg,train,5\nimages/b.jpg,val,7\n")
     data = Manifest(root, "train", ("calories",))
-    assert (data.classes, data.labels, data.groups) == ((), [], ["images/a.jpg"]), "each picture is its own group"
+    assert (data.classes, data.labels, data.groups) == ((), [], ["images/a.jpg"]), "each image is its own group"
     with pytest.raises(InputError, match="no column 'category', which should hold the category; valid are image, kcal"):
         Manifest(root, "train")
     with pytest.raises(InputError, match="no column 'portion', which should hold the group"):
@@ -328,11 +328,11 @@ def test_bad_rows_alone_are_refused(root):
         Manifest(root, "train", faulty="skip")
 
 
-def test_a_damaged_picture_is_named_when_it_is_read(root):
+def test_a_damaged_image_is_named_when_it_is_read(root):
     (root / "images/a.jpg").write_bytes(b"no")
     data = Manifest(root, "train")
     data[0]
-    with pytest.raises(InputError, match=r"a\.jpg cannot be read as a picture"):
+    with pytest.raises(InputError, match=r"a\.jpg cannot be read as an image"):
         data[1]
 
 
@@ -361,7 +361,7 @@ def test_the_real_copy(shared, split, images, groups):
     assert data.values.min() >= 25
     assert data.values.max() <= 567.1
     portion = {(group, float(kcal)) for group, kcal in zip(data.groups, data.values, strict=True)}
-    assert len(portion) == groups, "all pictures of a portion have its energy"
+    assert len(portion) == groups, "all images of a portion have its energy"
     sample = data[images // 2]
     assert max(sample["image"].shape) == 192
     assert float(sample["calories"]) == data.values[images // 2]

@@ -34,7 +34,7 @@ def plain() -> np.ndarray:
     return SelectiveSearch().boxes(picture())
 
 
-def test_boxes_are_found_within_the_picture_and_differ(plain):
+def test_boxes_are_found_within_the_image_and_differ(plain):
     assert plain.dtype == np.float32
     assert plain.ndim == 2
     assert plain.shape[1] == 4
@@ -75,7 +75,7 @@ def test_quality_finds_more():
     assert found(quality) > 0.85
 
 
-def test_a_reduced_picture_has_boxes_at_its_own_size(plain):
+def test_a_reduced_image_has_boxes_at_its_own_size(plain):
     large = picture().repeat(3, axis=0).repeat(2, axis=1)  # not in proportion: both sides are scaled back
     stretch = np.array([2, 3, 2, 3])
     boxes = SelectiveSearch(longest=126).boxes(large)
@@ -87,7 +87,7 @@ def test_a_reduced_picture_has_boxes_at_its_own_size(plain):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (9, 2), (30, 30)])
-def test_tiny_and_flat_pictures(size):
+def test_tiny_and_flat_images(size):
     flat = np.full((*size, 3), 90, np.uint8)
     expected = [[0, 0, size[1], size[0]]] if min(size) >= 16 else []
     assert SelectiveSearch().boxes(flat).tolist() == expected
@@ -95,8 +95,8 @@ def test_tiny_and_flat_pictures(size):
 
 
 @pytest.mark.parametrize("image", [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3)), np.zeros((0, 8, 3), np.uint8)])
-def test_something_else_than_a_picture(image):
-    with pytest.raises(InputError, match="pictures"):
+def test_something_else_than_an_image(image):
+    with pytest.raises(InputError, match="images"):
         SelectiveSearch().boxes(image)
 
 
@@ -112,7 +112,7 @@ def test_missing_opencv_is_one_sentence(monkeypatch, tmp_path):
 
 @pytest.fixture
 def searches(monkeypatch) -> list[np.ndarray]:
-    """The pictures that are searched, by a search that costs nothing."""
+    """The images that are searched, by a search that costs nothing."""
     seen: list[np.ndarray] = []
 
     def boxes(self: SelectiveSearch, image: np.ndarray) -> np.ndarray:
@@ -123,7 +123,7 @@ def searches(monkeypatch) -> list[np.ndarray]:
     return seen
 
 
-def test_a_picture_is_searched_once_in_whatever_form(searches, tmp_path):
+def test_an_image_is_searched_once_in_whatever_form(searches, tmp_path):
     proposals = Proposals(SelectiveSearch(), tmp_path)
     image = picture()
     tensor = tv_tensors.Image(torch.from_numpy(image).permute(2, 0, 1))
@@ -187,7 +187,7 @@ class Pictures:
         return "0" * 12
 
 
-def test_preparing_a_data_set_or_pictures_searches_what_is_missing(searches, tmp_path, capsys):
+def test_preparing_a_data_set_or_images_searches_what_is_missing(searches, tmp_path, capsys):
     proposals = Proposals(SelectiveSearch(), tmp_path)
     assert proposals.prepare(Pictures()) == len(searches) == 2
     assert proposals.prepare(Pictures()[index] for index in range(3)) == 0
@@ -205,25 +205,25 @@ def threads(monkeypatch):
     cv2.setNumThreads(before)
 
 
-def test_no_more_pictures_wait_than_keep_the_processes_busy(threads, searches, tmp_path):
+def test_no_more_images_wait_than_keep_the_processes_busy(threads, searches, tmp_path):
     read = []
 
-    def pictures():
+    def images():
         for seed in range(9):
             assert len(read) - len(searches) <= 4
             read.append(seed)
             yield picture(seed, 40, 40)
 
-    assert Proposals(SelectiveSearch(), tmp_path).prepare(pictures(), processes=2) == 9
+    assert Proposals(SelectiveSearch(), tmp_path).prepare(images(), processes=2) == 9
     assert len(searches) == len(list(tmp_path.rglob("*.npy"))) == 9
 
 
 @pytest.mark.parametrize("place", [0, 4, 8])
 def test_an_error_of_a_process_is_raised_here(threads, tmp_path, place):
-    pictures = [picture(seed, 30, 30) for seed in range(9)]
-    pictures[place] = np.zeros((8, 8), np.uint8)
-    with pytest.raises(InputError, match="pictures"):
-        Proposals(SelectiveSearch(), tmp_path).prepare(pictures, processes=2)
+    images = [picture(seed, 30, 30) for seed in range(9)]
+    images[place] = np.zeros((8, 8), np.uint8)
+    with pytest.raises(InputError, match="images"):
+        Proposals(SelectiveSearch(), tmp_path).prepare(images, processes=2)
 
 
 @pytest.mark.slow

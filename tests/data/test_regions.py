@@ -1,4 +1,4 @@
-"""Regions of a picture: how they are drawn for training, listed for scoring, and put into batches."""
+"""Regions of an image: how they are drawn for training, listed for scoring, and put into batches."""
 
 from collections import Counter
 
@@ -27,7 +27,7 @@ def boxes(rows, size=SIZE) -> tv_tensors.BoundingBoxes:
 
 
 def coded(objects, proposals=(), size=SIZE, seed=0) -> Sample:
-    """A picture whose red is the column and whose green is the row, with objects of various classes."""
+    """An image whose red is the column and whose green is the row, with objects of various classes."""
     row, column = torch.meshgrid(torch.arange(size[0]), torch.arange(size[1]), indexing="ij")
     generator = torch.Generator().manual_seed(seed)
     count = len(objects)
@@ -152,7 +152,7 @@ def test_the_limits_belong_to_the_upper_side(edge):
         assert found.get((0, 0, 20, 40 * share)) == kept
 
 
-def test_a_picture_without_a_proposal_has_its_objects():
+def test_an_image_without_a_proposal_has_its_objects():
     objects = [[0, 0, 20, 20], [40, 20, 70, 50]]
     sample = coded(objects)
     for out in (drawn(RegionSampling(size=SIZE, flip=0), sample), every_region(sample)):
@@ -172,7 +172,7 @@ def test_more_objects_than_a_quarter_of_the_regions_take_turns():
     assert seen == set(range(30))
 
 
-def test_a_picture_without_an_object_is_background_or_nothing():
+def test_an_image_without_an_object_is_background_or_nothing():
     out = drawn(RegionSampling(size=SIZE), coded([], [[0, 0, 20, 20]]))
     assert (out["matched"] < 0).all()
 
@@ -189,7 +189,7 @@ def test_scoring_looks_at_every_proposal_and_then_at_every_object():
 
 @settings(max_examples=40)
 @given(seed=SEEDS, objects=st.lists(st.integers(1, 5), min_size=1, max_size=4))
-def test_a_batch_keeps_pictures_objects_and_attributes_together(seed, objects):
+def test_a_batch_keeps_images_objects_and_attributes_together(seed, objects):
     sampling = RegionSampling(size=SIZE, count=12)
     samples = [drawn(sampling, crowded(seed + row, count), seed + row) for row, count in enumerate(objects)]
     batch = collate(samples, TASKS)
@@ -206,7 +206,7 @@ def test_a_batch_keeps_pictures_objects_and_attributes_together(seed, objects):
     there = truth.matched >= 0
     assert torch.equal(there, torch.cat([s["matched"] for s in samples]) >= 0)
     of = truth.boxes[truth.matched[there]]
-    assert torch.equal(of[:, 0], truth.regions[there, 0]), "an object of another picture"
+    assert torch.equal(of[:, 0], truth.regions[there, 0]), "an object of another image"
     overlap = box_iou(truth.regions[there, 1:], of[:, 1:]).diagonal()
     assert (overlap >= 0.5).all()
 
@@ -251,7 +251,7 @@ def test_the_targets_of_one_task_are_enough():
     size=st.tuples(st.integers(20, 120), st.integers(20, 120)),
     seed=SEEDS,
 )
-def test_a_fitted_picture_keeps_its_proportions_and_its_boxes(side, size, seed):
+def test_a_fitted_image_keeps_its_proportions_and_its_boxes(side, size, seed):
     scale = min(size[0] / side[0], size[1] / side[1])
     assume(min(side) * scale >= 4)
     generator = torch.Generator().manual_seed(seed)
@@ -287,7 +287,7 @@ def test_a_fitted_picture_keeps_its_proportions_and_its_boxes(side, size, seed):
         assert abs(float(centre) - float(low + high) / 2) < 1 + 0.5 / scale, "the box lies on its pixels"
 
 
-def test_a_picture_that_fits_already_stays():
+def test_an_image_that_fits_already_stays():
     sample = crowded(0)
     out = fitted(sample, SIZE)
     assert all(torch.equal(plain(out[name]), plain(sample[name])) for name in sample)

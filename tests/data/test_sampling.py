@@ -18,7 +18,7 @@ AUGMENTATION = Augmentation(size=(12, 16), jitter=0.3)
 
 
 class Frames:
-    """Pictures full of their own number; frame 13 is damaged, every third has no normals."""
+    """Images full of their own number; frame 13 is damaged, every third has no normals."""
 
     classes = ("a", "b")
     tasks = ("segmentation", "normals")
@@ -225,13 +225,13 @@ def test_a_fraction_is_the_same_every_time_and_lies_in_every_larger_one():
 
 
 def test_a_fraction_that_empties_a_class_is_refused_by_its_name():
-    with pytest.raises(InputError, match=r"none of the 4 training pictures of the class fox; take at least 0\.125"):
+    with pytest.raises(InputError, match=r"none of the 4 training images of the class fox; take at least 0\.125"):
         stratified([0] * 40 + [1] * 4, 0.1, ["cat", "fox"])
     assert len(stratified([0] * 40 + [1] * 4, 0.125, ["cat", "fox"])) == 6
 
 
 @given(counts=st.lists(st.integers(1, 9), min_size=1, max_size=5), together=st.integers(2, 4), seed=st.integers(0, 99))
-def test_pictures_of_a_class_stand_together_and_each_comes_once(counts, together, seed):
+def test_images_of_a_class_stand_together_and_each_comes_once(counts, together, seed):
     labels = [label for label, count in enumerate(counts) for _ in range(count)]
     order = Order([len(labels)], 1, 2 * len(labels), seed=seed, labels=[labels], together=together)
     keys = [key for batch in order for key in batch]

@@ -18,16 +18,16 @@ from mtlkit.errors import InputError
 WNIDS = {"n01440764": ("tench", "Tinca tinca"), "n02012849": ("crane",), "n03126707": ("crane",)}
 
 
-def picture(path: Path, shade: int = 100) -> None:
+def image(path: Path, shade: int = 100) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (6, 4), (shade, 0, 0)).save(path)
 
 
 def write_imagenet(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for label, wnid in enumerate(WNIDS):
-        picture(root / f"train/{wnid}/{wnid}_7.JPEG", 50 * label)
-        picture(root / f"train/{wnid}/{wnid}_12.JPEG", 50 * label)
-        picture(root / f"val/{wnid}/ILSVRC2012_val_{3 - label:08d}.JPEG", 50 * label)
+        image(root / f"train/{wnid}/{wnid}_7.JPEG", 50 * label)
+        image(root / f"train/{wnid}/{wnid}_12.JPEG", 50 * label)
+        image(root / f"val/{wnid}/ILSVRC2012_val_{3 - label:08d}.JPEG", 50 * label)
     # Categories that are no leaves are in the file too.
     torch.save(({**WNIDS, "n00001740": ("entity",)}, list(WNIDS)), root / "meta.bin")
 
@@ -43,7 +43,7 @@ def write_places(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         (root / file).write_text("".join(f"{name} {label}\n" for name, label in samples))
         for name, label in samples:
-            picture(root / folder / name.lstrip("/"), 50 * label)
+            image(root / folder / name.lstrip("/"), 50 * label)
     sign_places(root, monkeypatch)
 
 
@@ -67,13 +67,13 @@ def write_pets(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (folder / f"annotations/{split}.txt").write_text("\n".join(lines) + "\n")
         for label, breed in enumerate(breeds):
             for n in numbers:
-                picture(folder / f"images/{breed}_{n}.jpg", 50 * label)
+                image(folder / f"images/{breed}_{n}.jpg", 50 * label)
 
 
 def write_caltech(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = root / "caltech101/101_ObjectCategories"
     for label, (name, count) in enumerate((("Faces", 34), ("ant", 32), ("BACKGROUND_Google", 1))):
-        picture(folder / name / "image_0001.jpg", 50 * label)
+        image(folder / name / "image_0001.jpg", 50 * label)
         for number in range(2, count + 1):
             shutil.copy(folder / name / "image_0001.jpg", folder / name / f"image_{number:04d}.jpg")
 
@@ -106,10 +106,10 @@ def test_all_behave_like_imagefolder(kind, write, root, monkeypatch):
             sample = data[index]
             assert (sample["image"].dtype, sample["image"].shape) == (torch.uint8, (3, 4, 6))
             assert (sample["things"].dtype, sample["things"].shape) == (torch.int64, ())
-            # Every picture's shade says its class; JPEG is off by a little.
+            # Every image's shade says its class; JPEG is off by a little.
             assert sample["things"] == data.labels[index]
             assert round(float(sample["image"][0].float().mean()) / 50) == data.labels[index]
-    with pytest.raises(InputError, match="has one target a picture"):
+    with pytest.raises(InputError, match="has one target an image"):
         kind(root, "train", ("a", "b"))
     with pytest.raises(InputError, match="no split 'vall'; did you mean 'val'"):
         kind(root, "vall")  # type: ignore[arg-type]
@@ -127,18 +127,18 @@ def test_fingerprints_tell_content_and_split_but_not_the_place(kind, write, root
     data = kind(Path("."), "train")
     assert data.fingerprint() == first
     path = next(Path(".").rglob(data.name_of(0)))
-    picture(path, 99)
+    image(path, 99)
     assert kind(Path("."), "train").fingerprint() != first
 
 
 @every_set
-def test_a_damaged_or_missing_picture_is_named_when_it_is_read(kind, write, root, monkeypatch):
+def test_a_damaged_or_missing_image_is_named_when_it_is_read(kind, write, root, monkeypatch):
     write(root, monkeypatch)
     data = kind(root, "val")
     path = next(root.rglob(data.name_of(0)))
     for damage in (lambda: path.write_bytes(path.read_bytes()[:300]), path.unlink):
         damage()
-        with pytest.raises(InputError, match=rf"{path.name} cannot be read as a picture \(.*\); copy or write it"):
+        with pytest.raises(InputError, match=rf"{path.name} cannot be read as an image \(.*\); copy or write it"):
             data[0]
 
 
@@ -162,7 +162,7 @@ def test_imagenet_needs_one_split_only(root, monkeypatch):
     assert len(ImageNet(root, "val")) == 3
 
 
-def test_imagenet_unpacks_no_archive_of_pictures(root, monkeypatch):
+def test_imagenet_unpacks_no_archive_of_images(root, monkeypatch):
     write_imagenet(root, monkeypatch)
     shutil.rmtree(root / "train")
     (root / "ILSVRC2012_img_train.tar").write_bytes(b"")
@@ -172,7 +172,7 @@ def test_imagenet_unpacks_no_archive_of_pictures(root, monkeypatch):
     assert not (root / "train").exists()
 
 
-def test_places_takes_the_large_pictures_where_there_are_no_small_ones(root, monkeypatch):
+def test_places_takes_the_large_images_where_there_are_no_small_ones(root, monkeypatch):
     write_places(root, monkeypatch)
     train = Places365(root, "train")
     assert train.classes == ("airfield", "apartment_building/outdoor")
@@ -237,7 +237,7 @@ def overwrite(name: str, content: bytes = b"?") -> Callable[[Path], None]:
 
 def unknown_class(root: Path) -> None:
     for split in ("train", "val"):
-        picture(root / split / "n99/0.JPEG")
+        image(root / split / "n99/0.JPEG")
 
 
 def empty_class(root: Path) -> None:
@@ -309,7 +309,7 @@ def few_ants(root: Path) -> None:
             overwrite("caltech101/101_ObjectCategories/README"),
             r"data cannot be read as Caltech101 \(NotADirectoryError: .*README.*\); it needs the folder",
         ),
-        (Caltech101, few_ants, r"101_ObjectCategories/ant holds 30 pictures; Caltech101 needs more than 30 a class"),
+        (Caltech101, few_ants, r"101_ObjectCategories/ant holds 30 images; Caltech101 needs more than 30 a class"),
     ],
 )
 def test_what_is_missing_is_named_at_once(kind, damage, sentence, root, monkeypatch):
@@ -342,7 +342,7 @@ def test_the_devkit_serves_where_meta_is_not_written_yet(root, monkeypatch):
     assert len(ImageNet(root, "train")) == 6
 
 
-def test_real_pictures_in_caltechs_own_folders(shared, root):
+def test_real_images_in_caltechs_own_folders(shared, root):
     copy = shared / "data" / "caltech101"
     if not copy.is_dir():
         pytest.skip(f"SKIPPED LOUDLY: {copy} is not there")

@@ -139,19 +139,19 @@ def shown(length: float, count: int, border: int = 128, side: tuple[int, int] = 
 
 
 @pytest.mark.parametrize(("length", "scale"), [(0.6, 1.67), (1.0, 1.0), (1.3, 0.77)])
-def test_lengths_of_centred_crops_are_of_the_crop_and_not_of_the_picture(length, scale):
+def test_lengths_of_centred_crops_are_of_the_crop_and_not_of_the_image(length, scale):
     fits = 96 / 120
     for out in shown(length, 20):
         assert out["image"].shape == (3, 96, 96)
         label = out["segmentation"].float()
         row = label[(label != 255).any(1)][0]
         inside = row[row != 255]
-        # The label is the column of the picture; over the result it falls behind the result's own by the scale.
+        # The label is the column of the image; over the result it falls behind the result's own by the scale.
         step = (inside[-1] - inside[0]).item() / (len(inside) - 1)
         assert 1 / step == pytest.approx(scale * fits, rel=0.05)
 
 
-def test_a_smaller_picture_lies_anywhere_in_the_crop():
+def test_a_smaller_image_lies_anywhere_in_the_crop():
     corners = [
         (
             (out["segmentation"] != 255).any(0).int().argmax().item(),
@@ -162,7 +162,7 @@ def test_a_smaller_picture_lies_anywhere_in_the_crop():
     left, above = (len(set(places)) for places in zip(*corners, strict=True))
     assert left > 5
     assert above > 5
-    # The picture's centre is, on average, that of the crop.
+    # The image's centre is, on average, that of the crop.
     boxes = torch.cat([out["boxes"].as_subclass(torch.Tensor) for out in shown(1.3, 400, border=16)])
     assert ((boxes[:, :2] + boxes[:, 2:]) / 2).mean(0).tolist() == pytest.approx([48, 48], abs=6)
 
@@ -184,7 +184,7 @@ def test_centres_keep_the_official_border(side, border):
     assert max(draws) == side - border - 1
 
 
-def test_a_centred_crop_of_the_whole_is_the_fitted_picture():
+def test_a_centred_crop_of_the_whole_is_the_fitted_image():
     crop = CentredCrop(size=(96, 96), lengths=(1.0,), border=59, flip=0, jitter=0)
     out, plain = crop(coded(120, 120)), fitted(coded(120, 120), (96, 96))
     shift = 48 - round(59 * 0.8), 48 - round(60 * 0.8)

@@ -27,7 +27,7 @@ def paint(path: Path, red: int = 200) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Four training pictures of 8 x 6 pixels, one of somebody of 100 years, and one validation picture."""
+    """Four training images of 8 x 6 pixels, one of somebody of 100 years, and one validation image."""
     root = tmp_path / "utkface"
     for folder in ("image", "splits"):
         (root / folder).mkdir(parents=True)
@@ -39,7 +39,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def with_name(root: Path, name: str) -> None:
-    """One more training picture."""
+    """One more training image."""
     paint(root / "image" / name)
     path = root / "splits/train.txt"
     path.write_text(path.read_text() + name + "\n")
@@ -83,7 +83,7 @@ def test_other_folders_and_the_original_ending(root, tmp_path, folder):
         )
     (place / "README.md").write_text("left alone")
     train, val = (UTKFace(tmp_path / "other", split) for split in ("train", "val"))
-    assert (len(train), len(val)) == (32, 8), f"{VAL_SHARE} of the pictures are held out"
+    assert (len(train), len(val)) == (32, 8), f"{VAL_SHARE} of the images are held out"
     assert train[0]["age"].item() == train.ages[0]
     assert {train.name_of(i) for i in range(32)}.isdisjoint({val.name_of(i) for i in range(8)})
     assert {age // 10 for age in val.ages.tolist()} == {0, 1, 2, 3}, "of every ten years"
@@ -135,7 +135,7 @@ def test_a_mislabelled_name_is_named_or_skipped(root, reason, name):
     image.save(root / "image" / name, format="JPEG")
     path = root / "splits/train.txt"
     path.write_text(path.read_text() + name + "\n")
-    with pytest.raises(InputError, match=r"^1 of 5 pictures in .*image cannot be used") as caught:
+    with pytest.raises(InputError, match=r"^1 of 5 images in .*image cannot be used") as caught:
         UTKFace(root, "train")
     assert f"({name}: {reason})" in str(caught.value)
     data = UTKFace(root, "train", faulty="skip")
@@ -147,31 +147,31 @@ def test_a_mislabelled_name_is_named_or_skipped(root, reason, name):
 def test_many_faults_are_counted_and_some_named(root):
     for number in range(5):
         with_name(root, f"3{number}_7_0_{DATE}.jpg")
-    (root / "image" / NAMES["train"][0]).write_bytes(b"no picture")
+    (root / "image" / NAMES["train"][0]).write_bytes(b"no image")
     (root / "image" / NAMES["train"][1]).unlink()
     with pytest.raises(InputError) as caught:
         UTKFace(root, "train")
     message = str(caught.value)
-    assert message.startswith(f"7 of 9 pictures in {root / 'image'} cannot be used (")
+    assert message.startswith(f"7 of 9 images in {root / 'image'} cannot be used (")
     assert f"30_7_0_{DATE}.jpg, 31_7_0_{DATE}.jpg, 32_7_0_{DATE}.jpg and 2 more: gender neither 0 nor 1" in message
-    assert f"{NAMES['train'][0]}: unreadable picture" in message
-    assert f"{NAMES['train'][1]}: missing picture" in message
+    assert f"{NAMES['train'][0]}: unreadable image" in message
+    assert f"{NAMES['train'][1]}: missing image" in message
     assert "\n" not in message
     data = UTKFace(root, "train", faulty="skip")
     assert data.ages.tolist() == [99]
     assert data.skipped == {
-        "gender neither 0 nor 1 in the file name": 5, "unreadable picture": 1, "missing picture": 1,
+        "gender neither 0 nor 1 in the file name": 5, "unreadable image": 1, "missing image": 1,
         "age outside 0 to 99": 1,
     }  # fmt: skip
 
 
-def test_a_cut_off_picture_is_skipped_or_refused_when_it_is_read(root):
+def test_a_cut_off_image_is_skipped_or_refused_when_it_is_read(root):
     path = root / "image" / NAMES["train"][0]
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(path)
     path.write_bytes(path.read_bytes()[:-900])
-    with pytest.raises(InputError, match=rf"{path.name} cannot be read as a picture"):
+    with pytest.raises(InputError, match=rf"{path.name} cannot be read as an image"):
         UTKFace(root, "train")[0]
-    assert UTKFace(root, "train", faulty="skip").faults == {"unreadable picture": (path.name,)}
+    assert UTKFace(root, "train", faulty="skip").faults == {"unreadable image": (path.name,)}
 
 
 def test_bad_folders_lists_and_arguments_are_one_sentence(root, tmp_path):
@@ -181,7 +181,7 @@ def test_bad_folders_lists_and_arguments_are_one_sentence(root, tmp_path):
         UTKFace(root, "valid")
     with pytest.raises(InputError, match="no task in this data set 'race'"):
         UTKFace(root, "train", ("race",))
-    with pytest.raises(InputError, match="no way with faulty pictures 'drop'"):
+    with pytest.raises(InputError, match="no way with faulty images 'drop'"):
         UTKFace(root, "train", faulty="drop")
     lists = root / "splits"
     (lists / "val.txt").write_text(NAMES["train"][0])

@@ -120,7 +120,7 @@ def test_a_filter_touches_no_other_exit():
     assert all(torch.equal(grad, before[name]) for name, grad in gradients(net, which, "objects").items())
 
 
-def test_the_other_sets_pictures_leave_no_gradient_in_an_exit():
+def test_the_other_sets_images_leave_no_gradient_in_an_exit():
     torch.manual_seed(0)
     net = network().build().eval()
     mixed = batch(4, 4)

@@ -14,13 +14,13 @@ from mtlkit.metrics.average_precision import DetectionAP, LabelAP, average_preci
 
 NAMES = ("cow", "dog", "boat", "train")
 SEEDS = st.integers(0, 999)
-Picture = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+Image = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 
-def score(pictures: list[Picture]) -> dict[str, float]:
+def score(images: list[Image]) -> dict[str, float]:
     metric = DetectionAP(NAMES)
-    for picture in pictures:
-        metric.update(*picture)
+    for image in images:
+        metric.update(*image)
     return metric.compute()
 
 
@@ -29,10 +29,10 @@ def boxes_in(rng: np.random.Generator, count: int, size: float = 30) -> torch.Te
     return torch.from_numpy(np.concatenate((corner, corner + sides), axis=1))
 
 
-def crowded(seed: int, pictures: int = 3, classes: int = 3) -> list[Picture]:
+def crowded(seed: int, images: int = 3, classes: int = 3) -> list[Image]:
     """Objects and detections that overlap at random; all scores differ."""
     rng = np.random.default_rng(seed)
-    scores = torch.from_numpy(rng.permutation(pictures * 12).reshape(pictures, 12) / 100)
+    scores = torch.from_numpy(rng.permutation(images * 12).reshape(images, 12) / 100)
     found = []
     for row in scores:
         objects, detections = rng.integers(0, 5), rng.integers(0, 13)
@@ -47,16 +47,16 @@ def crowded(seed: int, pictures: int = 3, classes: int = 3) -> list[Picture]:
     return found
 
 
-def by_the_kit(pictures: list[Picture], label: int) -> tuple[float, float]:
+def by_the_kit(images: list[Image], label: int) -> tuple[float, float]:
     """VOCevaldet step by step, in fractions: 11 points and the whole area of one class."""
     every = sorted(
-        ((-float(s), n, i) for n, p in enumerate(pictures) for i, s in enumerate(p[1]) if p[2][i] == label),
+        ((-float(s), n, i) for n, p in enumerate(images) for i, s in enumerate(p[1]) if p[2][i] == label),
     )
-    positives = sum(int((p[4] == label).sum()) for p in pictures)
+    positives = sum(int((p[4] == label).sum()) for p in images)
     taken: set[tuple[int, int]] = set()
     curve, right = [], 0
     for rank, (_, n, i) in enumerate(every, 1):
-        boxes, _, _, truth, labels = pictures[n]
+        boxes, _, _, truth, labels = images[n]
         best, which = 0.0, -1
         for j in range(len(truth)):
             overlap = float(box_iou(boxes[i : i + 1], truth[j : j + 1]))
@@ -74,10 +74,10 @@ def by_the_kit(pictures: list[Picture], label: int) -> tuple[float, float]:
 @settings(max_examples=50)
 @given(seed=SEEDS)
 def test_detections_are_matched_and_scored_as_the_kit_does(seed):
-    pictures = crowded(seed)
-    found = score(pictures)
-    there = sorted({int(label) for picture in pictures for label in picture[4]})
-    expected = {label: by_the_kit(pictures, label) for label in there}
+    images = crowded(seed)
+    found = score(images)
+    there = sorted({int(label) for image in images for label in image[4]})
+    expected = {label: by_the_kit(images, label) for label in there}
     for label, (eleven, whole) in expected.items():
         assert found[f"ap/{NAMES[label]}"] == pytest.approx(eleven)
         assert found[f"ap_all/{NAMES[label]}"] == pytest.approx(whole)
@@ -88,7 +88,7 @@ def test_detections_are_matched_and_scored_as_the_kit_does(seed):
         assert found["map_all"] == pytest.approx(np.mean([whole for _, whole in expected.values()]))
 
 
-def apart(seed: int) -> list[Picture]:
+def apart(seed: int) -> list[Image]:
     """Objects of a class never touch, so a detection can match one of them only: there VOC's rule is COCO's.
 
     Every class has 1 to 6 objects or none, and detections all the same.
@@ -97,7 +97,7 @@ def apart(seed: int) -> list[Picture]:
     scores = iter(rng.permutation(1000) / 1000)
     counts = [*rng.integers(1, 7, 2), 0, rng.integers(1, 7)]
     where = [rng.integers(0, 3, count) for count in counts]
-    pictures = []
+    images = []
     for number in range(3):
         boxes, labels, truth, truth_labels = [], [], [], []
         for label, pictures_of in enumerate(where):
@@ -113,7 +113,7 @@ def apart(seed: int) -> list[Picture]:
                 boxes.append(box)
                 labels.append(label)
         given = torch.tensor([next(scores) for _ in boxes])
-        pictures.append(
+        images.append(
             (
                 torch.tensor(np.array(boxes).reshape(-1, 4)).float(),
                 given.float(),
@@ -122,15 +122,15 @@ def apart(seed: int) -> list[Picture]:
                 torch.tensor(truth_labels, dtype=torch.int64),
             )
         )
-    return pictures
+    return images
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_detections_equal_torchmetrics_where_the_rules_agree(seed):
     from torchmetrics.detection import MeanAveragePrecision
 
-    pictures = apart(seed)
-    found = score(pictures)
+    images = apart(seed)
+    found = score(images)
     # The precision is constant between two counts of objects, and 60 is a multiple of each: the mean over the middles
     # of 60 steps of recall is the whole area.
     grids = {"": [k / 10 for k in range(11)], "_all": [(k + 0.5) / 60 for k in range(60)]}
@@ -138,7 +138,7 @@ def test_detections_equal_torchmetrics_where_the_rules_agree(seed):
         theirs = MeanAveragePrecision(
             iou_thresholds=[0.5], rec_thresholds=grid, class_metrics=True, backend="faster_coco_eval"
         )
-        for boxes, scores, labels, truth, truth_labels in pictures:
+        for boxes, scores, labels, truth, truth_labels in images:
             detections = {"boxes": boxes, "scores": scores, "labels": labels}
             theirs.update([detections], [{"boxes": truth, "labels": truth_labels}])
         expected = theirs.compute()
@@ -171,53 +171,53 @@ def test_an_overlap_of_exactly_a_half_counts_and_coordinates_are_continuous():
 
 @given(seed=SEEDS)
 def test_perfect_detections_score_100(seed):
-    pictures = [(truth, torch.rand(len(truth)), labels, truth, labels) for _, _, _, truth, labels in crowded(seed)]
-    found = score(pictures)
+    images = [(truth, torch.rand(len(truth)), labels, truth, labels) for _, _, _, truth, labels in crowded(seed)]
+    found = score(images)
     if found["classes_averaged"]:
         assert found["map"] == found["map_all"] == pytest.approx(100)
 
 
 @settings(max_examples=50)
 @given(seed=SEEDS, data=st.data())
-def test_the_order_of_pictures_and_detections_does_not_matter(seed, data):
-    pictures = crowded(seed)
+def test_the_order_of_images_and_detections_does_not_matter(seed, data):
+    images = crowded(seed)
     shuffled = []
-    for boxes, scores, labels, truth, truth_labels in data.draw(st.permutations(pictures)):
+    for boxes, scores, labels, truth, truth_labels in data.draw(st.permutations(images)):
         order = torch.tensor(data.draw(st.permutations(range(len(boxes)))), dtype=torch.int64)
         shuffled.append((boxes[order], scores[order], labels[order], truth, truth_labels))
-    assert score(shuffled) == pytest.approx(score(pictures), nan_ok=True)
+    assert score(shuffled) == pytest.approx(score(images), nan_ok=True)
 
 
 @settings(max_examples=50)
 @given(seed=SEEDS, data=st.data())
 def test_a_less_sure_duplicate_never_raises_a_score(seed, data):
-    pictures = crowded(seed)
-    row = data.draw(st.integers(0, len(pictures) - 1))
-    boxes, scores, labels, *truth = pictures[row]
-    before = score(pictures)
+    images = crowded(seed)
+    row = data.draw(st.integers(0, len(images) - 1))
+    boxes, scores, labels, *truth = images[row]
+    before = score(images)
     if len(boxes):
         twin = data.draw(st.integers(0, len(boxes) - 1))
         less = scores[twin] - data.draw(st.floats(0, 0.5))
         rows = torch.tensor([*range(len(boxes)), twin])
-        pictures[row] = (boxes[rows], torch.cat((scores, less[None])), labels[rows], *truth)
-        after = score(pictures)
+        images[row] = (boxes[rows], torch.cat((scores, less[None])), labels[rows], *truth)
+        after = score(images)
         assert all(math.isnan(value) or after[name] <= value + 1e-9 for name, value in before.items())
 
 
 @settings(max_examples=50)
 @given(seed=SEEDS, data=st.data())
 def test_removing_a_wrong_detection_never_lowers_a_score(seed, data):
-    pictures = crowded(seed)
-    before, metric = score(pictures), DetectionAP(NAMES)
-    for picture in pictures:
-        metric.update(*picture)
+    images = crowded(seed)
+    before, metric = score(images), DetectionAP(NAMES)
+    for image in images:
+        metric.update(*image)
     wrong = [(row, i) for row, found in enumerate(metric.detections) for i, hit in enumerate(found[:, 2]) if not hit]
     if wrong:
         row, index = data.draw(st.sampled_from(wrong))
-        boxes, scores, labels, *truth = pictures[row]
+        boxes, scores, labels, *truth = images[row]
         rest = torch.arange(len(boxes)) != index
-        pictures[row] = (boxes[rest], scores[rest], labels[rest], *truth)
-        after = score(pictures)
+        images[row] = (boxes[rest], scores[rest], labels[rest], *truth)
+        after = score(images)
         assert all(math.isnan(value) or after[name] >= value - 1e-9 for name, value in before.items())
 
 
@@ -225,8 +225,8 @@ def test_nothing_found_is_zero_and_nothing_to_find_is_not_a_number():
     none = (torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
     box, label = torch.tensor([[0.0, 0, 9, 9]]), torch.tensor([2])
     assert score([(*none, box, label)])["map"] == score([(*none, box, label)])["map_all"] == 0
-    for pictures in ([], [(box, torch.ones(1), label, none[0], none[2])]):
-        found = score(pictures)
+    for images in ([], [(box, torch.ones(1), label, none[0], none[2])]):
+        found = score(images)
         assert found.pop("classes_averaged") == 0
         assert all(math.isnan(value) for value in found.values())
 

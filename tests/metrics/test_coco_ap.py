@@ -18,10 +18,10 @@ NAMES = ("cow", "dog", "boat")
 SIGMAS = (0.05, 0.1, 0.02, 0.08, 0.06)
 SEEDS = st.integers(0, 999)
 KINDS = ("bbox", "keypoints")
-Picture = dict[str, torch.Tensor]
+Image = dict[str, torch.Tensor]
 
 
-def crowded(seed: int, kind: str, pictures: int = 4) -> list[Picture]:
+def crowded(seed: int, kind: str, pictures: int = 4) -> list[Image]:
     """Objects and detections near some of them, of the first two of three classes; all scores differ."""
     torch.manual_seed(seed)
     every = []
@@ -53,15 +53,15 @@ def crowded(seed: int, kind: str, pictures: int = 4) -> list[Picture]:
     return every
 
 
-def score(pictures: list[Picture], kind: str, names=NAMES, sigmas=SIGMAS) -> dict[str, float]:
+def score(pictures: list[Image], kind: str, names=NAMES, sigmas=SIGMAS) -> dict[str, float]:
     metric = CocoAP(names, kind, sigmas if kind == "keypoints" else None)
     for picture in pictures:
         metric.update(**picture)
     return metric.compute()
 
 
-def by_the_files(folder: Path, pictures: list[Picture], kind: str) -> np.ndarray:
-    """COCO's twelve or ten numbers for the same pictures, written to files; in per cent."""
+def by_the_files(folder: Path, pictures: list[Image], kind: str) -> np.ndarray:
+    """COCO's twelve or ten numbers for the same images, written to files; in per cent."""
     truth, found = [], []
     for image, each in enumerate(pictures, 1):
         for row, (left, top, right, bottom) in enumerate(each["boxes"].double().tolist()):
@@ -129,7 +129,7 @@ def test_perfect_answers_score_100(kind, seed):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_order_of_pictures_and_asking_twice_do_not_matter(kind):
+def test_the_order_of_images_and_asking_twice_do_not_matter(kind):
     pictures = crowded(3, kind)
     assert score(pictures[::-1], kind) == pytest.approx(score(pictures, kind), nan_ok=True)
     metric = CocoAP(NAMES, kind, SIGMAS)

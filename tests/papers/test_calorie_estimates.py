@@ -1,4 +1,4 @@
-"""Estimates of test pictures out of records."""
+"""Estimates of test images out of records."""
 
 import numpy as np
 import pytest

@@ -199,7 +199,7 @@ def test_the_best_split_is_looked_for_among_all_and_its_networks_are_the_rows_ow
         assert candidate.data.identity == held.identity
 
 
-def test_no_test_picture_chooses_the_split(scenes):
+def test_no_test_image_chooses_the_split(scenes):
     whole = TABLE.column(small(scenes)).data
     held = whole.model_copy(update={"part": "development"})
 
@@ -371,7 +371,7 @@ def test_rows_run_on_a_folder_of_ones_own(scenes, tmp_path):
     assert ledger.find("training", evaluation.subject.identity).data["train_images"] == 20
 
 
-def test_the_record_of_a_candidate_says_which_pictures_it_had(scenes, tmp_path):
+def test_the_record_of_a_candidate_says_which_images_it_had(scenes, tmp_path):
     column = TABLE.column(small(scenes))
     best, _ = {row.id: row for row in TABLE.rows(column, 0)}["best_split"].evaluations
     candidate = best.candidates[0].subject

@@ -24,7 +24,7 @@ TABLES = {number: papers.table("multi_exit", number) for number in "1234"}
 
 
 def folder(root, classes, train=20, val=2, size=32):
-    """A data set of plain coloured pictures, told apart by their colour."""
+    """A data set of plain coloured images, told apart by their colour."""
     for split, count in (("train", train), ("val", val)):
         for place, name in enumerate(classes):
             (root / split / name).mkdir(parents=True)
@@ -127,7 +127,7 @@ def test_the_same_network_is_trained_once_for_all_tables_that_have_it():
     )
 
 
-def test_the_longer_row_sees_as_many_pictures_as_the_joint_one():
+def test_the_longer_row_sees_as_many_images_as_the_joint_one():
     column = TABLES["1"].meta_column()
     rows = {row.id: row for row in TABLES["1"].rows(column, 0)}
     for share in ("5", "10", "20"):
@@ -234,9 +234,9 @@ def test_a_wrong_choice_is_one_sentence(table, given, sentence):
     assert "\n" not in str(error.value)
 
 
-def test_too_few_pictures_for_the_fraction_name_the_set_and_the_class(own, tmp_path):
+def test_too_few_images_for_the_fraction_name_the_set_and_the_class(own, tmp_path):
     options = MultiExitOptions(**own, fractions=[0.01])
-    with pytest.raises(InputError, match=r"birds .*20 training pictures of the class crow; take at least 0\.025"):
+    with pytest.raises(InputError, match=r"birds .*20 training images of the class crow; take at least 0\.025"):
         reproduce(TABLES["1"], options, results=Results(tmp_path / "results"))
 
 

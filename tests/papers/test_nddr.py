@@ -351,7 +351,7 @@ def test_no_relu_cuts_what_a_linear_stage_puts_out(number, backbone, relu):
     assert ("without a ReLU" not in line) == relu
 
 
-def test_a_development_part_of_faces_is_of_training_pictures(tmp_path):
+def test_a_development_part_of_faces_is_of_training_images(tmp_path):
     table = papers.table("nddr", "7")
     column = table.column(NDDROptions(split="development"))
     whole = table.column(NDDROptions())

@@ -48,7 +48,7 @@ def own(tmp_path):
 
 @pytest.fixture
 def crops(tmp_path):
-    """IMDB's files: 24 pictures of 8 people, one with two faces, one too old."""
+    """IMDB's files: 24 images of 8 people, one with two faces, one too old."""
     folder = tmp_path / "imdb_crop"
     (folder / "01").mkdir(parents=True)
     count = 24
@@ -159,10 +159,10 @@ def test_the_card_has_the_papers_counts_beside_ours(crops):
     column = TABLE.column(NDDROptions(dataset="imdb_wiki", data_root=crops, **SMALL))
     lines = card(column)
     assert lines["Faces"] == (
-        "460,723 pictures of 20,284 people listed, 187,103 pictures of 12,325 people kept",
-        "24 pictures of 8 people listed, 22 pictures of 8 people kept",
+        "460,723 images of 20,284 people listed, 187,103 images of 12,325 people kept",
+        "24 images of 8 people listed, 22 images of 8 people kept",
     )
-    assert lines["Training"][0] == "163,013 pictures of 10,325 people"
+    assert lines["Training"][0] == "163,013 images of 10,325 people"
     assert lines["Split"][1] == "by person"
     assert lines["Left out"][1] == "1 second face, 1 age outside 0 to 99"
     assert column.counts["train"][0] + column.counts["val"][0] == 22
@@ -187,21 +187,21 @@ def test_a_development_part_of_faces_holds_whole_people(crops):
 
 def test_faulty_photos_are_refused_by_name_or_skipped_and_listed_once(own):
     (own / "image" / "30_7_0_20170101000000000.jpg").write_bytes(b"")
-    (own / "image" / "31_1_0_20170101000000001.jpg").write_bytes(b"no picture")
+    (own / "image" / "31_1_0_20170101000000001.jpg").write_bytes(b"no image")
     shutil.copy(next((own / "image").glob("2*_1_4_*.jpg")), own / "image" / "105_1_0_20170101000000002.jpg")
-    with pytest.raises(InputError, match=r"2 of 43 pictures.*30_7_0.*31_1_0.*on_error='skip'"):
+    with pytest.raises(InputError, match=r"2 of 43 images.*30_7_0.*31_1_0.*on_error='skip'"):
         TABLE.column(NDDROptions(data_root=own, **SMALL))
     column = TABLE.column(NDDROptions(data_root=own, on_error="skip", **SMALL))
     assert column.left_out == {
-        "gender neither 0 nor 1 in the file name": 1, "unreadable picture": 1, "age outside 0 to 99": 1,
+        "gender neither 0 nor 1 in the file name": 1, "unreadable image": 1, "age outside 0 to 99": 1,
     }  # fmt: skip
-    assert "unreadable picture: 31_1_0_20170101000000001.jpg" in card(column)["Faulty pictures"][1]
+    assert "unreadable image: 31_1_0_20170101000000001.jpg" in card(column)["Faulty images"][1]
     assert "--on-error skip" in column.command
     again = TABLE.columns.model_validate(column.model_dump(mode="json"))
     assert again.identity == column.identity
 
 
-def test_a_first_look_sees_as_many_pictures_of_any_data_set(own):
+def test_a_first_look_sees_as_many_images_of_any_data_set(own):
     drawn, few = (TABLE.column(NDDROptions(data_root=root, **SMALL)) for root in (None, own))
     assert few.recipe.images <= drawn.recipe.images
     longer = TABLE.column(NDDROptions(data_root=own, epochs=5, **SMALL))

@@ -326,7 +326,7 @@ def test_every_trained_table_has_a_development_split(slug, number, folders, type
     book = reproduce.opened(column, reproduce.Results(tmp_path))
     book.write(Record(kind=scored.kind, identity=scored.identity, settings={}, metrics=metrics))
     shown = CliRunner().invoke(app, ["show", slug, number, "--results-dir", str(tmp_path)])
-    assert "(development part of its training pictures)" in " ".join(shown.output.split())
+    assert "(development part of its training images)" in " ".join(shown.output.split())
 
 
 @pytest.mark.parametrize(("slug", "number"), TRAINED)

@@ -174,7 +174,7 @@ def intervals(statistic, groups, resamples=2000, seed=0):
 
 
 def test_intervals_equal_scipys_bootstrap_of_group_means():
-    """Groups of one size: the mean over pictures is the mean of the groups' means, which scipy can resample."""
+    """Groups of one size: the mean over images is the mean of the groups' means, which scipy can resample."""
     rng = np.random.default_rng(0)
     groups = np.repeat([f"p{i}" for i in range(30)], 4)
     truths = np.repeat(rng.uniform(100, 400, 30), 4)
@@ -183,7 +183,7 @@ def test_intervals_equal_scipys_bootstrap_of_group_means():
     means = np.abs(estimates - truths).reshape(30, 4).mean(1)
     other = stats.bootstrap((means,), np.mean, method="percentile", rng=1, n_resamples=9000).confidence_interval
     assert (low, high) == pytest.approx(tuple(other), rel=0.02)
-    # Pictures drawn one by one would promise about half the width.
+    # Images drawn one by one would promise about half the width.
     alone = intervals(lambda times: measures(estimates, truths, times=times), range(120))["abs_err"]
     assert (alone[1] - alone[0]) < 0.7 * (high - low)
 

@@ -17,7 +17,7 @@ BOXES = CenterDetection(classes=("person", "dog"))
 POSES = CenterDetection(classes=("person", "dog"), joints=JOINTS, sigmas=(0.05,) * 3)
 
 
-def objects(count: int = 5, pictures: int = 2, side: int = 64, joints: int = 3, seed: int = 0) -> Objects:
+def objects(count: int = 5, images: int = 2, side: int = 64, joints: int = 3, seed: int = 0) -> Objects:
     generator = torch.Generator().manual_seed(seed)
     low = torch.rand(count, 2, generator=generator) * side * 0.6
     boxes = torch.cat([low, low + 6 + torch.rand(count, 2, generator=generator) * side * 0.35], 1)
@@ -26,42 +26,42 @@ def objects(count: int = 5, pictures: int = 2, side: int = 64, joints: int = 3, 
     return Objects(
         boxes,
         torch.randint(0, 2, (count,), generator=generator),
-        torch.randint(0, pictures, (count,), generator=generator),
+        torch.randint(0, images, (count,), generator=generator),
         torch.zeros(count, dtype=torch.bool),
         (boxes[:, 2:] - boxes[:, :2]).prod(1),
         torch.cat([places, seen], -1) * (seen > 0),
-        torch.tensor(pictures),
+        torch.tensor(images),
     )
 
 
 def some(target: Objects, kept: torch.Tensor) -> Objects:
-    return Objects(*(field[kept] for field in target[:-1]), target.pictures)
+    return Objects(*(field[kept] for field in target[:-1]), target.images)
 
 
 def perfect(task: CenterDetection, target: Objects, shape: tuple[int, int, int]) -> torch.Tensor:
     """The output from which the truth can be read: the targets themselves, as maps."""
     count, height, width = shape
     boxes = target.boxes.masked_fill(target.crowd[:, None], 0.0)
-    there = centers.detection_targets(boxes, target.labels, target.picture, shape, len(task.classes), STRIDE)
+    there = centers.detection_targets(boxes, target.labels, target.image, shape, len(task.classes), STRIDE)
     maps = [there.heat.logit(1e-4), torch.zeros(count, 2, height, width), torch.zeros(count, 2, height, width)]
-    cells = there.picture[there.valid], slice(None), there.y[there.valid], there.x[there.valid]
+    cells = there.image[there.valid], slice(None), there.y[there.valid], there.x[there.valid]
     maps[1][cells], maps[2][cells] = there.size[there.valid], there.offset[there.valid]
     if task.joints:
-        pose = centers.pose_targets(target.joints, boxes, target.picture, shape, STRIDE)
+        pose = centers.pose_targets(target.joints, boxes, target.image, shape, STRIDE)
         number = len(task.joints)
         maps += [
             pose.heat.logit(1e-4),
             torch.zeros(count, 2, height, width),
             torch.zeros(count, 2 * number, height, width),
         ]
-        rows = there.picture[:, None].expand_as(pose.valid)
+        rows = there.image[:, None].expand_as(pose.valid)
         # Joints of several kinds may share a cell and its offset: their mean, which any network is left with.
         at = rows[pose.valid], pose.joint_y[pose.valid], pose.joint_x[pose.valid]
         shared = torch.zeros(count, height, width, 3).index_put_(
             at, torch.cat([pose.offset[pose.valid], torch.ones(len(at[0]), 1)], 1), accumulate=True
         )
         maps[4] = (shared[..., :2] / shared[..., 2:].clamp(min=1)).permute(0, 3, 1, 2)
-        # What nobody labelled, a network would look for on the object, not in the picture's corner.
+        # What nobody labelled, a network would look for on the object, not in the image's corner.
         maps[5][cells] = (pose.shift * pose.valid[..., None])[there.valid].flatten(1)
     return torch.cat(maps, 1)
 
@@ -69,7 +69,7 @@ def perfect(task: CenterDetection, target: Objects, shape: tuple[int, int, int])
 def apart(target: Objects, width: int) -> Objects:
     """The objects that share their centre's cell with no other."""
     centre = (target.boxes[:, :2] + target.boxes[:, 2:]) / 2 // STRIDE
-    cell = (target.picture * 10_000 + centre[:, 1].long()) * 10_000 + centre[:, 0].long()
+    cell = (target.image * 10_000 + centre[:, 1].long()) * 10_000 + centre[:, 0].long()
     kept = (cell[:, None] == cell).sum(1) == 1
     return some(target, kept)
 
@@ -88,18 +88,18 @@ def test_the_channels_add_up_and_every_map_has_a_loss(task):
 def test_the_losses_are_those_of_the_parts():
     target, output = objects(), torch.randn(2, POSES.outputs, 16, 16)
     losses = POSES.losses(output, target)
-    there = centers.detection_targets(target.boxes, target.labels, target.picture, (2, 16, 16), 2)
-    pose = centers.pose_targets(target.joints, target.boxes, target.picture, (2, 16, 16))
+    there = centers.detection_targets(target.boxes, target.labels, target.image, (2, 16, 16), 2)
+    pose = centers.pose_targets(target.joints, target.boxes, target.image, (2, 16, 16))
     heat, size, offset, joint_heat, joint_offset, shift = output.split([2, 2, 2, 3, 2, 6], 1)
     size_loss = offset_loss = 0.0
-    for n, y, x, w, o in zip(there.picture, there.y, there.x, there.size, there.offset, strict=True):
+    for n, y, x, w, o in zip(there.image, there.y, there.x, there.size, there.offset, strict=True):
         size_loss += (size[n, :, y, x] - w).abs().sum() / 5
         offset_loss += (offset[n, :, y, x] - o).abs().sum() / 5
     joint_loss = shift_loss = 0.0
     for t in range(5):
         for j in range(3):
             if pose.valid[t, j]:
-                n = target.picture[t]
+                n = target.image[t]
                 at = joint_offset[n, :, pose.joint_y[t, j], pose.joint_x[t, j]]
                 joint_loss += (at - pose.offset[t, j]).abs().sum() / pose.valid.sum()
                 moved = shift[n, 2 * j : 2 * j + 2, pose.y[t], pose.x[t]]
@@ -162,7 +162,7 @@ def test_two_networks_that_agree_say_the_same_together():
 
 @pytest.mark.parametrize("task", [BOXES, POSES], ids=["boxes", "poses"])
 def test_what_the_targets_say_is_found_again(task):
-    target = apart(objects(count=6, pictures=3, side=128), 32)
+    target = apart(objects(count=6, images=3, side=128), 32)
     metric = task.metric()
     metric.update(perfect(task, target, (3, 32, 32)), target)
     measures = metric.compute()
@@ -174,7 +174,7 @@ def test_the_constant_is_each_classes_mean_object():
     target = objects(count=6)
     measures = POSES.constant([target], [target]).compute()
     assert 0 <= measures["ap"] <= 100
-    one = some(target, torch.arange(6) == 0)._replace(picture=torch.tensor([0]), pictures=torch.tensor(1))
+    one = some(target, torch.arange(6) == 0)._replace(image=torch.tensor([0]), images=torch.tensor(1))
     assert BOXES.constant([one], [one]).compute()["ap"] == pytest.approx(100)
 
 
@@ -186,7 +186,7 @@ def reader(root: Path, split: str) -> Coco:
 
 @pytest.mark.parametrize("name", ["people", "tiny-coco", "animalpose"])
 def test_truth_through_targets_and_decoder_is_found(name, tmp_path, request):
-    """Of real data, pictures at 512; objects whose centres share a cell are left out, and so are crowds."""
+    """Of real data, images at 512; objects whose centres share a cell are left out, and so are crowds."""
     if name == "people":
         people.write(root := tmp_path / "people", train=1, val=30, size=(256, 256))
         side = 256

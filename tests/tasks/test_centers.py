@@ -23,12 +23,12 @@ from mtlkit.tasks.centers import (
 
 SEEDS = st.integers(0, 999)
 SIDES = st.floats(1, 2000)
-SHAPE = (3, 24, 32)  # pictures, height and width of the maps
+SHAPE = (3, 24, 32)  # images, height and width of the maps
 STRIDE, CLASSES, JOINTS = 4, 3, 5
 
 
 def objects(seed: int, count: int = 9) -> tuple[torch.Tensor, ...]:
-    """Boxes, labels, pictures and joints of a batch; some boxes and joints reach beyond the picture."""
+    """Boxes, labels, images and joints of a batch; some boxes and joints reach beyond the image."""
     torch.manual_seed(seed)
     high = torch.tensor([SHAPE[2], SHAPE[1]]) * STRIDE
     corner = (torch.rand(count, 2) - 0.1) * high
@@ -36,8 +36,8 @@ def objects(seed: int, count: int = 9) -> tuple[torch.Tensor, ...]:
     place = corner[:, None] + torch.rand(count, JOINTS, 2) * sides[:, None]
     visible = torch.randint(0, 3, (count, JOINTS, 1))
     boxes = torch.cat([corner, corner + sides], 1)
-    labels, picture = torch.randint(0, CLASSES, (count,)), torch.randint(0, SHAPE[0], (count,))
-    return boxes, labels, picture, torch.cat([place, visible], -1)
+    labels, image = torch.randint(0, CLASSES, (count,)), torch.randint(0, SHAPE[0], (count,))
+    return boxes, labels, image, torch.cat([place, visible], -1)
 
 
 def three_roots(h: float, w: float, o: float) -> list[tuple[float, float, int]]:
@@ -100,9 +100,9 @@ def test_heat_map_equals_the_loop(monkeypatch, at_once, reach):
 @settings(max_examples=20)
 @given(seed=SEEDS)
 def test_detection_targets_equal_the_loop(seed):
-    boxes, labels, picture, _ = objects(seed)
+    boxes, labels, image, _ = objects(seed)
     boxes[0, 2] = boxes[0, 0]  # no area
-    found = detection_targets(boxes, labels, picture, SHAPE, CLASSES)
+    found = detection_targets(boxes, labels, image, SHAPE, CLASSES)
     n, h, w = SHAPE
     points, index, radii = [], [], []
     for i, (left, top, right, bottom) in enumerate((boxes / STRIDE).tolist()):
@@ -117,20 +117,20 @@ def test_detection_targets_equal_the_loop(seed):
         assert found.size[i].tolist() == pytest.approx([right - left, bottom - top], abs=1e-5)
         assert found.offset[i].tolist() == pytest.approx([x - int(x), y - int(y)], abs=1e-5)
         points.append((x, y))
-        index.append(int(picture[i]) * CLASSES + int(labels[i]))
+        index.append(int(image[i]) * CLASSES + int(labels[i]))
         radii.append(int(radius(torch.tensor(math.ceil(bottom - top)), torch.tensor(math.ceil(right - left)))))
     heat = naive_heat(torch.tensor(points), torch.tensor(index), torch.tensor(radii), (n * CLASSES, h, w))
     torch.testing.assert_close(found.heat, heat.view(n, CLASSES, h, w))
-    assert torch.equal(found.picture, picture)
+    assert torch.equal(found.image, image)
 
 
 @settings(max_examples=20)
 @given(seed=SEEDS, official=st.booleans())
 def test_pose_targets_equal_the_loop(seed, official):
-    boxes, labels, picture, joints = objects(seed)
+    boxes, labels, image, joints = objects(seed)
     boxes[0, 2] = boxes[0, 0]
-    found = pose_targets(joints, boxes, picture, SHAPE, official_radius=official)
-    centre = detection_targets(boxes, labels, picture, SHAPE, CLASSES)
+    found = pose_targets(joints, boxes, image, SHAPE, official_radius=official)
+    centre = detection_targets(boxes, labels, image, SHAPE, CLASSES)
     assert torch.equal(found.y, centre.y)
     assert torch.equal(found.x, centre.x)
     n, h, w = SHAPE
@@ -147,18 +147,18 @@ def test_pose_targets_equal_the_loop(seed, official):
             cx, cy = int(centre.x[i]), int(centre.y[i])
             assert found.shift[i, j].tolist() == pytest.approx([x - cx, y - cy], abs=1e-5)
             points.append((x, y))
-            index.append(int(picture[i]) * JOINTS + j)
+            index.append(int(image[i]) * JOINTS + j)
             radii.append(int(radius(*centre.size[i].ceil().flip(0), official=official)))
     heat = naive_heat(torch.tensor(points), torch.tensor(index), torch.tensor(radii), (n * JOINTS, h, w))
     torch.testing.assert_close(found.heat, heat.view(n, JOINTS, h, w))
 
 
-def test_a_batch_is_drawn_as_its_pictures_one_by_one():
-    boxes, labels, picture, joints = objects(0)
-    whole, pose = detection_targets(boxes, labels, picture, SHAPE, CLASSES), pose_targets(joints, boxes, picture, SHAPE)
+def test_a_batch_is_drawn_as_its_images_one_by_one():
+    boxes, labels, image, joints = objects(0)
+    whole, pose = detection_targets(boxes, labels, image, SHAPE, CLASSES), pose_targets(joints, boxes, image, SHAPE)
     for n in range(SHAPE[0]):
-        own = picture == n
-        row, shape = torch.zeros_like(picture[own]), (1, *SHAPE[1:])
+        own = image == n
+        row, shape = torch.zeros_like(image[own]), (1, *SHAPE[1:])
         alone = detection_targets(boxes[own], labels[own], row, shape, CLASSES)
         assert torch.equal(alone.heat[0], whole.heat[n])
         assert torch.equal(alone.size, whole.size[own])
@@ -190,15 +190,15 @@ def naive_focal(logits, target):
 @settings(max_examples=20)
 @given(seed=SEEDS, scale=st.sampled_from([0.1, 3.0, 100.0]))
 def test_focal_loss_equals_the_printed_formula(seed, scale):
-    boxes, labels, picture, _ = objects(seed, count=seed % 10)
-    target = detection_targets(boxes, labels, picture, SHAPE, CLASSES).heat
+    boxes, labels, image, _ = objects(seed, count=seed % 10)
+    target = detection_targets(boxes, labels, image, SHAPE, CLASSES).heat
     logits = torch.randn(target.shape) * scale
     assert float(focal_loss(logits, target)) == pytest.approx(naive_focal(logits, target), rel=1e-5)
 
 
 def test_focal_loss_vanishes_at_the_truth_and_moves_towards_it():
-    boxes, labels, picture, _ = objects(0)
-    target = detection_targets(boxes, labels, picture, SHAPE, CLASSES).heat
+    boxes, labels, image, _ = objects(0)
+    target = detection_targets(boxes, labels, image, SHAPE, CLASSES).heat
     assert float(focal_loss(torch.where(target == 1, 1e4, -1e4), target)) < 1e-6
     logits = torch.full_like(target, -2.19).requires_grad_()
     focal_loss(logits, target).backward()
@@ -208,9 +208,9 @@ def test_focal_loss_vanishes_at_the_truth_and_moves_towards_it():
 @pytest.mark.parametrize("count", [0, 9])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_losses_and_gradients_are_finite(dtype, count):
-    boxes, labels, picture, joints = objects(0, count)
-    box = detection_targets(boxes, labels, picture, SHAPE, CLASSES)
-    pose = pose_targets(joints, boxes, picture, SHAPE)
+    boxes, labels, image, joints = objects(0, count)
+    box = detection_targets(boxes, labels, image, SHAPE, CLASSES)
+    pose = pose_targets(joints, boxes, image, SHAPE)
     torch.manual_seed(0)
     channels = (CLASSES, 2, 2, JOINTS, 2 * JOINTS, 2)
     head = nn.Conv2d(8, sum(channels), 1)
@@ -218,12 +218,12 @@ def test_losses_and_gradients_are_finite(dtype, count):
         outputs = head(1000 * torch.randn(SHAPE[0], 8, *SHAPE[1:])).split(channels, 1)
         assert outputs[0].dtype == dtype
         heat, size, offset, joint_heat, shift, joint_offset = outputs
-        shifts = gather(shift, picture, pose.y, pose.x).view(-1, JOINTS, 2)
-        offsets = gather(joint_offset, picture[:, None], pose.joint_y, pose.joint_x)
+        shifts = gather(shift, image, pose.y, pose.x).view(-1, JOINTS, 2)
+        offsets = gather(joint_offset, image[:, None], pose.joint_y, pose.joint_x)
         lists = torch.stack(
             [
-                masked_l1(gather(size, picture, box.y, box.x), box.size, box.valid),
-                masked_l1(gather(offset, picture, box.y, box.x), box.offset, box.valid),
+                masked_l1(gather(size, image, box.y, box.x), box.size, box.valid),
+                masked_l1(gather(offset, image, box.y, box.x), box.offset, box.valid),
                 masked_l1(shifts, pose.shift, pose.valid),
                 masked_l1(offsets, pose.offset, pose.valid),
             ]
@@ -258,17 +258,17 @@ def test_masked_l1_equals_the_loop(seed, shape):
 
 
 def naive_peaks(heat):
-    """All peaks of each picture as (score, label, y, x), highest first."""
+    """All peaks of each image as (score, label, y, x), highest first."""
     classes, height, width = heat.shape[1:]
     every = []
-    for picture in heat:
+    for image in heat:
         found = []
         for c in range(classes):
             for y in range(height):
                 for x in range(width):
-                    around = picture[c, max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2]
-                    if picture[c, y, x] == around.max():
-                        found.append((float(picture[c, y, x]), c, y, x))
+                    around = image[c, max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2]
+                    if image[c, y, x] == around.max():
+                        found.append((float(image[c, y, x]), c, y, x))
         every.append(sorted(found, reverse=True))
     return every
 
@@ -297,7 +297,7 @@ def test_joints_equal_the_loop():
     shift = 3 * torch.randn(n, 2 * JOINTS, h, w)
     boxes = boxes_at(found, size, offset)
     joints = joints_at(found, boxes, shift, heat, joint_offset)
-    # Of every picture and joint: x, y, score, in map pixels.
+    # Of every image and joint: x, y, score, in map pixels.
     places = [
         [
             [
@@ -341,10 +341,10 @@ def test_small_boxes_far_from_the_origin_take_their_joints_over():
     assert (joints[..., 2] == 0.9).all()
 
 
-def written(picture: torch.Tensor, y: torch.Tensor, x: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+def written(image: torch.Tensor, y: torch.Tensor, x: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """Maps that hold ``values (T, C)`` at the cells of a list."""
     maps = torch.zeros(SHAPE[0], values.shape[-1], *SHAPE[1:])
-    maps[picture, :, y, x] = values
+    maps[image, :, y, x] = values
     return maps
 
 
@@ -358,13 +358,13 @@ def apart(*cells: torch.Tensor) -> torch.Tensor:
 @settings(max_examples=40)
 @given(seed=SEEDS, official=st.booleans())
 def test_the_truth_comes_back_through_targets_and_decoding(seed, official):
-    boxes, labels, picture, joints = objects(seed)
-    first = detection_targets(boxes, labels, picture, SHAPE, CLASSES)
-    kept = apart(picture, first.y, first.x) & first.valid
-    boxes, labels, picture, joints = boxes[kept], labels[kept], picture[kept], joints[kept]
+    boxes, labels, image, joints = objects(seed)
+    first = detection_targets(boxes, labels, image, SHAPE, CLASSES)
+    kept = apart(image, first.y, first.x) & first.valid
+    boxes, labels, image, joints = boxes[kept], labels[kept], image[kept], joints[kept]
     # Joints of all kinds share the offsets, so no two may share a cell.
-    first_pose = pose_targets(joints, boxes, picture, SHAPE)
-    rows = picture[:, None].expand_as(first_pose.valid)
+    first_pose = pose_targets(joints, boxes, image, SHAPE)
+    rows = image[:, None].expand_as(first_pose.valid)
     valid = first_pose.valid.flatten()
     alone = apart(
         torch.where(valid, rows.flatten(), -1 - torch.arange(len(valid))),
@@ -373,24 +373,22 @@ def test_the_truth_comes_back_through_targets_and_decoding(seed, official):
     )
     joints[..., 2] *= alone.view_as(rows)
 
-    box = detection_targets(boxes, labels, picture, SHAPE, CLASSES, official_radius=official)
-    pose = pose_targets(joints, boxes, picture, SHAPE, official_radius=official)
+    box = detection_targets(boxes, labels, image, SHAPE, CLASSES, official_radius=official)
+    pose = pose_targets(joints, boxes, image, SHAPE, official_radius=official)
     use = pose.valid
     found = peaks(box.heat.logit(1e-6).sigmoid(), 20)
-    decoded = boxes_at(
-        found, written(picture, box.y, box.x, box.size), written(picture, box.y, box.x, box.offset), STRIDE
-    )
+    decoded = boxes_at(found, written(image, box.y, box.x, box.size), written(image, box.y, box.x, box.offset), STRIDE)
     posed = joints_at(
         found,
         decoded,
-        written(picture, pose.y, pose.x, pose.shift.flatten(1)),
+        written(image, pose.y, pose.x, pose.shift.flatten(1)),
         pose.heat.logit(1e-6).sigmoid(),
         written(rows[use], pose.joint_y[use], pose.joint_x[use], pose.offset[use]),
         STRIDE,
     )
     assert int((found.scores > 0.999).sum()) == len(boxes)
     limit = torch.tensor([SHAPE[2], SHAPE[1]] * 2) * STRIDE
-    for i, n in enumerate(picture.tolist()):
+    for i, n in enumerate(image.tolist()):
         same = (found.labels[n] == labels[i]) & (found.y[n] == box.y[i]) & (found.x[n] == box.x[i])
         assert int(same.sum()) == 1
         torch.testing.assert_close(decoded[n][same][0], boxes[i].clamp(min=0).minimum(limit), atol=1e-3, rtol=0)
@@ -404,12 +402,12 @@ def test_the_truth_comes_back_through_targets_and_decoding(seed, official):
 
 def test_nothing_waits_for_the_device():
     # Tensors of the meta device have no values to wait for.
-    boxes, labels, picture, joints = (values.to("meta") for values in objects(0))
+    boxes, labels, image, joints = (values.to("meta") for values in objects(0))
     n, h, w = SHAPE
-    box = detection_targets(boxes, labels, picture, SHAPE, CLASSES)
-    pose = pose_targets(joints, boxes, picture, SHAPE)
+    box = detection_targets(boxes, labels, image, SHAPE, CLASSES)
+    pose = pose_targets(joints, boxes, image, SHAPE)
     two = torch.empty(n, 2, h, w, device="meta")
-    masked_l1(gather(two, picture, box.y, box.x), box.size, box.valid)
+    masked_l1(gather(two, image, box.y, box.x), box.size, box.valid)
     assert focal_loss(box.heat, box.heat).shape == ()
     found: Peaks = peaks(box.heat, 6)
     shift = torch.empty(n, 2 * JOINTS, h, w, device="meta")

@@ -60,7 +60,7 @@ def test_too_few_normals_for_a_codebook_are_said():
         codebook([normals(1, 2, 2, void=-1)[0]])
 
 
-def test_a_picture_of_a_sure_answer_is_that_of_its_word():
+def test_an_image_of_a_sure_answer_is_that_of_its_word():
     sure = F.one_hot(torch.full((5, 7), 2), 6).permute(2, 0, 1) * 100.0
     truth = torch.tensor(WORDS[2])[:, None, None].expand(3, 5, 7)
     assert abs(TASK.draw(TASK.decoded(sure[None])[0]).astype(int) - TASK.draw(truth)).max() <= 1

@@ -22,7 +22,7 @@ def case(seed=0, unknown=0.3):
 def test_measures_equal_trusted_libraries_over_all_known_pixels():
     said, true = case()
     metric = TASK.metric()
-    for row in range(3):  # in parts: pooling over pixels, not a mean of pictures
+    for row in range(3):  # in parts: pooling over pixels, not a mean of images
         metric.update(said[row : row + 1], true[row : row + 1])
     found, known = metric.compute(), true > 0
     pair = true[known].numpy(), said[:, 0][known].numpy()
@@ -56,7 +56,7 @@ def test_the_constant_is_the_median():
     assert best == pytest.approx(float((true[true > 0] - true[true > 0].median()).abs().mean()), abs=1e-3)
 
 
-def test_maps_keep_their_depths_and_follow_the_picture():
+def test_maps_keep_their_depths_and_follow_the_image():
     depth = Map(torch.arange(12.0).view(3, 4) + 1)
     image = torch.zeros(3, 3, 4, dtype=torch.uint8)
     whole = Augmentation(size=(5, 6), scale_min=1, scale_max=1, flip=1)({"image": image, "depth": depth})["depth"]

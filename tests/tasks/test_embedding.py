@@ -56,7 +56,7 @@ def test_the_ranking_loss_is_equation_6_averaged_over_triplets(seed, margin, squ
     assert found.item() == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
-def test_equal_pictures_have_finite_gradients():
+def test_equal_images_have_finite_gradients():
     features = torch.ones(3, 4, requires_grad=True)
     loss = ranking(features, triplets(agreement(torch.tensor([0, 0, 1]))), margin=0.5)
     assert loss.item() == 0.5
@@ -103,6 +103,6 @@ def test_joint_learning_is_the_ranking_and_the_cross_entropy_of_one_output(seed,
     assert metric.compute()["accuracy"] == pytest.approx(100 * float((logits.argmax(1) == labels).float().mean()))
 
 
-def test_a_picture_cannot_be_similar_and_dissimilar():
+def test_an_image_cannot_be_similar_and_dissimilar():
     with pytest.raises(InputError, match=r"above 0.3 and dissimilar below 0.5"):
         triplets(torch.eye(3), 0.3, 0.5)

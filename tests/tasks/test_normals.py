@@ -35,7 +35,7 @@ def test_measures_equal_the_naive_formula_in_both_spaces(seed):
     found = metric.compute()
     valid = (target != 0).any(1).numpy()
     p, t = F.normalize(prediction, dim=1).double().numpy(), target.double().numpy()
-    eight_bit = [127 * (np.stack([v[:, 0], -v[:, 2], v[:, 1]], 1) + 1) for v in (p, t)]  # NDDR's pictures
+    eight_bit = [127 * (np.stack([v[:, 0], -v[:, 2], v[:, 1]], 1) + 1) for v in (p, t)]  # NDDR's images
     for space, (a, b) in {"decoded": (p, t), "encoded": eight_bit}.items():
         errors = naive(a, b)[valid]
         assert found[f"{space}/mean"] == pytest.approx(errors.mean(), abs=1e-3)

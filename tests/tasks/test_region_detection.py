@@ -25,8 +25,8 @@ def boxes_in(generator: torch.Generator, count: int, size: float = 100) -> torch
     return torch.cat([corner, corner + sides + 4], dim=1)
 
 
-def rows(pictures: list[int], boxes: torch.Tensor) -> torch.Tensor:
-    return torch.cat([torch.tensor(pictures).float()[:, None], boxes], dim=1)
+def rows(images: list[int], boxes: torch.Tensor) -> torch.Tensor:
+    return torch.cat([torch.tensor(images).float()[:, None], boxes], dim=1)
 
 
 def drawn(seed: int, regions: int = 12, objects: int = 3) -> tuple[torch.Tensor, RegionTruth]:
@@ -180,7 +180,7 @@ def test_what_is_found_is_what_a_loop_finds(seed, count):
     assert torch.allclose(boxes, torch.tensor([box for _, _, box in expected]).view(-1, 4), atol=1e-3)
 
 
-def test_a_class_has_at_most_100_boxes_in_a_picture():
+def test_a_class_has_at_most_100_boxes_in_an_image():
     corner = torch.stack(torch.meshgrid(torch.arange(15), torch.arange(15), indexing="ij"), dim=-1).view(-1, 2) * 10.0
     regions = torch.cat([corner, corner + 5], dim=1)
     logits = torch.rand(len(regions), 4, generator=torch.Generator().manual_seed(0))
@@ -199,11 +199,11 @@ def test_classes_do_not_suppress_each_other():
     assert torch.equal(boxes, regions.expand(3, 4))
 
 
-def pictures(seed: int, count: int = 4) -> tuple[torch.Tensor, RegionTruth]:
-    """Pictures of objects that hardly touch, each the answer of one proposal, and an output that is perfect."""
+def images(seed: int, count: int = 4) -> tuple[torch.Tensor, RegionTruth]:
+    """Images of objects that hardly touch, each the answer of one proposal, and an output that is perfect."""
     generator = torch.Generator().manual_seed(seed)
     boxes, regions, matched, answers, labels = [], [], [], [], []
-    for picture in range(count):
+    for image in range(count):
         cells = torch.randperm(9, generator=generator)[: int(torch.randint(1, 6, (), generator=generator))]
         corner = torch.stack((cells % 3, cells // 3), dim=1) * 40 + torch.rand(len(cells), 2, generator=generator) * 10
         truth = torch.cat([corner, corner + 15 + torch.rand(len(cells), 2, generator=generator) * 13], dim=1)
@@ -211,8 +211,8 @@ def pictures(seed: int, count: int = 4) -> tuple[torch.Tensor, RegionTruth]:
         near = truth + torch.randn(len(cells), 4, generator=generator) * 2
         by = torch.zeros(2 * len(cells), 3, 4)
         by[torch.arange(len(cells)), label] = moves(near, truth)
-        boxes.append(rows([picture] * len(cells), truth))
-        regions.append(rows([picture] * 2 * len(cells), torch.cat([near, truth])))
+        boxes.append(rows([image] * len(cells), truth))
+        regions.append(rows([image] * 2 * len(cells), torch.cat([near, truth])))
         matched += [-1] * len(cells) + list(range(len(labels), len(labels) + len(cells)))
         answers.append(answer(surest(torch.cat([label, label])), by))
         labels += label.tolist()
@@ -222,7 +222,7 @@ def pictures(seed: int, count: int = 4) -> tuple[torch.Tensor, RegionTruth]:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_perfect_answers_score_100_and_the_objects_own_boxes_are_no_proposals(seed):
-    output, truth = pictures(seed)
+    output, truth = images(seed)
     metric = TASK.metric()
     assert isinstance(metric, FoundAP)
     metric.update(output, truth)
@@ -237,22 +237,22 @@ def test_perfect_answers_score_100_and_the_objects_own_boxes_are_no_proposals(se
 
 @settings(max_examples=10)
 @given(seed=SEEDS)
-def test_pictures_may_come_in_any_batches(seed):
+def test_images_may_come_in_any_batches(seed):
     generator = torch.Generator().manual_seed(seed)
-    output, truth = pictures(seed)
+    output, truth = images(seed)
     output += torch.randn(output.shape, generator=generator)
     whole, parts = TASK.metric(), TASK.metric()
     whole.update(output, truth)
-    for picture in truth.boxes[:, 0].unique():
-        here, there = truth.regions[:, 0] == picture, truth.boxes[:, 0] == picture
+    for image in truth.boxes[:, 0].unique():
+        here, there = truth.regions[:, 0] == image, truth.boxes[:, 0] == image
         first = int(there.nonzero()[0])
         matched = torch.where(truth.matched[here] < 0, -1, truth.matched[here] - first)
         parts.update(output[here], RegionTruth(truth.regions[here], matched, truth.boxes[there], truth.labels[there]))
     assert parts.compute() == pytest.approx(whole.compute(), nan_ok=True)
 
 
-def test_an_object_in_a_picture_without_a_proposal_is_missed_not_forgotten():
-    _, truth = pictures(0, count=1)
+def test_an_object_in_an_image_without_a_proposal_is_missed_not_forgotten():
+    _, truth = images(0, count=1)
     only = truth.matched >= 0
     truth = RegionTruth(truth.regions[only], truth.matched[only], truth.boxes, truth.labels)
     metric = TASK.metric()
@@ -280,8 +280,8 @@ def test_two_equal_answers_are_one_and_two_others_their_mean(seed):
 
 
 def test_the_constant_takes_every_region_as_it_is():
-    _, train = pictures(1)
-    _, test = pictures(2)
+    _, train = images(1)
+    _, test = images(2)
     found = TASK.constant([train, train], [test]).compute()
     shares = train.labels.bincount(minlength=3) / len(train.labels)
     metric = TASK.metric()
@@ -293,7 +293,7 @@ def test_the_constant_takes_every_region_as_it_is():
 
 
 def test_the_constant_never_names_a_class_that_it_has_not_seen():
-    _, test = pictures(2)
+    _, test = images(2)
     assert set(test.labels.tolist()) == {0, 1, 2}
     train = RegionTruth(test.regions, test.matched, test.boxes, torch.zeros_like(test.labels))
     found = TASK.constant([train], [test]).compute()

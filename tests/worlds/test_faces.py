@@ -1,4 +1,4 @@
-"""The world `faces`: the pictures depend on age and gender, and the files are read as UTKFace."""
+"""The world `faces`: the images depend on age and gender, and the files are read as UTKFace."""
 
 import json
 import time
@@ -37,26 +37,26 @@ def people(age: int, female: bool, count: int = 60) -> list[Person]:
 )
 def test_every_face_keeps_its_promises(seed: int, split: str, index: int, size: tuple[int, int]) -> None:
     face = faces.draw(seed, split, index, size)
-    assert (face.picture.dtype.name, face.picture.shape) == ("uint8", (*size, 3))
+    assert (face.image.dtype.name, face.image.shape) == ("uint8", (*size, 3))
     assert (type(face.age), type(face.gender)) == (int, int)
     assert 0 <= face.age < 100
     assert face.gender in (0, 1)
-    assert face.picture.std() > 4, "nothing to see"
+    assert face.image.std() > 4, "nothing to see"
     again = faces.draw(seed, split, index, size)
-    assert np.array_equal(face.picture, again.picture)
+    assert np.array_equal(face.image, again.image)
     assert face[1:] == again[1:]
 
 
 def test_faces_differ_by_seed_split_and_index() -> None:
     cases = ((0, "train", 0), (1, "train", 0), (0, "val", 0), (0, "train", 1))
-    assert len({faces.draw(*case).picture.tobytes() for case in cases}) == 4
+    assert len({faces.draw(*case).image.tobytes() for case in cases}) == 4
 
 
 def test_another_size_is_the_same_face() -> None:
     for index in range(12):
         small, large = (faces.draw(3, "val", index, (side, side)) for side in (48, 96))
         assert small[1:] == large[1:]
-        coarse = [each.picture.reshape(12, s, 12, s, 3).mean((1, 3)).ravel() for each, s in ((small, 4), (large, 8))]
+        coarse = [each.image.reshape(12, s, 12, s, 3).mean((1, 3)).ravel() for each, s in ((small, 4), (large, 8))]
         assert np.corrcoef(coarse)[0, 1] > 0.95
 
 
@@ -125,10 +125,10 @@ def test_hair_greys() -> None:
     assert colourless(80) > 0.9
 
 
-def test_pictures_tell_age_and_gender_but_not_exactly(some: list[Face]) -> None:
+def test_images_tell_age_and_gender_but_not_exactly(some: list[Face]) -> None:
     """A linear map of grey pixels beats the best constant, and is far from the truth."""
-    pictures = np.stack([face.picture.reshape(16, 2, 16, 2, 3).mean((1, 3)) for face in some]).reshape(len(some), -1)
-    pixels = np.c_[(pictures - pictures.mean(0)) / 255, np.ones(len(some))]
+    images = np.stack([face.image.reshape(16, 2, 16, 2, 3).mean((1, 3)) for face in some]).reshape(len(some), -1)
+    pixels = np.c_[(images - images.mean(0)) / 255, np.ones(len(some))]
     cut = 330
     for values, least in (([face.age for face in some], 1.0), ([face.gender for face in some], 0.05)):
         truth = np.array(values, float)
@@ -157,10 +157,10 @@ def test_files_are_read_as_utkface(tmp_path: Path) -> None:
             assert data.name_of(index) == faces.file_name(face, split, index)
             assert (sample["age"].item(), sample["gender"].item()) == (face.age, face.gender)
             assert data.name_of(index).split("_")[2] == "4", "a drawn face has no race"
-            error = sample["image"].permute(1, 2, 0).numpy().astype(float) - face.picture
+            error = sample["image"].permute(1, 2, 0).numpy().astype(float) - face.image
             assert np.abs(error).mean() < 5, "what a JPEG loses"
-        with Image.open(root / "image" / data.name_of(0)) as picture:
-            assert (picture.format, picture.size) == ("JPEG", (56, 48))
+        with Image.open(root / "image" / data.name_of(0)) as image:
+            assert (image.format, image.size) == ("JPEG", (56, 48))
 
 
 def test_genders_are_coded_as_in_the_canon() -> None:
@@ -199,6 +199,6 @@ def test_writing_again_changes_nothing_and_other_folders_are_refused(tmp_path: P
 def test_what_cannot_be_drawn_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no split 'valid'; did you mean 'val'"):
         faces.draw(0, "valid", 0)
-    with pytest.raises(InputError, match=r"in a picture of 30 x 64; give at least 32 pixels a side\."):
+    with pytest.raises(InputError, match=r"in an image of 30 x 64; give at least 32 pixels a side\."):
         faces.write(tmp_path / "set", train=1, val=1, size=(30, 64))
     assert not any(tmp_path.iterdir())

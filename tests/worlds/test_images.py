@@ -1,4 +1,4 @@
-"""The worlds `objects` and `places`: what their pictures promise, what they share, and the files they write."""
+"""The worlds `objects` and `places`: what their images promise, what they share, and the files they write."""
 
 import hashlib
 import json
@@ -44,37 +44,37 @@ def test_classes_are_names_of_folders(world: ModuleType) -> None:
 @pytest.mark.parametrize("world", WORLDS)
 @settings(max_examples=20)
 @given(data=st.data(), seed=st.integers(0, 2**63), index=st.integers(0, 10**6), size=st.integers(8, 70))
-def test_every_picture_keeps_its_promises(
+def test_every_image_keeps_its_promises(
     world: ModuleType, data: st.DataObject, seed: int, index: int, size: int
 ) -> None:
     name, split = data.draw(st.sampled_from(world.CLASSES)), data.draw(st.sampled_from(_easel.SPLITS))
-    picture = world.draw(name, seed, split, index, size)
-    assert (picture.dtype.name, picture.shape) == ("uint8", (size, size, 3))
-    assert picture.std() > 4, "nothing to see"
-    assert np.array_equal(picture, world.draw(name, seed, split, index, size))
+    image = world.draw(name, seed, split, index, size)
+    assert (image.dtype.name, image.shape) == ("uint8", (size, size, 3))
+    assert image.std() > 4, "nothing to see"
+    assert np.array_equal(image, world.draw(name, seed, split, index, size))
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_pictures_differ_by_class_seed_split_and_index(world: ModuleType) -> None:
+def test_images_differ_by_class_seed_split_and_index(world: ModuleType) -> None:
     first, second = world.CLASSES[:2]
-    pictures = [
+    images = [
         world.draw(*case, 24)
         for case in ((first, 0, "train", 0), (second, 0, "train", 0), (first, 1, "train", 0), (first, 0, "val", 0),
                      (first, 0, "train", 1))
     ]  # fmt: skip
-    assert len({picture.tobytes() for picture in pictures}) == 5
+    assert len({image.tobytes() for image in images}) == 5
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_no_two_pictures_of_a_class_are_alike(world: ModuleType, drawn: dict[str, dict[str, np.ndarray]]) -> None:
-    for name, pictures in zip(world.CLASSES, drawn[world.__name__]["train"], strict=True):
-        small = pictures.reshape(16, 8, 4, 8, 4, 3).mean((2, 4))
+def test_no_two_images_of_a_class_are_alike(world: ModuleType, drawn: dict[str, dict[str, np.ndarray]]) -> None:
+    for name, images in zip(world.CLASSES, drawn[world.__name__]["train"], strict=True):
+        small = images.reshape(16, 8, 4, 8, 4, 3).mean((2, 4))
         apart = np.abs(small[:, None] - small[None]).mean((2, 3, 4))[np.triu_indices(16, 1)]
         assert apart.min() > 5, f"two of {name} are nearly the same"
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_another_size_is_the_same_picture(world: ModuleType) -> None:
+def test_another_size_is_the_same_image(world: ModuleType) -> None:
     for index, name in enumerate(world.CLASSES):
         small, large = (world.draw(name, 0, "val", index, size).astype(float) for size in (24, 72))
         coarse = large.reshape(8, 9, 8, 9, 3).mean((1, 3))
@@ -94,8 +94,8 @@ def test_an_unknown_name_is_one_sentence_with_a_suggestion(world: ModuleType, tm
 
 
 def test_one_object_in_twelve_has_no_colour(drawn: dict[str, dict[str, np.ndarray]]) -> None:
-    def grey(pictures: np.ndarray) -> np.ndarray:
-        return (pictures == pictures[..., :1]).all((-1, -2, -3))
+    def grey(images: np.ndarray) -> np.ndarray:
+        return (images == images[..., :1]).all((-1, -2, -3))
 
     share = grey(drawn[objects.__name__]["train"])
     assert 0.04 < share.mean() < 0.14
@@ -105,9 +105,9 @@ def test_one_object_in_twelve_has_no_colour(drawn: dict[str, dict[str, np.ndarra
 # --- what the two worlds share, and what parts their classes ---
 
 
-def histogram(pictures: np.ndarray) -> np.ndarray:
+def histogram(images: np.ndarray) -> np.ndarray:
     """How often gradients of each magnitude occur, a distribution over 12 bins."""
-    light = pictures.astype(np.float64).mean(-1)
+    light = images.astype(np.float64).mean(-1)
     size = np.hypot(light[:, :, 1:-1, 2:] - light[:, :, 1:-1, :-2], light[:, :, 2:, 1:-1] - light[:, :, :-2, 1:-1])
     counts, _ = np.histogram(size, [0, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 512])
     return counts / counts.sum()
@@ -120,9 +120,9 @@ def test_the_worlds_share_colours_and_gradients(drawn: dict[str, dict[str, np.nd
     assert np.abs(histogram(first) - histogram(second)).sum() / 2 < 0.25
 
 
-def features(pictures: np.ndarray) -> np.ndarray:
-    """Strength of edges by place and direction, `(N, 4 * 8 * 8)`, each picture's to length one."""
-    light = pictures.reshape(-1, SIZE, SIZE, 3).astype(np.float64).mean(-1)
+def features(images: np.ndarray) -> np.ndarray:
+    """Strength of edges by place and direction, `(N, 4 * 8 * 8)`, each image's to length one."""
+    light = images.reshape(-1, SIZE, SIZE, 3).astype(np.float64).mean(-1)
     down, across = np.gradient(light, axis=(1, 2))
     slanted = (down + across) / 2**0.5, (down - across) / 2**0.5
     edges = np.abs(np.stack([down, across, *slanted], 1)).reshape(-1, 4, 8, SIZE // 8, 8, SIZE // 8).mean((3, 5))
@@ -156,9 +156,9 @@ def test_files_have_the_layout_of_an_image_folder(world: ModuleType, tmp_path: P
             files = sorted((tmp_path / "set" / split / name).iterdir())
             assert [p.name for p in files] == [f"{i:05}.png" for i in range(count)]
             for index, path in enumerate(files):
-                with Image.open(path) as picture:
-                    modes.add(picture.mode)
-                    assert np.array_equal(np.asarray(picture.convert("RGB")), world.draw(name, 7, split, index, 16))
+                with Image.open(path) as image:
+                    modes.add(image.mode)
+                    assert np.array_equal(np.asarray(image.convert("RGB")), world.draw(name, 7, split, index, 16))
     assert modes == ({"L", "RGB"} if world is objects else {"RGB"})
     assert json.loads((tmp_path / "set" / "world.json").read_text()) == {
         "world": world.__name__.rpartition(".")[2],

@@ -68,9 +68,9 @@ def test_every_scene_keeps_its_promises(seed: int, split: str, index: int, size:
     scene = parts.draw(seed, split, index, size)
     count = len(scene.labels)
     assert 1 <= count <= 5
-    assert (scene.picture.dtype.name, scene.picture.shape) == ("uint8", (*size, 3))
+    assert (scene.image.dtype.name, scene.image.shape) == ("uint8", (*size, 3))
     assert (scene.boxes.shape, scene.attributes.shape) == ((count, 4), (count, 24))
-    assert scene.picture.std() > 4, "nothing to see"
+    assert scene.image.std() > 4, "nothing to see"
     assert scene.owner.shape == scene.part.shape == size
     assert np.array_equal(scene.owner > 0, scene.part > 0)
     assert set(np.unique(scene.owner)) - {0} == set(range(1, count + 1)), "every thing is seen"
@@ -87,7 +87,7 @@ def test_every_scene_keeps_its_promises(seed: int, split: str, index: int, size:
 
 def test_scenes_differ_by_seed_split_and_index() -> None:
     cases = ((0, "train", 0), (1, "train", 0), (0, "val", 0), (0, "train", 1))
-    assert len({parts.draw(*case, (48, 64)).picture.tobytes() for case in cases}) == 4
+    assert len({parts.draw(*case, (48, 64)).image.tobytes() for case in cases}) == 4
 
 
 def test_another_size_is_the_same_scene(scenes: list[Scene]) -> None:
@@ -96,15 +96,15 @@ def test_another_size_is_the_same_scene(scenes: list[Scene]) -> None:
         large = parts.draw(0, "train", index, (192, 256))
         assert np.array_equal(scene.labels, large.labels)
         moved.extend(np.abs(2 * (scene.boxes - 0.5) - (large.boxes - 0.5)).ravel())
-        coarse = large.picture.reshape(12, 16, 16, 16, 3).mean((1, 3))
-        assert np.corrcoef(scene.picture.reshape(12, 8, 16, 8, 3).mean((1, 3)).ravel(), coarse.ravel())[0, 1] > 0.95
+        coarse = large.image.reshape(12, 16, 16, 16, 3).mean((1, 3))
+        assert np.corrcoef(scene.image.reshape(12, 8, 16, 8, 3).mean((1, 3)).ravel(), coarse.ravel())[0, 1] > 0.95
     assert np.quantile(moved, 0.9) <= 3, "only the tip of a thing is too thin for the larger pixels"
 
 
 def test_masks_lie_on_what_is_painted(scenes: list[Scene]) -> None:
     def step(scene: Scene, shift: int) -> float:
-        """Mean change of the picture from row to row where the owner changes, ``shift`` pixels further down."""
-        change = np.abs(np.diff(scene.picture.astype(float), axis=0)).mean(-1)
+        """Mean change of the image from row to row where the owner changes, ``shift`` pixels further down."""
+        change = np.abs(np.diff(scene.image.astype(float), axis=0)).mean(-1)
         return float(change[np.roll(np.diff(scene.owner, axis=0) != 0, shift, 0)].mean())
 
     here, above, below = (np.mean([step(scene, shift) for scene in scenes[:40]]) for shift in (0, -3, 3))
@@ -151,7 +151,7 @@ def test_colours_are_those_painted(things: list[tuple[Scene, np.ndarray, str, se
             own = mask & np.isin(scene.part, MAIN)
             if own.sum() < 30 or {"Striped", "Dotted", "Checked"} & holds or name == "flower":
                 continue
-            mean = scene.picture[own].mean(0)
+            mean = scene.image[own].mean(0)
             found.append((colour in holds, mean[channel] - np.delete(mean, channel).max()))
         has, lead = (np.array(each) for each in zip(*found, strict=True))
         assert lead[has].min() > 10, colour
@@ -167,7 +167,7 @@ def test_textures_are_those_painted(things: list[tuple[Scene, np.ndarray, str, s
         if inner.sum() >= 60:
             textured = {"Striped", "Dotted", "Checked"} & holds
             assert len(textured) <= 1
-            spread[bool(textured)].append(float(scene.picture[inner].astype(float).std(0).max()))
+            spread[bool(textured)].append(float(scene.image[inner].astype(float).std(0).max()))
     assert np.quantile(spread[True], 0.05) > np.quantile(spread[False], 0.95)
 
 
@@ -175,7 +175,7 @@ def test_what_shines_is_lighter(things: list[tuple[Scene, np.ndarray, str, set[s
     for scene, mask, name, holds in things:
         if "Shiny" in holds:
             light, own = mask & (scene.part == NUMBER["shine"]), mask & np.isin(scene.part, MAIN)
-            assert scene.picture[light].mean() > scene.picture[own].mean() + 20, name
+            assert scene.image[light].mean() > scene.image[own].mean() + 20, name
 
 
 def test_round_fish_are_deeper(things: list[tuple[Scene, np.ndarray, str, set[str]]]) -> None:
@@ -222,7 +222,7 @@ def test_files_are_read_as_apascal(tmp_path: Path) -> None:
             assert torch.equal(sample["detection"], torch.from_numpy(scene.labels))
             assert torch.equal(sample["attributes"], torch.from_numpy(scene.attributes))
             assert sample["boxes"].canvas_size == (64, 80)
-            error = sample["image"].permute(1, 2, 0).numpy().astype(float) - scene.picture
+            error = sample["image"].permute(1, 2, 0).numpy().astype(float) - scene.image
             assert np.abs(error).mean() < 5, "what a JPEG loses"
             mirrored = v2.RandomHorizontalFlip(1.0)(sample)
             for each, owner in ((sample, scene.owner), (mirrored, scene.owner[:, ::-1])):
@@ -232,8 +232,8 @@ def test_files_are_read_as_apascal(tmp_path: Path) -> None:
                     assert box == edges, "the edges of its pixels"
             things += len(scene.labels)
         assert sum(data.objects().classes.values()) == things
-        with Image.open(root / "JPEGImages" / f"{split}_00000.jpg") as picture:
-            assert (picture.format, picture.size) == ("JPEG", (80, 64))
+        with Image.open(root / "JPEGImages" / f"{split}_00000.jpg") as image:
+            assert (image.format, image.size) == ("JPEG", (80, 64))
 
 
 def test_a_smaller_set_begins_a_bigger_one(tmp_path: Path) -> None:
@@ -259,6 +259,6 @@ def test_writing_again_changes_nothing_and_other_folders_are_refused(tmp_path: P
 def test_what_cannot_be_drawn_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no split 'valid'; did you mean 'val'"):
         parts.draw(0, "valid", 0)
-    with pytest.raises(InputError, match=r"in a picture of 40 x 64; give at least 48 pixels a side\."):
+    with pytest.raises(InputError, match=r"in an image of 40 x 64; give at least 48 pixels a side\."):
         parts.write(tmp_path / "set", train=1, val=1, size=(40, 64))
     assert not any(tmp_path.iterdir())

@@ -60,10 +60,10 @@ def test_every_scene_keeps_its_promises(seed: int, split: str, index: int, size:
     scene = people.draw(seed, split, index, size)
     count = len(scene.labels)
     assert 1 <= count <= 5
-    assert (scene.picture.dtype.name, scene.picture.shape) == ("uint8", (*size, 3))
+    assert (scene.image.dtype.name, scene.image.shape) == ("uint8", (*size, 3))
     assert (scene.owner.dtype.name, scene.owner.shape) == ("uint8", size)
     assert (scene.boxes.shape, scene.joints.shape, scene.crowd.shape) == ((count, 4), (count, 17, 3), (count,))
-    assert scene.picture.std() > 4, "nothing to see"
+    assert scene.image.std() > 4, "nothing to see"
     assert set(np.unique(scene.owner)) - {0} == set(range(1, count + 1)), "every thing is seen"
     assert scene.crowd.sum() <= 1
     assert not scene.labels[scene.crowd].any(), "a crowd is of people"
@@ -86,7 +86,7 @@ def test_every_scene_keeps_its_promises(seed: int, split: str, index: int, size:
 
 def test_scenes_differ_by_seed_split_and_index() -> None:
     cases = ((0, "train", 0), (1, "train", 0), (0, "val", 0), (0, "train", 1))
-    assert len({people.draw(*case, (48, 64)).picture.tobytes() for case in cases}) == 4
+    assert len({people.draw(*case, (48, 64)).image.tobytes() for case in cases}) == 4
 
 
 def test_another_size_is_the_same_scene(scenes: list[Scene]) -> None:
@@ -98,16 +98,16 @@ def test_another_size_is_the_same_scene(scenes: list[Scene]) -> None:
         both = (scene.joints[..., 2] > 0) & (large.joints[..., 2] > 0)
         assert np.abs(2 * scene.joints[both][:, :2] - large.joints[both][:, :2]).max(initial=0) <= 1
         agree.extend((scene.joints[..., 2] == large.joints[..., 2]).ravel())
-        coarse = large.picture.reshape(16, 16, 16, 16, 3).mean((1, 3))
-        assert np.corrcoef(scene.picture.reshape(16, 8, 16, 8, 3).mean((1, 3)).ravel(), coarse.ravel())[0, 1] > 0.95
+        coarse = large.image.reshape(16, 16, 16, 16, 3).mean((1, 3))
+        assert np.corrcoef(scene.image.reshape(16, 8, 16, 8, 3).mean((1, 3)).ravel(), coarse.ravel())[0, 1] > 0.95
     assert np.quantile(moved, 0.9) <= 3
     assert np.mean(agree) > 0.97
 
 
 def test_masks_lie_on_what_is_painted(scenes: list[Scene]) -> None:
     def step(scene: Scene, shift: int) -> float:
-        """Mean change of the picture from column to column where the owner changes, ``shift`` pixels further on."""
-        change = np.abs(np.diff(scene.picture.astype(float), axis=1)).mean(-1)
+        """Mean change of the image from column to column where the owner changes, ``shift`` pixels further on."""
+        change = np.abs(np.diff(scene.image.astype(float), axis=1)).mean(-1)
         return float(change[np.roll(np.diff(scene.owner, axis=1) != 0, shift, 1)].mean())
 
     here, left, right = (np.mean([step(scene, shift) for scene in scenes[:40]]) for shift in (0, -3, 3))
@@ -190,7 +190,7 @@ def test_files_are_read_as_coco(tmp_path: Path) -> None:
             scene = people.draw(5, split, index, size)
             with Image.open(root / "images" / f"{split}2017" / facts["file_name"]) as picture:
                 assert (picture.format, picture.size) == ("JPEG", (facts["width"], facts["height"]))
-                assert np.abs(np.asarray(picture).astype(float) - scene.picture).mean() < 5, "what a JPEG loses"
+                assert np.abs(np.asarray(picture).astype(float) - scene.image).mean() < 5, "what a JPEG loses"
             found = things.loadAnns(sorted(things.getAnnIds(imgIds=[image])))
             assert len(found) == len(scene.labels)
             for number, (thing, label) in enumerate(zip(found, scene.labels, strict=True), 1):
@@ -244,6 +244,6 @@ def test_a_smaller_set_begins_a_bigger_one(tmp_path: Path) -> None:
 def test_what_cannot_be_drawn_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no split 'valid'; did you mean 'val'"):
         people.draw(0, "valid", 0)
-    with pytest.raises(InputError, match=r"in a picture of 40 x 64; give at least 48 pixels a side\."):
+    with pytest.raises(InputError, match=r"in an image of 40 x 64; give at least 48 pixels a side\."):
         people.write(tmp_path / "set", train=1, val=1, size=(40, 64))
     assert not any(tmp_path.iterdir())

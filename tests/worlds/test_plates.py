@@ -89,7 +89,7 @@ def test_food_lies_within_its_vessel(portions: list[Portion]) -> None:
             assert far <= edge * 1.02, (portion.category, item.food)
 
 
-# --- pictures ---
+# --- images ---
 
 
 @settings(max_examples=15)
@@ -102,22 +102,22 @@ def test_food_lies_within_its_vessel(portions: list[Portion]) -> None:
 )
 def test_every_dish_keeps_its_promises(seed: int, split: str, index: int, view: int, size: tuple[int, int]) -> None:
     dish = plates.draw(seed, split, index, size, view=view)
-    assert (dish.picture.dtype.name, dish.picture.shape) == ("uint8", (*size, 3))
+    assert (dish.image.dtype.name, dish.image.shape) == ("uint8", (*size, 3))
     assert (dish.owner.dtype.name, dish.owner.shape) == ("uint8", size)
-    assert dish.picture.std() > 4, "nothing to see"
+    assert dish.image.std() > 4, "nothing to see"
     assert 0.01 < (dish.owner > 0).mean() < 0.8
     assert dish.owner.max() <= len(dish.portion.items)
     assert min(size) / 33 <= dish.scale <= min(size) / 27
     assert dish.portion.kcal == plates.portion(seed, split, index).kcal
     again = plates.draw(seed, split, index, size, view=view)
-    assert np.array_equal(dish.picture, again.picture)
+    assert np.array_equal(dish.image, again.image)
     assert np.array_equal(dish.owner, again.owner)
 
 
-def test_pictures_differ_by_seed_split_index_and_view() -> None:
+def test_images_differ_by_seed_split_index_and_view() -> None:
     cases = ((0, "train", 0, 0), (1, "train", 0, 0), (0, "val", 0, 0), (0, "train", COUNT, 0), (0, "train", 0, 2))
     drawn = [plates.draw(*case[:3], (48, 48), view=case[3]) for case in cases]
-    assert len({dish.picture.tobytes() for dish in drawn}) == 5
+    assert len({dish.image.tobytes() for dish in drawn}) == 5
     assert len({dish.portion.kcal for dish in drawn}) == 4, "another view is of the same portion"
 
 
@@ -125,9 +125,7 @@ def test_another_size_is_the_same_dish(dishes: list[Dish]) -> None:
     for index in range(COUNT):
         small, large = dishes[index], plates.draw(0, "train", index, (192, 192))
         assert large.scale == pytest.approx(2 * small.scale)
-        coarse = [
-            dish.picture.reshape(12, -1, 12, dish.picture.shape[1] // 12, 3).mean((1, 3)) for dish in (small, large)
-        ]
+        coarse = [dish.image.reshape(12, -1, 12, dish.image.shape[1] // 12, 3).mean((1, 3)) for dish in (small, large)]
         assert np.corrcoef(coarse[0].ravel(), coarse[1].ravel())[0, 1] > 0.95
         assert (small.owner > 0).mean() == pytest.approx((large.owner > 0).mean(), rel=0.1)
 
@@ -199,10 +197,10 @@ def test_files_are_read_as_a_manifest(tmp_path: Path) -> None:
             assert data.name_of(index) == f"images/{split}_{index // 3:05}_{index % 3}.jpg"
             assert data.values[index] == pytest.approx(dish.portion.kcal, abs=0.051)
             assert data.classes[data.labels[index]] == dish.portion.category
-            error = data[index]["image"].permute(1, 2, 0).numpy().astype(float) - dish.picture
+            error = data[index]["image"].permute(1, 2, 0).numpy().astype(float) - dish.image
             assert np.abs(error).mean() < 5, "what a JPEG loses"
-    with Image.open(root / "images/val_00000_0.jpg") as picture:
-        assert (picture.format, picture.size) == ("JPEG", (64, 48))
+    with Image.open(root / "images/val_00000_0.jpg") as image:
+        assert (image.format, image.size) == ("JPEG", (64, 48))
 
 
 def test_a_smaller_set_is_part_of_a_bigger_one(tmp_path: Path) -> None:
@@ -228,7 +226,7 @@ def test_writing_again_changes_nothing_and_other_folders_are_refused(tmp_path: P
 def test_what_cannot_be_drawn_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no split 'valid'; did you mean 'val'"):
         plates.draw(0, "valid", 0)
-    with pytest.raises(InputError, match=r"in a picture of 40 x 64; give at least 48 pixels a side\."):
+    with pytest.raises(InputError, match=r"in an image of 40 x 64; give at least 48 pixels a side\."):
         plates.write(tmp_path / "set", train=1, val=1, size=(40, 64))
     with pytest.raises(InputError, match=r"3 training portions lack a category that 9 validation .*; give at least 9"):
         plates.write(tmp_path / "set", train=3, val=9)

@@ -1,4 +1,4 @@
-"""What calorie tables are made of: the estimate for every test picture."""
+"""What calorie tables are made of: the estimate for every test image."""
 
 from typing import NamedTuple
 
@@ -11,12 +11,12 @@ from mtlkit.report.side_by_side import SideBySide
 
 
 class Estimates(NamedTuple):
-    """A row's answers on the test pictures.
+    """A row's answers on the test images.
 
     Attributes:
         estimates: kcal, ``(seeds, n)``.
         truths: kcal, ``(n,)``.
-        groups: which portion each picture shows, ``(n,)``.
+        groups: which portion each image shows, ``(n,)``.
     """
 
     estimates: NDArray[np.float64]

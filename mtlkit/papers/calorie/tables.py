@@ -70,7 +70,7 @@ BASELINE, JOINT = 2 / 7, 1 / 7
 IMAGES_A_TRIPLET = 3
 
 TOGETHER = 2
-"""Pictures of a category that stand next to each other in joint learning, so that every batch has triplets."""
+"""Images of a category that stand next to each other in joint learning, so that every batch has triplets."""
 
 SPLITS: tuple[Literal["train"], Literal["val"]] = ("train", "val")
 
@@ -84,7 +84,7 @@ SNAPSHOTS = 10
 """As printed, and 100 steps apart in a training of printed length; shorter ones have them closer together."""
 
 PRINTED_IMAGES = {"15": (3414, 1463), "all": (55_019, 13_755)}
-"""Training and test pictures of the small and of the large set."""
+"""Training and test images of the small and of the large set."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ BUDGETS: dict[Profile, Budget] = {
     "lite": Budget((1500, 300), 256, "sgd", 0.2, 1e-3, (1.0, 1.0)),
     "paper": Budget((1500, 300), 4096, "sgd", 0.2, 1e-4, (BASELINE, JOINT)),
 }
-"""Below ``paper`` every network trains for as many pictures as the regression, so that no row is poorer for its
+"""Below ``paper`` every network trains for as many images as the regression, so that no row is poorer for its
 budget; at ``paper`` for the printed shares of that."""
 
 
@@ -113,12 +113,12 @@ class CalorieColumn(TrainedColumn):
 
     Attributes:
         data: with calories and, but for the large set, categories.
-        train_images: how many training pictures it has.
-        portions: groups among its training and its test pictures.
-        unit: mean kcal of the training pictures.
+        train_images: how many training images it has.
+        portions: groups among its training and its test images.
+        unit: mean kcal of the training images.
         categories: their names.
         other: the set that joint learning learns from.
-        other_images: its training pictures.
+        other_images: its training images.
         other_categories: how many categories it has.
         backbones: all of a table that compares some.
         fully_connected: whether the backbone has fc6 and fc7.
@@ -322,7 +322,7 @@ def fully_connected(backbone: str, start: Weights) -> FullyConnected:
 def calorie_recipe(table: str, settled: Settled, steps: int, budget: Budget) -> Recipe:
     """SGD with momentum 0.9 and a tenth of the rate in the second phase, as printed; no weight decay is.
 
-    Pictures are fitted into the frame and mirrored and their colours changed, but not scaled: how large a dish looks
+    Images are fitted into the frame and mirrored and their colours changed, but not scaled: how large a dish looks
     is what tells how much there is.
     """
     return Recipe(
@@ -421,7 +421,7 @@ def stage(column: CalorieColumn, layer: Literal["fc6", "fc7"]) -> int:
 
 
 def embedding(column: CalorieColumn, layer: Literal["fc6", "fc7"], classes: int) -> NetworkSettings:
-    """A network whose features of one layer pictures are compared by."""
+    """A network whose features of one layer images are compared by."""
     return NetworkSettings(
         backbone=column.backbone,
         weights=column.weights,
@@ -433,7 +433,7 @@ def embedding(column: CalorieColumn, layer: Literal["fc6", "fc7"], classes: int)
 
 
 def joint_learning(column: CalorieColumn, seed: int) -> Training:
-    """The features by ranking and classification on the other set; a step sees eight triplets' pictures in print.
+    """The features by ranking and classification on the other set; a step sees eight triplets' images in print.
 
     Triplets are made within a batch, so its step is never cut into several.
     """
@@ -479,7 +479,7 @@ def layer_name(column: CalorieColumn, layer: Literal["fc6", "fc7"]) -> str:
 
 
 def constants(column: CalorieColumn) -> Constant:
-    """Never looks at the picture."""
+    """Never looks at the image."""
     tasks: tuple[AnyTask, ...] = (Calories(unit=column.unit),)
     if column.categories:
         tasks = (*tasks, classification(column))
@@ -489,11 +489,11 @@ def constants(column: CalorieColumn) -> Constant:
 def routes(column: CalorieColumn, seed: int) -> list[Row]:
     """Table 4: regression against retrieval, and what the category alone gives."""
     return [
-        Row("constant", "Constant", (constants(column),), "one number for every picture", printed=False),
+        Row("constant", "Constant", (constants(column),), "one number for every image", printed=False),
         Row("given", "Category mean, category given", (CategoryMean(subject=None, data=column.data),),
-            "the mean of the true category's training pictures", printed=False),
+            "the mean of the true category's training images", printed=False),
         Row("baseline", "Category mean", (CategoryMean(subject=categories(column, seed), data=column.data),),
-            "a network names the category; the mean of its training pictures"),
+            "a network names the category; the mean of its training images"),
         Row("vgg16_single", "Regression", (regression(column, seed, category=False),), "calories alone"),
         Row("vgg16_multi", "Regression and category", (regression(column, seed, category=True),),
             "one trunk, layers of its own for each task"),
@@ -501,7 +501,7 @@ def routes(column: CalorieColumn, seed: int) -> list[Row]:
             f"{layer_name(column, 'fc6')} of the backbone's start weights", printed=False),
         *(
             Row(f"joint_k{k}", f"Retrieval, joint learning (k={k})", (joint(column, seed, k),),
-                f"mean of the {k} nearest training pictures by features trained on another set")
+                f"mean of the {k} nearest training images by features trained on another set")
             for k in NEIGHBOURS
         ),
     ]  # fmt: skip
@@ -509,7 +509,7 @@ def routes(column: CalorieColumn, seed: int) -> list[Row]:
 
 def trunks(column: CalorieColumn, seed: int) -> list[Row]:
     """Table 1: three backbones, each with calories alone and with categories beside them."""
-    rows = [Row("constant", "Constant", (constants(column),), "one answer for every picture", printed=False)]
+    rows = [Row("constant", "Constant", (constants(column),), "one answer for every image", printed=False)]
     for category, mode, what in ((False, "single", "calories alone"), (True, "multi", "with categories")):
         for own, name in zip(TRUNKS, column.backbones, strict=True):
             scored = regression(column, seed, category=category, backbone=name)
@@ -545,9 +545,9 @@ def neighbours(column: CalorieColumn, seed: int) -> list[Row]:
 
 
 def large_set(column: CalorieColumn, seed: int) -> list[Row]:
-    """Table 5: pictures of every kind of food, without categories."""
+    """Table 5: images of every kind of food, without categories."""
     return [
-        Row("constant", "Constant", (constants(column),), "one number for every picture", printed=False),
+        Row("constant", "Constant", (constants(column),), "one number for every image", printed=False),
         *(
             Row(f"imagenet_{layer}_k10", f"start weights, {layer_name(column, layer)}, k=10",
                 (untrained(column, layer, 10),), "never trained on food")
@@ -564,11 +564,11 @@ def calorie_protocol(column: CalorieColumn) -> list[tuple[str, str]]:
     lines = [
         (
             "Data",
-            f"{data.name} ({data.fingerprint}), {column.train_images} training pictures"
+            f"{data.name} ({data.fingerprint}), {column.train_images} training images"
             + (f", {len(column.categories)} categories" if column.categories else ", categories not read"),
         ),
         ("Split", f"by portion, none on both sides: {column.portions[0]} and {column.portions[1]} portions"),
-        ("Resolution", f"{data.size[0]}x{data.size[1]}, fitted in with the picture's proportions"),
+        ("Resolution", f"{data.size[0]}x{data.size[1]}, fitted in with the image's proportions"),
         ("Network", column.networks),
         ("Start", column.start_line),
         (
@@ -607,7 +607,7 @@ def calorie_protocol(column: CalorieColumn) -> list[tuple[str, str]]:
             ("Features", f"{kept['fc6']} for fc6, {kept['fc7']} for fc7{pooled}"),
             (
                 "Joint learning",
-                f"stand-in: {column.other.name} ({column.other.fingerprint}), {column.other_images} training pictures, "
+                f"stand-in: {column.other.name} ({column.other.fingerprint}), {column.other_images} training images, "
                 f"{column.other_categories} categories; {learning} steps at {column.joint_lr:g}, all triplets of each",
             ),
             ("Margin", f"{Embedding.model_fields['margin'].default:g}"),
@@ -631,7 +631,7 @@ _BESIDE = (
     Extra("calories/rel_err_median", "Relative error, median", "Calories", "%", "lower"),
     Extra("calories/abs_err_median", "Absolute error, median", "Calories", "kcal", "lower"),
     Extra("calories/within40", "Within 40 %", "Calories", "%", "higher"),
-    Extra("calories/floored", "Near 0 kcal", "Calories", "pictures", "lower"),
+    Extra("calories/floored", "Near 0 kcal", "Calories", "images", "lower"),
 )
 _LAST = (
     Extra("last/calories/rel_err", "Relative error", "Last snapshot alone", "%", "lower"),

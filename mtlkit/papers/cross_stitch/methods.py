@@ -22,7 +22,7 @@ ENSEMBLE_SEEDS = 10_000
 CONTROLS = (
     "Controls",
     "one-task, trained on: by the recipe of the cross-stitch rows; no exchange: cross-stitch networks whose weights "
-    "between towers are zero and stay so; as many: splits and the shared network trained for as many images as the "
+    "between encoders are zero and stay so; as many: splits and the shared network trained for as many images as the "
     "cross-stitch rows",
 )
 """Line of the protocol card for the rows that gains of cross-stitch rows are measured against."""
@@ -65,12 +65,12 @@ class Stitch:
         return self.sharing.model_copy(update={"unit": self.sharing.unit.model_copy(update={"exchange": False})})
 
     def control(self, evaluation: TestEvaluation) -> Row:
-        """The row of the same network without exchange between towers, scored."""
+        """The row of the same network without exchange between encoders, scored."""
         return Row(
             f"{self.id}_no_exchange",
             f"{self.label}, no exchange",
             (evaluation,),
-            f"as {self.label}, the weights between towers zero and frozen",
+            f"as {self.label}, the weights between encoders zero and frozen",
             printed=False,
             controls=(TRAINED_ON,),
         )

@@ -41,7 +41,7 @@ UNIT_SCALE = 100
 """Rate of the units in base rates: the lower end of what the paper calls best (Sect. 5.2)."""
 
 MANY = 100
-"""Pictures from which on several processes look for proposals; below that, starting them takes longer."""
+"""Images from which on several processes look for proposals; below that, starting them takes longer."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class ObjectColumn(TrainedColumn):
 
     Attributes:
         data: one data set.
-        train_images: how many pictures that is for training.
+        train_images: how many images that is for training.
         skipped: what is wrong with a row of the lists -> rows left out for it, of both lists.
         stages: of the backbone.
         pooled_after: the stage whose regions are pooled.
@@ -87,7 +87,7 @@ class ObjectColumn(TrainedColumn):
 
 
 def object_column(given: CrossStitchOptions) -> ObjectColumn:
-    """A reader's options as a column of Table 6; finds the proposals of all pictures, once."""
+    """A reader's options as a column of Table 6; finds the proposals of all images, once."""
     options, budget = given.filled("6"), BUDGETS[given.profile]
     settled, faulty = Settled.of(options), FAULTY[options.on_error]
     stages, pooled_after = regions_of(settled.backbone, settled.size)
@@ -206,7 +206,7 @@ def object_rows(column: ObjectColumn, seed: int) -> list[Row]:
             Stitch(
                 "cross_stitch",
                 "Cross-stitch",
-                "a tower a task, a 2x2 matrix a layer, up to the pooling of regions",
+                "an encoder a task, a 2x2 matrix a layer, up to the pooling of regions",
                 SoftSharing.Settings(unit=unit, after=unit_places(column)),
             ),
             Stitch(
@@ -264,7 +264,7 @@ def object_protocol(column: ObjectColumn) -> list[tuple[str, str]]:
         ("Proposals", f"selective search, {search.mode}, at most {search.most}, sides from {search.least_side} pixels"),
         (
             "Regions a step",
-            f"{sampling.count} a picture, at most {sampling.foreground:.0%} on objects, the same for both tasks",
+            f"{sampling.count} an image, at most {sampling.foreground:.0%} on objects, the same for both tasks",
         ),
         ("Units", f"after {places}, one a layer, from 0.9 and 0.1, {UNIT_SCALE} times the base rate"),
         (
@@ -276,7 +276,7 @@ def object_protocol(column: ObjectColumn) -> list[tuple[str, str]]:
         ("Attributes scored on", "the true boxes"),
         (
             "Budget",
-            f"{recipe.steps} steps of {recipe.images_a_step} pictures; cross-stitch networks start from one-task "
+            f"{recipe.steps} steps of {recipe.images_a_step} images; cross-stitch networks start from one-task "
             f"networks and train {FUSED_SHARE:.0%} as long",
         ),
         ("Learning rate", f"{recipe.lr:g}, a tenth after three quarters; twice as high for all biases"),

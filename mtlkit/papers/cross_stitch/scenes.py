@@ -225,7 +225,7 @@ def stitch_rows(column: StitchColumn, seed: int) -> list[Row]:
             Stitch(
                 "cross_stitch",
                 "Cross-stitch",
-                "a tower a task, a 2x2 matrix for every channel",
+                "an encoder a task, a 2x2 matrix for every channel",
                 SoftSharing.Settings(unit=unit, after=unit_places(column)),
             ),
         ),

@@ -1,4 +1,4 @@
-"""Figures of MultiTask-CenterNet: joints over pictures."""
+"""Figures of MultiTask-CenterNet: joints over images."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,14 +19,14 @@ def posed(
     *,
     across: int = 4,
 ) -> Figure:
-    """Pictures `(H, W, 3)` with joints over them.
+    """Images `(H, W, 3)` with joints over them.
 
     Args:
-        images: the pictures.
-        poses: kind of pose -> for every picture, joints `(R, J, 3)`: x, y and 0 where there is none. The first kind is
+        images: the images.
+        poses: kind of pose -> for every image, joints `(R, J, 3)`: x, y and 0 where there is none. The first kind is
             drawn in the colour of what is printed, the second in that of what is measured.
         skeleton: pairs of joints that a line connects.
-        across: pictures in a line.
+        across: images in a line.
     """
     figure, axes = sheet(images, across)
     for axis, image, *kinds in zip(axes, images, *poses.values(), strict=False):

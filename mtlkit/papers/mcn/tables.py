@@ -69,7 +69,7 @@ class CenterColumn(TrainedColumn):
 
     Attributes:
         data: one data set.
-        train_images: how many pictures that is for training.
+        train_images: how many images that is for training.
         empty_images: those of them that hold no object of the classes.
         skipped: what is wrong with an entry of the annotations -> entries left out for it.
         neck: between backbone and heads.
@@ -252,7 +252,7 @@ def center_rows(column: CenterColumn, seed: int) -> list[Row]:
             "constant",
             "Constant",
             tuple(Constant(tasks=(task,), data=column.data) for task in center_tasks(column, tuple(sorted(there)))),
-            "each class's mean object in every picture; background everywhere",
+            "each class's mean object in every image; background everywhere",
             printed=False,
         )
     ]
@@ -362,7 +362,7 @@ def speed_column(table: str, enlarged: int, given: MCNOptions) -> SpeedColumn:
         paper="mcn",
         table=table,
         profile=options.profile,
-        data=Data(layout="coco", name="one picture of noise", fingerprint="", size=size),
+        data=Data(layout="coco", name="one image of noise", fingerprint="", size=size),
         backbone=backbone,
         neck=neck_of(backbone, options.neck),
         head_width=budget.head_width or family(backbone).centernet_width,
@@ -438,7 +438,7 @@ def speed_protocol(column: SpeedColumn) -> list[tuple[str, str]]:
     rounds, (height, width) = SPEED_BUDGETS[column.profile].rounds, column.data.size
     return [
         ("Machine", "see below"),
-        ("Picture", f"{height}x{width}, one at a time"),
+        ("Image", f"{height}x{width}, one at a time"),
         ("Network", f"{column.backbone}, {neck_name(column.neck)}, branches of {column.head_width}"),
         ("Timed", f"the median of {rounds} forward passes after a warm-up, device waited for; with decoding beside it"),
         ("Pose alone", "boxes and joints, as the text says a pose is always run"),

@@ -65,7 +65,7 @@ BUDGETS: dict[Profile, Budget] = {
     "lite": Budget((400, 50), 1.0, 0.25),
     "paper": Budget((400, 50), 0.875, 0.08),
 }
-"""At ``lite`` crops are milder than at ``paper``, since 8 % of the area of a 64-pixel picture are 18 pixels."""
+"""At ``lite`` crops are milder than at ``paper``, since 8 % of the area of a 64-pixel image are 18 pixels."""
 
 
 class ExitColumn(TrainedColumn):
@@ -73,12 +73,12 @@ class ExitColumn(TrainedColumn):
 
     Attributes:
         data: role (objects, places, pets, caltech) -> its data set.
-        images: role -> its training pictures, without those of a development part, before any fraction is taken.
+        images: role -> its training images, without those of a development part, before any fraction is taken.
         classes: role -> how many classes it has.
-        fractions: shares of the training pictures.
+        fractions: shares of the training images.
         second_backbone: Table 3's other one.
         second_lr: its base learning rate; ``None``: the recipe's.
-        recipe: of a joint training on all pictures of the first two sets; rows train as many epochs on theirs.
+        recipe: of a joint training on all images of the first two sets; rows train as many epochs on theirs.
     """
 
     data: Mixture
@@ -102,7 +102,7 @@ class ExitColumn(TrainedColumn):
         return self.second_lr if self.second_lr and backbone == self.second_backbone else self.recipe.lr
 
     def part(self, role: str, fraction: float = 1.0) -> Data:
-        """A role's data set with a fraction of its training pictures."""
+        """A role's data set with a fraction of its training images."""
         return self.data.sets[role].model_copy(update={"fraction": fraction})
 
 
@@ -123,7 +123,7 @@ CALTECH = Source("caltech", "caltech101")
 def image_set(
     name: str, root: Path | None, profile: Profile, size: tuple[int, int], split: SplitName = "test"
 ) -> tuple[Data, int, int]:
-    """A classification data set by the name a reader may give, its training pictures and its classes.
+    """A classification data set by the name a reader may give, its training images and its classes.
 
     Raises:
         InputError: for a missing folder, or one that is not what the layout asks for.
@@ -329,17 +329,17 @@ def trained(
     backbone: str | None = None,
     as_long_as: Training | None = None,
 ) -> TestEvaluation:
-    """A network trained on one or several sets, scored on their test pictures.
+    """A network trained on one or several sets, scored on their test images.
 
     Args:
         column: of the report.
         seed: of the start weights and every draw.
-        sets: task -> role and fraction of its training pictures.
+        sets: task -> role and fraction of its training images.
         stages: task -> stage of its exit; by the number of classes where not given.
         gate: of the feature filters; none where not given.
         sharing: of the trunk.
         backbone: where it is not the column's.
-        as_long_as: a training whose number of pictures seen this one has too.
+        as_long_as: a training whose number of images seen this one has too.
     """
     classes = {task: column.classes[role] for task, (role, _) in sets.items()}
     parts = {task: column.part(role, fraction) for task, (role, fraction) in sets.items()}
@@ -358,7 +358,7 @@ def trained(
 
 CONTROLS = (
     "Controls",
-    "alone, as many: networks of one set trained for as many pictures as the joint ones",
+    "alone, as many: networks of one set trained for as many images as the joint ones",
 )
 """Line of the protocol card for the rows that gains of joint networks are measured against."""
 
@@ -375,11 +375,11 @@ def longer(
     label: str,
     backbone: str | None = None,
 ) -> Row:
-    """Every set alone, each network trained for as many pictures as the joint one sees of all sets."""
+    """Every set alone, each network trained for as many images as the joint one sees of all sets."""
     each = (
         trained(column, seed, {task: part}, backbone=backbone, as_long_as=joint.subject) for task, part in sets.items()
     )
-    what = "two networks, each trained for as many pictures as the joint one"
+    what = "two networks, each trained for as many images as the joint one"
     return Row(identifier, label, tuple(each), what, printed=False)
 
 
@@ -404,9 +404,7 @@ def filters(
 
     return [
         row(f"mtl_filter_{key}", "filter", "input", "a feature filter in front of each exit", half, together),
-        row(
-            f"mtl_fixed_{key}", "fixed filter", "fixed", "a value a channel, the same for every picture", half, together
-        ),
+        row(f"mtl_fixed_{key}", "fixed filter", "fixed", "a value a channel, the same for every image", half, together),
         row(half, "halved", "half", "half of every map in front of each exit, without learning", together),
     ]
 
@@ -416,7 +414,7 @@ def _percent(fraction: float) -> str:
 
 
 def data_sizes(column: ExitColumn, seed: int) -> list[Row]:
-    """Table 1: alone, together, and together with the filter, for every share of the training pictures."""
+    """Table 1: alone, together, and together with the filter, for every share of the training images."""
     rows = []
     for fraction in column.fractions:
         share, in_print = _percent(fraction), fraction in FRACTIONS
@@ -428,11 +426,11 @@ def data_sizes(column: ExitColumn, seed: int) -> list[Row]:
         rows += [
             Row(
                 f"constant_{share}", f"{share} %: constant", (Constant(tasks=tasks, data=data),),
-                "the commonest class of the training pictures", printed=False,
+                "the commonest class of the training images", printed=False,
             ),
             Row(f"stl_in_{share}", f"{share} %: objects alone", (alone["objects"],), "one network", in_print),
             Row(f"stl_pl_{share}", f"{share} %: places alone", (alone["places"],), "one network", in_print),
-            longer(column, seed, both, joint, f"longer_{share}", f"{share} %: alone, as many pictures"),
+            longer(column, seed, both, joint, f"longer_{share}", f"{share} %: alone, as many images"),
             Row(
                 f"mtl_{share}", f"{share} %: together", (joint,), "one trunk, an exit a set", in_print,
                 (f"longer_{share}",),
@@ -537,26 +535,26 @@ def exit_protocol(column: ExitColumn) -> list[tuple[str, str]]:
     """What differs between the paper's measurement and ours."""
     recipe, size = column.recipe, column.data.size
     ours = "; ".join(
-        f"{role}: {data.name} ({data.fingerprint}), {column.images[role]} training pictures, "
+        f"{role}: {data.name} ({data.fingerprint}), {column.images[role]} training images, "
         f"{column.classes[role]} classes"
         for role, data in column.data.sets.items()
     )
     return [
         ("Data", ours),
         (
-            "Share of the training pictures",
+            "Share of the training images",
             f"{', '.join(map(_percent, column.fractions))} %, class proportions kept; one fixed draw for all "
             "methods and seeds",
         ),
-        ("Resolution", f"{size[0]}x{size[1]}, smaller pictures enlarged bilinearly"),
+        ("Resolution", f"{size[0]}x{size[1]}, smaller images enlarged bilinearly"),
         ("Network", f"{column.networks}, an exit is average pooling and one linear layer"),
         ("Start", column.start_line),
         ("Batch", f"{recipe.images_a_step} in all, equally many of each set"),
-        ("Loss", "sum over the exits of the mean over that set's pictures in the batch"),
+        ("Loss", "sum over the exits of the mean over that set's images in the batch"),
         ("Budget", f"{column.epochs:g} epochs of the largest set, {rates(column)}, a tenth after each third"),
         ("Optimiser, augmentation", "SGD, momentum 0.9, decay 1e-4 on everything; random resized crops and mirrors"),
         ("Filter", "alpha = beta = 0, so that every gate starts at 1/2"),
-        ("Accuracy", "top-1, the middle crop of all test pictures"),
+        ("Accuracy", "top-1, the middle crop of all test images"),
         GATES if column.table in ("1", "2") else CONTROLS,
     ]
 

@@ -71,10 +71,10 @@ class FaceColumn(TrainedColumn):
 
     Attributes:
         data: one data set.
-        counts: ``train`` and ``val`` -> pictures and, where the data set names people, people; where it lists more
+        counts: ``train`` and ``val`` -> images and, where the data set names people, people; where it lists more
             than it keeps, ``listed`` and ``kept`` too.
-        left_out: reason -> pictures left out for it.
-        faulty: what is wrong with pictures that were skipped, with the names of some.
+        left_out: reason -> images left out for it.
+        faulty: what is wrong with images that were skipped, with the names of some.
         fully_connected: whether fc6 and fc7 of VGG and AlexNet stand between the last pool and the classifiers.
         nddr_norm: which NDDR layers have a batch norm.
     """
@@ -146,7 +146,7 @@ def counts(splits: Sequence[Faces], data: Data) -> dict[str, tuple[int, int | No
 
 
 def faults(splits: Sequence[Faces]) -> dict[str, tuple[str, ...]]:
-    """Reason -> names of faulty pictures, each once: where a split is drawn, both sides look at all pictures."""
+    """Reason -> names of faulty images, each once: where a split is drawn, both sides look at all images."""
     found: dict[str, dict[str, None]] = {}
     for split in splits:
         for reason, names in split.faults.items():
@@ -155,7 +155,7 @@ def faults(splits: Sequence[Faces]) -> dict[str, tuple[str, ...]]:
 
 
 def left_out(splits: Sequence[Faces]) -> dict[str, int]:
-    """Reason -> pictures left out for it, each counted once."""
+    """Reason -> images left out for it, each counted once."""
     outside = {name for split in splits for name in split.outside}
     named = {reason: len(names) for reason, names in faults(splits).items()} | {OUTSIDE: len(outside)}
     # Reasons without names are IMDB-WIKI's, whose splits both count over all that is listed.
@@ -163,7 +163,7 @@ def left_out(splits: Sequence[Faces]) -> dict[str, int]:
 
 
 def face_recipe(profile: Profile, settled: Settled, steps: int) -> Recipe:
-    """As for scenes, with random crops of half the picture at least."""
+    """As for scenes, with random crops of half the image at least."""
     return Recipe(
         steps=steps,
         batch_size=settled.batch_size,
@@ -258,10 +258,10 @@ def face_protocol(column: FaceColumn) -> list[tuple[str, str]]:
         ("Faces", f"{ours['listed']} listed, {ours['kept']} kept" if "kept" in ours else "all but those left out"),
         ("Training", ours["train"]),
         ("Test", ours["val"]),
-        ("Split", "by person" if named else "by picture: the data set names no people, so one may be on both sides"),
+        ("Split", "by person" if named else "by image: the data set names no people, so one may be on both sides"),
         ("Left out", ", ".join(f"{count:,} {reason}" for reason, count in column.left_out.items()) or "nothing"),
         (
-            "Faulty pictures",
+            "Faulty images",
             "; ".join(column.faulty) or ("none" if data.faulty == "refuse" else "none among those that may be skipped"),
         ),
         ("Resolution", f"{data.size[0]}x{data.size[1]}"),
@@ -282,7 +282,7 @@ def face_protocol(column: FaceColumn) -> list[tuple[str, str]]:
 
 
 def _counted(images: int, people: int | None) -> str:
-    return f"{images:,} pictures" + (f" of {people:,} people" if people is not None else "")
+    return f"{images:,} images" + (f" of {people:,} people" if people is not None else "")
 
 
 def printed_face_column() -> FaceColumn:

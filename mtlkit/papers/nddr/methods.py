@@ -20,7 +20,7 @@ class Method(NamedTuple):
     """A way to fuse.
 
     Attributes:
-        unit: the layer between the towers.
+        unit: the layer between the encoders.
         lr_mult: what multiplies its learning rate.
     """
 
@@ -29,7 +29,7 @@ class Method(NamedTuple):
 
     @property
     def apart(self) -> "Method":
-        """The same without exchange between towers."""
+        """The same without exchange between encoders."""
         return self._replace(unit=self.unit.model_copy(update={"exchange": False}))
 
 
@@ -64,7 +64,7 @@ def budget_line(column: TrainedColumn) -> str:
 CONTROLS = (
     "Controls",
     "joint recipe: single-task networks trained on with the joint networks' loss weights and decay; no exchange: fused "
-    "networks whose weights between towers are zero and stay so",
+    "networks whose weights between encoders are zero and stay so",
 )
 """Line of the protocol card for the rows that gains of fused rows are measured against."""
 
@@ -158,7 +158,7 @@ class Methods:
         return TestEvaluation(subject=training, data=self.data)
 
     def fused(self, method: Method, starts: Mapping[str, Training] | None = None) -> TestEvaluation:
-        """A network with a tower a task; it starts from the single-task networks unless told otherwise."""
+        """A network with an encoder a task; it starts from the single-task networks unless told otherwise."""
         sharing = SoftSharing.Settings(unit=method.unit, after=self.after)
         return self.scored(self.joint(sharing, self.starts if starts is None else starts, {"fusion": method.lr_mult}))
 
@@ -190,7 +190,7 @@ class Methods:
         )
 
     def joint_recipe(self, *controls: str) -> Row:
-        """The same with the recipe of the fused rows, so that these differ from it in the towers' units alone.
+        """The same with the recipe of the fused rows, so that these differ from it in the encoders' units alone.
 
         Args:
             controls: of the row.
@@ -212,22 +212,22 @@ class Methods:
         )
 
     def no_exchange(self, method: Method, identifier: str, label: str) -> Row:
-        """The control of a fused row: its network without exchange between towers."""
+        """The control of a fused row: its network without exchange between encoders."""
         return Row(
             identifier,
             f"{label}, no exchange",
             (self.fused(method.apart),),
-            f"as {label}, the weights between towers zero and frozen",
+            f"as {label}, the weights between encoders zero and frozen",
             printed=False,
             controls=("joint_recipe",),
         )
 
     def fusions(self) -> list[Row]:
-        """The three ways to fuse towers, each with its control."""
+        """The three ways to fuse encoders, each with its control."""
         per = "" if self.cross_stitch.unit.per == "layer" else " and channel"  # type: ignore[union-attr]
-        scalars = f"a tower a task, a scalar for every pair of towers{per} after every stage"
-        subspaces = "a tower a task in two subspaces, a scalar for every pair of subspaces after every stage"
-        channels = "a tower a task, a 1x1 convolution over all towers' channels after every stage"
+        scalars = f"an encoder a task, a scalar for every pair of encoders{per} after every stage"
+        subspaces = "an encoder a task in two subspaces, a scalar for every pair of subspaces after every stage"
+        channels = "an encoder a task, a 1x1 convolution over all encoders' channels after every stage"
         rows = []
         for method, identifier, label, short, what, control in (
             (self.cross_stitch, "cross_stitch", "Cross-stitch", "Cross-stitch", scalars, "cross_stitch_no_exchange"),

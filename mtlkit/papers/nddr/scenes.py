@@ -82,7 +82,7 @@ CROP = (321, 321)
 
 
 def dilation(size: tuple[int, int], stride: int) -> int:
-    """LargeFOV's 12 at 321 pixels and stride 8, kept as the same share of the picture."""
+    """LargeFOV's 12 at 321 pixels and stride 8, kept as the same share of the image."""
     return max(1, round(12 * min(size) / 321 * 8 / stride))
 
 

@@ -38,7 +38,7 @@ LEAST_SIDE = 48
 """Pixels below which the world ``people`` draws nothing."""
 
 PEOPLE_HELD = 8
-"""Test pictures drawn beside the pictures that the stand-in of Table 3 learns from; nothing is scored on them."""
+"""Test images drawn beside the images that the stand-in of Table 3 learns from; nothing is scored on them."""
 
 
 def nddr_of(row: PrintedRow) -> Method:
@@ -129,7 +129,7 @@ def start_column(options: NDDROptions) -> StartColumn:
 
 
 def stand_in(column: StartColumn, seed: int) -> Training:
-    """A network for the segmentation of other pictures, trained as the single-task networks are."""
+    """A network for the segmentation of other images, trained as the single-task networks are."""
     assert column.stand_in is not None
     classes = ("background", *column.stand_in_classes)
     task = Segmentation(classes=classes, loss_at=scene_tasks(column)[0].loss_at)
@@ -149,7 +149,7 @@ def starts(column: StartColumn, seed: int) -> list[Row]:
     by_row = {"init": found.fused(NDDR, {}), "pret": value, "sing": found.fused(NDDR)}
     what = {
         "init": "both branches from general weights",
-        "pret": "both branches from a network trained for segmentation on other pictures",
+        "pret": "both branches from a network trained for segmentation on other images",
         "sing": "each branch from the single-task network of its own task",
     }
     # The controls start as the last row does.
