@@ -80,9 +80,9 @@ class Network(nn.Module):
             }
         )
         for name, task in self.tasks.items():
-            if task.start is not None:
+            if task.init_bias is not None:
                 with torch.no_grad():
-                    self.heads[name].classifier.bias.copy_(torch.tensor(task.start))  # type: ignore[union-attr,operator]
+                    self.heads[name].classifier.bias.copy_(torch.tensor(task.init_bias))  # type: ignore[union-attr,operator]
 
     def grid(self, task: str) -> Grid | None:
         """Where the cells of a task's output look on the image; ``None``: not known, or the output is no map.

@@ -182,7 +182,7 @@ class Reproduction:
                 if name not in tasks:
                     continue
                 answers = enlarged(output, batch.targets[name])
-                columns[name].append((label, [tasks[name].draw(answer) for answer in tasks[name].decoded(answers)]))
+                columns[name].append((label, [tasks[name].draw(answer) for answer in tasks[name].postprocess(answers)]))
         return columns
 
     def answers(self, comparison: "SideBySide", count: int = 8) -> dict[str, Answers]:

@@ -148,7 +148,7 @@ class Training(Node):
                     seed=self.seed,
                     workers=runtime.readers(fabric.device),
                     pin=fabric.device.type == "cuda",
-                    together=recipe.together,
+                    samples_per_class=recipe.samples_per_class,
                     tasks=self.network.tasks,
                 ),
                 recipe,

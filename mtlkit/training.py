@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -47,7 +47,7 @@ class Recipe(Value):
     steps: int
     batch_size: int
     """Images a batch."""
-    together: int = 1
+    samples_per_class: int = Field(default=1, alias="together")
     """Images of one class that stand next to each other in the order they are seen, for losses that compare them."""
     accumulate: int = 1
     """Batches a step; the gradient is their mean."""

@@ -175,7 +175,7 @@ def test_retrieval_is_the_mean_of_the_nearest_by_brute_force(data, tmp_path):
     learning = Training(
         network=network(Embedding(name="category", classes=15), head=EmbeddingHead.Settings(stage=-1)),
         data=data,
-        recipe=recipe(steps=3, together=2, augmentation=Augmentation(size=(48, 48))),
+        recipe=recipe(steps=3, samples_per_class=2, augmentation=Augmentation(size=(48, 48))),
     )
     features = FeatureExtraction(subject=learning, data=data, reads=BOTH)
     value = Retrieval(features=features, k=3)

@@ -10,7 +10,7 @@ from mtlkit.data import SCENE_LAYOUTS
 from mtlkit.data.samples import IGNORE
 from mtlkit.data.transforms import resized
 from mtlkit.grid import Grid
-from mtlkit.heads import FCN32s, LargeFOV, Score
+from mtlkit.heads import Conv1x1Head, FCN32s, LargeFOV
 from mtlkit.metrics.angles import Angles
 from mtlkit.metrics.confusion import Confusion
 from mtlkit.necks import Shortcut, Upsampling
@@ -92,15 +92,15 @@ def network(backbone, head, task, **settings):
 @pytest.mark.parametrize(
     ("settings", "grid"),
     [
-        ({"backbone": "alexnet", "head": Score.Settings(), **FCN}, Grid(13, 32)),
+        ({"backbone": "alexnet", "head": Conv1x1Head.Settings(), **FCN}, Grid(13, 32)),
         ({"backbone": "alexnet", "head": FCN32s.Settings(width=8, kernel=3)}, Grid(31, 32)),
         ({"backbone": "vgg11", "head": LargeFOV.Settings(width=8), "output_stride": 8}, Grid(0, 8)),
         (
             {"backbone": "vgg11", "head": LargeFOV.Settings(width=8), "output_stride": 8, "neck": Shortcut.Settings()},
             Grid(0, 8),
         ),
-        ({"backbone": "resnet10t", "head": Score.Settings()}, None),
-        ({"backbone": "resnet10t", "head": Score.Settings(), "neck": Upsampling.Settings(width=8)}, None),
+        ({"backbone": "resnet10t", "head": Conv1x1Head.Settings()}, None),
+        ({"backbone": "resnet10t", "head": Conv1x1Head.Settings(), "neck": Upsampling.Settings(width=8)}, None),
     ],
 )
 def test_a_network_predicts_at_the_images_size_where_its_cells_places_are_known(settings, grid):
@@ -161,7 +161,7 @@ def oracle(built, shared, size):
     ("size", "settings", "miou", "degrees"),
     [
         # As tiles of the image: 65.0 and 14.7; these cells where they look, without the image's padding: 76.4 and 9.7.
-        ((480, 640), {"backbone": "alexnet", "head": Score.Settings(), **FCN}, 80, 8.5),
+        ((480, 640), {"backbone": "alexnet", "head": Conv1x1Head.Settings(), **FCN}, 80, 8.5),
         # As tiles of the image: 84.1 and 7.4.
         ((240, 320), {"backbone": "vgg16", "head": LargeFOV.Settings(width=8), "output_stride": 8}, 90, 5.5),
     ],

@@ -7,7 +7,7 @@ from builders import NORMALS, SEGMENTATION, UNITS, fused
 
 from mtlkit.errors import InputError
 from mtlkit.fusion import NDDR, CrossStitch, FusionLayer, Sluice
-from mtlkit.heads import Score
+from mtlkit.heads import Conv1x1Head
 from mtlkit.network import NetworkSettings, Weights, cost, parameter_count, parameter_groups
 from mtlkit.sharing import HardSharing, SoftSharing
 from mtlkit.tasks import Classification, Normals, Segmentation
@@ -206,7 +206,9 @@ def test_images_are_normalised_by_the_backbones_own_colours():
 def test_a_networks_identity_has_its_backbones_revision_only_where_its_numbers_changed(
     backbone, fully_connected, task, raised
 ):
-    settings = NetworkSettings(backbone=backbone, fully_connected=fully_connected, tasks=(task,), head=Score.Settings())
+    settings = NetworkSettings(
+        backbone=backbone, fully_connected=fully_connected, tasks=(task,), head=Conv1x1Head.Settings()
+    )
     assert settings.canonical().get("revision") == (2 if raised else None)
     again = NetworkSettings.model_validate(settings.model_dump(mode="json"))
     assert again.identity == settings.identity

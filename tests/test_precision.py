@@ -13,7 +13,7 @@ from torch import Tensor
 from mtlkit import training
 from mtlkit.data.samples import Batch
 from mtlkit.evaluations.scoring import outputs, scored
-from mtlkit.heads import Branches, Embedding, Exit, FCN32s, HeadSettings, LargeFOV, Score
+from mtlkit.heads import Branches, Conv1x1Head, Embedding, Exit, FCN32s, HeadSettings, LargeFOV
 from mtlkit.metrics.spaces import SPACES
 from mtlkit.necks import Deconvolution, DLAUp, NeckSettings, Shortcut, Upsampling
 from mtlkit.network import NetworkSettings
@@ -64,7 +64,7 @@ NETWORKS = {
     "batch norm in the head": dense(head=LargeFOV.Settings(width=16, dilation=1, dropout=0.0, batch_norm=True)),
     "shortcut": dense(neck=Shortcut.Settings(width=16)),
     "fcn": dense(CodedNormals(words=WORDS), head=FCN32s.Settings(width=16, kernel=1, dropout=0.0)),
-    "score": dense(Depth(), Normals(space="encoded"), head=Score.Settings()),
+    "score": dense(Depth(), Normals(space="encoded"), head=Conv1x1Head.Settings()),
     **{
         unit: dense(sharing=fused(unit))
         for unit in ("cross_stitch", "cross_stitch_channel", "sluice", "nddr", "nddr_input")

@@ -241,12 +241,17 @@ def collate(samples: Sequence[Sample], tasks: Collection[Collating] = ()) -> Bat
         samples: of one or several data sets.
         tasks: whose targets the batch has, as far as a sample is labelled for them; none: every target that the samples
             have for whole images.
+
+    Raises:
+        InputError: samples have targets of objects, and no tasks are given.
     """
     images = torch.stack([sample["image"].as_subclass(Tensor) for sample in samples]).float().div_(255)
     regions = with_rows([sample["regions"] for sample in samples]) if "regions" in samples[0] else None
     found = {task.name: task.collate(samples) for task in tasks if any(task.reads[0] in sample for sample in samples)}
     if not tasks:
-        names = {name for sample in samples for name in sample} - {"image", "regions", "matched", *OF_OBJECTS}
+        names = {name for sample in samples for name in sample} - {"image", "regions", "matched"}
+        if objects := sorted(names & {*OF_OBJECTS}):
+            raise InputError(f"Only their tasks know the targets of objects ({', '.join(objects)}); give tasks.")
         found = {name: labelled(samples, name) for name in names}
     targets = {name: found[name][0] for name in sorted(found)}
     return Batch(images, targets, {name: found[name][1] for name in targets}, regions)

@@ -41,8 +41,8 @@ class Order(Sampler[list[Key]]):
         steps: number of batches in the whole run.
         start_step: the first batch to give; the others are those of the run from the start.
         seed: the run's seed.
-        labels: the class id of every sample of every set; not needed for ``together`` of 1.
-        together: so many samples of a class follow each other, as far as an epoch has them.
+        labels: the class id of every sample of every set; not needed for ``samples_per_class`` of 1.
+        samples_per_class: so many samples of a class follow each other, as far as an epoch has them.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Order(Sampler[list[Key]]):
         *,
         seed: int,
         labels: Sequence[Sequence[int]] = (),
-        together: int = 1,
+        samples_per_class: int = 1,
     ) -> None:
         if min(lengths) < 1 or batch_size < 1:
             raise InputError(
@@ -62,7 +62,7 @@ class Order(Sampler[list[Key]]):
             )
         self._lengths, self._batch_size, self._seed = tuple(lengths), batch_size, seed
         self._steps, self._start = steps, start_step
-        self._labels, self._together = [np.asarray(each) for each in labels], together
+        self._labels, self._samples_per_class = [np.asarray(each) for each in labels], samples_per_class
 
     def __len__(self) -> int:
         return max(0, self._steps - self._start)
@@ -83,14 +83,14 @@ class Order(Sampler[list[Key]]):
         """Every sample of a set once."""
         generator = torch.Generator().manual_seed(_hash("order", self._seed, which, epoch))
         shuffled = torch.randperm(self._lengths[which], generator=generator)
-        if self._together == 1:
+        if self._samples_per_class == 1:
             return shuffled.tolist()
         labels = self._labels[which][shuffled.numpy()]
         # Classes one after the other, each in its shuffled order, cut into runs; then the runs in a random order.
         runs = [
             run
             for label in np.unique(labels)
-            for run in shuffled[torch.from_numpy(np.flatnonzero(labels == label))].split(self._together)  # type: ignore[no-untyped-call]  # torch's
+            for run in shuffled[torch.from_numpy(np.flatnonzero(labels == label))].split(self._samples_per_class)  # type: ignore[no-untyped-call]  # torch's
         ]
         return torch.cat([runs[at] for at in torch.randperm(len(runs), generator=generator)]).tolist()
 
@@ -227,7 +227,7 @@ def loader(
     seed: int = 0,
     workers: int = 0,
     pin: bool = False,
-    together: int = 1,
+    samples_per_class: int = 1,
     tasks: Sequence[Collating] = (),
 ) -> Batches:
     """The training batches ``start_step .. steps - 1`` of a run; workers live from the first to the last of them.
@@ -241,14 +241,14 @@ def loader(
         seed: decides order and augmentation.
         workers: processes that read samples, at most one a batch; changes nothing but speed.
         pin: whether batches are put into page-locked memory, for GPUs.
-        together: samples of a class that stand next to each other, for losses that compare the images of a batch.
+        samples_per_class: samples of a class in a row, for losses that compare the images of a batch.
         tasks: see :func:`mtlkit.data.samples.collate`.
 
     Raises:
         InputError: the data set is empty, or has no classes to bring together; while iterating, what its reader
             raises.
     """
-    labels = [labels_of(dataset) for dataset in datasets] if together > 1 else []
+    labels = [labels_of(dataset) for dataset in datasets] if samples_per_class > 1 else []
     if not all(labels):
         raise InputError("Images of one class can be brought together only where a set has a class an image.")
     order = Order(
@@ -258,7 +258,7 @@ def loader(
         start_step,
         seed=seed,
         labels=labels,
-        together=together,
+        samples_per_class=samples_per_class,
     )
     return Batches(
         DataLoader(

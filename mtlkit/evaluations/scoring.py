@@ -110,7 +110,7 @@ def scored(
     fabric: "Fabric",
     groups: Mapping[str, Groups] | None = None,
 ) -> Scores:
-    """The measures of several networks of the same tasks together, in float32; see each task's ``combined``.
+    """The measures of several networks of the same tasks together, in float32; see each task's ``ensemble``.
 
     Args:
         networks: one or more.
@@ -129,7 +129,7 @@ def scored(
         for name, metric in metrics.items():
             if name in batch.targets:
                 several = [output[name][batch.rows[name]] for output in outputs]
-                output = tasks[name].combined(several) if len(several) > 1 else several[0]
+                output = tasks[name].ensemble(several) if len(several) > 1 else several[0]
                 metric.update(output, batch.targets[name], numbered(batch, name, first, groups))
         first += len(batch.images)
     return Scores.of(metrics, groups)

@@ -64,7 +64,7 @@ class SnapshotEnsemble(Node):
     Attributes:
         snapshots: of one training on one test split, the last of them last.
         average: what is averaged: the ``predictions`` for each image, which are then scored (each task's
-            ``combined``), or the ``scores`` of the snapshots.
+            ``ensemble``), or the ``scores`` of the snapshots.
     """
 
     snapshots: tuple[Snapshot, ...]
@@ -112,7 +112,7 @@ def averaged(
         for batch in batches:
             for name in tasks.keys() & batch.targets.keys():
                 several = [snapshot[name][batch.rows[name] + row] for snapshot in some]
-                output = tasks[name].combined(several) if len(several) > 1 else several[0]
+                output = tasks[name].ensemble(several) if len(several) > 1 else several[0]
                 metrics[name].update(output, batch.targets[name], numbered(batch, name, first, groups))
             first, row = first + len(batch.images), row + answers(batch)
         return Scores.of(metrics, groups)

@@ -75,7 +75,7 @@ def speed(
             outputs = network(image)
             if decode:
                 for name, task in network.tasks.items():
-                    task.decoded(outputs[name])
+                    task.postprocess(outputs[name])
         _wait(fabric.device)
         return 1000 * (time.perf_counter() - began)
 

@@ -12,7 +12,8 @@ class FCN32s(DenseHead):
 
     Long, Shelhamer, Darrell, *Fully Convolutional Networks for Semantic Segmentation*, CVPR 2015, for any backbone,
     with layers of its own: ``fc6`` keeps the map's size. The original takes the classifier network's layers and pads
-    the image by 100 pixels; so do VGG and AlexNet with ``fully_connected="padded"`` and :class:`mtlkit.heads.Score`.
+    the image by 100 pixels; so do VGG and AlexNet with ``fully_connected="padded"`` and a
+    :class:`mtlkit.heads.Conv1x1Head`.
 
     Args:
         channels: of the last stage.

@@ -69,7 +69,7 @@ class Attributes(Task):
         ]
         return boxed(image, prediction.boxes.tolist(), range(len(names)), names)
 
-    def combined(self, outputs: Sequence[Tensor]) -> Tensor:
+    def ensemble(self, outputs: Sequence[Tensor]) -> Tensor:
         """The logits of the mean probabilities."""
         logits = torch.stack([output.double() for output in outputs])
         # As logarithms: a sure answer's probability is 1 to the last digit, and sure answers would tie.

@@ -46,7 +46,7 @@ class Task(Value):
         """Channels of the head's output."""
 
     @property
-    def start(self) -> tuple[float, ...] | None:
+    def init_bias(self) -> tuple[float, ...] | None:
         """What a new head's classifier answers to every image, one number an output; ``None``: about zero."""
         return None
 
@@ -61,7 +61,7 @@ class Task(Value):
     def losses(self, output: Tensor, target: Any) -> dict[str, Tensor]:
         """Its :attr:`terms`, unweighted scalars. Without a valid target a term is zero, not NaN."""
 
-    def decoded(self, output: Tensor) -> Any:
+    def postprocess(self, output: Tensor) -> Any:
         """What a user of the network gets from an output, without a look at any truth; timed with the network."""
         return output
 
@@ -88,7 +88,7 @@ class Task(Value):
         """
 
     @abstractmethod
-    def combined(self, outputs: Sequence[Tensor]) -> Tensor:
+    def ensemble(self, outputs: Sequence[Tensor]) -> Tensor:
         """The outputs of several networks for the same images as one output: what an ensemble of them says."""
 
     @abstractmethod
@@ -124,11 +124,11 @@ class DenseTask(Task):
 
     @abstractmethod
     def draw(self, answer: Tensor) -> np.ndarray:
-        """A target, or one image's :meth:`~Task.decoded` output, as an RGB image, uint8 ``(H, W, 3)``."""
+        """A target, or one image's :meth:`~Task.postprocess` output, as an RGB image, uint8 ``(H, W, 3)``."""
 
     def prediction(self, output: Tensor, placement: Placement) -> Tensor:
         """The decoded output at every pixel of the image: what a target of the image would be."""
-        return placement.maps(output, self.decoded)
+        return placement.maps(output, self.postprocess)
 
     def draw_on(self, image: np.ndarray, prediction: Tensor) -> np.ndarray:
         """The map alone."""

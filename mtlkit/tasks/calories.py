@@ -61,7 +61,7 @@ class Calories(Task):
             "absolute": error.sum() / count,
         }
 
-    def combined(self, outputs: Sequence[Tensor]) -> Tensor:
+    def ensemble(self, outputs: Sequence[Tensor]) -> Tensor:
         """The mean of the estimates, as the paper takes it of its last ten snapshots (Sect. 4)."""
         return torch.stack([output.float() for output in outputs]).mean(0)
 

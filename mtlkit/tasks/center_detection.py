@@ -154,7 +154,7 @@ class CenterDetection(Task):
             ]
         return dict(zip(self.terms, values, strict=True))
 
-    def decoded(self, output: Tensor) -> Found:
+    def postprocess(self, output: Tensor) -> Found:
         """The :data:`MOST` surest objects of every image."""
         heat, size, offset, *of_joints = self._split(output)
         found = centers.peaks(heat.float().sigmoid(), MOST)
@@ -167,7 +167,7 @@ class CenterDetection(Task):
 
     def prediction(self, output: Tensor, placement: Placement) -> Found:
         """What is found in the image, at most :data:`MOST` objects."""
-        found = self.decoded(output)
+        found = self.postprocess(output)
         there = found.scores[0] > 0  # where there are fewer peaks, other cells follow
         return Found(*(None if each is None else each[0, there] for each in found)).on_image(placement)  # type: ignore[arg-type]
 
@@ -179,7 +179,7 @@ class CenterDetection(Task):
         """The image with boxes and joints."""
         return prediction.draw_on(image, self.classes)
 
-    def combined(self, outputs: Sequence[Tensor]) -> Tensor:
+    def ensemble(self, outputs: Sequence[Tensor]) -> Tensor:
         """The mean of every map, of heat maps the mean probability."""
         maps = [torch.stack(several) for several in zip(*map(self._split, outputs), strict=True)]
         means = [

@@ -49,7 +49,7 @@ class Classification(ClassTask):
         total = F.cross_entropy(output.float(), target, reduction="sum")
         return {"cross_entropy": total / max(len(target), 1)}
 
-    def combined(self, outputs: Sequence[Tensor]) -> Tensor:
+    def ensemble(self, outputs: Sequence[Tensor]) -> Tensor:
         """The logarithm of the mean probability of every class."""
         return torch.stack([output.float().softmax(1) for output in outputs]).mean(0).log()
 

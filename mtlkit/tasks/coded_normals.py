@@ -73,11 +73,11 @@ class CodedNormals(DenseTask):
         loss = F.cross_entropy(output.float(), word, reduction="none")
         return {"cross_entropy": (loss * valid).sum() / valid.sum().clamp(min=1)}
 
-    def decoded(self, output: Tensor) -> Tensor:
+    def postprocess(self, output: Tensor) -> Tensor:
         """Logits ``(N, words, h, w)`` as directions ``(N, 3, h, w)``."""
         return torch.einsum("nkhw,kc->nchw", output.float().softmax(1), self._book(output))
 
-    def combined(self, outputs: Sequence[Tensor]) -> Tensor:
+    def ensemble(self, outputs: Sequence[Tensor]) -> Tensor:
         """The logarithm of the mean probability of every word."""
         return torch.stack([output.float().softmax(1) for output in outputs]).mean(0).log()
 
@@ -93,7 +93,7 @@ class CodedNormals(DenseTask):
 
     def prediction(self, output: Tensor, placement: Placement) -> Tensor:
         """As for normals: the decoded directions at unit length."""
-        return placement.maps(output, lambda logits: F.normalize(self.decoded(logits), dim=1))
+        return placement.maps(output, lambda logits: F.normalize(self.postprocess(logits), dim=1))
 
     def to_json(self, prediction: Tensor) -> dict[str, list[float]]:
         """As for normals."""

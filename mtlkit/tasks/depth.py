@@ -35,7 +35,7 @@ class Depth(DenseTask):
         known = target > 0
         return {"l1": ((output[:, 0].float() - target).abs() * known).sum() / known.sum().clamp(min=1)}
 
-    def combined(self, outputs: Sequence[Tensor]) -> Tensor:
+    def ensemble(self, outputs: Sequence[Tensor]) -> Tensor:
         """The mean."""
         return torch.stack([output.float() for output in outputs]).mean(0)
 
@@ -57,7 +57,7 @@ class Depth(DenseTask):
             metric.update(torch.full_like(target, median)[:, None], target)
         return metric
 
-    def decoded(self, output: Tensor) -> Tensor:
+    def postprocess(self, output: Tensor) -> Tensor:
         """The depth of every pixel of the output, ``(N, h, w)``, metres."""
         return output[:, 0].float()
 

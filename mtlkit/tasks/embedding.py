@@ -71,9 +71,9 @@ class Embedding(Classification):
         """As of a class, and the features."""
         return super().to_json(prediction) | {"features": [round(each, 5) for each in prediction.features.tolist()]}
 
-    def combined(self, outputs: Sequence[Tensor]) -> Tensor:
+    def ensemble(self, outputs: Sequence[Tensor]) -> Tensor:
         """The mean features, and the logits of :class:`~mtlkit.tasks.classification.Classification`."""
-        logits = super().combined([output[:, -self.classes :] for output in outputs])
+        logits = super().ensemble([output[:, -self.classes :] for output in outputs])
         return torch.cat([torch.stack([self.features(output) for output in outputs]).mean(0), logits], 1)
 
 

@@ -45,7 +45,7 @@ class Normals(DenseTask):
         return 3
 
     @property
-    def start(self) -> tuple[float, ...]:
+    def init_bias(self) -> tuple[float, ...]:
         """A surface that faces the camera, in the space that is trained.
 
         The loss looks at directions only, so its gradient goes with one over the output's length. From an output near
@@ -65,7 +65,7 @@ class Normals(DenseTask):
         cosine = (F.normalize(output.float(), dim=1) * F.normalize(truth, dim=1)).sum(1)
         return {"cosine": ((1 - cosine) * valid).sum() / valid.sum().clamp(min=1)}
 
-    def combined(self, outputs: Sequence[Tensor]) -> Tensor:
+    def ensemble(self, outputs: Sequence[Tensor]) -> Tensor:
         """The mean of the unit vectors."""
         return torch.stack([F.normalize(output.float(), dim=1) for output in outputs]).mean(0)
 
@@ -95,7 +95,7 @@ class Normals(DenseTask):
             )
         return metric
 
-    def decoded(self, output: Tensor) -> Tensor:
+    def postprocess(self, output: Tensor) -> Tensor:
         """Unit normals ``(N, 3, h, w)`` in the camera's frame, whatever space the network was trained in."""
         return decode(output.float()) if self.space == "encoded" else F.normalize(output.float(), dim=1)
 

@@ -56,7 +56,7 @@ class RegionTruth(NamedTuple):
     images: Tensor = torch.tensor(0)
 
 
-def moves(regions: Tensor, boxes: Tensor) -> Tensor:
+def encode_boxes(regions: Tensor, boxes: Tensor) -> Tensor:
     """How to get from regions ``(M, 4)`` to boxes ``(M, 4)``: the targets t of Sect. 2.3, over :data:`SPREAD`."""
     from_, to = (box_convert(each, "xyxy", "cxcywh") for each in (regions, boxes))
     sides = from_[:, 2:]
@@ -64,8 +64,8 @@ def moves(regions: Tensor, boxes: Tensor) -> Tensor:
     return move / move.new_tensor(SPREAD)
 
 
-def moved(regions: Tensor, by: Tensor) -> Tensor:
-    """Regions ``(M, 4)`` after moves ``(M, C, 4)``: boxes ``(M, C, 4)``; undoes :func:`moves`."""
+def decode_boxes(regions: Tensor, by: Tensor) -> Tensor:
+    """Regions ``(M, 4)`` after moves ``(M, C, 4)``: boxes ``(M, C, 4)``; undoes :func:`encode_boxes`."""
     from_ = box_convert(regions, "xyxy", "cxcywh")[:, None]
     by = by * by.new_tensor(SPREAD)
     sides = from_[..., 2:] * by[..., 2:].exp().clamp(max=LARGEST_GROWTH)
@@ -109,7 +109,7 @@ class RegionDetection(Task):
         which = target.matched[objects]
         classes = torch.zeros_like(target.matched)
         classes[objects] = target.labels[which] + 1
-        wanted = moves(target.regions[objects, 1:], target.boxes[which, 1:])
+        wanted = encode_boxes(target.regions[objects, 1:], target.boxes[which, 1:])
         found = by[objects, target.labels[which]]
         count = max(len(logits), 1)
         return {
@@ -117,7 +117,7 @@ class RegionDetection(Task):
             "boxes": F.smooth_l1_loss(found, wanted, reduction="sum") / count,
         }
 
-    def combined(self, outputs: Sequence[Tensor]) -> Tensor:
+    def ensemble(self, outputs: Sequence[Tensor]) -> Tensor:
         """The logarithm of the mean probabilities, and the mean moves."""
         logits, by = zip(*map(self._split, outputs), strict=True)
         probability = torch.stack([each.softmax(1) for each in logits]).mean(0)
@@ -128,7 +128,7 @@ class RegionDetection(Task):
         logits, by = self._split(output)
         scores = logits.softmax(1)[:, 1:]
         region, label = (scores > LEAST_SCORE).nonzero(as_tuple=True)
-        score, box = scores[region, label], moved(regions, by)[region, label]
+        score, box = scores[region, label], decode_boxes(regions, by)[region, label]
         kept = batched_nms(box, score, label, OVERLAP)  # the surest first
         rank = F.one_hot(label[kept], len(self.classes)).cumsum(0).gather(1, label[kept, None])[:, 0]
         kept = kept[rank <= MOST]

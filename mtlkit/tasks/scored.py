@@ -41,7 +41,7 @@ class DecodedAngles(Angles):
 
     def update(self, output: Tensor, target: Tensor, image: Tensor | None = None) -> None:  # type: ignore[override]
         """Takes logits ``(N, words, h, w)`` and normals ``(N, 3, H, W)``."""
-        super().update(self.task.decoded(enlarged(output.float(), target)), target, image)
+        super().update(self.task.postprocess(enlarged(output.float(), target)), target, image)
 
 
 class FoundAP(Detections):
@@ -90,7 +90,7 @@ class FoundObjects(CocoMetric):
             target: the objects of all ``N`` images.
             image: numbers of the images, ``(N,)``.
         """
-        decoded = output if isinstance(output, Found) else self.task.decoded(output)
+        decoded = output if isinstance(output, Found) else self.task.postprocess(output)
         for row in range(len(decoded.boxes)):
             found, here = Found(*(None if each is None else each[row] for each in decoded)), target.image == row  # type: ignore[arg-type]
             truth = (target.boxes[here], target.labels[here], target.crowd[here], target.areas[here])

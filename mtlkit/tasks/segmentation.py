@@ -36,7 +36,7 @@ class Segmentation(DenseTask):
         total = F.cross_entropy(output.float(), target.long(), ignore_index=IGNORE, reduction="sum")
         return {"cross_entropy": total / (target != IGNORE).sum().clamp(min=1)}
 
-    def combined(self, outputs: Sequence[Tensor]) -> Tensor:
+    def ensemble(self, outputs: Sequence[Tensor]) -> Tensor:
         """The logarithm of the mean probability of every class."""
         return torch.stack([output.float().softmax(1) for output in outputs]).mean(0).log()
 
@@ -58,7 +58,7 @@ class Segmentation(DenseTask):
             metric.update(torch.full_like(target, commonest), target)
         return metric
 
-    def decoded(self, output: Tensor) -> Tensor:
+    def postprocess(self, output: Tensor) -> Tensor:
         """The class of every pixel of the output, ``(N, h, w)``."""
         return output.argmax(1)
 

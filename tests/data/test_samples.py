@@ -1,10 +1,12 @@
 from typing import get_args
 
+import pytest
 import torch
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as F
 
 from mtlkit.data.samples import Normals, collate, unit
+from mtlkit.errors import InputError
 from mtlkit.tasks import AnyTask, Segmentation
 
 
@@ -69,3 +71,10 @@ def test_what_single_objects_have_is_no_target_of_a_whole_image():
 def test_every_task_collates_what_stands_under_its_name_as_it_is_unless_it_says_otherwise():
     own = {kind.__name__ for kind in get_args(get_args(AnyTask)[0]) if "collate" in vars(kind)}
     assert own == {"RegionDetection", "CenterDetection"}
+
+
+def test_targets_of_objects_are_not_left_out_in_silence():
+    image = torch.zeros(3, 4, 4, dtype=torch.uint8)
+    sample = {"image": image, "boxes": torch.zeros(1, 4), "detection": torch.zeros(1, dtype=torch.int64)}
+    with pytest.raises(InputError, match=r"targets of objects \(boxes, detection\); give tasks"):
+        collate([sample])

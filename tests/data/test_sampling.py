@@ -230,10 +230,14 @@ def test_a_fraction_that_empties_a_class_is_refused_by_its_name():
     assert len(stratified([0] * 40 + [1] * 4, 0.125, ["cat", "fox"])) == 6
 
 
-@given(counts=st.lists(st.integers(1, 9), min_size=1, max_size=5), together=st.integers(2, 4), seed=st.integers(0, 99))
-def test_images_of_a_class_stand_together_and_each_comes_once(counts, together, seed):
+@given(
+    counts=st.lists(st.integers(1, 9), min_size=1, max_size=5),
+    samples_per_class=st.integers(2, 4),
+    seed=st.integers(0, 99),
+)
+def test_images_of_a_class_stand_together_and_each_comes_once(counts, samples_per_class, seed):
     labels = [label for label, count in enumerate(counts) for _ in range(count)]
-    order = Order([len(labels)], 1, 2 * len(labels), seed=seed, labels=[labels], together=together)
+    order = Order([len(labels)], 1, 2 * len(labels), seed=seed, labels=[labels], samples_per_class=samples_per_class)
     keys = [key for batch in order for key in batch]
     for epoch in (0, 1):
         indices = [index for _, number, index in keys if number == epoch]
@@ -242,8 +246,8 @@ def test_images_of_a_class_stand_together_and_each_comes_once(counts, together, 
         while at < len(indices):
             label = labels[indices[at]]
             # A run is full, or it holds what full runs of its class have left over.
-            run = min(together, sum(labels[index] == label for index in indices[at:]))
-            full = {labels[index] for index in indices[at : at + together]} == {label}
-            run = run if full else counts[label] % together
+            run = min(samples_per_class, sum(labels[index] == label for index in indices[at:]))
+            full = {labels[index] for index in indices[at : at + samples_per_class]} == {label}
+            run = run if full else counts[label] % samples_per_class
             assert {labels[index] for index in indices[at : at + run]} == {label}
             at += run

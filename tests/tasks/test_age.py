@@ -82,7 +82,7 @@ def test_the_loss_is_the_mean_over_the_labelled_and_zero_without_any():
 def test_an_ensemble_answers_the_mean_of_its_expected_ages():
     outputs = [torch.randn(5, 100) * 3 for _ in range(3)]
     mean = torch.stack([expected(output) for output in outputs]).mean(0)
-    torch.testing.assert_close(expected(TASK.combined(outputs)), mean, atol=1e-3, rtol=0)
+    torch.testing.assert_close(expected(TASK.ensemble(outputs)), mean, atol=1e-3, rtol=0)
 
 
 def test_the_constant_is_the_distribution_of_training_ages():

@@ -54,16 +54,16 @@ def test_half_precision_is_scored_in_single():
 @given(seed=SEEDS)
 def test_two_equal_answers_are_one_and_two_others_their_mean_probability(seed):
     output, _ = drawn(seed, 6)
-    assert torch.allclose(task().combined([output, output]).float(), output, atol=1e-4)
+    assert torch.allclose(task().ensemble([output, output]).float(), output, atol=1e-4)
     other, _ = drawn(seed + 1, 6)
     mean = (output.double().sigmoid() + other.double().sigmoid()) / 2
-    assert torch.allclose(task().combined([output, other]).sigmoid(), mean)
-    assert torch.equal(task().combined([output, other]), task().combined([other, output]))
+    assert torch.allclose(task().ensemble([output, other]).sigmoid(), mean)
+    assert torch.equal(task().ensemble([output, other]), task().ensemble([other, output]))
 
 
 def test_sure_answers_stay_ranked_when_combined():
     sure = torch.tensor([[40.0], [50.0]])
-    combined = task(1).combined([sure, sure])
+    combined = task(1).ensemble([sure, sure])
     assert combined.isfinite().all()
     assert combined[0] < combined[1]
 

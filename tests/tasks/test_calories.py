@@ -71,7 +71,7 @@ def test_what_several_say_is_the_mean_of_their_estimates(seed, count):
     generator = torch.Generator().manual_seed(seed)
     outputs = [torch.randn(5, 1, generator=generator) for _ in range(count)]
     mean = torch.stack([TASK.estimates(output) for output in outputs]).mean(0)
-    torch.testing.assert_close(TASK.estimates(TASK.combined(outputs)), mean, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(TASK.estimates(TASK.ensemble(outputs)), mean, rtol=1e-4, atol=1e-3)
 
 
 @given(seed=SEEDS, n=st.integers(2, 60))

@@ -157,7 +157,7 @@ def test_no_object_is_no_error():
 
 def test_two_networks_that_agree_say_the_same_together():
     output = torch.randn(2, POSES.outputs, 8, 8)
-    torch.testing.assert_close(POSES.combined([output, output]), output, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(POSES.ensemble([output, output]), output, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("task", [BOXES, POSES], ids=["boxes", "poses"])

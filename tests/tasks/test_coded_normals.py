@@ -36,7 +36,7 @@ def test_the_answer_is_the_words_mean_by_probability():
     torch.manual_seed(0)
     output = torch.randn(2, 6, 5, 7)
     by_hand = sum(output.softmax(1)[:, k, None] * torch.tensor(word)[:, None, None] for k, word in enumerate(WORDS))
-    torch.testing.assert_close(TASK.decoded(output), by_hand)
+    torch.testing.assert_close(TASK.postprocess(output), by_hand)
     sure = F.one_hot(torch.full((1, 5, 7), 4), 6).permute(0, 3, 1, 2) * 100.0
     metric = TASK.metric()
     metric.update(sure, torch.tensor(WORDS[4])[None, :, None, None].expand(1, 3, 5, 7))
@@ -63,7 +63,7 @@ def test_too_few_normals_for_a_codebook_are_said():
 def test_an_image_of_a_sure_answer_is_that_of_its_word():
     sure = F.one_hot(torch.full((5, 7), 2), 6).permute(2, 0, 1) * 100.0
     truth = torch.tensor(WORDS[2])[:, None, None].expand(3, 5, 7)
-    assert abs(TASK.draw(TASK.decoded(sure[None])[0]).astype(int) - TASK.draw(truth)).max() <= 1
+    assert abs(TASK.draw(TASK.postprocess(sure[None])[0]).astype(int) - TASK.draw(truth)).max() <= 1
 
 
 def test_logits_are_enlarged_before_they_are_decoded():

@@ -72,4 +72,4 @@ def test_maps_keep_their_depths_and_follow_the_image():
 def test_near_is_light_and_unknown_black():
     picture = TASK.draw(torch.tensor([[0.0, 1.0, 5.0]]))
     assert picture[0, :, 0].tolist() == [0, 255, 51]
-    assert TASK.draw(TASK.decoded(torch.ones(1, 1, 2, 2))[0]).shape == (2, 2, 3)
+    assert TASK.draw(TASK.postprocess(torch.ones(1, 1, 2, 2))[0]).shape == (2, 2, 3)

@@ -130,8 +130,8 @@ def test_a_tilt_turns_every_normal_by_its_angle_and_leaves_no_value_alone(degree
 
 def test_a_new_network_says_that_all_surfaces_face_the_camera():
     facing = torch.tensor([0.0, 0.0, 1.0]).view(1, 3, 1, 1)
-    assert Normals().start == tuple(facing.flatten().tolist())
-    assert Normals(space="encoded").start == tuple(encode(facing).flatten().tolist())
+    assert Normals().init_bias == tuple(facing.flatten().tolist())
+    assert Normals(space="encoded").init_bias == tuple(encode(facing).flatten().tolist())
 
 
 @pytest.mark.parametrize("degrees", [11.25, 22.5, 30.0])

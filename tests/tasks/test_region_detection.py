@@ -11,7 +11,15 @@ from torchvision.models.detection.roi_heads import fastrcnn_loss
 from torchvision.ops import box_iou
 
 from mtlkit.tasks import RegionDetection
-from mtlkit.tasks.region_detection import LARGEST_GROWTH, LEAST_SCORE, MOST, OVERLAP, RegionTruth, moved, moves
+from mtlkit.tasks.region_detection import (
+    LARGEST_GROWTH,
+    LEAST_SCORE,
+    MOST,
+    OVERLAP,
+    RegionTruth,
+    decode_boxes,
+    encode_boxes,
+)
 from mtlkit.tasks.scored import FoundAP
 
 NAMES = ("cow", "dog", "boat")
@@ -58,22 +66,22 @@ def surest(labels: torch.Tensor, of: int = len(NAMES)) -> torch.Tensor:
 def test_moves_are_torchvisions_and_are_undone(seed, count):
     generator = torch.Generator().manual_seed(seed)
     regions, boxes = boxes_in(generator, count), boxes_in(generator, count)
-    by = moves(regions, boxes)
+    by = encode_boxes(regions, boxes)
     assert torch.allclose(by, CODER.encode_single(boxes, regions), atol=1e-4)
-    assert torch.allclose(moved(regions, by[:, None])[:, 0], boxes, atol=1e-3)
+    assert torch.allclose(decode_boxes(regions, by[:, None])[:, 0], boxes, atol=1e-3)
     several = torch.randn(count, 5, 4, generator=generator) * 4
-    found = moved(regions, several)
+    found = decode_boxes(regions, several)
     assert found.shape == (count, 5, 4)
     assert torch.allclose(found.flatten(1), CODER.decode_single(several.flatten(1), regions), rtol=1e-4, atol=1e-2)
     if count:
-        assert torch.allclose(moves(regions, found[:, 2]), several[:, 2], atol=1e-2)
+        assert torch.allclose(encode_boxes(regions, found[:, 2]), several[:, 2], atol=1e-2)
 
 
 def test_no_move_leaves_a_region_and_no_growth_overflows():
     region = torch.tensor([[10.0, 20, 30, 60]])
-    assert torch.equal(moved(region, torch.zeros(1, 1, 4))[:, 0], region)
-    assert torch.equal(moves(region, region), torch.zeros(1, 4))
-    (left, top, right, bottom) = moved(region, torch.full((1, 1, 4), 1e4).mul(torch.tensor([0, 0, 1, 1])))[0, 0]
+    assert torch.equal(decode_boxes(region, torch.zeros(1, 1, 4))[:, 0], region)
+    assert torch.equal(encode_boxes(region, region), torch.zeros(1, 4))
+    (left, top, right, bottom) = decode_boxes(region, torch.full((1, 1, 4), 1e4).mul(torch.tensor([0, 0, 1, 1])))[0, 0]
     assert (right - left, bottom - top) == (20 * LARGEST_GROWTH, 40 * LARGEST_GROWTH)
     assert math.exp(CODER.bbox_xform_clip) == pytest.approx(LARGEST_GROWTH)
 
@@ -154,7 +162,7 @@ def test_nothing_but_background_is_learnt_without_a_box_loss(regions, objects):
 def by_a_loop(output: torch.Tensor, regions: torch.Tensor) -> list[tuple[int, float, list[float]]]:
     """Per class: the surest first, whatever overlaps it too much goes, at most :data:`MOST` stay."""
     scores = output[:, :4].softmax(1)
-    boxes = moved(regions, output[:, 4:].view(-1, 3, 4))
+    boxes = decode_boxes(regions, output[:, 4:].view(-1, 3, 4))
     found = []
     for label in range(3):
         left = [int(i) for i in scores[:, label + 1].argsort(descending=True) if scores[i, label + 1] > LEAST_SCORE]
@@ -210,7 +218,7 @@ def images(seed: int, count: int = 4) -> tuple[torch.Tensor, RegionTruth]:
         label = torch.randint(0, 3, (len(cells),), generator=generator)
         near = truth + torch.randn(len(cells), 4, generator=generator) * 2
         by = torch.zeros(2 * len(cells), 3, 4)
-        by[torch.arange(len(cells)), label] = moves(near, truth)
+        by[torch.arange(len(cells)), label] = encode_boxes(near, truth)
         boxes.append(rows([image] * len(cells), truth))
         regions.append(rows([image] * 2 * len(cells), torch.cat([near, truth])))
         matched += [-1] * len(cells) + list(range(len(labels), len(labels) + len(cells)))
@@ -265,7 +273,7 @@ def test_an_object_in_an_image_without_a_proposal_is_missed_not_forgotten():
 @given(seed=SEEDS)
 def test_two_equal_answers_are_one_and_two_others_their_mean(seed):
     output, truth = drawn(seed)
-    same = TASK.combined([output, output])
+    same = TASK.ensemble([output, output])
     assert torch.allclose(same[:, :4].softmax(1), output[:, :4].softmax(1), atol=1e-6)
     assert torch.allclose(same[:, 4:], output[:, 4:])
     for one, other in zip(
@@ -273,7 +281,7 @@ def test_two_equal_answers_are_one_and_two_others_their_mean(seed):
     ):
         assert torch.allclose(one, other, atol=1e-4)
     other, _ = drawn(seed + 1)
-    both = TASK.combined([output, other])
+    both = TASK.ensemble([output, other])
     mean = (output[:, :4].softmax(1) + other[:, :4].softmax(1)) / 2
     assert torch.allclose(both[:, :4].softmax(1), mean, atol=1e-6)
     assert torch.allclose(both[:, 4:], (output[:, 4:] + other[:, 4:]) / 2)

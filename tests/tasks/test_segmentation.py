@@ -94,5 +94,5 @@ def test_the_constant_predictor_is_the_commonest_training_class():
 
 def test_drawing_an_answer_and_its_truth_use_the_same_colours():
     logits, _ = random_case(2, void=0)
-    assert (TASK.draw(TASK.decoded(logits)[0]) == TASK.draw(logits[0].argmax(0))).all()
+    assert (TASK.draw(TASK.postprocess(logits)[0]) == TASK.draw(logits[0].argmax(0))).all()
     assert len({tuple(TASK.draw(torch.tensor([[c]]))[0, 0]) for c in range(4)}) == 4

@@ -69,7 +69,7 @@ BASELINE, JOINT = 2 / 7, 1 / 7
 
 IMAGES_A_TRIPLET = 3
 
-TOGETHER = 2
+SAMPLES_PER_CLASS = 2
 """Images of a category that stand next to each other in joint learning, so that every batch has triplets."""
 
 SPLITS: tuple[Literal["train"], Literal["val"]] = ("train", "val")
@@ -448,7 +448,7 @@ def joint_learning(column: CalorieColumn, seed: int) -> Training:
                 "steps": max(1, round(column.shares[1] * column.recipe.steps)),
                 "batch_size": batch_size,
                 "accumulate": 1,
-                "together": TOGETHER,
+                "samples_per_class": SAMPLES_PER_CLASS,
                 "lr": column.joint_lr,
                 "schedule": "constant",
             }

@@ -18,7 +18,7 @@ from mtlkit.errors import InputError
 from mtlkit.evaluations import BestOnValidation, Constant
 from mtlkit.fusion import CrossStitch
 from mtlkit.graph import Node
-from mtlkit.heads import Score
+from mtlkit.heads import Conv1x1Head
 from mtlkit.network import NetworkSettings, Weights
 from mtlkit.papers.cross_stitch.methods import CONTROLS, Choice, Stitch, best_split, best_split_line, compared, splits
 from mtlkit.papers.cross_stitch.options import CrossStitchOptions
@@ -113,7 +113,7 @@ def stitch_column(given: CrossStitchOptions) -> StitchColumn:
         stages=stages(backbone, size),
         weights=weights(settled.weights),
         output_stride=stride,
-        head=Score.Settings(),
+        head=Conv1x1Head.Settings(),
         recipe=stitch_recipe(settled, settled.steps(len(train))),
         epochs=settled.epochs,
         seeds=settled.seeds,
@@ -304,7 +304,7 @@ def printed_stitch_column() -> StitchColumn:
         backbone=settled.backbone,
         stages=7,
         output_stride=32,
-        head=Score.Settings(),
+        head=Conv1x1Head.Settings(),
         recipe=stitch_recipe(settled, LENGTHS["segmentation"]),
         epochs=settled.epochs,
         seeds=(0,),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from mtlkit.backbones import has_fc_layers
 from mtlkit.data import Data
-from mtlkit.heads import Score
+from mtlkit.heads import Conv1x1Head
 from mtlkit.network import NetworkSettings, Weights
 from mtlkit.papers.cross_stitch.scenes import BUDGETS, LENGTHS, fcn_line, fcn_stride, stitch_recipe
 from mtlkit.papers.declaration import Row, Settled, Table
@@ -62,7 +62,7 @@ def fcn_column(given: NDDROptions) -> SceneColumn:
         backbone=settled.backbone,
         weights=weights(settled.weights),
         output_stride=stride,
-        head=Score.Settings(),
+        head=Conv1x1Head.Settings(),
         recipe=stitch_recipe(settled, settled.steps(len(train))),
         epochs=settled.epochs,
         seeds=settled.seeds,
@@ -164,7 +164,7 @@ def printed_fcn_column() -> SceneColumn:
         train_images=795,
         backbone=settled.backbone,
         output_stride=32,
-        head=Score.Settings(),
+        head=Conv1x1Head.Settings(),
         recipe=stitch_recipe(settled, LENGTHS["joint"]),
         epochs=settled.epochs,
         seeds=(0,),

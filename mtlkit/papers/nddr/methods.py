@@ -45,7 +45,7 @@ NDDR = Method(fusion.NDDR.Settings(norm="output", init="diagonal", alpha=0.9, be
 Behind stages that put out negative numbers it has no ReLU: see :func:`fitted`."""
 
 REVISION = 2
-"""Of trainings on scenes; raised when normals began to start from a unit vector (``mtlkit.tasks.Normals.start``)."""
+"""Of trainings on scenes; raised when normals began to start from a unit vector (``Normals.init_bias``)."""
 
 DECAY_SINGLE, DECAY_JOINT = 5e-4, 2.5e-4
 """Weight decay of networks with one task and with two (``train_single_task.py``, ``train_multiple_tasks.py``)."""

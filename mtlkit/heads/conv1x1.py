@@ -1,7 +1,7 @@
 """The last layer of a fully convolutional network whose encoder holds everything before it."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -10,7 +10,7 @@ from mtlkit.heads.dense import score
 from mtlkit.values import Value
 
 
-class Score(Head):
+class Conv1x1Head(Head):
     """One 1x1 convolution on the last stage.
 
     Long, Shelhamer, Darrell, *Fully Convolutional Networks for Semantic Segmentation*, CVPR 2015: the score layer
@@ -24,11 +24,13 @@ class Score(Head):
     class Settings(Value):
         """Nothing to set."""
 
+        tag: ClassVar[str] = "Score.Settings"
+
         kind: Literal["score"] = "score"
 
-        def build(self, channels: Sequence[int], outputs: int) -> "Score":
+        def build(self, channels: Sequence[int], outputs: int) -> "Conv1x1Head":
             """The head on the last of stages with ``channels`` channels."""
-            return Score(channels[-1], outputs)
+            return Conv1x1Head(channels[-1], outputs)
 
     keeps_cells = True
 
