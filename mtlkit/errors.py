@@ -44,6 +44,8 @@ def extra(name: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         package = str(error.name).partition(".")[0]
+        if package in (__name__.partition(".")[0], "None"):  # no installation brings it
+            raise
         raise ExtraMissing(
             f'The package {package} is not installed; pip install "mtlkit[{name}]" brings it.'
         ) from error

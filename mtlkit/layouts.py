@@ -1,5 +1,6 @@
 """The folder layouts that can be read, a line each; described without importing their readers, and torch with them."""
 
+from mtlkit.errors import InputError
 from mtlkit.literals import literals
 
 LAYOUTS = {
@@ -22,4 +23,9 @@ LAYOUTS = {
 
 def described() -> dict[str, str]:
     """Layout -> what lies in the folder, the ``description`` of its reader."""
-    return {layout: literals(*reader.split(":"))["description"] for layout, reader in LAYOUTS.items()}
+    found = {}
+    for layout, reader in LAYOUTS.items():
+        if not (description := literals(*reader.split(":")).get("description")):
+            raise InputError(f"{reader} has no description of its own that is one literal string.")
+        found[layout] = description
+    return found

@@ -1,6 +1,7 @@
 """Constants of modules, read from the source: what only describes must not import what computes."""
 
 import ast
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,8 @@ def literals(module: str, kind: str | None = None) -> dict[str, Any]:
         (body,) = (node.body for node in body if isinstance(node, ast.ClassDef) and node.name == kind)
     found = {}
     for node in body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            try:
-                found[node.targets[0].id] = ast.literal_eval(node.value)
-            except ValueError:  # a value that is computed
-                continue
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            with suppress(ValueError):  # a value that is computed
+                found[ast.unparse(target)] = ast.literal_eval(node.value)
     return found

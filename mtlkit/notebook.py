@@ -186,7 +186,7 @@ class Reproduction:
         return columns
 
     def answers(self, comparison: "SideBySide", count: int = 8) -> dict[str, Answers]:
-        """For every task with a class an image, some test images, evenly spaced, and what every network says."""
+        """For every task with one class per image, some test images, evenly spaced, and what every network says."""
         import torch
 
         from mtlkit.data.sampling import Part, eval_loader

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image, ImageOps
 from pydantic import ValidationError
@@ -30,7 +31,7 @@ from mtlkit.tasks.detections import Found
 from mtlkit.tasks.placement import Placement
 from mtlkit.values import from_canonical
 
-Images = str | Path | Image.Image | Tensor | Iterable[Any]
+Images = str | Path | Image.Image | Tensor | np.ndarray | Iterable[Any]
 """A path, a Pillow image, a tensor ``(3, H, W)`` or ``(N, 3, H, W)`` (uint8, or float in ``[0, 1]``), or several."""
 
 
@@ -85,7 +86,7 @@ class Trained:
         self.network.to(device_here(device))
         return self
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def predict(self, images: Images, *, batch_size: int = 8) -> list[dict[str, Any]]:
         """What the network predicts for every image, in that image's own pixels, on the CPU.
 
@@ -103,9 +104,11 @@ class Trained:
             classification :class:`mtlkit.tasks.classification.ClassPrediction`; of calories and age a float.
 
         Raises:
-            InputError: An image cannot be read or has another shape, or the network is about objects whose boxes
-                nothing predicts.
+            InputError: An image cannot be read or has another shape, ``batch_size`` is below 1, or the network is about
+                objects whose boxes nothing predicts.
         """
+        if batch_size < 1:
+            raise InputError(f"A batch holds 1 image or more, not {batch_size}.")
         sources, found = list(_each(images)), []
         for first in range(0, len(sources), batch_size):
             samples = [self.data.unlabelled(_pixels(source)) for source in sources[first : first + batch_size]]
@@ -233,13 +236,20 @@ def write_predictions(trained: Trained, images: Sequence[Path], folder: Path) ->
 
 def _each(images: Images) -> Iterator[str | Path | Image.Image | Tensor]:
     """Single images."""
-    if isinstance(images, Tensor) and images.ndim == 4:
+    if isinstance(images, np.ndarray):
+        if images.dtype != np.uint8 or images.ndim != 3 or images.shape[-1] != 3:
+            shape = f"{images.shape} of {images.dtype}"
+            raise InputError(f"An image as an array should be RGB, (height, width, 3) of uint8, not {shape}.")
+        yield torch.from_numpy(images.copy()).permute(2, 0, 1)
+    elif isinstance(images, Tensor) and images.ndim == 4:
         yield from images
     elif isinstance(images, str | Path | Image.Image | Tensor):
         yield images
-    else:
+    elif isinstance(images, Iterable):
         for image in images:
             yield from _each(image)
+    else:
+        raise InputError(f"{images!r} is no image; give paths, PIL images, tensors or arrays, one or a list of them.")
 
 
 def _pixels(image: str | Path | Image.Image | Tensor) -> Tensor:

@@ -31,7 +31,7 @@ from mtlkit.devices import Precision
 from mtlkit.errors import InputError
 from mtlkit.files import written_whole
 from mtlkit.network import Network, parameter_groups
-from mtlkit.objectives import FixedWeights, ObjectiveSettings
+from mtlkit.objectives import NO_TASK, FixedWeights, ObjectiveSettings
 from mtlkit.values import Value
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class History(BaseModel):
     weights: dict[str, list[float]] = {}
     """Task -> the mean over each window of what an objective multiplied its loss or gradient by, where that changes."""
     objective: dict[str, list[float]] = {}
-    """What an objective had learned at the end: the name of a parameter -> its values."""
+    """What an objective had learned at the end, by the names of its parameters."""
 
 
 class Divergence(BaseModel):
@@ -204,7 +204,7 @@ def loss_terms(network: Network, outputs: dict[str, Tensor], batch: Batch) -> di
         for term, loss in network.losses(task, output, target).items():
             terms[f"{task}/{term}"] = loss
     if (penalty := network.penalty()) is not None:
-        terms["sharing/penalty"] = penalty
+        terms[f"{NO_TASK}/penalty"] = penalty
     return terms
 
 
@@ -246,7 +246,10 @@ def train(
     """
     layout = memory_format(recipe, fabric.device)
     network.to(fabric.device, memory_format=layout).train()  # type: ignore[call-overload]
-    objective = recipe.objective.build(list(network.tasks), recipe.loss_weights).to(fabric.device)
+    # A network of one task may have the recipe of one of several.
+    own_terms = {f"{name}/{term}" for name, task in network.tasks.items() for term in task.terms}
+    weights = {name: one for name, one in recipe.loss_weights.items() if name in own_terms or _task(name) == NO_TASK}
+    objective = recipe.objective.build(list(network.tasks), weights).to(fabric.device)
     if recipe.precision == "16-mixed" and not objective.scales:
         raise InputError(f"16-mixed scales losses, which {recipe.objective} cannot have; take bf16-mixed or 32-true.")
     shared, own = network.shared_parameters()
@@ -289,8 +292,8 @@ def train(
                 terms, present=present, shared=shared, own=own, batches=recipe.accumulate, backward=fabric.backward
             )
             seen.append(torch.stack([loss.detach().float() for loss in terms.values()]))
-            targets.append([name.split("/")[0] in (*batch.targets, "sharing") for name in terms])
-        if (multiplied := objective.finish(shared)) is not None:
+            targets.append([_task(name) in (*batch.targets, NO_TASK) for name in terms])
+        if (multiplied := objective.finish()) is not None:
             multipliers.append(multiplied.detach().float())
         optimiser.step()
         names = list(terms)
@@ -335,8 +338,13 @@ def train(
                         "step": step + 1,
                     },
                 )
-    history.objective = {name: tensor.tolist() for name, tensor in objective.state_dict().items()}
+    history.objective = {name: state.flatten().tolist() for name, state in objective.state_dict().items()}
     return history, timing
+
+
+def _task(name: str) -> str:
+    """The task of a loss term."""
+    return name.partition("/")[0]
 
 
 def step_seed(seed: int, step: int) -> int:

@@ -57,7 +57,7 @@ def test_a_module_offers_what_it_documents_and_a_name_its_first_sentence(referen
     assert (set(classes), last) == ({"NDDR", "CrossStitch", "FusionLayer", "LayerMixing", "Sluice"}, "FusionSettings")
     assert reference.public("mtlkit.files") == ["written_whole"]
     assert reference.summary("mtlkit.metrics.bootstrap", "interval").startswith("Percentile interval")
-    assert reference.summary("mtlkit.loss_weights", "inverse_means").endswith(".")
+    assert reference.summary("mtlkit.objectives", "inverse_means").endswith(".")
 
 
 def test_no_attribute_is_described_by_words_and_a_colon(reference):

@@ -86,7 +86,7 @@ def test_variables_stand_in_paths_which_go_from_the_file(tmp_path):
         'weights = "none"\n[[columns]]\npaper = "nddr"\ntable = "4"\ndata_root = "rooms"'
     )
     first, second = Campaign.read(tmp_path / "c.toml").wanted
-    assert first.options.data_root == (tmp_path / "pictures" / "rooms",)
+    assert first.options.data_root == (tmp_path / "images" / "rooms",)
     assert first.options.weights == "none"
     assert second.options.data_root == (tmp_path / "rooms",)
     first, _ = Campaign.read(tmp_path / "c.toml", {"data": "/elsewhere"}).wanted

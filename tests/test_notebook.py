@@ -201,7 +201,7 @@ SMALL = {"device": "cpu", "image_size": "32,40"}
         ({"dataset": "npy", "data_root": "rooms"}, "4", "7", "There is no data set 'npy'"),
         ({"data_root": "faces"}, "7", "4", "faces"),
         ({"dataset": "utkface", "data_root": "faces"}, "7", "4", "There is no data set 'utkface'"),
-        ({"output_stride": 16}, "4", "7", "Table 7 has a class an image and takes no output_stride"),
+        ({"output_stride": 16}, "4", "7", "Table 7 has one class per image and takes no output_stride"),
     ],
 )
 def test_tables_that_cannot_read_the_data_are_left_out_with_a_line(given, runs, left, why, folders, capsys):

@@ -395,7 +395,7 @@ def test_objects_are_found_in_proposals_and_described_where_they_were_found(regi
     (test,) = data.splits("val", ("detection", "attributes"))
     (predictions,) = found.predict(test[0]["image"])
     objects, described = predictions["detection"], predictions["attributes"]
-    (batch,) = eval_loader([test], data.view, 2)
+    (batch,) = eval_loader([test], data.view, 2, tasks=tuple(found.network.tasks.values()))
     batch.images, batch.regions = batch.images[:1], batch.regions[batch.regions[:, 0] == 0]
     proposed = batch.regions[: len(batch.regions) - len(test[0]["boxes"])]
     with torch.inference_mode():

@@ -62,9 +62,6 @@ def has_fc_layers(name: str) -> bool:
     return family(name).has_fc_layers
 
 
-has_layers = has_fc_layers  # its former name
-
-
 def staged(
     name: str,
     *,

@@ -42,7 +42,7 @@ SCENE_LAYOUTS = {layout: reader for layout, reader in LAYOUTS.items() if issubcl
 """Those with a target a pixel."""
 
 IMAGE_LAYOUTS = {layout: reader for layout, reader in LAYOUTS.items() if issubclass(reader, ImageFolder)}
-"""Those with a class an image."""
+"""Those with one class per image."""
 
 OBJECT_LAYOUTS = {layout: reader for layout, reader in LAYOUTS.items() if issubclass(reader, ObjectReader)}
 """Those with boxes; these can skip faulty entries."""
@@ -124,7 +124,7 @@ class Data(Value):
     def _fraction(self, dataset: DataSet) -> DataSet:
         labels = labels_of(dataset)
         if not labels:
-            raise InputError(f"{self.name} has no class an image, so no fraction of it keeps their proportions.")
+            raise InputError(f"{self.name} has no class per image, so no fraction of it keeps their proportions.")
         try:
             return Part(dataset, stratified(labels, self.fraction, dataset.classes))
         except InputError as error:

@@ -64,7 +64,7 @@ class _Fault(Exception):
 
 
 class APascal(ObjectReader):
-    """One split of aPascal (see the module): a sample an image, in the order in which the list first names them.
+    """One split of aPascal (see the module): one sample per image, in the order in which the list first names them.
 
     A sample is ``image`` (``tv_tensors.Image``, uint8, ``(3, H, W)``), ``boxes`` (``tv_tensors.BoundingBoxes``,
     float32, ``(R, 4)``, XYXY: the edges of the R objects, from 0 at the image's upper left corner to its width and

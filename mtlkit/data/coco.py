@@ -78,7 +78,7 @@ class _Fault(Exception):
 
 
 class Coco(ObjectReader):
-    """One split in COCO's format (see the module): a sample an image, in the order of the JSON's list.
+    """One split in COCO's format (see the module): one sample per image, in the order of the JSON's list.
 
     A sample is ``image`` (``tv_tensors.Image``, uint8, ``(3, H, W)``), ``boxes`` (``tv_tensors.BoundingBoxes``,
     float32, ``(R, 4)``, XYXY: the edges of the R objects, in pixels), ``crowd`` (bool, ``(R,)``: one box around many

@@ -72,7 +72,7 @@ class ImageFolder(Reader):
         self._root = Path(root)
         if len(tasks) != 1 or tasks[0] == "image":
             raise InputError(
-                f"{self._root} has one target an image, its class, but was asked for {list(tasks)}; give one task, "
+                f"{self._root} has one target per image, its class, but was asked for {list(tasks)}; give one task, "
                 "of another name than image."
             )
         self.tasks = checked(self._root, split, tasks, tasks)

@@ -2,7 +2,7 @@
 
 ::
 
-    manifest.csv    a header, then a row an image: image, kcal, category, group, split
+    manifest.csv    a header, then one row per image: image, kcal, category, group, split
     images/*.jpg    wherever the column image says, relative to the table's folder
 
 Columns may stand in any order and have other names (:class:`Columns`); others are left alone. A **group** is the

@@ -92,7 +92,7 @@ def _ordered(boxes: NDArray[np.float64], areas: NDArray[np.float64]) -> NDArray[
 
 
 class Proposals:
-    """The boxes of images, searched once: one file an image, found by its pixels and the settings' identity.
+    """The boxes of images, searched once: one file per image, found by its pixels and the settings' identity.
 
     An image is known by its pixels, so boxes are asked for before it is cropped, mirrored or resized.
 

@@ -174,7 +174,7 @@ class Part:
 
 
 def labels_of(dataset: DataSet) -> list[int]:
-    """The class id of every sample; empty for a set without a class an image."""
+    """The class id of every sample; empty for a set without one class per image."""
     return list(getattr(dataset, "labels", ()))
 
 
@@ -250,7 +250,7 @@ def loader(
     """
     labels = [labels_of(dataset) for dataset in datasets] if samples_per_class > 1 else []
     if not all(labels):
-        raise InputError("Images of one class can be brought together only where a set has a class an image.")
+        raise InputError("Images of one class can be brought together only where a set has one class per image.")
     order = Order(
         [len(dataset) for dataset in datasets],
         batch_size,

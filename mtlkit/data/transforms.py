@@ -43,7 +43,7 @@ class Augmentation(Value):
     size: tuple[int, int]
     scale_min: float = 0.5
     scale_max: float = 1.5
-    scale_of: Literal["picture", "frame"] = "picture"
+    scale_of: Literal["picture", "frame"] = "picture"  # an image; the word is part of identities
     flip: float = Field(default=0.5, ge=0, le=1)
     jitter: float = Field(default=0.0, ge=0, lt=1)
     fill: tuple[int, int, int] = MEAN_COLOUR

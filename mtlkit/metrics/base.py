@@ -65,7 +65,7 @@ class ImageMetric(Metric):
 
         Args:
             image: numbers of the images; ``None``: the next ones.
-            rows: state -> its new rows, a row an image.
+            rows: state -> its new rows, one row per image.
 
         Returns:
             The numbers.

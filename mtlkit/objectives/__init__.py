@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mtlkit.objectives.base import Objective
+from mtlkit.objectives.base import NO_TASK, Losses, Objective
 from mtlkit.objectives.fixed_weights import FixedWeights
 from mtlkit.objectives.inverse_means import InverseMeans, inverse_means
 from mtlkit.objectives.jacobian_descent import JacobianDescent
@@ -21,9 +21,11 @@ ObjectiveSettings = Annotated[
 """Any objective's settings; ``settings.build(tasks, loss_weights)`` makes it."""
 
 __all__ = [
+    "NO_TASK",
     "FixedWeights",
     "InverseMeans",
     "JacobianDescent",
+    "Losses",
     "Objective",
     "ObjectiveSettings",
     "UncertaintyWeighting",

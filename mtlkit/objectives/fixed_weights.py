@@ -1,12 +1,11 @@
 """A weighted sum with fixed weights."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
 
-from mtlkit.objectives.base import Objective
+from mtlkit.objectives.base import Losses, Objective
 from mtlkit.values import Value
 
 
@@ -38,16 +37,7 @@ class FixedWeights(Objective):
         def __str__(self) -> str:
             return "fixed loss weights"
 
-    def backward(
-        self,
-        terms: Mapping[str, Tensor],
-        *,
-        present: Sequence[str] | None = None,
-        shared: Sequence[nn.Parameter] = (),
-        own: Sequence[nn.Parameter] = (),
-        batches: int = 1,
-        backward: Callable[[Tensor], None] = torch.Tensor.backward,
-    ) -> None:
-        """Adds the gradients of one batch; see :meth:`Objective.backward`."""
+    def differentiate(self, losses: Losses) -> None:
+        """Adds the gradients of these losses."""
         # The order of the terms is kept, which decides how the sum is rounded.
-        backward(torch.stack([self.loss_weights.get(name, 1.0) * loss for name, loss in terms.items()]).sum() / batches)
+        losses.backward(torch.stack(list(losses.weighted.values())).sum() / losses.batches)

@@ -9,7 +9,7 @@ from pydantic import field_validator
 from torch import Tensor, nn
 
 from mtlkit.errors import InputError, extra, unknown
-from mtlkit.objectives.base import Objective
+from mtlkit.objectives.base import Losses, Objective
 from mtlkit.values import Value
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class JacobianDescent(Objective):
     >>> objective = JacobianDescent(["a", "b"], aggregator=PCGrad())
     >>> terms = {"a/loss": shared @ torch.tensor([1.0, 0.0]), "b/loss": shared @ torch.tensor([-1.0, 1.0])}
     >>> objective.backward(terms, shared=[shared])
-    >>> objective.finish(shared=[shared])
+    >>> objective.finish()
     tensor([2.0000, 1.5000])
     >>> shared.grad  # (1, 0) and (-1, 1), each without what opposes the other: (0.5, 0.5) + (0, 1)
     tensor([0.5000, 1.5000])
@@ -84,9 +84,11 @@ class JacobianDescent(Objective):
         aggregator: "Aggregator",
         loss_weights: Mapping[str, float] | None = None,
     ):
-        from torchjd import Stateful
+        with extra("run"):
+            from torchjd import Stateful
 
         super().__init__(tasks, loss_weights=loss_weights)
+        self._shared: list[nn.Parameter] = []
         if any(isinstance(module, Stateful) for module in aggregator.modules()):
             raise InputError(
                 f"{type(aggregator).__name__} keeps a state between steps, which a checkpoint cannot hold; valid are "
@@ -101,40 +103,45 @@ class JacobianDescent(Objective):
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
 
-    def backward(
-        self,
-        terms: Mapping[str, Tensor],
-        *,
-        present: Sequence[str] | None = None,
-        shared: Sequence[nn.Parameter] = (),
-        own: Sequence[nn.Parameter] = (),
-        batches: int = 1,
-        backward: Callable[[Tensor], None] = torch.Tensor.backward,
-    ) -> None:
-        """Adds the Jacobian of one batch; see :meth:`Objective.backward`.
+    def differentiate(self, losses: Losses) -> None:
+        """Adds the Jacobian of these losses to the shared parameters', and gradients to all others'.
 
-        The row of a task that the batch has no target of is zero. ``backward`` is not called.
+        The losses are not scaled: ``backward`` is not called.
 
         Raises:
-            InputError: There is nothing that tasks share.
+            InputError: There is nothing that tasks share, or the batch has no target of a task.
         """
-        from torchjd.autojac import backward as jacobian
+        with extra("run"):
+            from torchjd.autojac import backward as jacobian
 
-        if not (shared := trained(shared)):
+        self._shared = shared = trained(losses.shared)
+        if not shared:
             raise InputError("An objective that combines the tasks' gradients needs parameters that tasks share.")
-        losses, rest = self.losses(terms)
+        if absent := [task for task in self.tasks if task not in losses.present]:
+            raise InputError(
+                f"Gradients are combined where a batch has targets of all tasks; one has none of {absent[0]}."
+            )
         # One row after the other: not every operator of a network can be differentiated for several rows at once.
-        jacobian(losses / batches, inputs=shared, retain_graph=True, parallel_chunk_size=1)
-        if own := trained(own):
-            torch.autograd.backward((losses.sum() + rest) / batches, inputs=own, retain_graph=True)
-        if rest.requires_grad:
-            torch.autograd.backward(rest / batches, inputs=shared)
+        jacobian(losses.of_tasks / losses.batches, inputs=shared, retain_graph=True, parallel_chunk_size=1)
+        if own := trained(losses.own):
+            total = (losses.of_tasks.sum() + losses.rest) / losses.batches
+            torch.autograd.backward(total, inputs=own, retain_graph=True)
+        if losses.rest.requires_grad:
+            torch.autograd.backward(losses.rest / losses.batches, inputs=shared)
 
-    def finish(self, shared: Sequence[nn.Parameter] = ()) -> Tensor | None:
-        """Ends the step: combines the rows. The weights of the rows, where the aggregator is a weighted sum."""
-        from torchjd.autojac import jac_to_grad
+    def finish(self) -> Tensor | None:
+        """Ends the step: combines the rows. The weights of the rows, where the aggregator is a weighted sum.
 
-        weights: Tensor | None = jac_to_grad(trained(shared), self.aggregator)
+        Raises:
+            InputError: There was no :meth:`backward` since the last step.
+        """
+        with extra("run"):
+            from torchjd.autojac import jac_to_grad
+
+        if not self._shared:
+            raise InputError("A step that is to be finished needs the backward pass of a batch first.")
+        weights: Tensor | None = jac_to_grad(self._shared, self.aggregator)
+        self._shared = []
         return weights
 
 

@@ -1,12 +1,12 @@
 """Weights by learned uncertainty."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from mtlkit.objectives.base import Objective
+from mtlkit.objectives.base import Losses, Objective
 from mtlkit.values import Value
 
 
@@ -51,23 +51,14 @@ class UncertaintyWeighting(Objective):
         """What each task's loss is multiplied by now, ``(K,)``."""
         return self.log_variances.detach().neg().exp() / 2
 
-    def backward(
-        self,
-        terms: Mapping[str, Tensor],
-        *,
-        present: Sequence[str] | None = None,
-        shared: Sequence[nn.Parameter] = (),
-        own: Sequence[nn.Parameter] = (),
-        batches: int = 1,
-        backward: Callable[[Tensor], None] = torch.Tensor.backward,
-    ) -> None:
-        """Adds the gradients of one batch; see :meth:`Objective.backward`."""
-        losses, rest = self.losses(terms)
-        there = torch.tensor([present is None or task in present for task in self.tasks], device=losses.device)
-        weighted = ((-self.log_variances).exp() * losses + self.log_variances) / 2
+    def differentiate(self, losses: Losses) -> None:
+        """Adds the gradients of these losses."""
+        of = losses.of_tasks
+        there = torch.tensor([task in losses.present for task in self.tasks], device=of.device)
+        weighted = ((-self.log_variances).exp() * of + self.log_variances) / 2
         # Added and not left out, so that every part of the network gets a gradient, if of zeros.
-        backward((torch.where(there, weighted, losses).sum() + rest) / batches)
+        losses.backward((torch.where(there, weighted, of).sum() + losses.rest) / losses.batches)
 
-    def finish(self, shared: Sequence[nn.Parameter] = ()) -> Tensor:
+    def finish(self) -> Tensor:
         """Ends the step; the weights that it had."""
         return self.weights

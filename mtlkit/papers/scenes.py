@@ -3,7 +3,8 @@
 from typing import Any, get_args
 
 from mtlkit.data import SCENE_LAYOUTS, Data, DataSet
-from mtlkit.errors import unknown
+from mtlkit.devices import Precision
+from mtlkit.errors import InputError, unknown
 from mtlkit.heads import HeadSettings
 from mtlkit.objectives import FixedWeights, JacobianDescent, ObjectiveSettings
 from mtlkit.objectives.jacobian_descent import aggregators
@@ -64,16 +65,18 @@ PLAIN: dict[str, ObjectiveSettings] = {
 """Option -> objective, beside those that are named as their aggregator is."""
 
 
-def objective(given: str) -> ObjectiveSettings:
+def objective(given: str, precision: Precision) -> ObjectiveSettings:
     """The objective that an option names.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: there is none of that name, or none for this precision.
     """
     if given in PLAIN:
         return PLAIN[given]
     if given not in (known := aggregators()):
         raise unknown("objective", given, [*PLAIN, *known])
+    if precision == "16-mixed":
+        raise InputError(f"16-mixed scales losses, which {given} cannot have; take precision bf16-mixed or 32-true.")
     return JacobianDescent.Settings(aggregator=given)
 
 

@@ -6,7 +6,7 @@ from textwrap import fill
 
 import numpy as np
 
-from mtlkit.errors import extra
+from mtlkit.errors import InputError, extra
 from mtlkit.report.intervals import gains
 from mtlkit.report.side_by_side import SCALES, SideBySide, plain_label
 from mtlkit.report.style import INK, MEASURED, PRINTED
@@ -122,9 +122,15 @@ def task_weights(histories: Mapping[str, Sequence[History]]) -> Figure:
 
     Args:
         histories: row -> the histories of its networks.
+
+    Raises:
+        InputError: all weights are fixed.
     """
     shown = {row: [(history.steps, history.weights) for history in several] for row, several in histories.items()}
-    return _over_steps({row: several for row, several in shown.items() if any(lines for _, lines in several)})
+    changing = {row: several for row, several in shown.items() if any(lines for _, lines in several)}
+    if not changing:
+        raise InputError(f"Nothing changes the weights of {', '.join(histories) or 'no row'}; fixed ones have no line.")
+    return _over_steps(changing)
 
 
 def _over_steps(rows: Mapping[str, Sequence[tuple[list[int], dict[str, list[float]]]]], fewest: int = 1) -> Figure:

@@ -12,7 +12,7 @@ from mtlkit.data.samples import Sample
 from mtlkit.metrics.resize import enlarged
 
 ROWS = 64
-"""Rows of an image that a map is brought to at once: all of a photograph's, for every class, would fill the memory."""
+"""Rows of an image that a map is brought to at once, since all of a photograph's would fill the memory."""
 
 
 class Placement(NamedTuple):

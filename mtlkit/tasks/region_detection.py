@@ -32,7 +32,7 @@ OVERLAP = 0.3
 """Of two boxes of a class that overlap more than this, the surer one stays."""
 
 MOST = 100
-"""Boxes of a class an image."""
+"""Boxes of one class per image."""
 
 LEAST_SCORE = 1e-3
 """Boxes less sure than this come so late in the ranking that they hardly change an average precision."""

@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+from mtlkit.errors import InputError
 from mtlkit.literals import literals
 
 WORLDS = (
@@ -44,6 +45,9 @@ def world(name: str) -> World:
     'npy'
     """
     found = literals(f"{__name__}.{name}")
+    for constant in ("DRAWS", "LAYOUT"):
+        if constant not in found:
+            raise InputError(f"{__name__}.{name} has no {constant} that is one literal string.")
     return World(found["DRAWS"], found["LAYOUT"], found.get("SQUARE", False), found.get("COUNTS", "images"))
 
 

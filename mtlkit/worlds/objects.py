@@ -19,7 +19,7 @@ REVISION = 1
 """Raised when the images change on purpose; part of the identity of whatever was trained on them."""
 
 # Read by mtlkit.worlds.world without importing this module: literals.
-DRAWS = "objects, a class an image"
+DRAWS = "objects, one class per image"
 LAYOUT = "imagefolder"
 SQUARE = True
 COUNTS = "images of a class"

@@ -70,7 +70,7 @@ def test_the_class_goes_under_the_tasks_name_so_that_sets_share_batches(root):
 
 @pytest.mark.parametrize("tasks", [(), ("a", "b"), ("image",)])
 def test_exactly_one_task(root, tasks):
-    with pytest.raises(InputError, match=r"pets has one target an image, .* was asked for \[.*\]; give one task"):
+    with pytest.raises(InputError, match=r"pets has one target per image, .* was asked for \[.*\]; give one task"):
         ImageFolder(root, "train", tasks)
 
 

@@ -61,13 +61,6 @@ def test_a_task_decides_what_its_targets_are_in_a_batch():
     assert collate(samples[:1], (Counted(classes=("a",)),)).targets == {}
 
 
-def test_what_single_objects_have_is_no_target_of_a_whole_image():
-    image = tv_tensors.Image(torch.zeros(3, 4, 4, dtype=torch.uint8))
-    boxes = tv_tensors.BoundingBoxes([[0, 0, 2, 2]], format="XYXY", canvas_size=(4, 4))
-    sample = {"image": image, "boxes": boxes, "detection": torch.tensor([0]), "label": torch.tensor(3)}
-    assert list(collate([sample, sample]).targets) == ["label"]
-
-
 def test_every_task_collates_what_stands_under_its_name_as_it_is_unless_it_says_otherwise():
     own = {kind.__name__ for kind in get_args(get_args(AnyTask)[0]) if "collate" in vars(kind)}
     assert own == {"RegionDetection", "CenterDetection"}

@@ -109,7 +109,7 @@ def test_all_behave_like_imagefolder(kind, write, root, monkeypatch):
             # Every image's shade says its class; JPEG is off by a little.
             assert sample["things"] == data.labels[index]
             assert round(float(sample["image"][0].float().mean()) / 50) == data.labels[index]
-    with pytest.raises(InputError, match="has one target an image"):
+    with pytest.raises(InputError, match="has one target per image"):
         kind(root, "train", ("a", "b"))
     with pytest.raises(InputError, match="no split 'vall'; did you mean 'val'"):
         kind(root, "vall")  # type: ignore[arg-type]

@@ -77,7 +77,7 @@ class Two(nn.Module):
         self.zero_grad()
         for rows in batches:
             objective.backward(self.terms(rows), shared=self.shared, own=self.own, batches=len(batches))
-        weights = objective.finish(self.shared)
+        weights = objective.finish()
         return {name: parameter.grad for name, parameter in self.named_parameters()}, weights
 
     def rows(self, weights):
@@ -128,7 +128,7 @@ def test_without_conflict_a_step_is_that_of_the_sum(objective):
     terms = {"a/x": shared @ torch.tensor([1.0, 2.0, 0.0]), "b/x": shared @ torch.tensor([1.0, 0.0, 3.0])}
     made = objective.build(["a", "b"], {})
     made.backward(terms, shared=[shared])
-    made.finish([shared])
+    made.finish()
     assert shared.grad.tolist() == pytest.approx([2, 2, 3], rel=1e-3)
 
 
@@ -227,6 +227,34 @@ def test_uncertainty_is_learned_and_kept(dataset, tmp_path):
     assert History(**history.model_dump()) == history
 
 
+@pytest.mark.parametrize("kind", [FixedWeights, UncertaintyWeighting])
+def test_no_loss_and_no_weight_is_left_out_in_silence(kind):
+    weight = nn.Parameter(torch.tensor(1.0))
+    with pytest.raises(InputError, match=r"task of the loss dpeth/l1, 'dpeth'.*depth"):
+        kind(["depth"], loss_weights={"dpeth/l1": 10})
+    with pytest.raises(InputError, match=r"task of the loss segmentation/ce, 'segmentation'"):
+        kind(["seg"]).backward({"segmentation/ce": weight})
+    with pytest.raises(InputError, match=r"loss with the weight of 'depth/l2'.*depth/l1"):
+        kind(["depth"], loss_weights={"depth/l2": 10}).backward({"depth/l1": weight})
+    for terms in ({}, {"a/x": weight}):
+        with pytest.raises(InputError, match=r"The task [ab] has no loss; there are (none|a/x)"):
+            kind(["a", "b"]).backward(terms)
+    kind(["a", "b"]).backward({"a/x": weight}, present=["a"])
+
+
+def test_a_state_of_any_shape_is_on_record(dataset, tmp_path, monkeypatch):
+    build = UncertaintyWeighting.Settings.build
+
+    def with_scalar(settings, tasks, loss_weights):
+        made = build(settings, tasks, loss_weights)
+        made.register_buffer("scale", torch.tensor(2.0))
+        return made
+
+    monkeypatch.setattr(UncertaintyWeighting.Settings, "build", with_scalar)
+    _, history = trained(dataset, recipe(steps=1, objective=UncertaintyWeighting.Settings()), tmp_path)
+    assert History.model_validate_json(history.model_dump_json()).objective["scale"] == [2.0]
+
+
 def test_its_parameters_are_a_group_without_decay():
     groups = parameter_groups(UncertaintyWeighting(["a", "b"]), lr=0.1, weight_decay=0.5, lr_mult={"objective": 10})
     assert [(group["name"], group["lr"], group["weight_decay"]) for group in groups] == [("objective_undecayed", 1, 0)]
@@ -245,8 +273,15 @@ def test_what_cannot_be_is_one_sentence(dataset, tmp_path):
         JacobianDescent.Settings(aggregator="UPgrad")
     with pytest.raises(InputError, match="needs parameters that tasks share"):
         UPGRAD.build(["a"], {}).backward({"a/x": torch.ones((), requires_grad=True)})
-    with pytest.raises(InputError, match="at least one task"):
-        FixedWeights([])
+    with pytest.raises(InputError, match="needs the backward pass of a batch first"):
+        UPGRAD.build(["a"], {}).finish()
+    for tasks in ([], "depth", ["a", "a"]):
+        with pytest.raises(InputError, match="a list of one or more tasks, each once"):
+            FixedWeights(tasks)
+    shared = nn.Parameter(torch.ones(2))
+    terms = {"a/x": shared.sum(), "b/x": 0 * shared.sum()}
+    with pytest.raises(InputError, match="a batch has targets of all tasks; one has none of b"):
+        UPGRAD.build(["a", "b"], {}).backward(terms, shared=[shared], present=["a"])
     how = recipe(steps=1, objective=UPGRAD, precision="16-mixed")
     with pytest.raises(InputError, match="16-mixed scales losses, which gradients of tasks combined by UPGrad"):
         trained(dataset, how, tmp_path)

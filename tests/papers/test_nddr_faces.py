@@ -209,7 +209,7 @@ def test_a_first_look_sees_as_many_images_of_any_data_set(own):
 
 
 def test_an_output_stride_is_refused():
-    with pytest.raises(InputError, match="Table 7 has a class an image"):
+    with pytest.raises(InputError, match="Table 7 has one class per image"):
         TABLE.column(NDDROptions(output_stride=8))
 
 

@@ -44,5 +44,8 @@ def test_what_it_is_is_said_on_the_card_and_in_the_command():
 def test_an_unknown_one_is_one_sentence():
     with pytest.raises(InputError, match=r"'uncertainy'.*uncertainty"):
         trained("nddr", "4", objective="uncertainy")
+    for paper, table in TABLES:
+        with pytest.raises(InputError, match="16-mixed scales losses, which UPGrad cannot have"):
+            trained(paper, table, objective="UPGrad", precision="16-mixed")
     with pytest.raises(InputError, match="Table 7 has one way to join its losses and takes no objective"):
         papers.table("nddr", "7").options(objective="UPGrad").check("7")

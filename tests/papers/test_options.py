@@ -199,7 +199,7 @@ def test_a_folder_with_a_comma_in_its_name_is_one_folder(tmp_path):
 @pytest.mark.parametrize(
     ("slug", "table", "given", "sentence"),
     [
-        ("nddr", "7", {"output_stride": 8}, "Table 7 has a class an image and takes no output_stride"),
+        ("nddr", "7", {"output_stride": 8}, "Table 7 has one class per image and takes no output_stride"),
         ("nddr", "A1", {"units_lr": 1}, "Table A1 has its paper's rate for units and takes no units_lr"),
         ("nddr", "4", {"voc_weights": "x"}, "Table 4 takes no voc_weights; leave it out, or choose table 3."),
         ("mcn", "F7", {"split": "development"}, "Table F7 times untrained networks and takes no split"),

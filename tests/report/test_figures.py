@@ -1,8 +1,10 @@
 """What figures show is what they were given."""
 
 import matplotlib as mpl
+import pytest
 
 from mtlkit import papers
+from mtlkit.errors import InputError
 from mtlkit.report.figures import dots, losses, task_weights
 from mtlkit.report.side_by_side import Cell, SideBySide
 from mtlkit.training import History
@@ -27,6 +29,8 @@ def test_weights_of_tasks_are_drawn_where_an_objective_changes_them():
     age, gender = task_weights({"Fixed": [fixed], "Uncertainty": [learned]}).axes
     assert [axis.get_title() for axis in (age, gender)] == ["age", "gender"]
     assert [list(line.get_ydata()) for line in gender.lines] == [[0.5, 0.4]]
+    with pytest.raises(InputError, match="Nothing changes the weights of Fixed"):
+        task_weights({"Fixed": [fixed]})
 
 
 def test_a_panel_of_dots_has_every_printed_and_measured_number():

@@ -119,7 +119,7 @@ def stitch_column(given: CrossStitchOptions) -> StitchColumn:
         seeds=settled.seeds,
         classes=train.classes,
         words=words(train, size, budget.words),
-        objective=objective(options.objective),
+        objective=objective(options.objective, options.precision),
     )
 
 

@@ -98,7 +98,7 @@ class NDDROptions(Options):
         DATASET.says("rooms (drawn), folder, npy or nyuv2; table 7: faces (drawn), utkface or imdb_wiki"),
     ] = None
     backbone: Annotated[Text | None, BACKBONE.says("a timm network, or alexnet")] = None
-    output_stride: Annotated[Count | None, OUTPUT_STRIDE.only(*SCENE_TABLES, "A1", t7="has a class an image")] = None
+    output_stride: Annotated[Count | None, OUTPUT_STRIDE.only(*SCENE_TABLES, "A1", t7="has one class per image")] = None
     tasks: Annotated[
         Names | None,
         Option("two or three of segmentation, normals, depth; None: the paper's two", "a name or a list of names").only(

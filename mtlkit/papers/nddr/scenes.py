@@ -157,7 +157,7 @@ def scene_column(table: str, given: NDDROptions) -> SceneColumn:
         seeds=settled.seeds,
         classes=train.classes,
         tasks=tasks,
-        objective=objective(options.objective),
+        objective=objective(options.objective, options.precision),
         scoring=SCORING if table == "4" else 1,
     )
 
