@@ -126,7 +126,7 @@ def _line(name: str, column: SideBySide, records: Sequence[Record], surroundings
         stub,
         Text(f"{column.hours:.2f}"),
         Text(str(evaluations)),
-        Text(" to ".join(dict.fromkeys((days[0], days[-1]))) if days else MISSING),
+        tuple(Text(day, kind="day") for day in dict.fromkeys((*days[:1], *days[-1:]))),
         Text(", ".join(map(str, sorted(where)))),
         Text(", ".join(commits) or MISSING),
     )

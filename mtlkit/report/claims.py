@@ -312,7 +312,7 @@ def deciding_text(paper: PrintedPaper, claim: dict[str, Any], one: Judged) -> Te
         return Text(text, f"lead {lead}, an exact count")
     side, p = ("above", compared.above) if compared.above <= compared.below else ("below", compared.below)
     level = f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
-    sure = f"{level} {side} {margin}" if p < 1 else "open: its noise is not known"
+    sure = f"{level} {side} {margin}" if p < 1 else "open: no estimate of its noise that may decide"
     return Text(text, f"lead {lead}{f' ({ends})' if ends else ''}, {sure}")
 
 

@@ -102,7 +102,7 @@ def claims_page(claims: Sequence[ClaimOnRuns]) -> str:
         blocks.append(f"[The chapter]({_chapter(slug)}), and [its columns](#results-{slug.replace('_', '-')}).")
         verdicts = heads(("print", "our runs", "what decides, and where"))
         name, lines = f"Claims of {printed(slug).name}", tuple(map(_claim_line, own))
-        blocks.append(ReportTable(name, "claim", verdicts, lines, kind="card claims").html())
+        blocks.append(ReportTable(name, "claim", verdicts, lines, kind="card claims decided").html())
     return _joined(blocks)
 
 
@@ -114,7 +114,7 @@ def _claim_counts(claims: Sequence[ClaimOnRuns]) -> str:
         lines.append((printed(slug).name, len(own), *(counted[outcome] for outcome in outcomes)))
     lines.append(("all", *(sum(column) for column in list(zip(*lines, strict=True))[1:])))
     texts = tuple(tuple(Text(str(one)) for one in line) for line in lines)
-    return ReportTable("Claims", "paper", heads(("claims", *outcomes)), texts).markdown()
+    return ReportTable("Verdicts on our runs", "paper", heads(("claims", *outcomes)), texts).html()
 
 
 def _claim_line(one: ClaimOnRuns) -> tuple[Place, ...]:
@@ -215,7 +215,7 @@ def _column(name: str, column: SideBySide, claims: Sequence[tuple[ClaimOnRuns, J
     record = f"record `{taken.profile}/table/{taken.identity}.json`"
     lead = f"{seeds[0].upper()}{seeds[1:]}; {record}."
     if lacking:
-        lead += f" Rows not measured: {markdown(', '.join(lacking))}."
+        lead += f" Rows not measured: {markdown('; '.join(lacking))}."
     if not gained:
         lead += " No row stands beside a control that was measured, so there are no gains."
     lead = " ".join([lead, *map(markdown, column.diverged.values())])
