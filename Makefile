@@ -23,8 +23,7 @@ book: $(INSTALLED)
 		echo "running $$notebook" && \
 		$(BIN)/papermill -k python3 --no-progress-bar --log-level ERROR $$notebook $(SITE)/$$notebook || exit 1; \
 	done
-	mkdir -p $(SITE)/book/_generated && $(BIN)/mtlkit coverage --markdown > $(SITE)/book/_generated/status.md
-	$(BIN)/mtlkit data list --markdown > $(SITE)/book/_generated/layouts.md
+	$(BIN)/mtlkit pages $(SITE)/book/_generated
 	$(BIN)/jupyter-book build --all $(SITE) --path-output build >build/book.log 2>&1 || { cat build/book.log; exit 1; }
 	@echo "The book: file://$(CURDIR)/build/_build/html/index.html"
 
@@ -52,8 +51,7 @@ lint: $(INSTALLED)
 
 # The site from the committed notebooks, warnings as errors; --all because an incremental build hides warnings.
 site: $(INSTALLED)
-	mkdir -p book/_generated && $(BIN)/mtlkit coverage --markdown --results-dir results > book/_generated/status.md
-	$(BIN)/mtlkit data list --markdown > book/_generated/layouts.md
+	$(BIN)/mtlkit pages book/_generated --results-dir results
 	$(BIN)/jupyter-book build --all -W --keep-going -n . --path-output build/committed
 
 NOTEBOOK_KEYS := metadata.papermill cell.metadata.papermill cell.metadata.execution metadata.language_info.version

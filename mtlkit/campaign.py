@@ -18,6 +18,7 @@ from mtlkit.graph import Node
 from mtlkit.papers import registry
 from mtlkit.papers.declaration import Column, Table, chosen
 from mtlkit.papers.options import Described, Option, Options
+from mtlkit.report.settings import data_sets
 from mtlkit.results import Results
 
 
@@ -39,6 +40,18 @@ class Wanted:
 
     def __str__(self) -> str:
         return self.options.command(self.table.id).removeprefix("mtlkit run ")
+
+    def gives(self, column: Column) -> bool:
+        """Whether a stored column is this one, as far as options and names of data tell; its data may be away."""
+        if (column.paper, column.table) != (self.table.paper, self.table.id):
+            return False
+        wanted, stored, table = self.options.filled(self.table.id), column.options(), self.table.id
+        named = {folder.name for folder in wanted.data_root or ()}
+        return named <= {data.name for data in data_sets(column).values()} and all(
+            wanted.spelled(name, value) == stored.spelled(name, getattr(stored, name))
+            for name, value in wanted
+            if value is not None and wanted.takes(table, name) and not wanted.about(name).running
+        )
 
     def to_json(self) -> str:
         """All of it as text, from which a process on another machine makes the same column."""
@@ -215,17 +228,18 @@ class Goal:
     nodes: tuple[Node, ...]
 
 
-def goal(wanted: Wanted, *, by_seed: bool = False) -> Goal:
+def goal(wanted: Wanted, *, by_seed: bool = False, column: Column | None = None) -> Goal:
     """Looks a column up, which reads its data's listing, or draws it.
 
     Args:
         wanted: the column.
+        column: it, where a stored one is known; then nothing is read.
         by_seed: one seed of all rows after the other, instead of one row of all seeds.
 
     Raises:
         InputError: its data is not at hand, or it has no such row.
     """
-    column = wanted.table.column(wanted.options)
+    column = column or wanted.table.column(wanted.options)
     seeds = [chosen(wanted.table, column, wanted.rows, seed) for seed in column.seeds]
     rows = itertools.chain(*(seeds if by_seed else zip(*seeds, strict=True)))
     nodes = {node.identity: node for row in rows for node in row.evaluations}

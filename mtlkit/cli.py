@@ -184,6 +184,19 @@ def coverage(
 
 
 @app.command()
+def pages(
+    folder: Annotated[Path, typer.Argument(help="Where they are written, a Markdown file each.")],
+    results_dir: ResultsDir = None,
+) -> None:
+    """Write the parts of the book that come from records: all results, all claims, what is decided, the state."""
+    from mtlkit.pages import write
+    from mtlkit.results import Results
+
+    for path in write(folder, Results.of(results_dir)):
+        typer.echo(path)
+
+
+@app.command()
 def clean(
     what: Annotated[list[str] | None, typer.Argument(help="What to remove; everything by default.")] = None,
     results_dir: ResultsDir = None,
@@ -272,20 +285,17 @@ def data_list(
     markdown: Annotated[bool, typer.Option("--markdown", help="The table of the book's page on data.")] = False,
 ) -> None:
     """List embedded worlds and the folder layouts that can be read."""
-    from mtlkit.layouts import described
-    from mtlkit.worlds import WORLDS, world
+    from mtlkit.worlds import listed
 
-    kinds = {name: f"embedded world: drawn {world(name).what}; no download" for name in WORLDS} | described()
     if as_json:
-        typer.echo(json.dumps(kinds, indent=1))
+        typer.echo(json.dumps(listed(), indent=1))
         return
     if markdown:
-        from mtlkit.report.table import markdown as escaped
+        from mtlkit.pages import layouts
 
-        typer.echo("| name | what it is |\n|---|---|")
-        typer.echo("\n".join(f"| `{name}` | {escaped(what)} |" for name, what in kinds.items()))
+        typer.echo(layouts(), nl=False)
         return
-    for name, what in kinds.items():
+    for name, what in listed().items():
         typer.echo(f"{typer.style(f'{name:11}', bold=True)} {what}")
 
 

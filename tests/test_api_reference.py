@@ -15,7 +15,7 @@ from mtlkit.papers import SLUGS
 ROOT = Path(__file__).parents[1]
 PAGES = {path.stem: path.read_text() for path in (ROOT / "book/api").glob("*.md") if path.stem != "index"}
 
-COMMANDS = {"__main__", "cli", "run_command", "work_command", "display", "doctor", "processes"}
+COMMANDS = {"__main__", "cli", "pages", "run_command", "work_command", "display", "doctor", "processes"}
 """Modules behind the command line."""
 
 INTERNAL = {"files", "layouts", "literals", "papers.cell"}

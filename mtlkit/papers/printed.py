@@ -101,6 +101,12 @@ class PrintedPaper(_Part):
     protocols: tuple[Protocol, ...] = ()
     trainings: tuple[PrintedTraining, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """The title up to its colon, with the year where it is known."""
+        short = self.title.split(":")[0].split("]")[-1].strip()
+        return f"{short}, {self.year}" if self.year else short
+
     def protocol(self, table: str, what: str) -> str:
         """How something is in a table of the paper; ``unstated`` where it does not say."""
         found = (one.lines[what] for one in self.protocols if table in one.tables and what in one.lines)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from mtlkit.papers.declaration import TrainedColumn
 from mtlkit.papers.printed import Measure, PrintedPaper, printed
-from mtlkit.report.judging import LEVEL, Verdict, combined, difference
+from mtlkit.report.judging import LEVEL, Verdict, combined, deciding, difference
 from mtlkit.report.settings import data_sets, described, telling
 from mtlkit.report.side_by_side import SCALES, Cell, SideBySide, plain_label
 from mtlkit.report.table import MISSING, ReportTable, Text, heads
@@ -29,11 +29,15 @@ class Compared:
             where a cell was not measured.
         above: the p-value that this lies above the margin; 0 or 1 of exact counts.
         below: that it lies below.
+        interval: 95 % of what ``mean`` may be; ``None`` where that is not known, and of exact counts.
+        exact: whether it compares counts, which no chance changes.
     """
 
     mean: float | None = None
     above: float = 1.0
     below: float = 1.0
+    interval: tuple[float, float] | None = None
+    exact: bool = False
 
     @property
     def status(self) -> Literal["hold", "fail", "open"]:
@@ -50,12 +54,14 @@ class Judged:
         setting: the columns.
         verdict: on the claim.
         comparisons: one by one, as the claim lists them.
+        deciding: the place among them of the one that the verdict rests on; see :func:`mtlkit.report.judging.deciding`.
     """
 
     name: str
     setting: Setting
     verdict: Verdict
     comparisons: tuple[Compared, ...]
+    deciding: int
 
     @property
     def tally(self) -> str:
@@ -97,12 +103,13 @@ def on_runs(paper: PrintedPaper, claim: dict[str, Any], columns: Iterable[SideBy
     ]
     newest_first = _settings(useful)
     newest_first.reverse()
-    found = sorted(newest_first, key=_order)
+    found = sorted(newest_first, key=order)
     judged = []
-    for name, setting in zip(_names(found), found, strict=True):
+    for name, setting in zip(names(found), found, strict=True):
         several = tuple(_compared(paper, comparison, setting) for comparison in claim["compare"])
-        verdict = combined([one.above for one in several], [one.below for one in several], _needed(claim))
-        judged.append(Judged(name, setting, verdict, several))
+        sides = [one.above for one in several], [one.below for one in several]
+        needed = _needed(claim)
+        judged.append(Judged(name, setting, combined(*sides, needed), several, deciding(*sides, needed)))
     return judged
 
 
@@ -151,12 +158,13 @@ def _settings(columns: Sequence[SideBySide]) -> list[Setting]:
     return list(settings)
 
 
-def _order(setting: Setting) -> tuple[bool, bool]:
+def order(setting: Setting) -> tuple[bool, bool]:
+    """What settings are sorted by: profile ``paper``, then real images, then drawn worlds."""
     columns = [one.column for one in setting.values()]
     return columns[0].profile != "paper", any(column.data.drawn for column in columns)
 
 
-def _names(settings: Sequence[Setting]) -> list[str]:
+def names(settings: Sequence[Setting]) -> list[str]:
     """What each setting is called: profile, data, size and networks, and whatever else tells it from one alike."""
 
     def name(setting: Setting) -> str:
@@ -196,7 +204,10 @@ def _compared(paper: PrintedPaper, comparison: dict[str, Any], setting: Setting)
         return Compared()
     margin = math.log(by) if ratio else by * scale
     mean = math.exp(lead.mean) if ratio else lead.mean / scale
-    return Compared(mean, lead.above(margin), lead.below(margin))
+    ends = None if lead.too_narrow else lead.interval
+    if ends is not None:
+        ends = (math.exp(ends[0]), math.exp(ends[1])) if ratio else (ends[0] / scale, ends[1] / scale)
+    return Compared(mean, lead.above(margin), lead.below(margin), ends)
 
 
 def _counted(cell: Cell) -> bool:
@@ -218,14 +229,14 @@ def claims_html(slug: str, tables: Sequence[str], columns: Iterable[SideBySide] 
         if not {table for comparison in claim["compare"] for table, _, _ in _places(comparison)} <= set(tables):
             continue
         judged, on_paper = on_runs(paper, claim, columns), on_print(paper, claim)
-        text = Text(f"{claim['text']} ({claim['where']})", folded=_evidence(paper, claim, judged))
+        text = Text(f"{claim['text']} ({claim['where']})", folded=evidence(paper, claim, judged))
         ours = tuple(Text(one.verdict, f"{one.tally}\n{one.name}", kind=one.verdict) for one in judged)
         lines.append((text, Text(on_paper, kind=on_paper), ours or Text("undecided", kind="undecided")))
     verdicts = heads(("on the print", "on our runs"))
     return ReportTable("Claims", "claim", verdicts, tuple(lines), kind="card claims").html()
 
 
-def _evidence(paper: PrintedPaper, claim: dict[str, Any], judged: Sequence[Judged]) -> tuple[str, ...]:
+def evidence(paper: PrintedPaper, claim: dict[str, Any], judged: Sequence[Judged]) -> tuple[str, ...]:
     """How many comparisons a claim has, and each of them with its cells, printed and measured."""
 
     def label(at: Place) -> str:
@@ -235,18 +246,16 @@ def _evidence(paper: PrintedPaper, claim: dict[str, Any], judged: Sequence[Judge
 
     def ours(one: Judged, place: int) -> str:
         compared, comparison = one.comparisons[place], claim["compare"][place]
-        there = [at for at in _places(comparison)[:2] if at[0] in one.setting]
-        cells = [one.setting[at[0]].cell(at[1], one.setting[at[0]].table.measures[at[2]]) for at in there]
-        if compared.mean is None and not any(cell.diverged for cell in cells):
+        cells = compared_cells(one, comparison)
+        if compared.mean is None and not any(cell.diverged for cell in cells.values()):
             return ""
-        texts = [cell.text(_measure(paper, at).unit) for at, cell in zip(there, cells, strict=True)]
-        _, digits = SCALES.get(_measure(paper, comparison["a"]).unit, (1, 1))
+        texts = [cell.text(_measure(paper, at).unit) for at, cell in cells.items()]
         named = f" ({one.name})" if len(judged) > 1 else ""
         if compared.mean is None:
             return f"ours{named} {' and '.join(texts)}: open"
-        lead = f"ratio {compared.mean:.2f}" if comparison["op"] == "ratio_at_least" else f"{compared.mean:+.{digits}f}"
+        lead, _ = lead_texts(paper, comparison, compared)
         return (
-            f"ours{named} {' and '.join(texts)}: {lead.replace('-', chr(0x2212))}, "
+            f"ours{named} {' and '.join(texts)}: {lead}, "
             f"p {compared.above:.3f} above, {compared.below:.3f} below the margin"
         )
 
@@ -255,6 +264,62 @@ def _evidence(paper: PrintedPaper, claim: dict[str, Any], judged: Sequence[Judge
         text = "; ".join(map(label, _places(comparison)[:2]))
         lines.append("\n".join(filter(None, (text, *(ours(one, place) for one in judged)))))
     return f"{len(lines)} comparison{'' if len(lines) == 1 else 's'}", *lines
+
+
+def compared_cells(one: Judged, comparison: dict[str, Any]) -> dict[Place, Cell]:
+    """The better and the other cell of a comparison, of those whose table has a column in the setting."""
+    there = [at for at in _places(comparison)[:2] if at[0] in one.setting]
+    return {at: one.setting[at[0]].cell(at[1], one.setting[at[0]].table.measures[at[2]]) for at in there}
+
+
+def lead_texts(paper: PrintedPaper, comparison: dict[str, Any], compared: Compared) -> tuple[str, str]:
+    """What was found of a comparison that was measured, and its interval, empty where there is none."""
+    _, digits = SCALES.get(_measure(paper, comparison["a"]).unit, (1, 1))
+    ratio = comparison["op"] == "ratio_at_least"
+
+    def number(value: float) -> str:
+        text = f"{value:.2f}" if ratio else f"{value:+.{digits}f}"
+        if value and not float(text):  # smaller than the digits of the print
+            text = f"{value:+.0e}"
+        return text.replace("-", "\u2212")
+
+    ends = "" if compared.interval is None else " to ".join(map(number, compared.interval))
+    return f"{'ratio ' * ratio}{number(compared.mean or 0.0)}", ends
+
+
+def deciding_text(paper: PrintedPaper, claim: dict[str, Any], one: Judged) -> Text:
+    """The comparison that a verdict rests on: its cells as measured, what lies between them, and how sure that is."""
+    comparison, compared = claim["compare"][one.deciding], one.comparisons[one.deciding]
+    cells = compared_cells(one, comparison)
+
+    def cell(at: Place) -> str:
+        declared = one.setting[at[0]].rows if at[0] in one.setting else ()
+        row = next((row for row in declared if row.id == at[1]), paper.tables[at[0]].row(at[1]))
+        value = f" {cells[at].text(_measure(paper, at).unit)}" if at in cells else ""
+        return f"“{row.label if row else at[1]}”{value}"
+
+    first, second = _places(comparison)[:2]
+    measures = dict.fromkeys(_measure(paper, at) for at in (first, second))
+    called = dict.fromkeys(" ".join(filter(None, (each.group, plain_label(each)))) for each in measures)
+    tables = " and ".join(dict.fromkeys(at[0] for at in (first, second)))
+    text = f"Table {tables}, {' and '.join(called)}: {cell(first)} against {cell(second)}"
+    if compared.mean is None:
+        return Text(text, "not measured")
+    lead, ends = lead_texts(paper, comparison, compared)
+    by = comparison.get("by_from") or comparison.get("by", 0)
+    margin = "the margin" if by else "1" if comparison["op"] == "ratio_at_least" else "0"
+    if compared.exact:
+        return Text(text, f"lead {lead}, an exact count")
+    side, p = ("above", compared.above) if compared.above <= compared.below else ("below", compared.below)
+    level = f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
+    sure = f"{level} {side} {margin}" if p < 1 else "open: no estimate of its noise that may decide"
+    return Text(text, f"lead {lead}{f' ({ends})' if ends else ''}, {sure}")
+
+
+def measured(claim: dict[str, Any], one: Judged) -> bool:
+    """Whether the setting has anything to say about the claim: a comparison of it, or a cell that diverged."""
+    cells = (cell for comparison in claim["compare"] for cell in compared_cells(one, comparison).values())
+    return any(each.mean is not None for each in one.comparisons) or any(cell.diverged for cell in cells)
 
 
 def _places(comparison: dict[str, Any]) -> list[Place]:
@@ -303,4 +368,4 @@ def _exact(paper: PrintedPaper, comparison: dict[str, Any], values: Sequence[Dec
         past = gain - by
     strict = comparison["op"] == "better" or comparison.get("strict", False)
     holds = past > 0 or (past == 0 and not strict)
-    return Compared(float(gain), float(not holds), float(holds))
+    return Compared(float(gain), float(not holds), float(holds), exact=True)

@@ -84,11 +84,10 @@ def status(counted: dict[str, Any]) -> str:
     lines = []
     for slug, found in counted["papers"].items():
         tables = found["tables"].values()
-        paper = printed(slug)
-        name = f"{paper.title.split(':')[0].split(']')[-1].strip()}{f', {paper.year}' if paper.year else ''}"
         rows, runs, cells = (sum(line[key] for line in tables) for key in ("rows", "runnable", "cells"))
         measured = [sum(line["measured"][whose][profile] for line in tables) for whose in WHOSE for profile in COUNTED]
-        lines.append(tuple(Text(str(one)) for one in (name, len(tables), f"{runs} of {rows}", cells, *measured)))
+        line = printed(slug).name, len(tables), f"{runs} of {rows}", cells, *measured
+        lines.append(tuple(Text(str(one)) for one in line))
     sides = [f"{how}: {profile}" for how in ("measured", "in your own runs") for profile in COUNTED]
     columns = heads(("tables", "rows that run", "printed cells", *sides))
     if all(line[-2:] == (Text("0"), Text("0")) for line in lines):

@@ -94,20 +94,22 @@ def gains_html(comparison: SideBySide, against: str | None = None) -> str:
     A gain is in bold where its interval lies on one side of 0. Empty where nothing can be compared.
     """
 
-    def shown(one: Gain | None, unit: str) -> Text:
-        if one is None:
-            return Text()
-        spread = MISSING if one.interval is None else _ends(one.interval, unit, one.too_narrow, signed=True)
-        return Text(_number(one.mean, unit, signed=True), spread, bold=one.clear)
-
     labels = {row.id: row.label for row in comparison.rows}
     lines = []
     for row, measures in gains(comparison, against).items():
         over = next(labels[one.over] for one in measures.values())
-        cells = (shown(measures.get(column.measure), column.unit) for column in comparison.measures)
+        cells = (gain_text(measures.get(column.measure), column.unit) for column in comparison.measures)
         lines.append((Text(labels[row], f"over “{over}”"), *cells))
     what = "95 % intervals of the mean gain, over seeds and over draws of the test images; bold where off 0"
     return _captioned(comparison, "Gains", "gain", lines, what)
+
+
+def gain_text(one: Gain | None, unit: str) -> Text:
+    """A gain in the unit of the print with its interval beside it, in bold where it is off 0."""
+    if one is None:
+        return Text()
+    spread = MISSING if one.interval is None else _ends(one.interval, unit, one.too_narrow, signed=True)
+    return Text(_number(one.mean, unit, signed=True), spread, bold=one.clear)
 
 
 def _captioned(comparison: SideBySide, name: str, corner: str, lines: Sequence[tuple[Text, ...]], what: str) -> str:

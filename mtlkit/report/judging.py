@@ -79,6 +79,24 @@ def combined(above: Sequence[float], below: Sequence[float], needed: int) -> Ver
     return "fails" if several_hold(below, len(below) - needed + 1) else "undecided"
 
 
+def deciding(above: Sequence[float], below: Sequence[float], needed: int) -> int:
+    """The place of the comparison whose p-value the verdict of :func:`combined` rests on.
+
+    Of a claim that is undecided it is the one that would have to come out more clearly for the claim to hold.
+
+    Args:
+        above: as :func:`combined` takes them.
+        below: likewise.
+        needed: likewise.
+
+    >>> deciding([0.9, 0.001, 0.01], [0.1, 0.999, 0.99], 2)  # holds: the second smallest p-value is 0.01
+    2
+    """
+    fails = combined(above, below, needed) == "fails"
+    p, rank = (below, len(below) - needed + 1) if fails else (above, needed)
+    return sorted(range(len(p)), key=lambda place: p[place])[rank - 1]
+
+
 @dataclass(frozen=True)
 class Difference:
     """How much better one cell is than another.

@@ -4,7 +4,7 @@ import hashlib
 import html
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 
 MISSING = "–"
@@ -21,6 +21,8 @@ class Text:
         kind: its class in the style sheet, such as ``printed`` or ``ours``.
         title: shown while the pointer rests on it.
         folded: a heading and items that HTML folds away under it; other forms leave them out.
+        link: where it leads to in HTML.
+        anchor: what links lead here by, in HTML.
     """
 
     text: str = MISSING
@@ -29,6 +31,9 @@ class Text:
     kind: str = ""
     title: str = ""
     folded: tuple[str, ...] = ()
+    # Not part of repr, which makes the ids of tables.
+    link: str = field(default="", repr=False)
+    anchor: str = field(default="", repr=False)
 
     def __str__(self) -> str:
         return " ".join(filter(None, (self.text, self.note))).replace("\n", " ")
@@ -36,6 +41,10 @@ class Text:
     def html(self, note: str = "spread") -> str:
         """The content of an HTML cell; ``note`` is the class of the smaller type."""
         found = f"<b>{_escaped(self.text)}</b>" if self.bold else _escaped(self.text)
+        if self.link or self.anchor:
+            attributes = {"id": self.anchor, "href": self.link}
+            given = "".join(f" {name}='{html.escape(value)}'" for name, value in attributes.items() if value)
+            found = f"<a{given}>{found}</a>"
         if self.note:
             found += f" <span class='{note}'>{_escaped(self.note)}</span>"
         if self.folded:

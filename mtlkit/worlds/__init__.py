@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 from mtlkit.errors import InputError
+from mtlkit.layouts import described
 from mtlkit.literals import literals
 
 WORLDS = (
@@ -59,3 +60,8 @@ def drawer(name: str) -> ModuleType:
 def cache_folder() -> Path:
     """Where embedded worlds are drawn to: ``MTLKIT_CACHE``, else ``~/.cache/mtlkit``."""
     return Path(os.environ.get("MTLKIT_CACHE") or Path.home() / ".cache" / "mtlkit")
+
+
+def listed() -> dict[str, str]:
+    """Name -> what it is, of all that a table can be asked to read: the worlds, then the layouts."""
+    return {name: f"embedded world: drawn {world(name).what}; no download" for name in WORLDS} | described()

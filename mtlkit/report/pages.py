@@ -1,0 +1,293 @@
+"""Pages of the book that follow from records: every stored column, every claim, and what is decided.
+
+Numbers come out of records, printed ones out of the papers' files; links lead from page to page of the book.
+"""
+
+import html
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Literal, get_args
+
+from mtlkit.papers import DECLARED, SLUGS, printed
+from mtlkit.papers.printed import PrintedPaper
+from mtlkit.report.claims import Compared, Judged, deciding_text, evidence, measured, names, on_print, on_runs, order
+from mtlkit.report.intervals import DAGGER, TOO_NARROW, Gain, gain_text, gains
+from mtlkit.report.judging import Verdict
+from mtlkit.report.side_by_side import Measured, SideBySide
+from mtlkit.report.stored import stored
+from mtlkit.report.table import MISSING, Place, ReportTable, Text, heads, markdown
+from mtlkit.results import Results
+
+Columns = Mapping[str, Sequence[SideBySide]]
+"""Paper -> its stored columns at profiles ``lite`` and ``paper``."""
+
+Outcome = Literal[Verdict, "not measured yet"]
+
+MEASURES = 5
+"""That fit beside each other in the width of a page."""
+
+FINDINGS = 5
+"""How many decided claims the front page shows."""
+
+
+def compared(results: Results, *, part: str = "all") -> dict[str, list[SideBySide]]:
+    """Paper -> its stored columns whose numbers may be compared, table by table, the oldest first.
+
+    Args:
+        results: where records lie.
+        part: as :func:`~mtlkit.report.stored.stored` takes it.
+    """
+    return {
+        slug: [
+            column
+            for table in DECLARED.get(slug, ())
+            for column in stored(table, results, part=part)
+            if column.column.profile != "smoke"
+        ]
+        for slug in SLUGS
+    }
+
+
+# --- claims ---
+
+
+@dataclass(frozen=True)
+class ClaimOnRuns:
+    """A claim of a paper with what the stored columns say about it.
+
+    Attributes:
+        paper: whose it is.
+        claim: as the printed file has it.
+        judged: the settings in which any of it was measured, in the order of :func:`~mtlkit.report.claims.on_runs`.
+    """
+
+    paper: PrintedPaper
+    claim: dict[str, Any]
+    judged: tuple[Judged, ...]
+
+    @property
+    def outcome(self) -> Outcome:
+        """The verdict in the first setting."""
+        return self.judged[0].verdict if self.judged else "not measured yet"
+
+    @property
+    def anchor(self) -> str:
+        """Where it stands on the page of all claims."""
+        return f"claim-{self.paper.slug}-{self.claim['id']}".replace("_", "-")
+
+    @property
+    def link(self) -> str:
+        """To that place, from another page."""
+        return f"claims.html#{self.anchor}"
+
+
+def judged_claims(columns: Columns) -> list[ClaimOnRuns]:
+    """Every claim of every paper, in the order of the printed files."""
+    found = []
+    for slug in columns:
+        paper = printed(slug)
+        for claim in paper.claims:
+            judged = [one for one in on_runs(paper, claim, columns[slug]) if measured(claim, one)]
+            found.append(ClaimOnRuns(paper, claim, tuple(judged)))
+    return found
+
+
+def claims_page(claims: Sequence[ClaimOnRuns]) -> str:
+    """Counts of verdicts by paper, then every claim with its verdicts and what decided them, as Markdown."""
+    blocks = [_claim_counts(claims)]
+    for slug, own in _by_paper(claims).items():
+        blocks.append(f"## {markdown(printed(slug).name)}")
+        blocks.append(f"[The chapter]({_chapter(slug)}), and [its columns](#results-{slug.replace('_', '-')}).")
+        verdicts = heads(("print", "our runs", "what decides, and where"))
+        name, lines = f"Claims of {printed(slug).name}", tuple(map(_claim_line, own))
+        blocks.append(ReportTable(name, "claim", verdicts, lines, kind="card claims decided").html())
+    return _joined(blocks)
+
+
+def _claim_counts(claims: Sequence[ClaimOnRuns]) -> str:
+    outcomes = (*get_args(Verdict), "not measured yet")
+    lines = []
+    for slug, own in _by_paper(claims).items():
+        counted = Counter(one.outcome for one in own)
+        lines.append((printed(slug).name, len(own), *(counted[outcome] for outcome in outcomes)))
+    lines.append(("all", *(sum(column) for column in list(zip(*lines, strict=True))[1:])))
+    texts = tuple(tuple(Text(str(one)) for one in line) for line in lines)
+    return ReportTable("Verdicts on our runs", "paper", heads(("claims", *outcomes)), texts).html()
+
+
+def _claim_line(one: ClaimOnRuns) -> tuple[Place, ...]:
+    claim = one.claim
+    text = Text(f"{claim['text']} ({claim['where']})", folded=evidence(one.paper, claim, one.judged), anchor=one.anchor)
+    on_paper = on_print(one.paper, claim)
+    if not one.judged:
+        return text, Text(on_paper, kind=on_paper), Text(one.outcome), Text()
+    verdicts, deciding = [], []
+    for judged in one.judged:
+        verdicts.append(Text(judged.verdict, judged.tally, kind=judged.verdict))
+        found = deciding_text(one.paper, claim, judged)
+        deciding += [Text(found.text, found.note)]
+        deciding += [Text(judged.name, link=f"results.html#{anchor(column)}") for column in judged.setting.values()][:1]
+    return text, Text(on_paper, kind=on_paper), tuple(verdicts), tuple(deciding)
+
+
+def findings(claims: Sequence[ClaimOnRuns], most: int = FINDINGS) -> str:
+    """The claims that are decided, as a list in Markdown: those of every paper in turn, the clearest first.
+
+    Args:
+        claims: all there are.
+        most: how many are shown.
+    """
+    decided = [one for one in claims if one.outcome in ("holds", "fails")]
+    if not decided:
+        return "No claim is decided yet: what has been measured leaves every one of them open.\n"
+    ranked = []
+    for own in _by_paper(decided).values():
+        # What was trained is a finding before what was only counted.
+        own.sort(key=lambda one: (_deciding(one).exact, min(_deciding(one).above, _deciding(one).below)))
+        ranked += [(_deciding(one).exact, place, one) for place, one in enumerate(own)]
+    ranked.sort(key=lambda each: each[:2])
+    lines = []
+    for _, _, one in ranked[:most]:
+        judged = one.judged[0]
+        found = deciding_text(one.paper, one.claim, judged)
+        (column, *_) = judged.setting.values()
+        lines.append(
+            f"- **{one.outcome.capitalize()}**: <a href='{one.link}'>{html.escape(one.claim['text'].rstrip('.'))}</a> "
+            f"({markdown(one.paper.name)}).<br>{markdown(found.text)}, **{markdown(found.note)}** "
+            f"([{markdown(judged.name)}](#{anchor(column)}))."
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _deciding(one: ClaimOnRuns) -> Compared:
+    return one.judged[0].comparisons[one.judged[0].deciding]
+
+
+def _by_paper(claims: Iterable[ClaimOnRuns]) -> dict[str, list[ClaimOnRuns]]:
+    found: dict[str, list[ClaimOnRuns]] = {}
+    for one in claims:
+        found.setdefault(one.paper.slug, []).append(one)
+    return found
+
+
+# --- columns ---
+
+
+def anchor(column: SideBySide) -> str:
+    """Where a column stands on the page of all results."""
+    return f"column-{column.column.identity}"
+
+
+def results_page(columns: Columns, claims: Sequence[ClaimOnRuns]) -> str:
+    """Every column with its cells, printed and measured, its gains and the claims judged on it, as Markdown."""
+    blocks = []
+    for slug, own in columns.items():
+        blocks.append(f"(results-{slug.replace('_', '-')})=\n## {markdown(printed(slug).name)}")
+        tables = {table: [one for one in own if one.table.id == table] for table in printed(slug).tables}
+        lacking = [table for table, several in tables.items() if not several]
+        blocks.append(f"[The chapter]({_chapter(slug)}) has the words to these numbers.")
+        for table, several in tables.items():
+            if several:
+                blocks.append(f"### Table {table}: {markdown(printed(slug).tables[table].title)}")
+            for name, column in _named(several):
+                judged = [(one, each) for one in claims for each in one.judged if each.setting.get(table) is column]
+                blocks += _column(name, column, judged)
+        if lacking:
+            tables_text = f"Table{'s' * (len(lacking) > 1)} {', '.join(lacking)}"
+            blocks.append(f"Nothing is stored at `lite` or `paper` of {tables_text}.")
+    return _joined(blocks)
+
+
+def _named(columns: Sequence[SideBySide]) -> list[tuple[str, SideBySide]]:
+    """Columns of one table under names that tell them apart, in the order in which claims are judged on them."""
+    settings = [{one.table.id: one} for one in columns]
+    found = zip(names(settings), settings, columns, strict=True)
+    return [(name, column) for name, _, column in sorted(found, key=lambda each: order(each[1]))]
+
+
+def _column(name: str, column: SideBySide, claims: Sequence[tuple[ClaimOnRuns, Judged]]) -> list[str]:
+    taken, gained = column.column, gains(column)
+    there = [row for row in column.rows if any(_has(column, row.id, one) for one in column.measures)]
+    lacking = [row.label for row in column.rows if row not in there]
+    seeds = f"{len(taken.seeds)} seeds" if len(taken.seeds) > 1 else "one seed"
+    record = f"record `{taken.profile}/table/{taken.identity}.json`"
+    lead = f"{seeds[0].upper()}{seeds[1:]}; {record}."
+    if lacking:
+        lead += f" Rows not measured: {markdown('; '.join(lacking))}."
+    if not gained:
+        lead += " No row stands beside a control that was measured, so there are no gains."
+    lead = " ".join([lead, *map(markdown, column.diverged.values())])
+    blocks = [f"({anchor(column)})=\n#### {markdown(name)}", lead]
+
+    def tables(measures: Sequence[Measured]) -> list[str]:
+        return [_cells(column, part, gained).html() for part in _parts(measures)]
+
+    def has_any(one: Measured) -> bool:
+        return any(_has(column, row.id, one) for row in there)
+
+    blocks += tables([one for one in column.printed if has_any(one)])
+    if claims:
+        verdicts = heads(("verdict", "comparisons"))
+        lines = tuple(
+            (Text(claim.claim["text"], link=claim.link), Text(one.verdict, kind=one.verdict), Text(one.tally))
+            for claim, one in claims
+        )
+        blocks.append(ReportTable(f"Claims judged on {name}", "claim", verdicts, lines, kind="card claims").html())
+    lacked = [one for one in column.lacked if has_any(one)]
+    folded = [*tables(lacked), f"```text\n{taken.command}\n```"]
+    title = "Measures that are not in the print, and the command" if lacked else "The command"
+    blocks += [f":::{{dropdown}} {title}", *folded, ":::"]
+    return blocks
+
+
+def _has(column: SideBySide, row: str, measure: Measured) -> bool:
+    cell = column.cell(row, measure.measure)
+    return bool(cell.values or cell.diverged)
+
+
+def _parts(measures: Sequence[Measured]) -> list[list[Measured]]:
+    """Parts that fit the page, a group of columns whole in one where it fits."""
+    parts: list[list[Measured]] = [[]]
+    for _, group in groupby(measures, key=lambda one: one.group):
+        own = list(group)
+        if len(parts[-1]) + len(own) > MEASURES:
+            parts.append([])
+        parts[-1] += own[:MEASURES]
+        parts += [own[at : at + MEASURES] for at in range(MEASURES, len(own), MEASURES)]
+    return [part for part in parts if part]
+
+
+def _cells(column: SideBySide, measures: Sequence[Measured], gained: Mapping[str, Mapping[str, Gain]]) -> ReportTable:
+    """Rows of cells that have, one under the other, what was measured, what is printed and what is gained."""
+    labels = {row.id: row.label for row in column.rows}
+    lines = []
+    for row in column.rows:
+        if not any(_has(column, row.id, one) for one in measures):
+            continue
+        own = gained.get(row.id, {})
+        over = dict.fromkeys(labels[own[one.measure].over] for one in measures if one.measure in own)
+        notes = [Text("", f"gain over {label}") for label in over]
+        places: list[Place] = [(Text(row.label, kind="" if row.printed else "ours", title=row.what), *notes)]
+        for one in measures:
+            texts = [column.cell(row.id, one.measure).shown(one.unit)]
+            text, bold = column.printed_cell(row.id, one.column) if one.column else (MISSING, False)
+            if text != MISSING:
+                texts.append(Text(f"print {text}", bold=bold, kind="printed"))
+            if one.measure in own:
+                found = gain_text(own[one.measure], one.unit)
+                texts.append(Text(found.text, found.note if found.note != MISSING else "", found.bold, "gain"))
+            places.append(tuple(texts))
+        lines.append(tuple(places))
+    name = f"Table {column.table.id}, {', '.join(dict.fromkeys(one.group for one in measures))}"
+    note = f"{DAGGER} {TOO_NARROW}" if any(DAGGER in str(text) for line in lines for text in line[1:]) else ""
+    return ReportTable(name, "row", tuple(one.head for one in measures), tuple(lines), note=note, kind="results")
+
+
+def _chapter(slug: str) -> str:
+    return f"../notebooks/{slug}.ipynb"
+
+
+def _joined(blocks: Iterable[str]) -> str:
+    return "\n\n".join(block for block in blocks if block) + "\n"

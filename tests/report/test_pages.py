@@ -1,0 +1,231 @@
+"""Pages of the book that are written from records."""
+
+import json
+import re
+from html import unescape
+from pathlib import Path
+
+import pytest
+from cells import cell
+
+from mtlkit import papers
+from mtlkit.campaign import Campaign, Wanted, goal
+from mtlkit.ledger import Record
+from mtlkit.pages import behind, status, write
+from mtlkit.papers import SLUGS, printed
+from mtlkit.papers.nddr.options import NDDROptions
+from mtlkit.report.judging import combined, deciding
+from mtlkit.report.pages import MEASURES, _parts, claims_page, compared, findings, judged_claims, results_page
+from mtlkit.report.side_by_side import Measured, SideBySide
+from mtlkit.results import Results
+
+TABLE = papers.table("nddr", "7")
+RESULTS = Path(__file__).parents[2] / "results"
+
+
+def measured(cells, seeds=(0, 1, 2), **decided):
+    """A column of Table 7 at lite with these cells."""
+    column = TABLE.meta_column().model_copy(update={"profile": "lite", "seeds": seeds, **decided})
+    held = {(row, TABLE.measures[name]): one for (row, name), one in cells.items()}
+    return SideBySide(TABLE, column, tuple(TABLE.rows(column, 0)), held, 0.0)
+
+
+def around(value):
+    return {0: value - 0.1, 1: value, 2: value + 0.1}
+
+
+@pytest.fixture(scope="module")
+def ahead():
+    """A column in which one row is far ahead of all others in every measure, and every cell is known."""
+    ids = ("single", "multi", "cross_stitch", "sluice", "joint_recipe")
+    columns = TABLE.printed.columns
+
+    def value(row, column):
+        better = 10.0 if row == "nddr" else 0.0
+        return 50 + better if column.better == "higher" else 50 - better
+
+    return measured(
+        {
+            (row, column.id): cell(around(value(row, column)), stream=place)
+            for place, row in enumerate((*ids, "nddr"))
+            for column in columns
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def published():
+    return compared(Results(RESULTS))
+
+
+@pytest.fixture(scope="module")
+def claims(published):
+    return judged_claims(published)
+
+
+def none_but(column):
+    return {slug: [column] if slug == "nddr" else [] for slug in SLUGS}
+
+
+# --- results ---
+
+
+def test_a_column_has_its_cells_its_print_its_gains_and_its_claims(ahead):
+    columns = none_but(ahead)
+    page = unescape(results_page(columns, judged_claims(columns)))
+    assert f"(column-{ahead.column.identity})=" in page
+    assert f"3 seeds; record `lite/table/{ahead.column.identity}.json`." in page
+    first = TABLE.printed.columns[0]
+    own = 40.0 if first.better == "lower" else 60.0
+    printed_ = TABLE.printed.row("nddr").cells[first.id]
+    assert f"<div>{own:.1f} <span class='spread'>±0.1</span></div>" in page
+    assert f"print {printed_}" in page.replace("<b>", "").replace("</b>", "")
+    assert "gain over Single task, joint recipe" in page
+    assert "<b>+10.0</b> <span class='spread'>+" in page
+    assert "claims.html#claim-nddr-age-beats-all'>" in page
+    assert "NDDR, no exchange" in re.search(r"Rows not measured: ([^<]*?)\n", page)[1]
+
+
+def test_every_stored_column_that_may_be_compared_stands_on_the_page_once(published, claims):
+    page = results_page(published, claims)
+    records = [Record.model_validate_json(path.read_text()) for path in RESULTS.glob("*/table/*.json")]
+    there = {one.column.identity for several in published.values() for one in several}
+    for record in records:
+        developed = '"part": "development"' in json.dumps(record.settings)
+        assert page.count(f"(column-{record.identity})=") == (0 if developed else 1), record.identity
+        assert developed == (record.identity not in there)
+    assert len(records) > len(there) > 5
+
+
+def test_no_number_of_a_column_at_smoke_is_compared(filled):
+    _, _, folder = filled
+    assert not any(compared(Results(folder, folder)).values())
+
+
+@pytest.mark.parametrize(
+    ("groups", "sizes"),
+    [("aaabb", [5]), ("aaabbb", [3, 3]), ("aaaaaaaab", [5, 4]), ("a", [1]), ("", []), ("aabbccdd", [4, 4])],
+)
+def test_tables_are_cut_between_groups_where_they_can(groups, sizes):
+    measures = [Measured(f"m{place}", group, "x", "%", "higher") for place, group in enumerate(groups)]
+    parts = _parts(measures)
+    assert [one for part in parts for one in part] == measures
+    assert [len(part) for part in parts] == sizes
+    assert all(len(part) <= MEASURES for part in parts)
+
+
+# --- claims ---
+
+
+def test_every_claim_stands_on_the_page_once_and_the_counts_add_up(claims):
+    page = claims_page(claims)
+    wanted = [(slug, claim) for slug in SLUGS for claim in printed(slug).claims]
+    assert len(claims) == len(wanted)
+    for one in claims:
+        assert page.count(f"id='{one.anchor}'") == 1
+    table = page[: page.index("</table>")]
+    lines = [re.findall(r"<(?:th|td)[^>]*>([^<]*)</", line) for line in table.split("<tr>")[2:]]
+    counts = {name: list(map(int, numbers)) for name, *numbers in lines}
+    for numbers in counts.values():
+        assert numbers[0] == sum(numbers[1:])
+    total = counts.pop("all")
+    assert total == [sum(column) for column in zip(*counts.values(), strict=True)]
+    assert total[0] == len(wanted)
+    assert len(counts) == len(SLUGS)
+
+
+def test_every_link_from_page_to_page_leads_somewhere(published, claims):
+    results, judged = results_page(published, claims), claims_page(claims)
+    for page, start in ((results, judged), (judged, results)):
+        name = "results" if page is results else "claims"
+        targets = set(re.findall(r"id='([\w-]+)'|^\(([\w-]+)\)=", page, re.MULTILINE))
+        found = set(re.findall(rf"{name}\.html#([\w-]+)", start))
+        assert found
+        assert found <= {one for pair in targets for one in pair}
+
+
+def test_a_claim_that_nothing_was_measured_of_says_so(ahead):
+    one = next(one for one in judged_claims(none_but(ahead)) if one.claim["id"] == "beats_all_vgg16")
+    assert (one.outcome, one.judged) == ("not measured yet", ())
+
+
+def test_what_is_decided_is_found_with_its_lead_its_interval_and_its_column(ahead):
+    text = findings(judged_claims(none_but(ahead)))
+    line = next(line for line in text.splitlines() if "claim-nddr-age-beats-all" in line)
+    assert line.startswith("- **Holds**: ")
+    assert re.search(r"“NDDR \(theirs\)” 40\.0 ±0\.1 against “.*?” 50\.0 ±0\.1, \*\*lead \+10\.0 ", line)
+    found = re.search(r"lead \+10\.0 \(\+(.*?) to \+(.*?)\), p", line)
+    assert 9 < float(found[1]) < 10 < float(found[2]) < 11
+    assert f"](#column-{ahead.column.identity})" in line
+
+
+def test_nothing_is_found_where_nothing_is_decided():
+    assert findings(judged_claims({slug: [] for slug in SLUGS})).startswith("No claim is decided yet")
+
+
+def test_at_most_as_many_findings_as_asked_for(claims):
+    decided = sum(one.outcome in ("holds", "fails") for one in claims)
+    for most in (1, 2, 5):
+        assert findings(claims, most).count("\n- ") + 1 == min(most, decided)
+
+
+@pytest.mark.parametrize(
+    ("above", "needed", "place"),
+    [([0.9, 0.001, 0.01], 2, 2), ([0.9, 0.001, 0.01], 1, 1), ([0.9, 0.001, 0.01], 3, 0), ([0.5, 0.4, 0.9999], 3, 2)],
+)
+def test_a_verdict_turns_with_the_comparison_that_decides_it(above, needed, place):
+    below = [1 - p for p in above]
+    assert deciding(above, below, needed) == place
+    verdict = combined(above, below, needed)
+    if verdict != "undecided":
+        open_ = [p if at != place else 0.5 for at, p in enumerate(above)]
+        assert combined(open_, [1 - p for p in open_], needed) == "undecided"
+
+
+# --- status ---
+
+
+def test_a_column_is_wanted_by_the_options_that_gave_it_and_by_no_others():
+    options = NDDROptions(profile="lite", seeds=[0, 1], lr=0.003, epochs=1, image_size=(32, 40), weights="none")
+    table = papers.table("nddr", "4")
+    column = table.column(options)
+    assert Wanted(table, options).gives(column)
+    assert goal(Wanted(table, options), column=column) == goal(Wanted(table, options))
+    for change in ({"lr": 0.001}, {"seeds": (0,)}, {"precision": "bf16-mixed"}, {"split": "development"}):
+        assert not Wanted(table, options.model_copy(update=change)).gives(column), change
+    assert not Wanted(TABLE, NDDROptions(profile="lite")).gives(column)
+
+
+def test_the_state_of_a_campaign_counts_records(tmp_path):
+    options = NDDROptions(profile="lite", seeds=[0, 1], lr=0.003, epochs=1, image_size=(32, 40), weights="none")
+    table = papers.table("nddr", "4")
+    wanted = Wanted(table, options, ("constant", "single"), "rates")
+    aim, results = goal(wanted), Results(tmp_path, tmp_path)
+    book = results.ledger("lite")
+    book.write(Record(kind="table", identity=aim.column.identity, settings=aim.column.model_dump(mode="json")))
+    metrics = dict.fromkeys(table.measures.values(), 1.0)
+    for node in aim.nodes[:2]:
+        book.write(Record(kind=node.kind, identity=node.identity, settings={}, metrics=metrics))
+    columns = compared(results)
+    (column,) = columns["nddr"]
+    assert {record.identity for record in behind(column, results)} == {node.identity for node in aim.nodes[:2]}
+    other = Wanted(table, options.model_copy(update={"lr": 0.1}), None, "rates")
+    page = status(columns, {slug: [] for slug in SLUGS}, results, {"ours": Campaign((wanted, other))})
+    assert "## The campaign `ours`" in page
+    assert f"2 columns, of which 1 are begun; of these 2 of {len(aim.nodes)} evaluations are there." in page
+    assert "lr 0.003</span></th><td headers" in page
+    assert f">2 of {len(aim.nodes)}</td>" in page
+    assert ">none yet</td>" in page
+
+
+def test_all_pages_are_written_and_the_book_includes_each(tmp_path, monkeypatch):
+    monkeypatch.setattr("mtlkit.pages.coverage", lambda results: {"papers": {}})
+    files = write(tmp_path / "new", Results(RESULTS))
+    assert all(path.read_text().endswith("\n") for path in files)
+    pages = "".join(path.read_text() for path in (RESULTS.parent / "book").glob("*.md"))
+    assert {path.name for path in files} == set(re.findall(r"\{include\} _generated/(\S+)", pages))
+    state = (tmp_path / "new/status.md").read_text()
+    parts = [compared(Results(RESULTS), part=part) for part in ("all", "development")]
+    every = sum(len(several) for columns in parts for several in columns.values())
+    stubs = re.findall(r"<th id='\w+-r\d+' scope='row'>(?:<a href='[^']*'>)?Table \w+(?:</a>)? <span", state)
+    assert len(stubs) == every > 20
