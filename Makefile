@@ -9,7 +9,7 @@ VENV ?= .venv
 TORCH_ARGS ?=
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+NOTEBOOKS := $(wildcard book/learn/*.ipynb notebooks/*.ipynb)
 SITE := build/site
 # Nothing here reaches for the network: weights are asked for by name, never fetched by surprise.
 export HF_HUB_OFFLINE := 1

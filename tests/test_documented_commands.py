@@ -21,7 +21,7 @@ PAGES = [ROOT / "README.md", ROOT / "results/README.md", *sorted((ROOT / "book")
 def texts():
     for path in PAGES:
         yield path.name, path.read_text()
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+    for path in sorted([*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "book/learn").glob("*.ipynb")]):
         for cell in nbformat.read(path, 4).cells:
             if cell.cell_type == "markdown":
                 yield path.name, cell.source

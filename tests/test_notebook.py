@@ -20,6 +20,7 @@ from mtlkit.worlds import faces, rooms
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+LEARN = sorted((ROOT / "book/learn").glob("*.ipynb"))
 PARAMETERS = {"profile": "smoke", "tables": ["4"], "methods": None, "device": "cpu"}
 
 
@@ -28,7 +29,7 @@ def _results(tmp_path, monkeypatch):
     monkeypatch.setenv("MTLKIT_RESULTS", str(tmp_path / "results"))
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", NOTEBOOKS + LEARN, ids=lambda path: path.stem)
 def test_committed_notebooks_are_executed_small_and_free_of_paths_and_times(path):
     text = path.read_text()
     assert len(text) < 1.5 * 1024**2
@@ -257,7 +258,7 @@ def test_every_declared_table_can_be_asked_for(path):
     assert set(options_of(path.stem).tables) <= asked
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", NOTEBOOKS + LEARN, ids=lambda path: path.stem)
 def test_what_a_notebook_imports_is_there(path):
     """Cells for tables that are not run by default import too."""
     for cell in code_of(path):
@@ -265,3 +266,21 @@ def test_what_a_notebook_imports_is_there(path):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mtlkit"):
                 module = importlib.import_module(node.module)
                 assert [name.name for name in node.names if not hasattr(module, name.name)] == []
+
+
+@pytest.mark.parametrize("path", LEARN, ids=lambda path: path.stem)
+def test_a_learners_page_has_a_box_three_hidden_solutions_a_summary_and_figures_in_words(path):
+    cells = nbformat.read(path, 4).cells
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    headings = re.findall(r"^#+ (.*)", text, re.MULTILINE)
+    assert headings[-5:] == ["Exercise 1", "Exercise 2", "Exercise 3", "Summary", "Further reading"]
+    assert all(f"| {row} |" in text for row in ("You will learn", "You need", "It takes"))
+    asked = [n for n, cell in enumerate(cells) if re.search(r"^### Exercise", cell.source, re.MULTILINE)]
+    hidden = [n for n, cell in enumerate(cells) if "hide-cell" in cell.metadata.get("tags", [])]
+    assert hidden == [n + 1 for n in asked]
+    for n in hidden:  # folded in HTML by the tag, in JupyterLab by the other two
+        assert cells[n].metadata.jupyter == {"source_hidden": True, "outputs_hidden": True}
+        assert cells[n].outputs
+    for cell in cells:
+        if any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
+            assert len(cell.metadata.mystnb.image.alt) > 60
