@@ -201,14 +201,14 @@ def fed(training: Training, recipe: Recipe, workers: int, device: torch.device, 
         seed=training.seed,
         workers=workers,
         pin=device.type == "cuda",
-        together=recipe.together,
+        samples_per_class=recipe.samples_per_class,
         tasks=training.network.tasks,
     )
 
 
 def image_seconds(training: Training) -> float:
     """What one process needs to read and augment an image, from the second of two batches of a few."""
-    few = max(min(training.recipe.batch_size, 16), training.recipe.together)
+    few = max(min(training.recipe.batch_size, 16), training.recipe.samples_per_class)
     recipe = training.recipe.model_copy(update={"batch_size": few, "accumulate": 1})
     stream = iter(fed(training, recipe, 0, torch.device("cpu"), steps=2))
     next(stream)
@@ -253,7 +253,7 @@ def ten_steps(
                 )
             seconds = clock.seconds()
         except torch.OutOfMemoryError:
-            if recipe.batch_size % 2 or recipe.batch_size // 2 < recipe.together:
+            if recipe.batch_size % 2 or recipe.batch_size // 2 < recipe.samples_per_class:
                 raise
             halves = {"batch_size": recipe.batch_size // 2, "accumulate": 2 * recipe.accumulate}
             recipe = recipe.model_copy(update=halves)
@@ -369,7 +369,7 @@ def check(device: str, minutes: float, slugs: Iterable[str], root: Path) -> Repo
         training = on_tiny_folders(one.training, root)
         recipe = training.recipe.model_copy(update={"lr": training.recipe.lr / 100})
         if reduced:
-            small = {"batch_size": max(REDUCED_BATCH, recipe.together), "accumulate": 1}
+            small = {"batch_size": max(REDUCED_BATCH, recipe.samples_per_class), "accumulate": 1}
             recipe = resized(recipe, (REDUCED_SIDE, REDUCED_SIDE)).model_copy(update=small)
         training = training.model_copy(update={"recipe": recipe})
         report.printed.append(ten_steps(paper, one, training, precision, runtime))

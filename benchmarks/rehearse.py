@@ -129,7 +129,7 @@ def rehearse(training: Training, root: Path, size: tuple[int, int] | None = None
         size: of the images, where it is not that of the training.
     """
     rehearsed = on_tiny_folders(training, root)
-    small = {"steps": STEPS, "batch_size": max(IMAGES, training.recipe.together), "accumulate": 1}
+    small = {"steps": STEPS, "batch_size": max(IMAGES, training.recipe.samples_per_class), "accumulate": 1}
     recipe = resized(training.recipe, size).model_copy(update=small)
     engine = Engine(Ledger(root / "ledger"), Runtime(device="cpu", workers=0, progress=False))
     began = time.perf_counter()

@@ -143,7 +143,7 @@ def test_joint_learning_takes_another_layout(own, tmp_path):
     )
     column = TABLES["3"].column(options)
     training = joint_learning(column, 0)
-    assert (column.other.name, column.other_categories, training.recipe.together) == ("places", 3, 2)
+    assert (column.other.name, column.other_categories, training.recipe.samples_per_class) == ("places", 3, 2)
     named = [ours for name, _, ours in TABLES["3"].protocol(column) if name == "Joint learning"]
     assert "stand-in: places" in named[0]
     assert "--dataset manifest,imagefolder --data-root FOLDER,FOLDER" in column.command
