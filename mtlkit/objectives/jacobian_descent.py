@@ -133,7 +133,7 @@ class JacobianDescent(Objective):
         """Ends the step: combines the rows. The weights of the rows, where the aggregator is a weighted sum.
 
         Raises:
-            InputError: There was no :meth:`backward` since the last step.
+            InputError: There was no ``backward`` since the last step.
         """
         with extra("run"):
             from torchjd.autojac import jac_to_grad
