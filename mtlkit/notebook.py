@@ -169,7 +169,7 @@ class Reproduction:
             task.name: task for _, training in trained for task in training.network.tasks if isinstance(task, DenseTask)
         }
         (test,) = column.data.splits("val", tuple(tasks))
-        batch = collate([column.data.view(test[index]) for index in range(min(count, len(test)))])
+        batch = collate([column.data.view(test[index]) for index in range(min(count, len(test)))], tasks.values())
         images = [(image.permute(1, 2, 0) * 255).byte().numpy() for image in batch.images]
         columns = {
             name: [("image", images), (f"{name}: truth", [task.draw(target) for target in batch.targets[name]])]
