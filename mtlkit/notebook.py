@@ -1,5 +1,6 @@
 """The few calls a paper's notebook makes."""
 
+import io
 import sys
 import types
 import warnings
@@ -19,6 +20,7 @@ from mtlkit.papers.options import Options, renames_told  # noqa: E402
 if TYPE_CHECKING:
     import numpy as np
     import torch
+    from matplotlib.figure import Figure
 
     from mtlkit.engine import Engine
     from mtlkit.evaluations import FeatureExtraction
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from mtlkit.report.side_by_side import SideBySide
     from mtlkit.results import Results
     from mtlkit.runs import Training
+
+CARD = "Protocol card: what is printed and what was done"
+"""Over a folded one."""
 
 _SHELL = {"In", "Out", "exit", "quit", "get_ipython", "open"}
 
@@ -146,6 +151,40 @@ class Reproduction:
         found = stored(papers.table(self.paper, identifier), self.results)
         return [comparison for comparison in found if comparison.column.profile != "smoke"]
 
+    def found(self, identifier: str, words: str = "", *, of: str = "", against: str | None = None) -> None:
+        """Displays what a stored column of the table found: words, cells beside print and gains, a figure of the gains.
+
+        Args:
+            identifier: of the table.
+            words: Markdown about one column, with places for its numbers; see :func:`mtlkit.report.found.filled`.
+            of: digest of the column that the words were written about (:func:`mtlkit.report.found.digest`). They appear
+                beside these very numbers alone; where they are not stored, another column stands without words.
+            against: id of the row that gains are over; by default each row has its own control.
+        """
+        from mtlkit.report import found
+        from mtlkit.report.figures import dots, gain_intervals
+        from mtlkit.report.intervals import gains
+        from mtlkit.report.pages import anchor, named
+        from mtlkit.report.selection import selection_html
+
+        columns = self.earlier(identifier)
+        tied = [one for one in columns if found.digest(one) == of]
+        column = tied[0] if tied else found.headline(columns)
+        if column is None:
+            _markdown(f"Nothing of Table {identifier} is stored at profile `lite` or `paper` yet.")
+            return
+        if tied:
+            _markdown(found.filled(column, words))
+        _markdown(
+            f"{column.caption} Under each value stand the print, and the gain over a control with its 95 % interval."
+        )
+        _html(*found.tables(column, column.printed, against))
+        show(gain_intervals(column, against) if gains(column, against) else dots(column))
+        tried = selection_html(column, self.developed(identifier), "single")
+        _html(_folded(CARD, column.card_html()), _folded("Settings that were tried on the development part", tried))
+        links = ", ".join(f"[{name}](#{anchor(one)})" for name, one in named(columns))
+        _markdown(f"Every measure, and the claims judged on it, among all results: {links}.")
+
     def developed(self, identifier: str) -> "list[SideBySide]":
         """Columns of the table on development parts, where settings were tried."""
         from mtlkit.reproduce import stored
@@ -249,12 +288,41 @@ def _trained(comparison: "SideBySide") -> "list[tuple[str, Training]]":
     return [(label, need) for label, need in found if not comparison.diverged.keys() & trainings([need]).keys()]
 
 
-def show(comparison: "SideBySide") -> None:
-    """Displays print and measurement side by side, then the protocol card."""
+def show(what: "SideBySide | Figure") -> None:
+    """Displays print and measurement side by side, then the protocol card folded; or a figure.
+
+    A figure's label becomes its alternative text, and it is closed.
+    """
+    with extra("book"):
+        import matplotlib.pyplot as plt
+        from IPython.display import Image, display
+        from matplotlib.figure import Figure
+
+    if isinstance(what, Figure):
+        drawn = io.BytesIO()
+        what.savefig(drawn, format="png", bbox_inches="tight")
+        plt.close(what)
+        display(Image(drawn.getvalue(), format="png", alt=what.get_label()))  # type: ignore[no-untyped-call]
+    else:
+        _html(what.html(), _folded(CARD, what.card_html()))
+
+
+def _html(*blocks: str) -> None:
     with extra("book"):
         from IPython.display import HTML, display
 
-    display(HTML(comparison.html()), HTML(comparison.card_html()))  # type: ignore[no-untyped-call]
+    display(*map(HTML, filter(None, blocks)))  # type: ignore[no-untyped-call]
+
+
+def _markdown(text: str) -> None:
+    with extra("book"):
+        from IPython.display import Markdown, display
+
+    display(Markdown(text))  # type: ignore[no-untyped-call]
+
+
+def _folded(title: str, *blocks: str) -> str:
+    return f"<details><summary>{title}</summary>{''.join(blocks)}</details>" if any(blocks) else ""
 
 
 def parameters(paper: str, scope: Mapping[str, Any]) -> tuple[Options, Selection]:

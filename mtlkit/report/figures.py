@@ -1,4 +1,4 @@
-"""Figures of the reports."""
+"""Figures of the reports; the label of each says in words what it shows."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -62,6 +62,7 @@ def dots(comparison: SideBySide) -> Figure:
     grid.tight_layout()
     grid.add_legend(title="")
     figure: Figure = grid.figure
+    figure.set_label(f"What is printed and what every seed measured, {_of(comparison)}.")
     return figure
 
 
@@ -104,7 +105,15 @@ def gain_intervals(comparison: SideBySide, against: str | None = None) -> Figure
         axis.axis("off")
     control = f" over “{next(iter(over.values()))}”" if one_control else ""
     figure.supxlabel(f"gain{control}, to the right is better", fontsize=9)
+    figure.set_label(f"Gains with their 95 % intervals, {_of(comparison)}.")
     return figure
+
+
+def _of(comparison: SideBySide) -> str:
+    """Table, measures and rows in words, for those who do not see the figure."""
+    measures = ", ".join(f"{one.label} ({one.unit})" for one in comparison.printed)
+    rows = ", ".join(row.label for row in comparison.rows)
+    return f"Table {comparison.table.id}: a panel each for {measures}; a line each for {rows}"
 
 
 def losses(histories: Mapping[str, Sequence[History]]) -> Figure:
@@ -114,7 +123,7 @@ def losses(histories: Mapping[str, Sequence[History]]) -> Figure:
         histories: row -> what the losses of its networks did.
     """
     shown = {row: [(history.steps, history.losses) for history in several] for row, several in histories.items()}
-    return _over_steps(shown, fewest=2)  # a unit's own penalty has one line
+    return _over_steps("Training losses", shown, fewest=2)  # a unit's own penalty has one line
 
 
 def task_weights(histories: Mapping[str, Sequence[History]]) -> Figure:
@@ -130,10 +139,12 @@ def task_weights(histories: Mapping[str, Sequence[History]]) -> Figure:
     changing = {row: several for row, several in shown.items() if any(lines for _, lines in several)}
     if not changing:
         raise InputError(f"Nothing changes the weights of {', '.join(histories) or 'no row'}; fixed ones have no line.")
-    return _over_steps(changing)
+    return _over_steps("Weights of tasks", changing)
 
 
-def _over_steps(rows: Mapping[str, Sequence[tuple[list[int], dict[str, list[float]]]]], fewest: int = 1) -> Figure:
+def _over_steps(
+    what: str, rows: Mapping[str, Sequence[tuple[list[int], dict[str, list[float]]]]], fewest: int = 1
+) -> Figure:
     """One panel a name that at least so many rows have, one line a row."""
     lines: dict[str, dict[str, tuple[list[int], list[float]]]] = {}
     for row, several in rows.items():
@@ -150,6 +161,9 @@ def _over_steps(rows: Mapping[str, Sequence[tuple[list[int], dict[str, list[floa
         axis.set_xlabel("step")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncol=len(rows), fontsize=7)
+    figure.set_label(
+        f"{what} over the steps of training: a panel each for {', '.join(panels)}; a line each for {', '.join(rows)}."
+    )
     return figure
 
 
@@ -169,6 +183,8 @@ def gallery(columns: Sequence[tuple[str, Sequence[np.ndarray]]], *, width: float
         for down in range(count):
             axes[down, across].axis("off")
             axes[down, across].imshow(images[down])
+    headings = ", ".join(heading for heading, _ in columns)
+    figure.set_label(f"{count} images, a line each; from left to right: {headings}.")
     return figure
 
 
@@ -192,6 +208,8 @@ def boxed(
                 axis.add_patch(Rectangle(*frame, fill=False, color=colour, linewidth=1.2))
                 axis.text(left, top - 1, word, fontsize=6, color="white", backgroundcolor=(*to_rgb(colour), 0.7))
     legend(figure, list(boxes))
+    found = ", ".join(f"{sum(len(words) for _, words in several)} {kind}" for kind, several in boxes.items())
+    figure.set_label(f"{len(images)} images with boxes: {found}.")
     return figure
 
 
@@ -210,6 +228,8 @@ def answers(images: Sequence[np.ndarray], truth: Sequence[str], said: Mapping[st
         for axis, name, true in zip(axes[0], names, truth, strict=True):
             right = {"color": MEASURED, "fontweight": "bold"} if name == true else {"color": PRINTED}
             axis.annotate(name, (0.5, 0), (0, -14 * line + 8), ha="center", **down, **right)
+    right_of = ", ".join(f"{label} names {sum(map(str.__eq__, names, truth))} right" for label, names in said.items())
+    figure.set_label(f"{len(images)} images with their class, {', '.join(truth)}; {right_of}.")
     return figure
 
 
@@ -219,6 +239,7 @@ def labelled(images: Sequence[np.ndarray], words: Sequence[str], *, across: int 
     for axis, image, text in zip(axes, images, words, strict=False):
         axis.imshow(image, interpolation="nearest")  # smoothed, small noisy images would fill a page with megabytes
         axis.set_title(text, fontsize=7)
+    figure.set_label(f"{len(images)} images: {'; '.join(text.replace(chr(10), ', ') for text in words)}.")
     return figure
 
 

@@ -7,26 +7,23 @@ import html
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any, Literal, get_args
 
 from mtlkit.papers import DECLARED, SLUGS, printed
 from mtlkit.papers.printed import PrintedPaper
 from mtlkit.report.claims import Compared, Judged, deciding_text, evidence, measured, names, on_print, on_runs, order
-from mtlkit.report.intervals import DAGGER, TOO_NARROW, Gain, gain_text, gains
+from mtlkit.report.found import measured_rows, tables
+from mtlkit.report.intervals import gains
 from mtlkit.report.judging import Verdict
-from mtlkit.report.side_by_side import Measured, SideBySide
+from mtlkit.report.side_by_side import SideBySide
 from mtlkit.report.stored import stored
-from mtlkit.report.table import MISSING, Place, ReportTable, Text, heads, markdown
+from mtlkit.report.table import Place, ReportTable, Text, heads, markdown
 from mtlkit.results import Results
 
 Columns = Mapping[str, Sequence[SideBySide]]
 """Paper -> its stored columns at profiles ``lite`` and ``paper``."""
 
 Outcome = Literal[Verdict, "not measured yet"]
-
-MEASURES = 5
-"""That fit beside each other in the width of a page."""
 
 FINDINGS = 5
 """How many decided claims the front page shows."""
@@ -191,7 +188,7 @@ def results_page(columns: Columns, claims: Sequence[ClaimOnRuns]) -> str:
         for table, several in tables.items():
             if several:
                 blocks.append(f"### Table {table}: {markdown(printed(slug).tables[table].title)}")
-            for name, column in _named(several):
+            for name, column in named(several):
                 judged = [(one, each) for one in claims for each in one.judged if each.setting.get(table) is column]
                 blocks += _column(name, column, judged)
         if lacking:
@@ -200,7 +197,7 @@ def results_page(columns: Columns, claims: Sequence[ClaimOnRuns]) -> str:
     return _joined(blocks)
 
 
-def _named(columns: Sequence[SideBySide]) -> list[tuple[str, SideBySide]]:
+def named(columns: Sequence[SideBySide]) -> list[tuple[str, SideBySide]]:
     """Columns of one table under names that tell them apart, in the order in which claims are judged on them."""
     settings = [{one.table.id: one} for one in columns]
     found = zip(names(settings), settings, columns, strict=True)
@@ -208,26 +205,19 @@ def _named(columns: Sequence[SideBySide]) -> list[tuple[str, SideBySide]]:
 
 
 def _column(name: str, column: SideBySide, claims: Sequence[tuple[ClaimOnRuns, Judged]]) -> list[str]:
-    taken, gained = column.column, gains(column)
-    there = [row for row in column.rows if any(_has(column, row.id, one) for one in column.measures)]
-    lacking = [row.label for row in column.rows if row not in there]
+    taken, there = column.column, measured_rows(column)
+    lacking = [row.label for row in column.rows if row.id not in there]
     seeds = f"{len(taken.seeds)} seeds" if len(taken.seeds) > 1 else "one seed"
     record = f"record `{taken.profile}/table/{taken.identity}.json`"
     lead = f"{seeds[0].upper()}{seeds[1:]}; {record}."
     if lacking:
         lead += f" Rows not measured: {markdown('; '.join(lacking))}."
-    if not gained:
+    if not gains(column):
         lead += " No row stands beside a control that was measured, so there are no gains."
     lead = " ".join([lead, *map(markdown, column.diverged.values())])
     blocks = [f"({anchor(column)})=\n#### {markdown(name)}", lead]
 
-    def tables(measures: Sequence[Measured]) -> list[str]:
-        return [_cells(column, part, gained).html() for part in _parts(measures)]
-
-    def has_any(one: Measured) -> bool:
-        return any(_has(column, row.id, one) for row in there)
-
-    blocks += tables([one for one in column.printed if has_any(one)])
+    blocks += tables(column, column.printed)
     if claims:
         verdicts = heads(("verdict", "comparisons"))
         lines = tuple(
@@ -235,54 +225,11 @@ def _column(name: str, column: SideBySide, claims: Sequence[tuple[ClaimOnRuns, J
             for claim, one in claims
         )
         blocks.append(ReportTable(f"Claims judged on {name}", "claim", verdicts, lines, kind="card claims").html())
-    lacked = [one for one in column.lacked if has_any(one)]
-    folded = [*tables(lacked), f"```text\n{taken.command}\n```"]
+    lacked = tables(column, column.lacked)
+    folded = [*lacked, f"```text\n{taken.command}\n```"]
     title = "Measures that are not in the print, and the command" if lacked else "The command"
     blocks += [f":::{{dropdown}} {title}", *folded, ":::"]
     return blocks
-
-
-def _has(column: SideBySide, row: str, measure: Measured) -> bool:
-    cell = column.cell(row, measure.measure)
-    return bool(cell.values or cell.diverged)
-
-
-def _parts(measures: Sequence[Measured]) -> list[list[Measured]]:
-    """Parts that fit the page, a group of columns whole in one where it fits."""
-    parts: list[list[Measured]] = [[]]
-    for _, group in groupby(measures, key=lambda one: one.group):
-        own = list(group)
-        if len(parts[-1]) + len(own) > MEASURES:
-            parts.append([])
-        parts[-1] += own[:MEASURES]
-        parts += [own[at : at + MEASURES] for at in range(MEASURES, len(own), MEASURES)]
-    return [part for part in parts if part]
-
-
-def _cells(column: SideBySide, measures: Sequence[Measured], gained: Mapping[str, Mapping[str, Gain]]) -> ReportTable:
-    """Rows of cells that have, one under the other, what was measured, what is printed and what is gained."""
-    labels = {row.id: row.label for row in column.rows}
-    lines = []
-    for row in column.rows:
-        if not any(_has(column, row.id, one) for one in measures):
-            continue
-        own = gained.get(row.id, {})
-        over = dict.fromkeys(labels[own[one.measure].over] for one in measures if one.measure in own)
-        notes = [Text("", f"gain over {label}") for label in over]
-        places: list[Place] = [(Text(row.label, kind="" if row.printed else "ours", title=row.what), *notes)]
-        for one in measures:
-            texts = [column.cell(row.id, one.measure).shown(one.unit)]
-            text, bold = column.printed_cell(row.id, one.column) if one.column else (MISSING, False)
-            if text != MISSING:
-                texts.append(Text(f"print {text}", bold=bold, kind="printed"))
-            if one.measure in own:
-                found = gain_text(own[one.measure], one.unit)
-                texts.append(Text(found.text, found.note if found.note != MISSING else "", found.bold, "gain"))
-            places.append(tuple(texts))
-        lines.append(tuple(places))
-    name = f"Table {column.table.id}, {', '.join(dict.fromkeys(one.group for one in measures))}"
-    note = f"{DAGGER} {TOO_NARROW}" if any(DAGGER in str(text) for line in lines for text in line[1:]) else ""
-    return ReportTable(name, "row", tuple(one.head for one in measures), tuple(lines), note=note, kind="results")
 
 
 def _chapter(slug: str) -> str:

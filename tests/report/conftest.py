@@ -1,13 +1,21 @@
 """Columns of known values."""
 
+from pathlib import Path
+
 import pytest
 
 from mtlkit import papers
 from mtlkit.ledger import Record
 from mtlkit.papers.nddr.options import NDDROptions
+from mtlkit.report.pages import compared
 from mtlkit.results import Results
 
 TABLE = papers.table("nddr", "4")
+
+
+@pytest.fixture(scope="session")
+def published():
+    return compared(Results(Path(__file__).parents[2] / "results"))
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ from mtlkit.ledger import Record
 from mtlkit.pages import behind, status, write
 from mtlkit.papers import SLUGS, printed
 from mtlkit.papers.nddr.options import NDDROptions
+from mtlkit.report.found import MEASURES, _parts
 from mtlkit.report.judging import combined, deciding
-from mtlkit.report.pages import MEASURES, _parts, claims_page, compared, findings, judged_claims, results_page
+from mtlkit.report.pages import claims_page, compared, findings, judged_claims, results_page
 from mtlkit.report.side_by_side import Measured, SideBySide
 from mtlkit.results import Results
 
@@ -51,11 +52,6 @@ def ahead():
             for column in columns
         }
     )
-
-
-@pytest.fixture(scope="module")
-def published():
-    return compared(Results(RESULTS))
 
 
 @pytest.fixture(scope="module")

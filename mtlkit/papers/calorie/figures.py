@@ -33,4 +33,5 @@ def against_truth(found: Mapping[str, Estimates], *, across: int = 3) -> Figure:
         axis.tick_params(labelbottom=True)
     figure.supxlabel("true kcal", fontsize=8)
     figure.supylabel("estimated kcal", fontsize=8)
+    figure.set_label(f"Estimated against true kcal with a band of 20 % error, a panel each for {', '.join(found)}.")
     return figure

@@ -30,4 +30,5 @@ def mixing(units: Mapping[str, Tensor], tasks: Sequence[str]) -> Figure:
     axes[0, 0].set_ylabel("weight")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncol=len(tasks), fontsize=7)
+    figure.set_label(f"Sorted mixing weights of {', '.join(tasks)}, a panel each for {', '.join(units)}.")
     return figure

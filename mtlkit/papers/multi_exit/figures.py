@@ -25,4 +25,5 @@ def gates(filters: Mapping[str, FeatureFilter]) -> Figure:
         row[0].set_ylabel("gate")
     for axis in axes[-1]:
         axis.set_xlabel("channel")
+    figure.set_label(f"Gates of every channel, from scale and from offset, a line each for {', '.join(filters)}.")
     return figure

@@ -42,6 +42,7 @@ def fusion_shares(units: Mapping[str, NDDR], tasks: Sequence[str]) -> Figure:
     axes[0, 0].set_ylabel("share of weights")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncol=2, fontsize=7)
+    figure.set_label(f"Shares of own and foreign channels in NDDR layers after each stage: {', '.join(tasks)}.")
     return figure
 
 
@@ -53,4 +54,5 @@ def ages_and_genders(sets: Sequence[Faces]) -> Figure:
     left.set(xlabel="gender", ylabel="faces")
     right.bar(range(AGES), np.bincount(ages, minlength=AGES), color=MEASURED, width=1.0)
     right.set(xlabel="age in years", xlim=(-1, AGES))
+    figure.set_label(f"How many of {len(ages):,} faces are of every gender and of every age in years.")
     return figure
