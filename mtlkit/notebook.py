@@ -165,7 +165,7 @@ class Reproduction:
         from mtlkit.report.figures import dots, gain_intervals
         from mtlkit.report.intervals import gains
         from mtlkit.report.pages import anchor, named
-        from mtlkit.report.selection import selection_html
+        from mtlkit.report.selection import selections_html
 
         columns = self.earlier(identifier)
         tied = [one for one in columns if found.digest(one) == of]
@@ -173,17 +173,30 @@ class Reproduction:
         if column is None:
             _markdown(f"Nothing of Table {identifier} is stored at profile `lite` or `paper` yet.")
             return
-        if tied:
-            _markdown(found.filled(column, words))
+        self.say(identifier, words, of=of)
         _markdown(
             f"{column.caption} Under each value stand the print, and the gain over a control with its 95 % interval."
         )
         _html(*found.tables(column, column.printed, against))
         show(gain_intervals(column, against) if gains(column, against) else dots(column))
-        tried = selection_html(column, self.developed(identifier), "single")
+        tried = selections_html(column, self.developed(identifier))
         _html(_folded(CARD, column.card_html()), _folded("Settings that were tried on the development part", tried))
         links = ", ".join(f"[{name}](#{anchor(one)})" for name, one in named(columns))
         _markdown(f"Every measure, and the claims judged on it, among all results: {links}.")
+
+    def say(self, identifier: str, words: str, *, of: str) -> None:
+        """Displays words about one stored column of a table; nothing where these very numbers are not stored.
+
+        Args:
+            identifier: of the table.
+            words: Markdown, with places for numbers; see :func:`mtlkit.report.found.filled`.
+            of: digest of the column that they were written about (:func:`mtlkit.report.found.digest`).
+        """
+        from mtlkit.report import found
+
+        for column in self.earlier(identifier):
+            if found.digest(column) == of:
+                _markdown(found.filled(column, words))
 
     def developed(self, identifier: str) -> "list[SideBySide]":
         """Columns of the table on development parts, where settings were tried."""

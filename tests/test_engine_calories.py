@@ -121,11 +121,11 @@ def test_a_checkpoint_behind_a_snapshot_to_be_taken_is_not_used(data, tmp_path):
     hasty = Runtime(device="cpu", progress=False, checkpoint_seconds=0)
     training = Training(network=network(CALORIES), data=data, recipe=HOW.model_copy(update={"steps": 25}))
     value = SnapshotEnsemble(snapshots=snapshots(training, data, count=2, every=20))
-    kept = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Path, "unlink", lambda path, **_: kept.append(path))
+    checkpoint, unlink = ledger.checkpoint(training.identity), Path.unlink
+    with pytest.MonkeyPatch.context() as patch:  # locks go, the checkpoint stays
+        patch.setattr(Path, "unlink", lambda path, **how: None if path == checkpoint else unlink(path, **how))
         record_of(Engine(ledger, hasty), training)
-    assert ledger.checkpoint(training.identity).exists()  # of step 20; the snapshot is of step 5
+    assert checkpoint.exists()  # of step 20; the snapshot is of step 5
     ledger.path("training", training.identity).rename(tmp_path / "aside.json")
     assert record_of(Engine(ledger, QUIET), value).metrics
 

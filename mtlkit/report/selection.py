@@ -4,8 +4,10 @@ import statistics
 from collections.abc import Sequence
 
 from mtlkit.papers.declaration import TrainedColumn
+from mtlkit.report.found import measured_rows
 from mtlkit.report.side_by_side import SideBySide
 from mtlkit.report.table import ReportTable, Text
+from mtlkit.runs import trainings
 
 
 def tried(column: TrainedColumn, developed: Sequence[SideBySide]) -> list[tuple[TrainedColumn, SideBySide]]:
@@ -64,4 +66,13 @@ def selection_html(comparison: SideBySide, developed: Sequence[SideBySide], row:
         name = f"rate {column.recipe.lr:g}, {column.epochs:g} epochs ({column.recipe.steps:,} steps)"
         best = (column.epochs, column.recipe.lr) == (taken.epochs, taken.recipe.lr)
         lines.append((Text(name, bold=best), *(one.cell(row, c.measure).shown(c.unit) for c in columns)))
-    return ReportTable("Settings tried", "single-task networks", tuple(c.head for c in columns), tuple(lines)).html()
+    label = next((one.label for one in comparison.rows if one.id == row), row)
+    return ReportTable("Settings tried", label, tuple(c.head for c in columns), tuple(lines)).html()
+
+
+def selections_html(comparison: SideBySide, developed: Sequence[SideBySide]) -> str:
+    """The same for every trained row that was measured on the development part, one table under the other."""
+    there = [
+        row.id for one in developed for row in one.rows if trainings(row.evaluations) and row.id in measured_rows(one)
+    ]
+    return "".join(selection_html(comparison, developed, row) for row in dict.fromkeys(there))
