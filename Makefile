@@ -9,7 +9,7 @@ VENV ?= .venv
 TORCH_ARGS ?=
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-NOTEBOOKS := $(wildcard book/learn/*.ipynb notebooks/*.ipynb)
+NOTEBOOKS := $(wildcard notebooks/*.ipynb) $(wildcard book/learn/*.ipynb)
 SITE := build/site
 # Nothing here reaches for the network: weights are asked for by name, never fetched by surprise.
 export HF_HUB_OFFLINE := 1
@@ -19,10 +19,8 @@ export HF_HUB_OFFLINE := 1
 book: $(INSTALLED)
 	rm -rf $(SITE) && mkdir -p $(SITE)/notebooks
 	cp -r _config.yml _toc.yml book $(SITE)/
-	for notebook in $(NOTEBOOKS); do \
-		echo "running $$notebook" && \
-		$(BIN)/papermill -k python3 --no-progress-bar --log-level ERROR $$notebook $(SITE)/$$notebook || exit 1; \
-	done
+	printf '%s\n' $(NOTEBOOKS) | OMP_NUM_THREADS=1 xargs -P 2 -I {} sh -c 'echo "running {}" && \
+		$(BIN)/papermill -k python3 --no-progress-bar --log-level ERROR {} $(SITE)/{}'
 	$(BIN)/mtlkit pages $(SITE)/book/_generated
 	$(BIN)/jupyter-book build --all $(SITE) --path-output build >build/book.log 2>&1 || { cat build/book.log; exit 1; }
 	@echo "The book: file://$(CURDIR)/build/_build/html/index.html"

@@ -284,3 +284,30 @@ def test_a_learners_page_has_a_box_three_hidden_solutions_a_summary_and_figures_
     for cell in cells:
         if any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
             assert len(cell.metadata.mystnb.image.alt) > 60
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_chapter_says_first_what_was_found_and_folds_what_only_shows_that_it_runs(path):
+    cells = nbformat.read(path, 4).cells
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    order = ["What we found", "The idea", "Run it yourself", "Claims", "Where this differs from the paper", "Exercises"]
+    headings = [one for one in re.findall(r"^## (.*)", text, re.MULTILINE) if one in [*order, "Try it"]]
+    assert headings == [*order, "Try it"]
+    assert all(f"| {row} |" in text for row in ("You will learn", "You need", "It costs"))
+    assert next(cell for cell in cells if "parameters" in cell.metadata.tags).metadata.tags.count("hide-input") == 1
+    asked = [n for n, cell in enumerate(cells) if re.search(r"^### Exercise \d$", cell.source, re.MULTILINE)]
+    solutions = [n for n, cell in enumerate(cells) if "source_hidden" in cell.metadata.get("jupyter", {})]
+    assert len(asked) == 3
+    assert solutions == [n + 1 for n in asked]
+    assert all(cells[n].outputs and "hide-cell" in cells[n].metadata.tags for n in solutions)
+    runs = [cell for cell in cells if re.search(r"(?<!papers)\.table\(", cell.source)]
+    assert runs
+    assert all("hide-cell" in cell.metadata.tags for cell in runs)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_figure_of_a_chapter_says_what_it_shows(path):
+    for cell in code_of(path):
+        for output in cell.outputs:
+            if "image/png" in output.get("data", {}):
+                assert len(output.metadata["image/png"]["alt"]) > 40

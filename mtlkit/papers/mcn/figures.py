@@ -39,4 +39,6 @@ def posed(
                 axis.plot(*joints[joints[:, 2] > 0, :2].T, ".", color=colour, markersize=3)
         axis.set(xlim=(0, image.shape[1]), ylim=(image.shape[0], 0))
     legend(figure, list(poses))
+    found = ", ".join(f"{sum(map(len, several))} with {kind}" for kind, several in poses.items())
+    figure.set_label(f"{len(images)} images with the joints of persons: {found}.")
     return figure
