@@ -11,9 +11,9 @@ from torch import Tensor
 
 from mtlkit.errors import WeightsMissing
 from mtlkit.graph import Context, Node
+from mtlkit.history import TrainingDiverged
 from mtlkit.ledger import Ledger, Record
 from mtlkit.runtime import Runtime, hardware
-from mtlkit.training import TrainingDiverged
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from torch import Tensor
 from mtlkit.data import AnyData
 from mtlkit.data.samples import DataSet, Split
 from mtlkit.data.sampling import Batches, eval_loader
+from mtlkit.history import Divergence, History, Timing
 from mtlkit.ledger import Ledger, Record
 from mtlkit.metrics.bootstrap import Drawn
 from mtlkit.runtime import Runtime
 from mtlkit.tasks import Task
-from mtlkit.training import Divergence, History, Timing
 from mtlkit.values import Value
 
 

@@ -30,8 +30,8 @@ from torch import Tensor
 import mtlkit
 from mtlkit.errors import InputError, WeightsMissing
 from mtlkit.files import written_whole
+from mtlkit.history import Divergence, History, Timing
 from mtlkit.metrics.bootstrap import Drawn
-from mtlkit.training import Divergence, History, Timing
 
 GIB = 1024**3
 KEPT_LIMIT = 8 * GIB

@@ -9,9 +9,10 @@ from torch import Tensor
 from mtlkit.data import AnyData
 from mtlkit.data.sampling import Part, loader
 from mtlkit.graph import Content, Context, Node, ordered, reads
+from mtlkit.history import TrainingDiverged
 from mtlkit.network import Network, NetworkSettings, parameter_count
 from mtlkit.objectives import inverse_means
-from mtlkit.training import Recipe, TrainingDiverged, train
+from mtlkit.training import Recipe, train
 from mtlkit.values import Value
 
 

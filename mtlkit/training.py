@@ -17,11 +17,11 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, Field
+from pydantic import Field
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -30,15 +30,13 @@ from mtlkit.data.sampling import AnyAugmentation
 from mtlkit.devices import Precision
 from mtlkit.errors import InputError
 from mtlkit.files import written_whole
+from mtlkit.history import CHECK_EVERY, History, Timing, TrainingDiverged, divergence
 from mtlkit.network import Network, parameter_groups
 from mtlkit.objectives import NO_TASK, FixedWeights, ObjectiveSettings
 from mtlkit.values import Value
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
-
-CHECK_EVERY = 10
-"""Steps between looks at the losses, since reading them makes the host wait for the device."""
 
 
 class Recipe(Value):
@@ -94,60 +92,6 @@ class Recipe(Value):
         if self.schedule == "step":
             return float(self.gamma ** sum(done >= milestone for milestone in self.milestones))
         return 1.0
-
-
-class History(BaseModel):
-    """What the losses did."""
-
-    steps: list[int] = []
-    """The last step of every window of :data:`CHECK_EVERY` steps, counted from 1."""
-    losses: dict[str, list[float]] = {}
-    """``task/term`` -> its unweighted mean over each window."""
-    weights: dict[str, list[float]] = {}
-    """Task -> the mean over each window of what an objective multiplied its loss or gradient by, where that changes."""
-    objective: dict[str, list[float]] = {}
-    """What an objective had learned at the end, by the names of its parameters."""
-
-
-class Divergence(BaseModel):
-    """Where a training ended before its time, since a loss was infinite or not a number."""
-
-    step: int
-    """Counted from 1."""
-    loss: str
-    """``task/term``."""
-    value: str
-    """``inf``, ``-inf`` or ``nan``."""
-
-    def __str__(self) -> str:
-        return f"the loss {self.loss} is {self.value} at step {self.step}"
-
-
-class Timing(BaseModel):
-    """Where a training's time went, in seconds, over all of its (possibly resumed) parts."""
-
-    training: float = 0.0
-    waiting_for_data: float = 0.0
-
-
-class TrainingDiverged(InputError):
-    """A loss became infinite or not a number.
-
-    Attributes:
-        divergence: which loss, and when.
-        history: what the losses did before.
-        timing: the seconds until then.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        divergence: Divergence | None = None,
-        history: History | None = None,
-        timing: Timing | None = None,
-    ):
-        super().__init__(message)
-        self.divergence, self.history, self.timing = divergence, history, timing
 
 
 def optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -311,7 +255,7 @@ def train(
             losses = torch.stack(window).cpu()
             window.clear()
             timing.training = spent + time.perf_counter() - began
-            if diverged := _diverged(losses, names, step):
+            if diverged := divergence(losses, names, step):
                 message = f"{diverged}; a lower learning rate or smaller loss weight usually helps."
                 raise TrainingDiverged(message[0].upper() + message[1:], diverged, history, timing)
             history.steps.append(step + 1)
@@ -326,18 +270,17 @@ def train(
             now = time.perf_counter()
             if now - saved >= checkpoint_seconds and step + 1 < recipe.steps:
                 saved = now
-                _save(
-                    checkpoint,
-                    {
-                        "network": network.state_dict(),
-                        "optimizer": optimiser.state_dict(),
-                        "objective": objective.state_dict(),
-                        "scaler": precision.state_dict(),  # of the losses at 16-mixed; else empty
-                        "history": history.model_dump(),
-                        "timing": timing.model_dump(),
-                        "step": step + 1,
-                    },
-                )
+                kept = {
+                    "network": network.state_dict(),
+                    "optimizer": optimiser.state_dict(),
+                    "objective": objective.state_dict(),
+                    "scaler": precision.state_dict(),  # of the losses at 16-mixed; else empty
+                    "history": history.model_dump(),
+                    "timing": timing.model_dump(),
+                    "step": step + 1,
+                }
+                with written_whole(checkpoint) as part:
+                    torch.save(kept, part)
     history.objective = {name: state.flatten().tolist() for name, state in objective.state_dict().items()}
     return history, timing
 
@@ -350,16 +293,3 @@ def _task(name: str) -> str:
 def step_seed(seed: int, step: int) -> int:
     """The seed of everything that step ``step`` draws."""
     return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)
-
-
-def _diverged(losses: Tensor, names: list[str], last: int) -> Divergence | None:
-    bad = (~losses.isfinite()).nonzero()
-    if not len(bad):
-        return None
-    row, column = bad[0].tolist()
-    return Divergence(step=last - len(losses) + row + 2, loss=names[column], value=str(losses[row, column].item()))
-
-
-def _save(path: Path, state: dict[str, Any]) -> None:
-    with written_whole(path) as part:
-        torch.save(state, part)

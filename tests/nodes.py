@@ -12,7 +12,7 @@ from pydantic import Field
 
 from mtlkit.errors import InputError
 from mtlkit.graph import Content, Node
-from mtlkit.training import Divergence
+from mtlkit.history import Divergence
 
 
 class Task(Node):

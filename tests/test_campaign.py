@@ -13,12 +13,12 @@ from mtlkit.campaign import Campaign, goal
 from mtlkit.cli import app
 from mtlkit.errors import InputError
 from mtlkit.estimates import Estimates, Rate, shape
+from mtlkit.history import Divergence
 from mtlkit.ledger import Record
 from mtlkit.planning import Plan, Total, jobs
 from mtlkit.results import Results
 from mtlkit.runs import Training
 from mtlkit.runtime import Runtime, hardware
-from mtlkit.training import Divergence
 from mtlkit.work_command import Selection, spread, text
 from mtlkit.work_command import campaign as named
 

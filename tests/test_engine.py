@@ -18,10 +18,10 @@ from mtlkit.data.sampling import eval_loader
 from mtlkit.engine import Engine
 from mtlkit.errors import InputError, WeightsMissing
 from mtlkit.evaluations import Constant, Ensemble, SnapshotEnsemble, TestEvaluation, snapshots
+from mtlkit.history import TrainingDiverged
 from mtlkit.ledger import Ledger, Record
 from mtlkit.runs import Training
 from mtlkit.runtime import Runtime
-from mtlkit.training import TrainingDiverged
 
 QUIET = Runtime(device="cpu", progress=False)
 

@@ -14,6 +14,7 @@ from mtlkit import training
 from mtlkit.data.samples import Batch
 from mtlkit.evaluations.scoring import outputs, scored
 from mtlkit.heads import Branches, Conv1x1Head, Embedding, Exit, FCN32s, HeadSettings, LargeFOV
+from mtlkit.history import TrainingDiverged
 from mtlkit.metrics.spaces import SPACES
 from mtlkit.necks import Deconvolution, DLAUp, NeckSettings, Shortcut, Upsampling
 from mtlkit.network import NetworkSettings
@@ -33,7 +34,7 @@ from mtlkit.tasks import (
 from mtlkit.tasks import Embedding as EmbeddingTask
 from mtlkit.tasks.center_detection import Objects
 from mtlkit.tasks.region_detection import RegionTruth
-from mtlkit.training import TrainingDiverged, loss_terms, train
+from mtlkit.training import loss_terms, train
 
 STEPS = 10
 TOLERANCE = 0.1

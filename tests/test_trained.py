@@ -25,6 +25,7 @@ from mtlkit.errors import InputError, WeightsMissing
 from mtlkit.evaluations import TestEvaluation
 from mtlkit.heads import Branches, Exit, LargeFOV
 from mtlkit.heads import Embedding as EmbeddingHead
+from mtlkit.history import Divergence
 from mtlkit.ledger import Ledger, Record
 from mtlkit.metrics.resize import enlarged
 from mtlkit.metrics.spaces import encode
@@ -45,7 +46,6 @@ from mtlkit.tasks import (
 )
 from mtlkit.tasks.placement import Placement
 from mtlkit.trained import Trained
-from mtlkit.training import Divergence
 from mtlkit.values import from_canonical
 from mtlkit.worlds import parts
 

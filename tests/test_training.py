@@ -12,10 +12,11 @@ from mtlkit.data.samples import IGNORE, Batch
 from mtlkit.data.sampling import Part, eval_loader, loader
 from mtlkit.data.transforms import Augmentation, resized
 from mtlkit.evaluations.scoring import scored
+from mtlkit.history import TrainingDiverged
 from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.papers.nddr.scenes import single
 from mtlkit.tasks import Normals
-from mtlkit.training import Recipe, TrainingDiverged, loss_terms, optimizer, set_rates, train
+from mtlkit.training import Recipe, loss_terms, optimizer, set_rates, train
 
 at_size = partial(resized, size=SIZE)
 

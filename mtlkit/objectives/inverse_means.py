@@ -41,7 +41,7 @@ def inverse_means(
     weights acts like a learning rate.
 
     Args:
-        losses: ``task/term`` -> its values over the run, as :class:`mtlkit.training.History` holds them.
+        losses: ``task/term`` -> its values over the run, as :class:`mtlkit.history.History` holds them.
         one: the term whose weight is to be exactly 1; ``None``: the weights are the inverse means themselves.
         last: how many values count, from the end: the other reading of the paper, the size at the end of the run;
             ``None``: all.

@@ -7,12 +7,12 @@ from textwrap import fill
 import numpy as np
 
 from mtlkit.errors import InputError, extra
+from mtlkit.history import History
 from mtlkit.report.intervals import gains
 from mtlkit.report.side_by_side import SCALES, SideBySide, plain_label
 from mtlkit.report.style import INK, MEASURED, PRINTED
 from mtlkit.report.table import MISSING
 from mtlkit.runs import trainings
-from mtlkit.training import History
 
 with extra("book"):
     import matplotlib.pyplot as plt

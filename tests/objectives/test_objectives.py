@@ -15,10 +15,11 @@ from torchjd.scalarization import UW
 from mtlkit import training
 from mtlkit.data.sampling import loader
 from mtlkit.errors import InputError
+from mtlkit.history import History
 from mtlkit.network import parameter_groups
 from mtlkit.objectives import FixedWeights, JacobianDescent, UncertaintyWeighting
 from mtlkit.objectives.jacobian_descent import aggregators
-from mtlkit.training import History, train
+from mtlkit.training import train
 
 CPU = Fabric(accelerator="cpu", devices=1)
 WEIGHTS = {"normals/cosine": 4.0}

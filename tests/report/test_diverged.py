@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from mtlkit import papers, runs
 from mtlkit.cli import app
+from mtlkit.history import Divergence, TrainingDiverged
 from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.papers.printed import printed
 from mtlkit.report.claims import on_runs
@@ -19,7 +20,6 @@ from mtlkit.report.side_by_side import Cell, SideBySide, tables_csv, tables_json
 from mtlkit.report.table import MISSING
 from mtlkit.reproduce import Results, reproduce, stored
 from mtlkit.runtime import Runtime
-from mtlkit.training import Divergence, TrainingDiverged
 
 TABLE = papers.table("nddr", "4")
 GIVEN = {"image_size": (32, 40), "epochs": 0.2, "seeds": (0, 1)}

@@ -5,9 +5,9 @@ import pytest
 
 from mtlkit import papers
 from mtlkit.errors import InputError
+from mtlkit.history import History
 from mtlkit.report.figures import dots, losses, task_weights
 from mtlkit.report.side_by_side import Cell, SideBySide
-from mtlkit.training import History
 
 mpl.use("Agg")
 

@@ -26,6 +26,7 @@ from mtlkit.evaluations import (
 from mtlkit.graph import Node
 from mtlkit.heads import Embedding as EmbeddingHead
 from mtlkit.heads import Exit
+from mtlkit.history import CHECK_EVERY
 from mtlkit.metrics.floor import FLOOR
 from mtlkit.network import NetworkSettings, Weights
 from mtlkit.papers.calorie.options import LARGE_SET, SMALL_TRUNKS, TRUNKS, Averaging, Balancing, CalorieOptions
@@ -46,7 +47,7 @@ from mtlkit.papers.weights import weights
 from mtlkit.runs import EarlierLosses, Training
 from mtlkit.sharing import HardSharing
 from mtlkit.tasks import AnyTask, Calories, Classification, Embedding
-from mtlkit.training import CHECK_EVERY, Recipe
+from mtlkit.training import Recipe
 from mtlkit.worlds import plates
 
 LAYERS: tuple[Literal["fc6"], Literal["fc7"]] = ("fc6", "fc7")
