@@ -14,7 +14,7 @@ SITE := build/site
 # Nothing here reaches for the network: weights are asked for by name, never fetched by surprise.
 export HF_HUB_OFFLINE := 1
 
-.PHONY: book test slow rehearse gpu-check site notebooks lint lock clean
+.PHONY: book test slow rehearse gpu-check gpu-pack gpu-campaign site notebooks lint lock clean
 
 book: $(INSTALLED)
 	rm -rf $(SITE) && mkdir -p $(SITE)/notebooks
@@ -40,6 +40,11 @@ rehearse: $(INSTALLED)
 # Ten steps of every network, five tables, losses beside the CPU's: at most six minutes on one GPU; a report in build/.
 gpu-check: $(INSTALLED)
 	$(BIN)/python benchmarks/gpu_check.py
+
+# Data and weights of results/gpu.toml into build/gpu; there, its columns for so many minutes.
+MINUTES ?= 12
+gpu-pack gpu-campaign: $(INSTALLED)
+	$(BIN)/python benchmarks/gpu_campaign.py $(if $(filter gpu-pack,$@),pack,run --minutes $(MINUTES))
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
