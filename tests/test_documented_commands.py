@@ -25,10 +25,9 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "results/README.md")]
 PAGES += sorted((ROOT / "book").glob("*.md")) + sorted((ROOT / "book/api").glob("*.md"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb")) + sorted((ROOT / "book/learn").glob("*.ipynb"))
-SHELLS = ("bash", "sh", "shell", "console")
+SHELLS = ("bash", "sh", "shell", "console", "{clone}")
 
 EXTERNAL = {
-    "git clone": "it fetches, and takes the address of a host",
     "docker build": "it fetches an image",
     "docker run": "it needs what docker build makes",
     "sbatch": "Slurm's",
@@ -91,7 +90,7 @@ def message_texts() -> Iterator[tuple[str, str]]:
 
 def lines_of(text: str) -> Iterator[str]:
     """Commands of a page's shell blocks: comments left out, what ``&&`` and ``\\`` join taken apart and together."""
-    for language, block in re.findall(r"^ *```(\w+)\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE):
+    for language, block in re.findall(r"^ *```(\{?\w+\}?)\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE):
         if language in SHELLS:
             for line in block.replace("\\\n", " ").splitlines():
                 line = re.sub(r"(^|\s)#.*", "", line)
