@@ -82,7 +82,7 @@ def gain_intervals(comparison: SideBySide, against: str | None = None) -> Figure
     across = min(4, len(columns))
     down = -(-len(columns) // across)
     figure, axes = plt.subplots(
-        down, across, figsize=(1.6 + 2.0 * across, down * (1.0 + 0.24 * len(found))), sharey=True, squeeze=False,
+        down, across, figsize=(1.6 + 2.0 * across, down * (1.3 + 0.24 * len(found))), sharey=True, squeeze=False,
         layout="constrained",
     )  # fmt: skip
     for axis, column in zip(axes.flat, columns, strict=False):
@@ -96,7 +96,8 @@ def gain_intervals(comparison: SideBySide, against: str | None = None) -> Figure
             axis.plot([seed / scale for seed in one.seeds], [place] * len(one.seeds), "|", color=INK, markersize=8)
             axis.plot(one.mean / scale, place, "o", color=MEASURED, markersize=6)
         axis.axvline(0, color=PRINTED, linewidth=1)
-        axis.set_title(f"{column.group.replace(' Prediction', '')}\n{column.label} ({column.unit})", fontsize=9)
+        title = fill(f"{column.label} ({column.unit})", 20)
+        axis.set_title(f"{fill(column.group.replace(' Prediction', ''), 20)}\n{title}", fontsize=9)
         axis.set_yticks(
             range(len(found)), [labels[row] + ("" if one_control else f"\nover {over[row]}") for row in found]
         )

@@ -59,7 +59,7 @@ def filled(column: SideBySide, text: str) -> str:
         measure = measures[name]
         if what == "gain":
             one = gain_text(gains(column, over).get(row, {}).get(name), measure.unit)
-            shown = f"{one.text} ({one.note})" if one.note else one.text
+            shown = one.text if one.note in ("", MISSING) else f"{one.text} ({one.note})"
         elif what == "mean":
             shown = column.cell(row, name).shown(measure.unit).text
         else:
