@@ -250,13 +250,16 @@ def test_a_node_that_is_killed_loses_nothing(cluster, tmp_path, log):
 
     def tell(number, event):
         events.append((number, event))
-        if event.what == "start" and len(told(events, "start")) > 3 and not killed:
-            # The node whose process has just started a run, unless the driver is connected to it.
-            process = made.attempts[event.node][-1].partition("@")[0]
-            parent = int(subprocess.run(["ps", "-o", "ppid=", "-p", process], capture_output=True, check=True).stdout)
+        if event.what != "start" or len(told(events, "start")) <= 3 or killed:
+            return
+        # A node whose process is in the middle of a run, the newest first, unless the driver is connected to it.
+        ended = {one.node for _, one in events if one.what != "start"}
+        for run in reversed([one.node for one in told(events, "start") if one.node not in ended]):
+            process = made.attempts[run][-1].partition("@")[0]
+            parent = subprocess.run(["ps", "-o", "ppid=", "-p", process], capture_output=True, text=True).stdout.strip()
             for node in list(cluster.worker_nodes):
-                if node.all_processes["raylet"][0].process.pid == parent:
-                    killed.append(event.node)
+                if not killed and str(node.all_processes["raylet"][0].process.pid) == parent:
+                    killed.append(run)
                     cluster.remove_node(node, allow_graceful=False)
 
     try:
