@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mtlkit.ledger import Ledger, Record
     from mtlkit.network import Network
     from mtlkit.papers.declaration import Table
+    from mtlkit.report.diagram import Diagram
     from mtlkit.report.side_by_side import SideBySide
     from mtlkit.results import Results
     from mtlkit.runs import Training
@@ -197,6 +198,32 @@ class Reproduction:
         for column in self.earlier(identifier):
             if found.digest(column) == of:
                 _markdown(found.filled(column, words))
+
+    def drawing(self, identifier: str, row: str) -> "Diagram":
+        """The network of a row, as it is printed, drawn from its modules; no weights are made.
+
+        Args:
+            identifier: of the table.
+            row: id of the row; the network that its first evaluation looks at is drawn.
+
+        Raises:
+            InputError: the table has no such row.
+        """
+        import torch
+
+        from mtlkit.network import Weights
+        from mtlkit.report.diagram import draw
+        from mtlkit.runs import outermost
+
+        table = papers.table(self.paper, identifier)
+        column = table.meta_column()
+        rows = {one.id: one for one in table.rows(column, column.seeds[0])}
+        if row not in rows:
+            raise unknown("row", row, rows)
+        settings = outermost(rows[row].evaluations)[0].network
+        with torch.device("meta"):
+            network = settings.model_copy(update={"weights": Weights()}).build(weights=False)
+        return draw(network, title=f"Table {identifier}: {rows[row].label}, {settings.backbone}")
 
     def developed(self, identifier: str) -> "list[SideBySide]":
         """Columns of the table on development parts, where settings were tried."""

@@ -13,6 +13,7 @@ class Neck(nn.Module):
 
     Attributes:
         stages: which stages it takes, finest first: of every stride from 4 on the last.
+        sources: those of them that its map is made of.
         channels: channels of its map.
         stride: image pixels to one step of its map.
 
@@ -21,6 +22,7 @@ class Neck(nn.Module):
     """
 
     stages: tuple[int, ...]
+    sources: tuple[int, ...]
     channels: int
     stride: int = 4
 
@@ -33,6 +35,7 @@ class Neck(nn.Module):
                 f"this backbone's stages are at strides {', '.join(map(str, strides))}."
             )
         self.stages, self.channels = tuple(last.values()), channels
+        self.sources = self.stages
 
     def halving(self, features: Sequence[Tensor]) -> list[Tensor]:
         """The maps of :attr:`stages`, of which each must be exactly half the size of the one before.

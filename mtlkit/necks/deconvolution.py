@@ -55,6 +55,7 @@ class Deconvolution(Neck):
         deformable: bool = False,
     ):
         super().__init__(strides, widths[-1])
+        self.sources = self.stages[-1:]
         if strides[-1] != self.stride * 2 ** len(widths):
             raise InputError(
                 f"{len(widths)} transposed convolutions lead to stride {self.stride} from stride "
