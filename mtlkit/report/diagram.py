@@ -35,7 +35,7 @@ class Diagram:
         width: of the drawing in pixels at a scale of one.
     """
 
-    svg: str
+    svg: str = field(repr=False)
     description: str
     width: int
 
@@ -376,7 +376,7 @@ def _description(trunk: Sharing, necks: Mapping[str, Any], heads: Mapping[str, A
         parts.append(f"regions pooled after stage {trunk.regions.after}")
     if necks:
         neck = type(next(iter(necks.values()))).__name__
-        parts.append(f"a {neck} neck" + ("" if "all" in necks or len(tasks) == 1 else " for each task"))
+        parts.append(f"the neck {neck}" + ("" if "all" in necks or len(tasks) == 1 else " for each task"))
     for task, head in heads.items():
         places = [count + bool(necks) + stage if stage < 0 else stage for stage in head.stages]
         where = _and("the neck" if place == count else f"stage {place}" for place in places)
