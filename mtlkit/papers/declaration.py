@@ -300,6 +300,8 @@ class Table:
     """Where operations are printed, the measures that may stand behind them -> what is counted, the narrowest first."""
     systems: dict[str, str] = field(default_factory=dict)
     """System id of the printed file -> the row that shows it."""
+    single_task: str = ""
+    """Id of the row with a network of its own for every task, where one row has them all."""
 
     def options(self, **given: Any) -> Options:
         """What a reader chooses for this table, checked; what is not given stays open.

@@ -86,7 +86,7 @@ def tables(column: SideBySide, measures: Sequence[Measured], against: str | None
     """
     there, gained = measured_rows(column), gains(column, against)
     shown = [one for one in measures if any(_has(column, row, one) for row in there)]
-    return [_cells(column, part, gained).html() for part in _parts(shown)]
+    return [_cells(column, part, gained).html() for part in parts(shown)]
 
 
 def _has(column: SideBySide, row: str, measure: Measured) -> bool:
@@ -94,16 +94,16 @@ def _has(column: SideBySide, row: str, measure: Measured) -> bool:
     return bool(cell.values or cell.diverged)
 
 
-def _parts(measures: Sequence[Measured]) -> list[list[Measured]]:
+def parts(measures: Sequence[Measured]) -> list[list[Measured]]:
     """Parts that fit the page, a group of columns whole in one where it fits."""
-    parts: list[list[Measured]] = [[]]
+    found: list[list[Measured]] = [[]]
     for _, group in groupby(measures, key=lambda one: one.group):
         own = list(group)
-        if len(parts[-1]) + len(own) > MEASURES:
-            parts.append([])
-        parts[-1] += own[:MEASURES]
-        parts += [own[at : at + MEASURES] for at in range(MEASURES, len(own), MEASURES)]
-    return [part for part in parts if part]
+        if len(found[-1]) + len(own) > MEASURES:
+            found.append([])
+        found[-1] += own[:MEASURES]
+        found += [own[at : at + MEASURES] for at in range(MEASURES, len(own), MEASURES)]
+    return [part for part in found if part]
 
 
 def _cells(column: SideBySide, measures: Sequence[Measured], gained: Mapping[str, Mapping[str, Gain]]) -> ReportTable:

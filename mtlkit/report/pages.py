@@ -12,13 +12,14 @@ from typing import Any, Literal, get_args
 from mtlkit.papers import DECLARED, SLUGS, printed
 from mtlkit.papers.printed import PrintedPaper
 from mtlkit.report.claims import Compared, Judged, deciding_text, evidence, measured, names, on_print, on_runs, order
-from mtlkit.report.found import measured_rows, tables
-from mtlkit.report.intervals import gains
+from mtlkit.report.found import measured_rows, parts, tables
+from mtlkit.report.intervals import DAGGER, TOO_NARROW, gain_text, gains
 from mtlkit.report.judging import Verdict
 from mtlkit.report.side_by_side import SideBySide
 from mtlkit.report.stored import stored
 from mtlkit.report.table import Place, ReportTable, Text, heads, markdown
 from mtlkit.results import Results
+from mtlkit.runs import trainings
 
 Columns = Mapping[str, Sequence[SideBySide]]
 """Paper -> its stored columns at profiles ``lite`` and ``paper``."""
@@ -130,32 +131,36 @@ def _claim_line(one: ClaimOnRuns) -> tuple[Place, ...]:
 
 
 def findings(claims: Sequence[ClaimOnRuns], most: int = FINDINGS) -> str:
-    """The claims that are decided, as a list in Markdown: those of every paper in turn, the clearest first.
+    """Of every paper the clearest claim that trained networks decide, and how much is open, as Markdown.
+
+    What was only counted, such as parameters, needs no run and is no finding.
 
     Args:
         claims: all there are.
         most: how many are shown.
     """
     decided = [one for one in claims if one.outcome in ("holds", "fails")]
-    if not decided:
-        return "No claim is decided yet: what has been measured leaves every one of them open.\n"
-    ranked = []
-    for own in _by_paper(decided).values():
-        # What was trained is a finding before what was only counted.
-        own.sort(key=lambda one: (_deciding(one).exact, min(_deciding(one).above, _deciding(one).below)))
-        ranked += [(_deciding(one).exact, place, one) for place, one in enumerate(own)]
-    ranked.sort(key=lambda each: each[:2])
-    lines = []
-    for _, _, one in ranked[:most]:
-        judged = one.judged[0]
-        found = deciding_text(one.paper, one.claim, judged)
-        (column, *_) = judged.setting.values()
-        lines.append(
-            f"- **{one.outcome.capitalize()}**: <a href='{one.link}'>{html.escape(one.claim['text'].rstrip('.'))}</a> "
-            f"({markdown(one.paper.name)}).<br>{markdown(found.text)}, **{markdown(found.note)}** "
-            f"([{markdown(judged.name)}](#{anchor(column)}))."
-        )
-    return "\n".join(lines) + "\n"
+    trained = _by_paper(one for one in decided if not _deciding(one).exact)
+    clearest = [min(own, key=lambda one: min(_deciding(one).above, _deciding(one).below)) for own in trained.values()]
+    lines = [_finding(one) for one in clearest[:most]]
+    open_ = [slug for slug in _by_paper(claims) if slug not in trained]
+    rest = f"Of {len(claims)} claims our runs decide {len(decided) or 'none'} so far."
+    if open_ and trained:
+        papers_text = ", ".join(f"[{markdown(printed(slug).name)}]({_chapter(slug)})" for slug in open_)
+        rest += f" No claim is decided by training yet of: {papers_text}."
+    return "\n".join([*lines, *([""] if lines else []), rest]) + "\n"
+
+
+def _finding(one: ClaimOnRuns) -> str:
+    """A decided claim as an item of a list: the verdict, the claim, then what decides it and where."""
+    judged = one.judged[0]
+    found = deciding_text(one.paper, one.claim, judged)
+    (column, *_) = judged.setting.values()
+    return (
+        f"- **{one.outcome.capitalize()}**: <a href='{one.link}'>{html.escape(one.claim['text'].rstrip('.'))}</a> "
+        f"({markdown(one.paper.name)}).<br>{markdown(found.text)}, **{markdown(found.note)}** "
+        f"([{markdown(judged.name)}](#{anchor(column)}))."
+    )
 
 
 def _deciding(one: ClaimOnRuns) -> Compared:
@@ -178,7 +183,8 @@ def anchor(column: SideBySide) -> str:
 
 
 def results_page(columns: Columns, claims: Sequence[ClaimOnRuns]) -> str:
-    """Every column with its cells, printed and measured, its gains and the claims judged on it, as Markdown."""
+    """Every column with its cells, printed and measured, its gains, its leads over single-task networks, and the claims
+    judged on it, as Markdown."""
     blocks = []
     for slug, own in columns.items():
         blocks.append(f"(results-{slug.replace('_', '-')})=\n## {markdown(printed(slug).name)}")
@@ -218,6 +224,7 @@ def _column(name: str, column: SideBySide, claims: Sequence[tuple[ClaimOnRuns, J
     blocks = [f"({anchor(column)})=\n#### {markdown(name)}", lead]
 
     blocks += tables(column, column.printed)
+    blocks += _beside_single_task(column)
     if claims:
         verdicts = heads(("verdict", "comparisons"))
         lines = tuple(
@@ -229,6 +236,26 @@ def _column(name: str, column: SideBySide, claims: Sequence[tuple[ClaimOnRuns, J
     folded = [*lacked, f"```text\n{taken.command}\n```"]
     title = "Measures that are not in the print, and the command" if lacked else "The command"
     blocks += [f":::{{dropdown}} {title}", *folded, ":::"]
+    return blocks
+
+
+def _beside_single_task(column: SideBySide) -> list[str]:
+    """By how much each trained row leads the single-task networks, where one row has these, as tables."""
+    single, leads = column.table.single_task, gains(column, column.table.single_task)
+    rows = [row for row in column.rows if row.id in leads and trainings(row.evaluations)]
+    over = next((row.label for row in column.rows if row.id == single), "")
+    blocks = []
+    for measures in parts([one for one in column.printed if any(one.measure in leads[row.id] for row in rows)]):
+        lines: list[tuple[Place, ...]] = []
+        for row in rows:
+            found = [gain_text(leads[row.id].get(one.measure), one.unit) for one in measures]
+            cells = [(Text(one.text, bold=one.bold), Text("", one.note, kind="gain")) for one in found]
+            lines.append((Text(row.label, kind="" if row.printed else "ours", title=row.what), *cells))
+        groups = ", ".join(dict.fromkeys(one.group for one in measures))
+        name = f"Table {column.table.id}, {groups}: lead over “{over}”, with its 95 % interval"
+        note = f"{DAGGER} {TOO_NARROW}" if any(DAGGER in str(one) for line in lines for one in line[1:]) else ""
+        columns = tuple(one.head for one in measures)
+        blocks.append(ReportTable(name, "row", columns, tuple(lines), note=note, kind="results").html())
     return blocks
 
 

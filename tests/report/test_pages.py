@@ -14,7 +14,7 @@ from mtlkit.ledger import Record
 from mtlkit.pages import behind, status, write
 from mtlkit.papers import SLUGS, printed
 from mtlkit.papers.nddr.options import NDDROptions
-from mtlkit.report.found import MEASURES, _parts
+from mtlkit.report.found import MEASURES, parts
 from mtlkit.report.judging import combined, deciding
 from mtlkit.report.pages import claims_page, compared, findings, judged_claims, results_page
 from mtlkit.report.side_by_side import Measured, SideBySide
@@ -93,6 +93,25 @@ def test_every_stored_column_that_may_be_compared_stands_on_the_page_once(publis
     assert len(records) > len(there) > 5
 
 
+def test_a_column_says_by_how_much_methods_lead_the_single_task_networks(ahead):
+    page = unescape(results_page(none_but(ahead), []))
+    shown = (part.partition("</table>")[0] for part in page.split("<table")[1:])
+    table = next(part for part in shown if "lead over “Single task”" in part)
+    lines = [re.sub(r"<[^>]*>", " ", line).split() for line in table.split("<tr>")[2:]]
+    leads = {line[0]: [one for one in line if re.fullmatch(r"[+−]\d+\.\d", one)] for line in lines}
+    assert "Single task" not in {" ".join(line[:2]) for line in lines}
+    first = [leads["NDDR"][place] for place in (0, 3, 6)]
+    assert first == ["+10.0"] * 3
+    assert all(float(leads["Multi-task"][place].replace("−", "-")) == pytest.approx(0, abs=0.05) for place in (0, 3, 6))
+
+
+def test_the_single_task_row_of_a_table_is_one_of_its_rows():
+    named = [table for slug in SLUGS for table in papers.DECLARED.get(slug, ()) if table.single_task]
+    assert {table.paper for table in named} == {"nddr", "cross_stitch"}
+    for table in named:
+        assert table.single_task in {row.id for row in table.rows(table.meta_column(), 0)}
+
+
 def test_no_number_of_a_column_at_smoke_is_compared(filled):
     _, _, folder = filled
     assert not any(compared(Results(folder, folder)).values())
@@ -104,10 +123,10 @@ def test_no_number_of_a_column_at_smoke_is_compared(filled):
 )
 def test_tables_are_cut_between_groups_where_they_can(groups, sizes):
     measures = [Measured(f"m{place}", group, "x", "%", "higher") for place, group in enumerate(groups)]
-    parts = _parts(measures)
-    assert [one for part in parts for one in part] == measures
-    assert [len(part) for part in parts] == sizes
-    assert all(len(part) <= MEASURES for part in parts)
+    cut = parts(measures)
+    assert [one for part in cut for one in part] == measures
+    assert [len(part) for part in cut] == sizes
+    assert all(len(part) <= MEASURES for part in cut)
 
 
 # --- claims ---
@@ -146,7 +165,7 @@ def test_a_claim_that_nothing_was_measured_of_says_so(ahead):
 
 
 def test_what_is_decided_is_found_with_its_lead_its_interval_and_its_column(ahead):
-    text = findings(judged_claims(none_but(ahead)))
+    text = findings([one for one in judged_claims(none_but(ahead)) if one.claim["id"] == "age_beats_all"])
     line = next(line for line in text.splitlines() if "claim-nddr-age-beats-all" in line)
     assert line.startswith("- **Holds**: ")
     assert re.search(r"“NDDR \(theirs\)” 40\.0 ±0\.1 against “.*?” 50\.0 ±0\.1, \*\*lead \+10\.0 ", line)
@@ -156,13 +175,25 @@ def test_what_is_decided_is_found_with_its_lead_its_interval_and_its_column(ahea
 
 
 def test_nothing_is_found_where_nothing_is_decided():
-    assert findings(judged_claims({slug: [] for slug in SLUGS})).startswith("No claim is decided yet")
+    claims = judged_claims({slug: [] for slug in SLUGS})
+    assert findings(claims) == f"Of {len(claims)} claims our runs decide none so far.\n"
 
 
-def test_at_most_as_many_findings_as_asked_for(claims):
-    decided = sum(one.outcome in ("holds", "fails") for one in claims)
+def test_a_paper_has_one_finding_and_a_count_is_none(claims):
+    decided = [one for one in claims if one.outcome in ("holds", "fails")]
+    trained = [one for one in decided if not one.judged[0].comparisons[one.judged[0].deciding].exact]
+    papers_ = dict.fromkeys(one.paper.slug for one in trained)
+    text = findings(claims)
+    assert f"Of {len(claims)} claims our runs decide {len(decided)} so far." in text
+    assert all(one.link in text for one in trained) == (len(trained) == len(papers_))
     for most in (1, 2, 5):
-        assert findings(claims, most).count("\n- ") + 1 == min(most, decided)
+        lines = [line for line in findings(claims, most).splitlines() if line.startswith("- ")]
+        assert len(lines) == min(most, len(papers_))
+        for line, slug in zip(lines, papers_, strict=False):
+            (link,) = re.findall(r"href='([^']*)'", line)
+            assert {one.paper.slug for one in trained if one.link == link} == {slug}
+            assert re.search(r"lead .* \(.* to .*\), p", line)
+    assert all((f"{slug}.ipynb" in text) == (slug not in papers_) for slug in SLUGS)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +252,7 @@ def test_all_pages_are_written_and_the_book_includes_each(tmp_path, monkeypatch)
     pages = "".join(path.read_text() for path in (RESULTS.parent / "book").glob("*.md"))
     assert {path.name for path in files} == set(re.findall(r"\{include\} _generated/(\S+)", pages))
     state = (tmp_path / "new/status.md").read_text()
-    parts = [compared(Results(RESULTS), part=part) for part in ("all", "development")]
-    every = sum(len(several) for columns in parts for several in columns.values())
+    columns_of = [compared(Results(RESULTS), part=part) for part in ("all", "development")]
+    every = sum(len(several) for columns in columns_of for several in columns.values())
     stubs = re.findall(r"<th id='\w+-r\d+' scope='row'>(?:<a href='[^']*'>)?Table \w+(?:</a>)? <span", state)
     assert len(stubs) == every > 20

@@ -311,6 +311,7 @@ TABLE6 = Table(
     paper="cross_stitch",
     id="6",
     measures=MEASURES,
+    single_task="one_task",
     columns=ObjectColumn,
     column=object_column,
     rows=object_rows,

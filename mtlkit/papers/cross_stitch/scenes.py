@@ -317,6 +317,7 @@ TABLE5 = Table(
     paper="cross_stitch",
     id="5",
     measures=MEASURES,
+    single_task="one_task",
     columns=StitchColumn,
     column=stitch_column,
     rows=stitch_rows,

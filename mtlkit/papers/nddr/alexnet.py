@@ -176,6 +176,7 @@ TABLEA1 = Table(
     paper="nddr",
     id="A1",
     measures=SCENE_MEASURES,
+    single_task="single",
     extras=SCENE_EXTRAS,
     columns=SceneColumn,
     column=fcn_column,

@@ -309,6 +309,7 @@ TABLE7 = Table(
     paper="nddr",
     id="7",
     measures=MEASURES,
+    single_task="single",
     extras=EXTRAS,
     columns=FaceColumn,
     column=face_column,

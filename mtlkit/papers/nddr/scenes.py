@@ -386,6 +386,7 @@ def _table(identifier: str, systems: dict[str, str]) -> Table:
         paper="nddr",
         id=identifier,
         measures=SCENE_MEASURES,
+        single_task="single",
         extras=SCENE_EXTRAS,
         columns=SceneColumn,
         column=lambda options: scene_column(identifier, options),
