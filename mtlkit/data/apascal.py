@@ -22,11 +22,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torchvision import tv_tensors
 
 from mtlkit.data.base import ObjectReader
-from mtlkit.data.images import read_image
+from mtlkit.data.images import image_size, read_image
 from mtlkit.data.samples import Sample, Split, checked, digest
 from mtlkit.errors import InputError, suggestion, unknown
 
@@ -187,7 +186,7 @@ class APascal(ObjectReader):
                 f"names the image {row.image!r}, but there is no {_IMAGES}/{row.image}; add it or remove the row.",
             )
         if row.image not in sizes:
-            sizes[row.image] = _size(self._root / _IMAGES / row.image)
+            sizes[row.image] = image_size(self._root / _IMAGES / row.image, self._root)
         (left, top, right, bottom), (width, height) = row.box, sizes[row.image]
         if left < 0 or top < 0 or right > width or bottom > height:
             raise _Fault(
@@ -200,7 +199,7 @@ class APascal(ObjectReader):
         return len(self._images)
 
     def __getitem__(self, index: int) -> Sample:
-        image, rows = read_image(self._root / _IMAGES / self._images[index]), self._rows[index]
+        image, rows = read_image(self._root / _IMAGES / self._images[index], self._root), self._rows[index]
         boxes = tv_tensors.BoundingBoxes(
             torch.tensor([row.box for row in rows]), format="XYXY", canvas_size=tuple(image.shape[-2:])
         )
@@ -243,15 +242,6 @@ def _number(text: str) -> float:
     if not math.isfinite(value):
         raise _Fault("coordinate that is no number", f"has the coordinate {text!r}; it should be a number of pixels.")
     return value
-
-
-def _size(path: Path) -> tuple[int, int]:
-    """Width and height in an image's header."""
-    try:
-        with Image.open(path) as opened:
-            return opened.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what Pillow raises for damage
-        raise InputError(f"{path} cannot be read as an image ({error}); copy or write it again.") from error
 
 
 def _names(path: Path) -> tuple[str, ...]:

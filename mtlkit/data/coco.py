@@ -363,7 +363,7 @@ class Coco(ObjectReader):
 
     def __getitem__(self, index: int) -> Sample:
         known = self._images[index]
-        image = read_image(self._folder / known.file)
+        image = read_image(self._folder / known.file, self._root)
         height, width = image.shape[-2:]
         if (width, height) != (known.width, known.height):
             raise InputError(

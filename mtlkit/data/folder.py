@@ -19,11 +19,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from torch import Tensor
 from torchvision import tv_tensors
 
 from mtlkit.data.base import SceneReader
 from mtlkit.data.groups import runs
+from mtlkit.data.images import as_rgb, opened, read_ids, read_image
 from mtlkit.data.samples import IGNORE, Normals, Sample, Split, checked, digest, unit
 from mtlkit.errors import InputError
 
@@ -81,8 +82,8 @@ class Folder(SceneReader):
         return len(self._names)
 
     def __getitem__(self, index: int) -> Sample:
-        image = self._image("image", index, "RGB")
-        sample: Sample = {"image": tv_tensors.Image(torch.from_numpy(image).permute(2, 0, 1).contiguous())}
+        image = read_image(self._root / self._files["image"][index], self._root)
+        sample: Sample = {"image": image}
         if "segmentation" in self.tasks:
             sample["segmentation"] = tv_tensors.Mask(torch.from_numpy(self._label(index, image.shape)))
         if "normals" in self.tasks:
@@ -116,8 +117,9 @@ class Folder(SceneReader):
         ]
         return digest(self._root, ["classes.txt", self._list, *there])
 
-    def _label(self, index: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        label = self._image("label", index, None, shape)
+    def _label(self, index: int, shape: Sequence[int]) -> NDArray[np.uint8]:
+        label = read_ids(self._root / self._files["label"][index], self._root)
+        self._fits("label", index, label.shape, shape)
         wrong = label[(label >= len(self.classes)) & (label != IGNORE)]
         if wrong.size:
             raise InputError(
@@ -126,28 +128,21 @@ class Folder(SceneReader):
             )
         return label
 
-    def _normals(self, index: int, shape: tuple[int, ...]) -> Normals:
-        encoded = torch.from_numpy(self._image("normal", index, "RGB", shape)).permute(2, 0, 1).float().contiguous()
+    def _normals(self, index: int, shape: Sequence[int]) -> Normals:
+        path = self._root / self._files["normal"][index]
+        with opened(path, self._root) as image:
+            if image.mode not in ("RGB", "RGBA", "P"):
+                raise InputError(f"{path} has the pixel mode {image.mode}; normals need RGB or a palette.")
+            encoded = as_rgb(image, str(path)).as_subclass(Tensor).float()
+        self._fits("normal", index, encoded.shape, shape)
         return unit((encoded * (2 / 255) - 1) * (encoded.sum(dim=0) > 0))
 
-    def _image(
-        self, folder: str, index: int, mode: str | None, shape: tuple[int, ...] | None = None
-    ) -> NDArray[np.uint8]:
-        """An image as an array ``(H, W, 3)``, or ``(H, W)`` of 8-bit ids where ``mode`` is None."""
-        path = self._root / self._files[folder][index]
-        try:
-            with Image.open(path) as opened:
-                if mode is None and opened.mode not in ("L", "P"):
-                    raise InputError(f"{path} has the pixel mode {opened.mode}; class ids need an 8-bit grey PNG.")
-                pixels = np.array(opened if mode is None else opened.convert(mode))
-        except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files
-            raise InputError(f"{path} cannot be read as an image ({error}); copy or write it again.") from error
-        if shape is not None and pixels.shape[:2] != shape[:2]:
+    def _fits(self, folder: str, index: int, found: Sequence[int], shape: Sequence[int]) -> None:
+        if tuple(found[-2:]) != tuple(shape[-2:]):
             raise InputError(
-                f"{path} is {pixels.shape[1]} x {pixels.shape[0]} pixels, but its image "
-                f"{self._files['image'][index]} is {shape[1]} x {shape[0]}; they must agree."
+                f"{self._root / self._files[folder][index]} is {found[-1]} x {found[-2]} pixels, but its image "
+                f"{self._files['image'][index]} is {shape[-1]} x {shape[-2]}; they must agree."
             )
-        return pixels
 
 
 def read_classes(path: Path) -> tuple[str, ...]:

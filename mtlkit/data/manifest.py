@@ -292,7 +292,7 @@ class Manifest(Reader):
         return len(self._rows)
 
     def __getitem__(self, index: int) -> Sample:
-        sample: Sample = {"image": read_image(self._root / self._rows[index].image)}
+        sample: Sample = {"image": read_image(self._root / self._rows[index].image, self._root)}
         if "calories" in self.tasks:
             sample["calories"] = torch.tensor(self.values[index])
         if "category" in self.tasks:

@@ -24,12 +24,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torchvision import tv_tensors
 
 from mtlkit.data.base import SceneReader
 from mtlkit.data.groups import runs
+from mtlkit.data.images import opened
 from mtlkit.data.samples import IGNORE, Normals, Sample, Split, checked, digest, unit
 from mtlkit.errors import InputError, extra
 
@@ -140,11 +140,8 @@ class NYUv2(SceneReader):
 
     def _published_normals(self, frame: int) -> Normals:
         path = self._normals_path(frame)
-        try:
-            with Image.open(path) as image:
-                mode, encoded = image.mode, torch.from_numpy(np.array(image))
-        except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files
-            raise InputError(f"{path} cannot be read as an image ({error}); copy it again.") from error
+        with opened(path, self._root) as image:
+            mode, encoded = image.mode, torch.from_numpy(np.array(image))
         size = self._read("depths", frame).shape
         if mode != "RGB" or encoded.shape[:2] != size:
             raise InputError(

@@ -21,8 +21,9 @@ from typing import Literal
 
 import numpy as np
 
-from mtlkit.data.faces import AGES, GENDERS, OUTSIDE, TASKS, Faces, readable
+from mtlkit.data.faces import AGES, GENDERS, OUTSIDE, TASKS, Faces
 from mtlkit.data.groups import held_out
+from mtlkit.data.images import readable
 from mtlkit.data.samples import Split
 from mtlkit.errors import InputError
 
