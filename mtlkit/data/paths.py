@@ -9,6 +9,16 @@ FOLLOW_LINKS = "MTLKIT_FOLLOW_LINKS"
 """Environment variable that, set to 1, allows symbolic links out of a data set's folder."""
 
 
+def leads_out(name: str) -> bool:
+    """Whether a path as a file names it is none of a file below a folder.
+
+    >>> leads_out("images/a.jpg"), leads_out("/a.jpg"), leads_out("images/../../a.jpg")
+    (False, True, True)
+    """
+    path = PureWindowsPath(name)  # which takes both kinds of separators
+    return not path.name or bool(path.anchor) or ".." in path.parts or "\0" in name
+
+
 def relative(name: str, where: str) -> str:
     """A path as a file names it, once it is known to be one below a folder.
 
@@ -25,8 +35,7 @@ def relative(name: str, where: str) -> str:
     Traceback (most recent call last):
     mtlkit.errors.InputError: list.txt, line 1, names '../a.jpg'; a path should lead to a file inside the folder.
     """
-    path = PureWindowsPath(name)  # which takes both kinds of separators
-    if not path.name or path.anchor or ".." in path.parts or "\0" in name:
+    if leads_out(name):
         raise InputError(f"{where} names {name!r}; a path should lead to a file inside the folder.")
     return name
 

@@ -78,10 +78,10 @@ def test_an_image_that_is_too_large_is_refused_before_it_is_decoded(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", "../a.jpg", "b/../../a.jpg", "/a.jpg", "C:\\a.jpg", "..\\a", "a\0.jpg"]
+    "name", ["", ".", "..", "../a.jpg", "b/../../a.jpg", "/a.jpg", "C:\\a.jpg", "..\\a.jpg", "a\0.jpg"]
 )
 def test_a_path_that_leads_out_of_its_folder_is_named_with_its_row(name):
-    with pytest.raises(InputError, match=r"list, line 3, names .*; a path should lead to a file below"):
+    with pytest.raises(InputError, match=r"list, line 3, names .*; a path should lead to a file inside"):
         relative(name, "list, line 3,")
     assert relative("a/..b/c d.jpg", "list, line 3,") == "a/..b/c d.jpg"
 
