@@ -338,8 +338,9 @@ def data_check(
     layout: Annotated[str, typer.Argument(help="A layout: see 'mtlkit data list'.")],
     root: Annotated[Path, typer.Argument(help="The data set's folder.")],
     columns: Annotated[str | None, typer.Option(help="What a table calls its columns: FIELD=NAME,...")] = None,
+    as_json: Json = False,
 ) -> None:
-    """Read every sample of both splits and name the first fault."""
+    """Read every sample of both splits with all their targets, and name what is wrong, up to 20 faults by kind."""
     from mtlkit.layouts import LAYOUTS as KNOWN
 
     if layout not in KNOWN:
@@ -348,15 +349,32 @@ def data_check(
     named = Reading(**text).columns
 
     from mtlkit.data import LAYOUTS, Columns
+    from mtlkit.data.check import check
 
     given: dict[str, Any] = {"columns": Columns.named(named)} if "columns" in LAYOUTS[layout].settings else {}
-    for split in ("train", "val"):
-        dataset = LAYOUTS[layout](root, split, **given)
-        for index in range(len(dataset)):
-            dataset[index]
-        typer.echo(
-            f"{split}: {len(dataset)} samples, {len(dataset.classes)} classes, fingerprint {dataset.fingerprint()}"
+    report = check(layout, root, given)
+    if as_json:
+        typer.echo(json.dumps(report.to_json(), indent=1, ensure_ascii=False))
+    else:
+        for split, found in report.splits.items():
+            typer.echo(
+                f"{split}: {found['samples']} samples, {found['classes']} classes, fingerprint {found['fingerprint']}"
+            )
+        for warning in report.warnings:
+            typer.echo(f"Warning: {warning}", err=True)
+    every = [sentence for fault in report.faults.values() for sentence in fault.examples]
+    count = sum(fault.count for fault in report.faults.values())
+    if count > 1 and not as_json:
+        for fault in report.faults.values():
+            typer.echo(f"{fault.count} of this kind:", err=True)
+            for sentence in fault.examples:
+                typer.echo(f"  {sentence}", err=True)
+    if count > 1:
+        raise InputError(
+            f"{root} has {count} faults of {len(report.faults)} kinds; put them right, and check it again."
         )
+    if every:
+        raise InputError(every[0])
 
 
 def _grid(*heads: str) -> tuple[Any, Any]:

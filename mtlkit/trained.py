@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
@@ -257,9 +257,9 @@ def _pixels(image: str | Path | Image.Image | Tensor) -> Tensor:
     if isinstance(image, str | Path):
         if not Path(image).is_file():
             raise InputError(f"There is no image {image}.")
-        return read_image(Path(image), upright=True).as_subclass(Tensor)
+        return read_image(Path(image)).as_subclass(Tensor)
     if isinstance(image, Image.Image):
-        return as_rgb(ImageOps.exif_transpose(image), "The image").as_subclass(Tensor)
+        return as_rgb(image, "The image").as_subclass(Tensor)
     image = image.detach().as_subclass(Tensor).cpu()
     if image.ndim != 3 or len(image) != 3 or not image.numel():
         raise InputError(f"An image of shape {tuple(image.shape)} cannot be used; it should be (3, height, width).")

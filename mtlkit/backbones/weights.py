@@ -44,6 +44,11 @@ def load(backbone: StagedBackbone, family: Family, path: Path) -> None:
             for key, tensor in own.items()
             if key in found and found[key][1].shape != tensor.shape
         ],
+        "of the wrong type": [
+            f"{found[key][0]} holds {found[key][1].dtype}"
+            for key, tensor in own.items()
+            if key in found and tensor.is_floating_point() and not found[key][1].is_floating_point()
+        ],
         "unexpected": [found[key][0] for key in found.keys() - own.keys() - spelling.keys()],
     }
     if any(faults.values()):

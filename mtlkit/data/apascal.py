@@ -22,12 +22,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torchvision import tv_tensors
 
 from mtlkit.data.base import ObjectReader
-from mtlkit.data.images import read_image
+from mtlkit.data.images import image_size, read_image
 from mtlkit.data.samples import Sample, Split, checked, digest
+from mtlkit.data.splits import lines, once, parse_number
 from mtlkit.errors import InputError, suggestion, unknown
 
 _IMAGES, _CLASSES, _ATTRIBUTES = "JPEGImages", "attribute_data/class_names.txt", "attribute_data/attribute_names.txt"
@@ -85,6 +85,7 @@ class APascal(ObjectReader):
         attributes: the attributes' names, in the order of the columns.
         tasks: as given.
         skipped: reason -> rows that were left out for it.
+        faults: reason -> a sentence about each of them.
 
     Raises:
         InputError: a file or folder is missing, empty or no text, a name occurs twice, an image's header cannot be
@@ -113,6 +114,7 @@ class APascal(ObjectReader):
             raise InputError(f"There is no folder {self._root / _IMAGES}; it should hold the images.")
         self._list = _LISTS[split]
         self.skipped: dict[str, int] = {}
+        self.faults: dict[str, list[str]] = {}
         self._images: list[str] = []
         self._rows: list[list[_Row]] = []
         self._read(faulty)
@@ -121,16 +123,25 @@ class APascal(ObjectReader):
         path, ids = self._root / self._list, {name: number for number, name in enumerate(self.classes)}
         # One listing instead of a look-up a row: thousands of look-ups are slow on network drives.
         there, sizes = set(os.listdir(self._root / _IMAGES)), dict[str, tuple[int, int]]()
+        listed = lines(path, "a row for every object")
+        lists = {
+            self._root / name: lines(self._root / name, "") for name in _LISTS.values() if (self._root / name).is_file()
+        }
+        # The first line of every image, which has as many as objects.
+        first = {path: {line.split()[0]: at for at, line in reversed(of)} for path, of in lists.items()}
+        once({path: [(at, name) for name, at in of.items()] for path, of in first.items()})
         rows: dict[str, list[_Row]] = {}
         skipped: Counter[str] = Counter()
-        for number, line in _lines(path, "a row for every object"):
+        for at, line in listed:
             try:
                 row = self._row(line, ids)
                 self._place(row, there, sizes)
             except _Fault as fault:
+                sentence = f"{path}, line {at}, {fault}"
                 if faulty == "refuse":
-                    raise InputError(f"{path}, line {number}, {fault}") from None
+                    raise InputError(sentence) from None
                 skipped[fault.reason] += 1
+                self.faults.setdefault(fault.reason, []).append(sentence)
             else:
                 rows.setdefault(row.image, []).append(row)
         if not rows:
@@ -187,7 +198,7 @@ class APascal(ObjectReader):
                 f"names the image {row.image!r}, but there is no {_IMAGES}/{row.image}; add it or remove the row.",
             )
         if row.image not in sizes:
-            sizes[row.image] = _size(self._root / _IMAGES / row.image)
+            sizes[row.image] = image_size(self._root / _IMAGES / row.image, self._root)
         (left, top, right, bottom), (width, height) = row.box, sizes[row.image]
         if left < 0 or top < 0 or right > width or bottom > height:
             raise _Fault(
@@ -200,7 +211,7 @@ class APascal(ObjectReader):
         return len(self._images)
 
     def __getitem__(self, index: int) -> Sample:
-        image, rows = read_image(self._root / _IMAGES / self._images[index]), self._rows[index]
+        image, rows = read_image(self._root / _IMAGES / self._images[index], self._root), self._rows[index]
         boxes = tv_tensors.BoundingBoxes(
             torch.tensor([row.box for row in rows]), format="XYXY", canvas_size=tuple(image.shape[-2:])
         )
@@ -236,42 +247,19 @@ class APascal(ObjectReader):
 
 
 def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = parse_number(text)
     if not math.isfinite(value):
         raise _Fault("coordinate that is no number", f"has the coordinate {text!r}; it should be a number of pixels.")
     return value
 
 
-def _size(path: Path) -> tuple[int, int]:
-    """Width and height in an image's header."""
-    try:
-        with Image.open(path) as opened:
-            return opened.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what Pillow raises for damage
-        raise InputError(f"{path} cannot be read as an image ({error}); copy or write it again.") from error
-
-
 def _names(path: Path) -> tuple[str, ...]:
     """The names in a file, one a line."""
     names: list[str] = []
-    for number, name in _lines(path, "one name a line"):
+    for at, name in lines(path, "one name a line"):
         if name in names:
-            raise InputError(f"{path}, line {number}, repeats the name {name!r}; every line needs another one.")
+            raise InputError(f"{path}, line {at}, repeats the name {name!r}; every line needs another one.")
         names.append(name)
     if not names:
         raise InputError(f"{path} is empty; it needs one name a line.")
     return tuple(names)
-
-
-def _lines(path: Path, holds: str) -> list[tuple[int, str]]:
-    """The lines that are not blank, with their numbers from 1."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise InputError(f"There is no {path}; it should hold {holds}.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as text ({error}); it should hold {holds}.") from error
-    return [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]

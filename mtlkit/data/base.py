@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -45,6 +46,12 @@ class Reader(ABC):
 
     @abstractmethod
     def __init__(self, root: Path, split: Split, tasks: Sequence[str] = ()) -> None: ...
+
+    @classmethod
+    def offered(cls, root: Path) -> tuple[str, ...]:
+        """The targets that a data set holds, where that differs from folder to folder; else those of the format."""
+        tasks: tuple[str, ...] = signature(cls).parameters["tasks"].default
+        return tasks
 
     @abstractmethod
     def __len__(self) -> int: ...

@@ -33,6 +33,7 @@ from mtlkit.errors import InputError, extra, suggestion, unknown
 
 _TASKS = ("detection", "pose", "segmentation")
 _OPENED = 512
+_LEAST = 0.01  # of a pixel; float32 still tells the edges of such a box apart
 
 COCO_JOINTS = (
     "nose",
@@ -115,6 +116,7 @@ class Coco(ObjectReader):
         sigmas: for object keypoint similarity: ``COCO_SIGMAS`` for ``COCO_JOINTS``, else ``OTHER_SIGMA``.
         objects: how many objects every sample has, crowds among them.
         skipped: reason -> images or annotations that were left out for it.
+        faults: reason -> a sentence about each of them.
 
     Raises:
         InputError: a file or folder is missing, is no JSON or lacks a list, there are several files to choose from, a
@@ -150,6 +152,7 @@ class Coco(ObjectReader):
         self._files = [self._path] + [twin] * (twin != self._path and twin.is_file())
         self._faulty = faulty
         self.skipped: dict[str, int] = {}
+        self.faults: dict[str, list[str]] = {}
 
         content = _load(self._path)
         self._masks = any(one.get("segmentation") for one in content["annotations"])
@@ -171,6 +174,12 @@ class Coco(ObjectReader):
         poses = self._poses(content, twin) if "pose" in tasks else {}
         self._fill(content, names, poses)
 
+    @classmethod
+    def offered(cls, root: Path) -> tuple[str, ...]:
+        """Boxes, and joints and masks where the training split has some."""
+        train = cls(root, "train", faulty="skip")
+        return tuple(task for task in _TASKS if train.offers(task))
+
     def offers(self, task: str) -> bool:
         """Whether the files hold what a task needs: joints of a class that is kept, or masks."""
         if task == "pose":
@@ -187,10 +196,11 @@ class Coco(ObjectReader):
             try:
                 read(entry)
             except _Fault as fault:
+                sentence = f"{path}, {what[:-1]} {entry.get('id', f'number {number}')}, {fault}"
                 if self._faulty == "refuse":
-                    name = f"{what[:-1]} {entry.get('id', f'number {number}')}"
-                    raise InputError(f"{path}, {name}, {fault}") from None
+                    raise InputError(sentence) from None
                 self.skipped[fault.reason] = self.skipped.get(fault.reason, 0) + 1
+                self.faults.setdefault(fault.reason, []).append(sentence)
                 faults += 1
         return faults
 
@@ -292,6 +302,7 @@ class Coco(ObjectReader):
         there = set(os.listdir(self._folder))
         images: dict[int, _Image] = {}
         used: set[int] = set()
+        named: set[str] = set()
 
         def read(entry: _Entry) -> None:
             key = _take(entry, "id", _is_id, "a whole number")
@@ -302,6 +313,9 @@ class Coco(ObjectReader):
             width, height = (_take(entry, side, _is_size, "a number of pixels") for side in ("width", "height"))
             if name not in there:
                 raise _Fault("missing image", f"is {name!r}, which is not in {self._folder}; add the file.")
+            if name in named:
+                raise _Fault("repeated image", f"is {name!r}, as an earlier image is; list each file once.")
+            named.add(name)
             images[key] = _Image(name, width, height)
 
         self._each(self._path, content, "images", read)
@@ -315,7 +329,8 @@ class Coco(ObjectReader):
         """
         left, top, width, height = _take(entry, "bbox", _is_box, "left, top, width and height in pixels")
         right, bottom = left + width, top + height
-        if min(width, height) <= 0 or min(right, bottom) <= 0 or left >= image.width or top >= image.height:
+        across = min(right, image.width) - max(left, 0), min(bottom, image.height) - max(top, 0)
+        if min(width, height, *across) < _LEAST:
             raise _Fault(
                 "empty box",
                 f"has the box {[left, top, width, height]}, which covers nothing of its image of {image.width} x "
@@ -323,6 +338,12 @@ class Coco(ObjectReader):
             )
         crowd = "iscrowd" in entry and _take(entry, "iscrowd", lambda value: value in (0, 1), "0 or 1")
         area = _take(entry, "area", lambda value: _is_number(value) and value >= 0, "a number of pixels")
+        if area > max(width * height, image.width * image.height):
+            raise _Fault(
+                "bad area",
+                f"has an area of {area:g} pixels, but its image has {image.width} x {image.height}; give the mask's or "
+                "the box's area.",
+            )
         joints = None if keypoints is None else self._pose(keypoints, image)
         shape = _shape(entry.get("segmentation"), image) if "segmentation" in self.tasks else None
         return _Object((left, top, right, bottom), label, bool(crowd), area, joints, shape)
@@ -363,7 +384,7 @@ class Coco(ObjectReader):
 
     def __getitem__(self, index: int) -> Sample:
         known = self._images[index]
-        image = read_image(self._folder / known.file)
+        image = read_image(self._folder / known.file, self._root)
         height, width = image.shape[-2:]
         if (width, height) != (known.width, known.height):
             raise InputError(

@@ -13,7 +13,6 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from mtlkit.data.base import Division, Reader, by_groups
 from mtlkit.data.images import read_image
@@ -112,7 +111,7 @@ class Faces(Reader):
         return len(self._names)
 
     def __getitem__(self, index: int) -> Sample:
-        sample: Sample = {"image": read_image(self._folder / self._names[index])}
+        sample: Sample = {"image": read_image(self._folder / self._names[index], self._root)}
         for task, labels in zip(TASKS, (self.ages, self.genders), strict=True):
             if task in self.tasks:
                 sample[task] = torch.tensor(int(labels[index]))
@@ -140,18 +139,6 @@ class Faces(Reader):
             except OSError as error:
                 raise InputError(f"{path} cannot be read ({error}); copy it again.") from error
         return sha.hexdigest()[:12]
-
-
-def readable(path: Path, whole: bool) -> bool:
-    """Whether a file begins as an image, or can be decoded as one to its end."""
-    try:
-        with Image.open(path) as image:
-            if whole:
-                image.draft("L", (8, 8))  # a JPEG at an eighth of its size: several times faster, as strict
-                image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # what Pillow raises for damage
-        return False
-    return True
 
 
 def some(names: Sequence[str]) -> str:

@@ -19,12 +19,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from torch import Tensor
 from torchvision import tv_tensors
 
 from mtlkit.data.base import SceneReader
 from mtlkit.data.groups import runs
+from mtlkit.data.images import as_rgb, opened, read_ids, read_image
 from mtlkit.data.samples import IGNORE, Normals, Sample, Split, checked, digest, unit
+from mtlkit.data.splits import check_classes, lines, once
 from mtlkit.errors import InputError
 
 _FOLDERS = {"segmentation": "label", "normals": "normal"}
@@ -42,7 +44,8 @@ class Folder(SceneReader):
         tasks: the targets to read; the folders of other tasks may be absent.
 
     Raises:
-        InputError: the folder, the list or ``classes.txt`` is missing or empty, or a listed name has no file.
+        InputError: the folder, the list or ``classes.txt`` is missing or empty, a name is listed twice or in both
+            lists, or it has no file.
             Reading a sample: a file is no image, has another size than its image, or holds an unknown class id.
     """
 
@@ -59,17 +62,26 @@ class Folder(SceneReader):
         self._find()
 
     def _find(self) -> None:
-        lines = _lines(self._root / self._list, "the names of the split's samples, one a line")
-        if not lines:
+        lists = {
+            path: lines(path, "the names of the split's samples, one a line")
+            for path in (self._root / f"splits/{split}.txt" for split in ("train", "val"))
+            if path == self._root / self._list or path.is_file()
+        }
+        listed = lists[self._root / self._list]
+        if not listed:
             raise InputError(f"{self._root / self._list} is empty; it needs the names of the split's samples.")
-        self._names = [name for _, name in lines]
+        once(lists)
+        self._names = [name for _, name in listed]
+        self._others = [
+            name for path, names in lists.items() if path.name != Path(self._list).name for _, name in names
+        ]
         for folder in ("image", *(_FOLDERS[task] for task in self.tasks)):
             suffixes = _SUFFIXES.get(folder, (".png",))
             if not (self._root / folder).is_dir():
                 raise InputError(f"There is no folder {self._root / folder}; it should hold a file for every sample.")
             # One listing instead of a look-up a name: thousands of look-ups are slow on network drives.
             there = {path.stem: path.name for path in (self._root / folder).iterdir() if path.suffix in suffixes}
-            for number, name in lines:
+            for number, name in listed:
                 if name not in there:
                     raise InputError(
                         f"{self._root / self._list}, line {number}, lists {name!r}, "
@@ -77,12 +89,17 @@ class Folder(SceneReader):
                     )
             self._files[folder] = [f"{folder}/{there[name]}" for name in self._names]
 
+    @classmethod
+    def offered(cls, root: Path) -> tuple[str, ...]:
+        """Those that have a folder."""
+        return tuple(task for task, folder in _FOLDERS.items() if (root / folder).is_dir())
+
     def __len__(self) -> int:
         return len(self._names)
 
     def __getitem__(self, index: int) -> Sample:
-        image = self._image("image", index, "RGB")
-        sample: Sample = {"image": tv_tensors.Image(torch.from_numpy(image).permute(2, 0, 1).contiguous())}
+        image = read_image(self._root / self._files["image"][index], self._root)
+        sample: Sample = {"image": image}
         if "segmentation" in self.tasks:
             sample["segmentation"] = tv_tensors.Mask(torch.from_numpy(self._label(index, image.shape)))
         if "normals" in self.tasks:
@@ -97,11 +114,9 @@ class Folder(SceneReader):
     def groups(self) -> list[str]:
         """The run of frames (:func:`mtlkit.data.groups.runs`) of every sample, where names in both lists are numbers
         that tell; else each is its own."""
-        other = self._root / "splits" / ("val.txt" if self._list.endswith("train.txt") else "train.txt")
-        others = [name for _, name in _lines(other, "")] if other.is_file() else []
-        # Splits numbered apart from each other say nothing, and neither does one run for all.
-        numbers = all(name.isdecimal() for name in [*self._names, *others]) and not {*self._names} & {*others}
-        found = runs(list(map(int, self._names)), list(map(int, others))) if numbers else []
+        # Neither names that are no numbers nor one run for all say anything.
+        numbers = all(name.isdecimal() for name in [*self._names, *self._others])
+        found = runs(list(map(int, self._names)), list(map(int, self._others))) if numbers else []
         return found if len(set(found)) > 1 else self._names
 
     def fingerprint(self) -> str:
@@ -116,8 +131,9 @@ class Folder(SceneReader):
         ]
         return digest(self._root, ["classes.txt", self._list, *there])
 
-    def _label(self, index: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        label = self._image("label", index, None, shape)
+    def _label(self, index: int, shape: Sequence[int]) -> NDArray[np.uint8]:
+        label = read_ids(self._root / self._files["label"][index], self._root)
+        self._fits("label", index, label.shape, shape)
         wrong = label[(label >= len(self.classes)) & (label != IGNORE)]
         if wrong.size:
             raise InputError(
@@ -126,51 +142,37 @@ class Folder(SceneReader):
             )
         return label
 
-    def _normals(self, index: int, shape: tuple[int, ...]) -> Normals:
-        encoded = torch.from_numpy(self._image("normal", index, "RGB", shape)).permute(2, 0, 1).float().contiguous()
+    def _normals(self, index: int, shape: Sequence[int]) -> Normals:
+        path = self._root / self._files["normal"][index]
+        with opened(path, self._root) as image:
+            if image.mode not in ("RGB", "RGBA", "P"):
+                raise InputError(f"{path} has the pixel mode {image.mode}; normals need RGB or a palette.")
+            encoded = as_rgb(image, str(path)).as_subclass(Tensor).float()
+        self._fits("normal", index, encoded.shape, shape)
         return unit((encoded * (2 / 255) - 1) * (encoded.sum(dim=0) > 0))
 
-    def _image(
-        self, folder: str, index: int, mode: str | None, shape: tuple[int, ...] | None = None
-    ) -> NDArray[np.uint8]:
-        """An image as an array ``(H, W, 3)``, or ``(H, W)`` of 8-bit ids where ``mode`` is None."""
-        path = self._root / self._files[folder][index]
-        try:
-            with Image.open(path) as opened:
-                if mode is None and opened.mode not in ("L", "P"):
-                    raise InputError(f"{path} has the pixel mode {opened.mode}; class ids need an 8-bit grey PNG.")
-                pixels = np.array(opened if mode is None else opened.convert(mode))
-        except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files
-            raise InputError(f"{path} cannot be read as an image ({error}); copy or write it again.") from error
-        if shape is not None and pixels.shape[:2] != shape[:2]:
+    def _fits(self, folder: str, index: int, found: Sequence[int], shape: Sequence[int]) -> None:
+        if tuple(found[-2:]) != tuple(shape[-2:]):
             raise InputError(
-                f"{path} is {pixels.shape[1]} x {pixels.shape[0]} pixels, but its image "
-                f"{self._files['image'][index]} is {shape[1]} x {shape[0]}; they must agree."
+                f"{self._root / self._files[folder][index]} is {found[-1]} x {found[-2]} pixels, but its image "
+                f"{self._files['image'][index]} is {shape[-1]} x {shape[-2]}; they must agree."
             )
-        return pixels
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
     """The names in a ``classes.txt`` ("id name" a line, ids from 0 without a gap).
 
     Raises:
-        InputError: the file is missing or empty, or a line does not carry the next id and a name.
+        InputError: the file is missing or empty, a line does not carry the next id and a name, two classes have one
+            name, or there are more than 255.
     """
     names: list[str] = []
-    for number, line in _lines(path, 'a line "id name" for every class'):
+    for number, line in lines(path, 'a line "id name" for every class'):
         identifier, _, name = line.partition(" ")
         if identifier != str(len(names)) or not name.strip():
             raise InputError(f"{path}, line {number}, is {line!r}; it should be {len(names)} and a name.")
         names.append(name.strip())
     if not names:
         raise InputError(f'{path} is empty; it needs a line "id name" for every class.')
+    check_classes(names, path, most=IGNORE)
     return tuple(names)
-
-
-def _lines(path: Path, holds: str) -> list[tuple[int, str]]:
-    """The lines that are not blank, with their numbers from 1."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"There is no {path}; it should hold {holds}.") from error
-    return [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]

@@ -2,7 +2,7 @@
 
 ::
 
-    train/CLASS/*.jpg (or .jpeg, .png, .ppm, .bmp, .pgm, .tif, .tiff, .webp, in any case)
+    train/CLASS/*.jpg (or .jpeg, .png, .bmp, .tif, .tiff, .webp, in any case)
     val/CLASS/*.jpg   the same classes
 
 Images may lie in folders below their class's. Other folders and files are left alone.
@@ -63,7 +63,8 @@ class ImageFolder(Reader):
 
     Raises:
         InputError: there is not exactly one task, a folder is missing, a class folder is empty, or train and val have
-            other class folders. Reading a sample: its file is no image, is cut off, or has neither 8 nor 16 bits.
+            other class folders. Reading a sample: its file is no such image, is cut off, or has neither 8 nor 16
+            bits.
     """
 
     description = "train/CLASS/* and val/CLASS/*: your own images with a class each"
@@ -106,7 +107,7 @@ class ImageFolder(Reader):
         return len(self._names)
 
     def __getitem__(self, index: int) -> Sample:
-        image = read_image(self._folder / self._names[index])
+        image = read_image(self._folder / self._names[index], self._root)
         return {"image": image, self.tasks[0]: torch.tensor(self.labels[index])}
 
     def name_of(self, index: int) -> str:

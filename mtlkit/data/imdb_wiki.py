@@ -30,8 +30,10 @@ from numpy.typing import NDArray
 
 from mtlkit.data.faces import AGES, GENDERS, OUTSIDE, TASKS, Faces
 from mtlkit.data.groups import held_out
+from mtlkit.data.matlab import read_mat
+from mtlkit.data.paths import relative
 from mtlkit.data.samples import Split
-from mtlkit.errors import InputError, extra
+from mtlkit.errors import InputError
 
 VAL_SHARE = 2000 / 12325
 """Share of the people that is held out, the NDDR-CNN paper's 2,000 of its 12,325."""
@@ -144,6 +146,7 @@ class IMDBWiki(Faces):
         kept = []
         for row in side.tolist():
             try:
+                relative(names[row], f"{self._mat()}, row {row + 1},")
                 reason = "" if (folder / names[row]).stat().st_size else "empty file"
             except OSError:
                 reason = "missing image"
@@ -162,27 +165,17 @@ def _table(path: Path, changed: int) -> dict[str, NDArray[Any]]:
     Raises:
         InputError: the file is damaged or not of this data set.
     """
-    with extra("run"):
-        from scipy.io import loadmat  # a tenth of a second, for this one format
-
     part = path.stem
-    try:
-        struct = loadmat(path, variable_names=[part])[part][0, 0]
-    except Exception as error:  # scipy raises a dozen kinds for damaged files
-        raise InputError(f"{path} holds no struct {part!r} ({error}); unpack it again.") from error
     person = "celeb_id" if part == "imdb" else "name"
     wanted = (*_NUMBERS, "full_path", person)
-    lacks = [name for name in wanted if name not in (struct.dtype.names or ())]
-    if lacks:
-        raise InputError(f"The struct {part!r} in {path} lacks the field {lacks[0]!r}; take the released file.")
-    table = {name: struct[name].ravel() for name in wanted}
+    found = read_mat(path, *(f"{part}.{name}" for name in wanted))
+    table = {name: found[f"{part}.{name}"] for name in wanted}
     if len({len(values) for values in table.values()}) > 1:
         raise InputError(f"The fields of {part!r} in {path} are of unequal lengths; take the released file.")
     for name, values in table.items():
-        if name in ("full_path", "name"):
-            table[name] = np.array([str(cell.item()) if np.size(cell) else "" for cell in values], object)
-        else:
-            table[name] = values.astype(np.float64)
+        if (name in ("full_path", "name")) != (values.dtype.kind == "U"):
+            raise InputError(f"The field {name!r} of {part!r} in {path} holds {values.dtype}; take the released file.")
+        table[name] = values.astype(object if values.dtype.kind == "U" else np.float64)
     return table
 
 

@@ -26,7 +26,9 @@ from numpy.typing import NDArray
 from mtlkit.data.base import Division, Reader, by_groups
 from mtlkit.data.groups import held_out
 from mtlkit.data.images import read_image
+from mtlkit.data.paths import leads_out
 from mtlkit.data.samples import Sample, Split, checked, digest
+from mtlkit.data.splits import parse_number
 from mtlkit.data.transforms import fitted
 from mtlkit.errors import InputError, suggestion, unknown
 from mtlkit.values import Value
@@ -118,6 +120,7 @@ class Manifest(Reader):
         values: the kcal of every sample, float32 ``(N,)``; empty without a column.
         drawn: whether the split was drawn, for want of a column.
         skipped: reason -> rows of the whole table that were left out for it.
+        faults: reason -> a sentence about each of them.
 
     Raises:
         InputError: a file, folder or column is missing, the table is no CSV or empty, or a split has no good row.
@@ -146,6 +149,7 @@ class Manifest(Reader):
         if faulty not in ("refuse", "skip"):
             raise unknown("way with faulty rows", faulty, ("refuse", "skip"))
         self._columns, self._refuse, self._skipped = columns or Columns(), faulty == "refuse", Counter[str]()
+        self.faults: dict[str, list[str]] = {}
         rows = self._whole()
         self.drawn = rows[0].split is None
         if self.drawn:
@@ -247,7 +251,7 @@ class Manifest(Reader):
 
     def _files(self, folder: str) -> set[str]:
         """The names in a folder; none if it is not there or lies outside the data set's."""
-        if PurePosixPath(folder).is_absolute() or ".." in PurePosixPath(folder).parts:
+        if folder and leads_out(folder):
             return set()
         try:
             # One listing instead of a look-up a row: thousands of look-ups are slow on network drives.
@@ -282,9 +286,11 @@ class Manifest(Reader):
 
     def _count(self, number: int, fault: _Fault) -> None:
         """Refuses the table for a bad row, or counts it."""
+        sentence = f"{self._path}, row {number}, {fault}"
         if self._refuse:
-            raise InputError(f"{self._path}, row {number}, {fault}") from None
+            raise InputError(sentence) from None
         self._skipped[fault.reason] += 1
+        self.faults.setdefault(fault.reason, []).append(sentence)
 
     # The data set ---------------------------------------------------------------------------------------------
 
@@ -292,7 +298,7 @@ class Manifest(Reader):
         return len(self._rows)
 
     def __getitem__(self, index: int) -> Sample:
-        sample: Sample = {"image": read_image(self._root / self._rows[index].image)}
+        sample: Sample = {"image": read_image(self._root / self._rows[index].image, self._root)}
         if "calories" in self.tasks:
             sample["calories"] = torch.tensor(self.values[index])
         if "category" in self.tasks:
@@ -331,10 +337,7 @@ class Manifest(Reader):
 def _kcal(text: str) -> float:
     if not text:
         raise _Fault("empty kcal", "has no kcal; give the image's energy, or remove the row.")
-    try:
-        value = float(text if text.isascii() and "_" not in text else "")  # Python alone reads 1_000
-    except ValueError:
-        value = math.nan
+    value = parse_number(text)
     if math.isnan(value):
         raise _Fault("kcal that are no number", f"has {text!r} for its kcal; it should be a number such as 421.5.")
     if value < 0:

@@ -21,6 +21,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from mtlkit.data.base import SceneReader
+from mtlkit.data.paths import inside
 from mtlkit.data.samples import IGNORE, Depth, Normals, Sample, Split, checked, digest, unit
 from mtlkit.errors import InputError, unknown
 
@@ -62,11 +63,13 @@ class Npy(SceneReader):
         self._split: str = split
         self.tasks = checked(self._root, split, tasks, _FOLDERS)
         self._axes = _axes(self._root / "world.json")
-        self._length = 0
-        for folder in ("image", *(_FOLDERS[task] for task in self.tasks)):
-            there = self._numbers(folder)
-            self._length = self._length or max(there, default=-1) + 1
-            if not self._length:
+        read = ("image", *(_FOLDERS[task] for task in self.tasks))
+        # Targets that are not read count too: a set must not shrink because its last images are missing.
+        beside = [name for name in _FOLDERS.values() if name not in read and any((self._root / split / name).glob("*"))]
+        numbers = {folder: self._numbers(folder) for folder in (*read, *beside)}
+        self._length = max((number + 1 for there in numbers.values() for number in there), default=0)
+        for folder, there in ((folder, numbers[folder]) for folder in read):
+            if not there:
                 raise InputError(f"{self._root / split / folder} holds no array; its files are 0.npy, 1.npy and so on.")
             missing = next((number for number in range(self._length) if number not in there), None)
             if missing is not None:
@@ -75,6 +78,11 @@ class Npy(SceneReader):
                     f"{self._length - 1} without a gap."
                 )
 
+    @classmethod
+    def offered(cls, root: Path) -> tuple[str, ...]:
+        """Those that have a folder in a split."""
+        return tuple(task for task, folder in _FOLDERS.items() if any(root.glob(f"*/{folder}/*.npy")))
+
     def _path(self, folder: str, index: int) -> Path:
         return self._root / self._split / folder / f"{index}.npy"
 
@@ -82,7 +90,9 @@ class Npy(SceneReader):
         path = self._root / self._split / folder
         if not path.is_dir():
             raise InputError(f"There is no folder {path}; it should hold 0.npy, 1.npy and so on.")
-        return {int(file.stem) for file in path.glob("*.npy") if file.stem.isdecimal()}
+        return {
+            int(file.stem) for file in path.glob("*.npy") if file.stem.isdecimal() and file.stem == f"{int(file.stem)}"
+        }
 
     def __len__(self) -> int:
         return self._length
@@ -117,6 +127,8 @@ class Npy(SceneReader):
 
     def _image(self, index: int) -> Tensor:
         pixels = self._load("image", index, 3)
+        if pixels.dtype.kind in "iu" and pixels.dtype != np.uint8:
+            raise InputError(f"{self._path('image', index)} is an array of {pixels.dtype}; whole numbers need uint8.")
         if pixels.dtype != np.uint8:
             self._within("image", index, pixels, 0.0, 1.0)
             pixels = np.rint(pixels * 255).astype(np.uint8)
@@ -148,15 +160,21 @@ class Npy(SceneReader):
     def _load(self, folder: str, index: int, channels: int, shape: Sequence[int] | None = None) -> NDArray[Any]:
         """An array ``(H, W, 3)`` or, with one channel, ``(H, W)``, of the image's height and width."""
         path = self._path(folder, index)
+        inside(self._root, path)
         try:
             array: NDArray[Any] = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+        except Exception as error:  # NumPy parses the header as Python
             raise InputError(f"{path} cannot be read as an array ({error}); copy or write it again.") from error
         if channels == 1 and array.ndim == 3 and array.shape[2] == 1:
             array = array[..., 0]
         size = "(height, width)" if shape is None else f"({shape[-2]}, {shape[-1]})"
         trailing = () if channels == 1 else (channels,)
-        if array.ndim != 2 + len(trailing) or array.shape[2:] != trailing or array.dtype.kind not in "iuf":
+        if (
+            array.ndim != 2 + len(trailing)
+            or array.shape[2:] != trailing
+            or array.dtype.kind not in "iuf"
+            or not array.size
+        ):
             right = False
         else:
             right = shape is None or array.shape[:2] == tuple(shape[-2:])

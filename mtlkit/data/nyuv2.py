@@ -24,13 +24,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torchvision import tv_tensors
 
 from mtlkit.data.base import SceneReader
 from mtlkit.data.groups import runs
+from mtlkit.data.images import opened
+from mtlkit.data.matlab import describe_hdf5, read_mat
+from mtlkit.data.paths import inside
 from mtlkit.data.samples import IGNORE, Normals, Sample, Split, checked, digest, unit
+from mtlkit.data.splits import check_classes
 from mtlkit.errors import InputError, extra
 
 FX, FY, CX, CY = 518.858, 519.470, 325.582, 253.736
@@ -41,6 +44,10 @@ VALID = (slice(44, 471), slice(40, 601))
 
 _MAT, _SPLITS, _MAPPING, _NORMALS = "nyu_depth_v2_labeled.mat", "splits.mat", "classMapping40.mat", "normals"
 _MEMBERS = {"segmentation": "labels", "normals": "depths"}
+
+
+_SHAPES = {"images": ((3, 640, 480), "u"), "labels": ((640, 480), "iu"), "depths": ((640, 480), "f")}
+"""Of a frame, as HDF5 shows it, with the kinds of its numbers."""
 
 
 class NYUv2(SceneReader):
@@ -68,26 +75,39 @@ class NYUv2(SceneReader):
         self._published = (self._root / _NORMALS).is_dir()
 
         mapping = self._matlab(_MAPPING, "className", "mapClass")
-        self.classes: tuple[str, ...] = tuple(str(name.item()) for name in mapping["className"].ravel())
-        # Raw id 0 is "unlabelled"; as uint8, 0 - 1 is 255, which is IGNORE.
-        self._class_of = np.concatenate(([0], mapping["mapClass"].ravel())).astype(np.uint8) - np.uint8(1)
+        if mapping["className"].dtype.kind != "U":
+            raise InputError(f"{self._root / _MAPPING} has no text in 'className'; download the official file again.")
+        self.classes: tuple[str, ...] = tuple(mapping["className"].tolist())
+        check_classes(self.classes, self._root / _MAPPING, most=IGNORE)
+        ids = _whole(mapping["mapClass"], f"{self._root / _MAPPING}, 'mapClass',", len(self.classes))
+        # Raw id 0 is "unlabelled".
+        self._class_of = np.concatenate(([IGNORE], ids - 1)).astype(np.uint8)
 
         field = "trainNdxs" if split == "train" else "testNdxs"
-        self._frames = self._matlab(_SPLITS, field)[field].ravel().astype(int) - 1
         self._check_frames(field)
 
     def _check_frames(self, field: str) -> None:
-        with self._open() as file:
-            for member in ("images", *(_MEMBERS[task] for task in self.tasks)):
-                if member not in file:
-                    raise InputError(f"{self._root / _MAT} has no member {member!r}; download the official file again.")
-            count = len(file["images"])
-        if not len(self._frames) or self._frames.min() < 0 or self._frames.max() >= count:
+        path = self._mat()
+        members = ("images", *(_MEMBERS[task] for task in self.tasks))
+        found = describe_hdf5(path, *members)
+        count = found["images"][0][0] if "images" in found and found["images"][0] else 0
+        for member in members:
+            if member not in found:
+                raise InputError(f"{path} has no member {member!r}; download the official file again.")
+            shape, dtype = found[member]
+            wanted, kinds = (count, *_SHAPES[member][0]), _SHAPES[member][1]
+            if shape != wanted or dtype.kind not in kinds or (member == "images" and dtype != np.uint8):
+                raise InputError(
+                    f"{path} holds {member!r} of {dtype} {shape}, not {wanted}; download the official file again."
+                )
+        lists = self._matlab(_SPLITS, "trainNdxs", "testNdxs")
+        frames = {name: _whole(values, f"{self._root / _SPLITS}, {name!r},", count) for name, values in lists.items()}
+        every = np.concatenate(list(frames.values()))
+        if len(set(every.tolist())) < len(every) or not len(frames[field]):
             raise InputError(
-                f"{self._root / _SPLITS} lists {len(self._frames)} frames as {field}, up to "
-                f"{self._frames.max(initial=-1) + 1}, but {_MAT} holds the frames 1 to {count}; "
-                "take both files from the official page."
+                f"{self._root / _SPLITS} names a frame twice or none as {field}; download the official file again."
             )
+        self._frames = frames[field] - 1
         if self._published and "normals" in self.tasks:
             there = {path.name for path in (self._root / _NORMALS).iterdir()}
             missing = [frame for frame in self._frames.tolist() if f"{frame:04d}.png" not in there]
@@ -128,9 +148,10 @@ class NYUv2(SceneReader):
 
     def _labels(self, frame: int) -> Tensor:
         raw = self._read("labels", frame).numpy()
-        if raw.max() >= len(self._class_of):
+        if raw.min() < 0 or raw.max() >= len(self._class_of):
+            wrong = raw.min() if raw.min() < 0 else raw.max()
             raise InputError(
-                f"Frame {frame + 1} of {self._root / _MAT} has the raw label {raw.max()}, but {_MAPPING} maps 1 to "
+                f"Frame {frame + 1} of {self._root / _MAT} has the raw label {wrong}, but {_MAPPING} maps 1 to "
                 f"{len(self._class_of) - 1}; take both files from their official pages."
             )
         return _inside(torch.from_numpy(self._class_of[raw]), IGNORE)
@@ -140,11 +161,8 @@ class NYUv2(SceneReader):
 
     def _published_normals(self, frame: int) -> Normals:
         path = self._normals_path(frame)
-        try:
-            with Image.open(path) as image:
-                mode, encoded = image.mode, torch.from_numpy(np.array(image))
-        except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files
-            raise InputError(f"{path} cannot be read as an image ({error}); copy it again.") from error
+        with opened(path, self._root) as image:
+            mode, encoded = image.mode, torch.from_numpy(np.array(image))
         size = self._read("depths", frame).shape
         if mode != "RGB" or encoded.shape[:2] != size:
             raise InputError(
@@ -171,36 +189,46 @@ class NYUv2(SceneReader):
             ) from error
         return torch.from_numpy(np.ascontiguousarray(stored.swapaxes(-1, -2)))
 
-    def _open(self) -> Any:
+    def _mat(self) -> Path:
         path = self._root / _MAT
         if not path.is_file():
             raise InputError(f"There is no {path}; it is the labelled part (2.8 GB) of NYU Depth v2's official page.")
+        inside(self._root, path)
+        return path
+
+    def _open(self) -> Any:
         with extra("run"):
-            import h5py  # with SciPy below a fifth of a second, for this one format
+            import h5py  # a tenth of a second, for this one format
 
         try:
-            return h5py.File(path, "r")
+            return h5py.File(self._mat(), "r")
         except OSError as error:
-            raise InputError(f"{path} is not an HDF5 file ({error}); download it again.") from error
+            raise InputError(f"{self._root / _MAT} is not an HDF5 file ({error}); download it again.") from error
 
-    def _matlab(self, name: str, *fields: str) -> dict[str, Any]:
+    def _matlab(self, name: str, *fields: str) -> dict[str, NDArray[Any]]:
         path = self._root / name
         if not path.is_file():
             raise InputError(f"There is no {path}; NYUv2 needs {_MAT}, {_SPLITS} and {_MAPPING} in one folder.")
-        with extra("run"):
-            from scipy.io import loadmat
-
-        try:
-            content: dict[str, Any] = loadmat(path)
-        except Exception as error:  # scipy raises a dozen kinds for damaged files
-            raise InputError(f"{path} is not a MATLAB file ({error}); download it again.") from error
-        for field in fields:
-            if field not in content:
-                raise InputError(f"{path} has no member {field!r}; download the official file again.")
-        return content
+        return read_mat(path, *fields)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_handle": None}
+
+
+def _whole(values: NDArray[Any], where: str, most: int) -> NDArray[np.int64]:
+    """Numbers from a file as whole ones.
+
+    Raises:
+        InputError: they are no whole numbers from 1 to ``most``.
+    """
+    if values.dtype.kind not in "iuf":
+        raise InputError(f"{where} holds {values.dtype}; it should hold whole numbers from 1 to {most}.")
+    wrong = next((each for each in values.tolist() if not (1 <= each <= most and each == int(each))), None)
+    if wrong is not None:
+        raise InputError(
+            f"{where} holds {wrong}; it should hold whole numbers from 1 to {most}: take the official files."
+        )
+    return values.astype(np.int64)
 
 
 def normals_from_depth(depth: Tensor, radius: int = 10, spread: float = 0.01) -> Normals:

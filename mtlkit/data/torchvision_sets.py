@@ -6,12 +6,15 @@ Nothing is downloaded or unpacked, except that torchvision writes ImageNet's ``m
 import hashlib
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 from torchvision import datasets
 
 from mtlkit.data.imagefolder import ImageFolder, Listing, shared_classes
+from mtlkit.data.paths import relative
 from mtlkit.data.samples import Split
+from mtlkit.data.splits import lines, once
 from mtlkit.errors import InputError
 
 
@@ -137,6 +140,7 @@ class OxfordPets(_Published):
         self._there("oxford-iiit-pet/images")
         official = "trainval" if split == "train" else "test"
         names = self._there(f"oxford-iiit-pet/annotations/{official}.txt")
+        self._check_lists()
         found = self._open(datasets.OxfordIIITPet, split=official)
         # Private, but the public way to a label opens the image.
         files, labels = [str(file) for file in found._images], found._labels
@@ -144,6 +148,18 @@ class OxfordPets(_Published):
             # torchvision numbers the breeds of the list, so the ids after a gap would be another breed's.
             raise InputError(f"{self._root / names} lacks a breed; take the official list of the data set.")
         return Listing(str(found._images_folder), files, labels, found.classes)
+
+    def _check_lists(self) -> None:
+        folder = self._root / "oxford-iiit-pet/annotations"
+        lists: dict[Path, list[tuple[int, str]]] = {}
+        for path in (path for path in (folder / "trainval.txt", folder / "test.txt") if path.is_file()):
+            lists[path] = []
+            for number, line in lines(path, "a name and three numbers a line"):
+                name, *ids = line.split()
+                if len(ids) != 3 or not all(each.isascii() and each.isdigit() for each in ids):
+                    raise InputError(f"{path}, line {number}, is {line!r}; it should be a name and three numbers.")
+                lists[path].append((number, relative(name, f"{path}, line {number},")))
+        once(lists)
 
 
 class Caltech101(_Published):

@@ -14,16 +14,17 @@ images may lie on both sides.
 """
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from mtlkit.data.faces import AGES, GENDERS, OUTSIDE, TASKS, Faces, readable
+from mtlkit.data.faces import AGES, GENDERS, OUTSIDE, TASKS, Faces
 from mtlkit.data.groups import held_out
+from mtlkit.data.images import readable
 from mtlkit.data.samples import Split
+from mtlkit.data.splits import lines, once
 from mtlkit.errors import InputError
 
 VAL_SHARE = 0.2
@@ -122,21 +123,7 @@ def _listed(folder: Path, split: str) -> list[str]:
     Raises:
         InputError: a list is missing or no text, or a name occurs twice in both together.
     """
-    lists: dict[str, list[str]] = {}
-    for each in ("train", "val"):
-        path = folder / f"{each}.txt"
-        try:
-            lists[each] = path.read_text(encoding="utf-8").split("\n")
-        except FileNotFoundError as error:
-            raise InputError(
-                f"There is no {path}; write both lists, or remove {folder} to have a split drawn."
-            ) from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(
-                f"{path} cannot be read as text ({error}); it should hold one file name a line."
-            ) from error
-        lists[each] = [line.strip() for line in lists[each] if line.strip()]
-    twice = next((name for name, count in Counter(lists["train"] + lists["val"]).items() if count > 1), None)
-    if twice is not None:
-        raise InputError(f"The lists in {folder} name {twice} twice; an image lies in one split, and once.")
-    return lists[split]
+    holds = f"one file name a line; without both lists, remove {folder} to have a split drawn"
+    lists = {path: lines(path, holds) for path in (folder / "train.txt", folder / "val.txt")}
+    once(lists)
+    return [name for _, name in lists[folder / f"{split}.txt"]]

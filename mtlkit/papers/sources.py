@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from mtlkit.data import Data, DataSet
+from mtlkit.data.splits import check_pair
 from mtlkit.errors import InputError, unknown
 from mtlkit.papers.declaration import one
 from mtlkit.papers.options import Options
@@ -29,7 +30,14 @@ class Source(NamedTuple):
     fingerprint: str | None
 
     def data(self, splits: Iterable[DataSet], **settings: Any) -> Data:
-        """The data set as a value; ``splits`` are only looked at where the fingerprint comes from their files."""
+        """The data set as a value; ``splits`` are only looked at where the fingerprint comes from their files.
+
+        Raises:
+            InputError: train and val have other targets or the same images.
+        """
+        splits = tuple(splits)
+        if self.fingerprint is None and len(splits) == 2:
+            check_pair(*splits, self.root)
         fingerprint = self.fingerprint or "-".join(split.fingerprint() for split in splits)
         return Data(**self._replace(fingerprint=fingerprint)._asdict(), **settings)
 

@@ -560,12 +560,14 @@ def test_misfits_are_named_and_counted(resnet_file):
     state = net.state_dict()
     del state["layer4.0.bn1.bias"]
     state["conv1.0.weight"] = torch.zeros(1, 2)
+    state["conv1.3.weight"] = state["conv1.3.weight"].to(torch.int8)
     state |= {f"layer9.{i}.weight": torch.zeros(1) for i in range(5)}
     save_file(state, path)
     with pytest.raises(InputError) as caught:
         staged("resnet10t", weights=str(path))
     message = str(caught.value)
     assert "1 tensor(s) missing (layer4.0.bn1.bias)" in message
+    assert "1 tensor(s) of the wrong type (conv1.3.weight holds torch.int8)" in message
     assert "1 tensor(s) of the wrong shape (conv1.0.weight is (1, 2) and not (24, 3, 3, 3))" in message
     assert "5 tensor(s) unexpected (layer9.0.weight, layer9.1.weight, layer9.2.weight, ...)" in message
 

@@ -40,6 +40,22 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
+def test_an_image_lies_in_one_list(root):
+    with (root / "attribute_data/apascal_test.txt").open("a") as file:
+        file.write("a.jpg cat 1 1 2 2 1 1 1\n")
+    for split in ("train", "val"):
+        with pytest.raises(
+            InputError, match=r"apascal_test\.txt, line 2, repeats 'a\.jpg', which apascal_train\.txt has in"
+        ):
+            APascal(root, split)
+
+
+def test_a_number_is_spelled_as_files_spell_it(root):
+    replace_row(root, "a.jpg dog 0_1 1 8 6 0 0 0")
+    with pytest.raises(InputError, match="line 2, has the coordinate '0_1'; it should be a number of pixels"):
+        APascal(root, "train")
+
+
 def replace_row(root: Path, row: str) -> None:
     """Another second row of the training list."""
     (root / "attribute_data/apascal_train.txt").write_text(TRAIN.replace("a.jpg dog 1 1 8 6 0 0 0", row))

@@ -17,6 +17,7 @@ from torchvision.transforms import v2
 
 from mtlkit.data.coco import COCO_JOINTS, COCO_SIGMAS, OTHER_SIGMA, Coco, _mirror
 from mtlkit.data.joints import Joints
+from mtlkit.data.splits import check_pair
 from mtlkit.data.transforms import Augmentation
 from mtlkit.errors import InputError
 
@@ -617,3 +618,35 @@ def test_the_real_animals(shared, split, images, count):
     assert len(data._labels) == count
     with pytest.raises(InputError, match=rf"_{split}\.json, annotation \d+, has no 'segmentation'; give"):
         Coco(root, split, ("segmentation",))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda c: c["images"][1].update(file_name=c["images"][0]["file_name"]), r"as an earlier image is; list each"),
+        (lambda c: c["annotations"][0].update(bbox=[1, 1, 1e-30, 1e-30]), "which covers nothing of its image"),
+        (lambda c: c["annotations"][0].update(bbox=[8 - 1e-9, 1, 4, 4]), "which covers nothing of its image"),
+        (lambda c: c["annotations"][0].update(area=9e8), r"has an area of 9e\+08 pixels, but its image has 8 x 6"),
+    ],
+)
+def test_what_would_shrink_a_set_or_give_absurd_scales_is_refused(root, change, sentence):
+    content = instances()
+    change(content)
+    write(root, "instances_train2017", content)
+    with pytest.raises(InputError, match=sentence):
+        Coco(root, "train")
+
+
+def test_joints_have_the_same_order_in_both_splits(root):
+    shutil.copytree(root / "images/train2017", root / "images/val2017")
+    write(root, "instances_val2017", instances())
+    other = persons()
+    for category in other["categories"]:
+        category["keypoints"] = category["keypoints"][::-1]
+    write(root, "person_keypoints_val2017", other)
+    train, val = (Coco(root, split, ("pose",), classes=("person",)) for split in ("train", "val"))
+    with pytest.raises(InputError, match=r"have different targets \('left_hand' and 'head', in place 0\)"):
+        check_pair(train, val, root)
+    write(root, "person_keypoints_val2017", persons())
+    with pytest.raises(InputError, match=r"train and val in .* hold the same images"):
+        check_pair(train, Coco(root, "val", ("pose",), classes=("person",)), root)

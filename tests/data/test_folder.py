@@ -21,7 +21,7 @@ def image(path: Path, pixels: np.ndarray) -> None:
 def root(tmp_path: Path) -> Path:
     """Two samples of 6 x 8 pixels: left half wall seen head-on, right half floor, a corner without values."""
     root = tmp_path / "rooms"
-    for name in ("a", "b"):
+    for name in ("a", "b", "c"):
         image(root / f"image/{name}.png", np.full((6, 8, 3), 100))
         label = np.repeat([[0] * 4 + [1] * 4], 6, axis=0)
         label[0, 0] = 255
@@ -31,7 +31,7 @@ def root(tmp_path: Path) -> Path:
         image(root / f"normal/{name}.png", normal)
     (root / "splits").mkdir()
     (root / "splits/train.txt").write_text("a\n\nb\n")
-    (root / "splits/val.txt").write_text("b\n")
+    (root / "splits/val.txt").write_text("c\n")
     (root / "classes.txt").write_text("0 wall\n1 night stand\n")
     return root
 
@@ -76,8 +76,16 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:5000])
 
 
+def append(path: Path, line: str) -> None:
+    path.write_text(f"{path.read_text()}{line}\n")
+
+
+def write_classes(root: Path, count: int) -> None:
+    (root / "classes.txt").write_text("".join(f"{number} class{number}\n" for number in range(count)))
+
+
 def break_list(root: Path) -> None:
-    (root / "splits/train.txt").write_text("a\nc\n")
+    (root / "splits/train.txt").write_text("a\nd\n")
 
 
 def break_normal(root: Path) -> None:
@@ -94,11 +102,19 @@ def break_classes(root: Path) -> None:
         (shutil.rmtree, "There is no folder .*rooms; give"),
         (lambda root: (root / "splits/train.txt").unlink(), r"There is no .*splits/train\.txt; it should hold"),
         (lambda root: (root / "splits/train.txt").write_text("\n"), r"train\.txt is empty; it needs"),
-        (break_list, r"train\.txt, line 2, lists 'c', but there is no image/c\.jpg or \.jpeg or \.png\."),
+        (break_list, r"train\.txt, line 2, lists 'd', but there is no image/d\.jpg or \.jpeg or \.png\."),
         (break_normal, r"train\.txt, line 3, lists 'b', but there is no normal/b\.png\."),
         (lambda root: shutil.rmtree(root / "label"), "There is no folder .*label; it should hold"),
         (lambda root: (root / "classes.txt").unlink(), r"There is no .*classes\.txt"),
         (lambda root: (root / "classes.txt").write_text(""), r"classes\.txt is empty"),
+        (
+            lambda root: append(root / "splits/train.txt", "a"),
+            r"train\.txt, line 4, repeats 'a', which train\.txt has in",
+        ),
+        (lambda root: append(root / "splits/val.txt", "b"), r"val\.txt, line 2, repeats 'b', which train\.txt has in"),
+        (lambda root: append(root / "classes.txt", "2 wall"), r"classes\.txt names two classes 'wall'"),
+        (lambda root: write_classes(root, 256), r"classes\.txt names 256 classes, but 8-bit maps have place for 255"),
+        (lambda root: (root / "classes.txt").write_bytes(b"0 \xff"), r"classes\.txt cannot be read as text"),
         (break_classes, r"classes\.txt, line 2, is '2 bed'; it should be 1 and a name\."),
     ],
 )

@@ -224,18 +224,27 @@ def test_bad_folders_and_files_are_one_sentence(root, tmp_path):
     with pytest.raises(InputError, match=r"holds neither imdb_crop/imdb\.mat nor wiki_crop/wiki\.mat"):
         IMDBWiki(tmp_path / "empty", "train")
     write(root, celeb_id=None)
-    with pytest.raises(InputError, match=r"The struct 'imdb' in .*imdb\.mat lacks the field 'celeb_id'"):
+    with pytest.raises(InputError, match=r"imdb\.mat has no member 'celeb_id'"):
         IMDBWiki(root / "imdb_crop", "train")
     write(root, dob=np.zeros((1, 2)))
     with pytest.raises(InputError, match="are of unequal lengths"):
         IMDBWiki(root / "imdb_crop", "train")
     for content in (b"", b"MATLAB 5.0 MAT-file, but no more"):
         (root / "imdb_crop/imdb.mat").write_bytes(content)
-        with pytest.raises(InputError, match=r"imdb\.mat holds no struct 'imdb' \("):
+        with pytest.raises(InputError, match=r"imdb\.mat is not a MATLAB file \("):
             IMDBWiki(root / "imdb_crop", "train")
     savemat(root / "imdb_crop/imdb.mat", {"other": 1})
-    with pytest.raises(InputError, match="holds no struct 'imdb'"):
+    with pytest.raises(InputError, match="has no member 'dob'"):
         IMDBWiki(root / "imdb_crop", "train")
     savemat(root / "imdb_crop/imdb.mat", {"imdb": 1})
-    with pytest.raises(InputError, match="lacks the field 'dob'"):
+    with pytest.raises(InputError, match="has no member 'dob'"):
         IMDBWiki(root / "imdb_crop", "train")
+
+
+def test_a_path_out_of_the_folder_is_named_with_its_row(root):
+    Image.new("RGB", (8, 6)).save(root / "secret.jpg")
+    write(root, [("../secret.jpg", *ROWS[0][1:]), *ROWS[1:]])
+    with pytest.raises(
+        InputError, match=r"imdb\.mat, row 1, names '\.\./secret\.jpg'; a path should lead to a file inside"
+    ):
+        both(root)

@@ -75,6 +75,34 @@ def test_only_the_asked_targets_are_read(root):
     assert set(pickle.loads(pickle.dumps(data))[0]) == {"image", "segmentation"}
 
 
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda root: (root / "train/image/2.npy").unlink(), r"image/2\.npy is missing; .* numbered from 0 to 2"),
+        (lambda root: (root / "train/image/2.npy").rename(root / "train/image/02.npy"), r"image/2\.npy is missing"),
+    ],
+    ids=["removed", "renamed"],
+)
+@pytest.mark.parametrize("tasks", [(), ("segmentation",), ("segmentation", "normals")])
+def test_a_set_without_its_last_image_is_not_a_smaller_set(root, damage, sentence, tasks):
+    damage(root)
+    with pytest.raises(InputError, match=sentence):
+        Npy(root, "train", tasks)
+
+
+@pytest.mark.parametrize(
+    ("array", "sentence"),
+    [
+        (np.ones((4, 5, 3), np.int64), r"0\.npy is an array of int64; whole numbers need uint8"),
+        (np.ones((0, 5, 3), np.float32), r"0\.npy is an array \(0, 5, 3\) of float32; it should be"),
+    ],
+)
+def test_an_image_of_unknown_white_or_without_pixels_is_refused(root, array, sentence):
+    np.save(root / "train/image/0.npy", array)
+    with pytest.raises(InputError, match=sentence):
+        Npy(root, "train")[0]
+
+
 def test_fingerprints_differ_by_split_and_content_only(root):
     first = Npy(root, "train").fingerprint()
     assert Npy(root, "train", ("segmentation",)).fingerprint() == first

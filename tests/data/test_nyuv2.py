@@ -1,6 +1,7 @@
 import math
 import pickle
 import shutil
+import subprocess
 from pathlib import Path
 
 import h5py
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 from scipy.io import loadmat, savemat
 
+from mtlkit.data import matlab
 from mtlkit.data.nyuv2 import CX, CY, FX, FY, VALID, NYUv2, normals_from_depth
 from mtlkit.data.sampling import grouped_by
 from mtlkit.errors import InputError
@@ -180,7 +182,7 @@ def frames(root: Path) -> None:
         (lambda root: (root / "splits.mat").write_bytes(b"x" * 200), r"splits\.mat is not a MATLAB file"),
         (lambda root: savemat(root / "splits.mat", {"a": 1}), r"splits\.mat has no member 'trainNdxs'"),
         (member, r"labeled\.mat has no member 'depths'"),
-        (frames, r"splits\.mat lists 2 frames as trainNdxs, up to 9, but .* holds the frames 1 to 4"),
+        (frames, r"splits\.mat, 'trainNdxs', holds 9; it should hold whole numbers from 1 to 4"),
     ],
 )
 def test_what_is_missing_is_named_at_once(root, damage, sentence):
@@ -209,7 +211,70 @@ def test_the_real_class_mapping(root):
 @needs_meta
 def test_the_real_split_asks_for_all_frames(root):
     shutil.copy(META / "splits.mat", root)
-    with pytest.raises(InputError, match="lists 795 frames as trainNdxs"):
+    with pytest.raises(InputError, match=r"'trainNdxs', holds 5; it should hold whole numbers from 1 to 4"):
         NYUv2(root, "train")
-    with pytest.raises(InputError, match="lists 654 frames as testNdxs"):
+    with pytest.raises(InputError, match="holds 5; it should hold"):
         NYUv2(root, "val")
+
+
+def mat(name: str, **fields):
+    return lambda root: savemat(root / name, fields)
+
+
+def with_member(name: str, value):
+    def change(root: Path) -> None:
+        with h5py.File(root / "nyu_depth_v2_labeled.mat", "r+") as file:
+            del file[name]
+            file[name] = value
+
+    return change
+
+
+def stored_elsewhere(root: Path) -> None:
+    (root / "raw.bin").write_bytes(bytes(8 * 640 * 480))
+    with h5py.File(root / "nyu_depth_v2_labeled.mat", "r+") as file:
+        del file["labels"]
+        file.create_dataset("labels", (4, 640, 480), np.uint16, external=[(str(root / "raw.bin"), 0, 8 * 640 * 480)])
+
+
+NAMES = np.array([["wall", "floor", "bed"]], dtype=object)
+TWICE = np.array([["wall", "wall", "bed"]], dtype=object)
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (mat("splits.mat", trainNdxs=[[1], [2], [4]], testNdxs=[[3], [4]]), r"splits\.mat names a frame twice"),
+        (mat("splits.mat", trainNdxs=[[1], [2], [2]], testNdxs=[[3]]), r"splits\.mat names a frame twice"),
+        (mat("splits.mat", trainNdxs=[[1.5]], testNdxs=[[3]]), r"splits\.mat, 'trainNdxs', holds 1\.5"),
+        (mat("splits.mat", trainNdxs=[[np.nan]], testNdxs=[[3]]), r"splits\.mat, 'trainNdxs', holds nan"),
+        (mat("classMapping40.mat", className=NAMES, mapClass=[[2, -1, 3]]), r"'mapClass', holds -1; .* from 1 to 3"),
+        (mat("classMapping40.mat", className=NAMES, mapClass=[[2, 1.5, 3]]), r"'mapClass', holds 1\.5"),
+        (mat("classMapping40.mat", className=NAMES, mapClass=[[2, np.nan, 3]]), r"'mapClass', holds nan"),
+        (mat("classMapping40.mat", className=NAMES, mapClass=[[2, 1, 4]]), r"'mapClass', holds 4; .* from 1 to 3"),
+        (mat("classMapping40.mat", className=TWICE, mapClass=[[2, 1, 3]]), r"names two classes 'wall'"),
+        (mat("classMapping40.mat", className=[[1, 2, 3]], mapClass=[[2, 1, 3]]), "has no text in 'className'"),
+        (with_member("labels", np.full((4, 640, 480), -1, np.int16)), r"Frame 1 of .* has the raw label -1"),
+        (with_member("labels", np.full((4, 640, 480), 9, np.uint16)), r"Frame 1 of .* has the raw label 9"),
+        (with_member("labels", np.ones((4, 640, 480))), r"holds 'labels' of float64"),
+        (
+            with_member("labels", np.ones((3, 640, 480), np.uint16)),
+            r"holds 'labels' of uint16 \(3, 640, 480\), not \(4,",
+        ),
+        (with_member("images", np.ones((4, 3, 640, 480), np.float32)), r"holds 'images' of float32"),
+        (with_member("depths", np.ones((4, 480, 640), np.float32)), r"holds 'depths' of float32 \(4, 480, 640\), not"),
+        (with_member("labels", h5py.ExternalLink("other.mat", "labels")), r"holds a link for 'labels', not the data"),
+        (stored_elsewhere, r"holds a link for 'labels', not the data"),
+    ],
+)
+def test_what_would_be_read_wrongly_is_refused(root, damage, sentence):
+    damage(root)
+    with pytest.raises(InputError, match=sentence):
+        NYUv2(root, "train")[0]
+
+
+def test_a_file_that_ends_the_process_that_reads_it_is_one_sentence(root, monkeypatch, tmp_path):
+    died = subprocess.CompletedProcess([], -11, b"", b"")
+    monkeypatch.setattr(matlab.subprocess, "run", lambda *_, **__: died)
+    with pytest.raises(InputError, match=r"classMapping40\.mat is not a MATLAB file: reading it ended the process"):
+        NYUv2(root, "train")

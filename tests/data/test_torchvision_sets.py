@@ -12,6 +12,7 @@ from torchvision import datasets
 from torchvision.datasets import imagenet
 
 from mtlkit.data.imagefolder import ImageFolder
+from mtlkit.data.paths import FOLLOW_LINKS
 from mtlkit.data.torchvision_sets import Caltech101, ImageNet, OxfordPets, Places365
 from mtlkit.errors import InputError
 
@@ -250,6 +251,10 @@ def only_the_damaged_devkit(root: Path) -> None:
     overwrite("ILSVRC2012_devkit_t12.tar.gz")(root)
 
 
+def listed(line: str) -> Callable[[Path], None]:
+    return overwrite("oxford-iiit-pet/annotations/test.txt", line.encode())
+
+
 def few_ants(root: Path) -> None:
     for number in (31, 32):
         drop(f"caltech101/101_ObjectCategories/ant/image_{number:04d}.jpg")(root)
@@ -290,12 +295,27 @@ def few_ants(root: Path) -> None:
         (
             OxfordPets,
             overwrite("oxford-iiit-pet/annotations/test.txt"),
-            r"data cannot be read as OxfordPets \(ValueError: .*\); it needs oxford-iiit-pet/images/",
+            r"annotations/test\.txt, line 1, is '.*'; it should be a name and three numbers",
         ),
         (
             OxfordPets,
             overwrite("oxford-iiit-pet/annotations/test.txt", b"american_bulldog_3 2 2 1\n"),
             r"oxford-iiit-pet/annotations/test\.txt lacks a breed; take the official list of the data set\.",
+        ),
+        (
+            OxfordPets,
+            listed("../Abyssinian_1 1 1 1"),
+            r"test\.txt, line 1, names '\.\./Abyssinian_1'; a path should lead",
+        ),
+        (
+            OxfordPets,
+            listed("Abyssinian_3 0_1 1 1"),
+            r"test\.txt, line 1, is 'Abyssinian_3 0_1 1 1'; it should be a name",
+        ),
+        (
+            OxfordPets,
+            listed("Abyssinian_1 1 1 1"),
+            r"test\.txt, line 1, repeats 'Abyssinian_1', which trainval\.txt has",
         ),
         (OxfordPets, overwrite("oxford-iiit-pet/annotations/test.txt", b""), r"test\.txt lacks a breed; take"),
         (Caltech101, drop("caltech101"), r"There is no .*caltech101/101_ObjectCategories; Caltech101 needs"),
@@ -342,7 +362,8 @@ def test_the_devkit_serves_where_meta_is_not_written_yet(root, monkeypatch):
     assert len(ImageNet(root, "train")) == 6
 
 
-def test_real_images_in_caltechs_own_folders(shared, root):
+def test_real_images_in_caltechs_own_folders(shared, root, monkeypatch):
+    monkeypatch.setenv(FOLLOW_LINKS, "1")
     copy = shared / "data" / "caltech101"
     if not copy.is_dir():
         pytest.skip(f"SKIPPED LOUDLY: {copy} is not there")

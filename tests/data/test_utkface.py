@@ -185,13 +185,17 @@ def test_bad_folders_lists_and_arguments_are_one_sentence(root, tmp_path):
         UTKFace(root, "train", faulty="drop")
     lists = root / "splits"
     (lists / "val.txt").write_text(NAMES["train"][0])
-    with pytest.raises(InputError, match=rf"name {NAMES['train'][0]} twice"):
+    with pytest.raises(
+        InputError, match=rf"val.txt, line 1, repeats '{NAMES['train'][0]}', which train.txt has in line 1"
+    ):
         UTKFace(root, "train")
     (lists / "val.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match=r"val\.txt cannot be read as text"):
         UTKFace(root, "train")
     (lists / "val.txt").unlink()
-    with pytest.raises(InputError, match=r"There is no .*val\.txt; write both lists, or remove"):
+    with pytest.raises(
+        InputError, match=r"There is no .*val\.txt; it should hold one file name a line; without both lists, remove"
+    ):
         UTKFace(root, "train")
     (lists / "val.txt").write_text(NAMES["train"][3])
     (lists / "train.txt").write_text("")

@@ -9,6 +9,7 @@ from typing import Any
 
 from mtlkit.backbones import has_fc_layers
 from mtlkit.data import IMAGE_LAYOUTS, Data, Mixture
+from mtlkit.data.splits import check_pair
 from mtlkit.data.transforms import ResizedCrop
 from mtlkit.errors import InputError, unknown
 from mtlkit.evaluations import Constant, Cost, TestEvaluation
@@ -145,6 +146,7 @@ def image_set(
         raise InputError(f"The layout {name} needs a folder: set data_root.")
     root = Path(os.path.expanduser(root))
     train_set, val_set = (IMAGE_LAYOUTS[name](root, split, ("label",)) for split in ("train", "val"))
+    check_pair(train_set, val_set, root)
     data = Data(
         layout=name,
         name=root.resolve().name,

@@ -1,0 +1,109 @@
+"""``data check``: all that a run reads, and all that is wrong with it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from mtlkit.cli import app
+from mtlkit.data.check import MOST, check
+from mtlkit.errors import InputError
+from mtlkit.worlds import drawer
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("drawn")
+    for world, layout, size in (
+        ("rooms", "npy", (24, 32)),
+        ("people", "coco", (64, 64)),
+        ("plates", "manifest", (48, 48)),
+    ):
+        drawer(world).write(folder / layout, train=6, val=3, size=size)
+    drawer("objects").write(folder / "imagefolder", train=1, val=1, size=24)
+    return folder
+
+
+@pytest.fixture
+def rooms(drawn, tmp_path):
+    return Path(shutil.copytree(drawn / "npy", tmp_path / "npy"))
+
+
+@pytest.mark.parametrize("layout", ["npy", "coco", "manifest", "imagefolder"])
+def test_a_good_set_has_no_fault_and_no_warning(drawn, layout):
+    report = check(layout, drawn / layout)
+    assert (dict(report.faults), report.warnings, list(report.splits)) == ({}, [], ["train", "val"])
+
+
+def test_all_targets_are_read(rooms, drawn, tmp_path):
+    np.save(rooms / "train/depth/4.npy", np.full((24, 32), np.nan, np.float32))
+    (fault,) = check("npy", rooms).faults.values()
+    assert fault.count == 1
+    assert "depth/4.npy holds values from nan to nan" in fault.examples[0]
+    shutil.copytree(drawn / "coco", tmp_path / "coco")
+    path = tmp_path / "coco/annotations/person_keypoints_val2017.json"
+    content = json.loads(path.read_text())
+    content["annotations"][0]["keypoints"] = [1, 2]
+    path.write_text(json.dumps(content))
+    assert "bad keypoints" in check("coco", tmp_path / "coco").faults
+
+
+def test_all_faults_are_counted_by_kind_and_twenty_of_them_told(rooms, drawn, tmp_path):
+    for number in range(6):
+        np.save(rooms / f"train/label/{number}.npy", np.full((24, 32), 77))
+        np.save(rooms / f"train/image/{number}.npy", np.full((24, 32, 3), 2.5))
+    report = check("npy", rooms)
+    assert [fault.count for fault in report.faults.values()] == [6], "of a sample the first"
+    folder = Path(shutil.copytree(drawn / "manifest", tmp_path / "manifest"))
+    head, *rows = (folder / "manifest.csv").read_text().splitlines()
+    column = head.split(",").index("kcal")
+    for at, row in enumerate(rows):
+        cells = row.split(",")
+        cells[column] = ("1_0", "-3", "100", "100")[at % 4]
+        rows[at] = ",".join(cells)
+    (folder / "manifest.csv").write_text("\n".join([head, *rows]))
+    faults = check("manifest", folder).faults
+    assert {"kcal that are no number", "negative kcal"} <= faults.keys()
+    assert sum(len(fault.examples) for fault in faults.values()) == min(MOST, sum(f.count for f in faults.values()))
+
+
+def test_what_is_readable_and_no_use_is_a_warning(rooms):
+    np.save(rooms / "val/label/0.npy", np.full((24, 32), -1))
+    np.save(rooms / "val/normal/1.npy", np.tile(np.float32([0, 0, 1]), (24, 32, 1)))
+    shutil.copy(rooms / "train/image/3.npy", rooms / "val/image/2.npy")
+    report = check("npy", rooms)
+    assert not report.faults
+    assert sorted(report.warnings) == [
+        "1 of 3 images of val are in train too (2); what is scored should not be trained on.",
+        "1 of 3 samples of val have no labelled pixel for segmentation (0).",
+        "1 of 3 samples of val have one value everywhere for normals (1).",
+    ]
+
+
+@pytest.mark.parametrize("layout", ["npy", "imagefolder"])
+def test_train_under_the_name_of_val_is_a_fault(drawn, layout, tmp_path):
+    root = Path(shutil.copytree(drawn / layout, tmp_path / layout))
+    shutil.rmtree(root / "val")
+    shutil.copytree(root / "train", root / "val")
+    (fault,) = check(layout, root).faults.values()
+    assert "hold the same images; what is scored must not be trained on" in fault.examples[0]
+
+
+def test_the_command_says_it_as_lines_and_as_json(rooms):
+    words = ["data", "check", "npy", str(rooms)]
+    good = CliRunner().invoke(app, [*words, "--json"])
+    assert (good.exit_code, json.loads(good.stdout)["faults"]) == (0, {})
+    np.save(rooms / "val/label/0.npy", np.full((24, 32), 77))
+    bad = CliRunner().invoke(app, words)
+    assert isinstance(bad.exception, InputError)
+    assert "label/0.npy holds the class id 77" in str(bad.exception)
+    assert "train: 6 samples" in bad.stdout
+    np.save(rooms / "val/label/1.npy", np.full((24, 32), 77))
+    worse = CliRunner().invoke(app, words)
+    assert str(worse.exception).endswith("has 2 faults of 1 kinds; put them right, and check it again.")
+    assert "label/1.npy holds the class id 77" in worse.stderr
+    found = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
+    assert [fault["count"] for fault in found["faults"].values()] == [2]
