@@ -31,6 +31,8 @@ FONTS = {
     )
     for weight in ("normal", "bold")
 }
+SHARED = [(tasks, HardSharing.Settings(split_after=after)) for tasks in (1, 2, 3) for after in (None, 2, 3)]
+SHARED += [(tasks, SoftSharing.Settings(unit=Sluice.Settings(layer_mixing=True))) for tasks in (2, 3)]
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -170,13 +172,9 @@ def test_soft_sharing(tasks, exchange, layer):
         assert (rect[0], rect[2]) == (min(c[0] for c in columns), max(c[2] for c in columns))
 
 
-@pytest.mark.parametrize("tasks", [1, 2, 3])
+@pytest.mark.parametrize(("tasks", "sharing"), SHARED)
 @pytest.mark.parametrize("neck", [Deconvolution.Settings(), Upsampling.Settings(), Shortcut.Settings()])
-@pytest.mark.parametrize("sharing", [HardSharing.Settings(), HardSharing.Settings(split_after=2),
-                                     SoftSharing.Settings(unit=Sluice.Settings(layer_mixing=True))])  # fmt: skip
 def test_necks(tasks, neck, sharing):
-    if tasks == 1 and isinstance(sharing, SoftSharing.Settings):
-        pytest.skip("an encoder a task, for several tasks")
     net = network(tasks, sharing, neck)
     root = check(net)
     one = next(iter(net.necks.values()))
@@ -185,15 +183,12 @@ def test_necks(tasks, neck, sharing):
     assert len(list(root.iter(f"{SVG}circle"))) == taken * len(net.necks) + 4 * len(getattr(net.trunk, "mixing", ()))
 
 
-@pytest.mark.parametrize("tasks", [1, 2, 3])
-@pytest.mark.parametrize("sharing", [HardSharing.Settings(), HardSharing.Settings(split_after=3),
-                                     SoftSharing.Settings(unit=NDDR.Settings())])  # fmt: skip
+@pytest.mark.parametrize(("tasks", "sharing"), SHARED)
 def test_heads_on_earlier_stages(tasks, sharing):
-    if tasks == 1 and isinstance(sharing, SoftSharing.Settings):
-        pytest.skip("an encoder a task, for several tasks")
     early = {task.name: Exit.Settings(stage=1 + i, filter="input") for i, task in enumerate(TASKS[:tasks])}
-    root = check(network(tasks, sharing, **early))
-    assert len(list(root.iter(f"{SVG}circle"))) == tasks
+    net = network(tasks, sharing, **early)
+    root = check(net)
+    assert len(list(root.iter(f"{SVG}circle"))) == tasks + 4 * len(getattr(net.trunk, "mixing", ()))
     heads = [[text.text for text in texts] for kind, _, texts in boxes(root) if kind == "head"]
     assert heads[0] == ["Exit", "FeatureFilter", "pool", "classifier 3"]
 
