@@ -15,6 +15,7 @@ history holds the losses before scaling, and a divergence is one of these.
 
 import math
 import time
+import zipfile
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,7 +30,7 @@ from mtlkit.data.samples import Batch
 from mtlkit.data.sampling import AnyAugmentation
 from mtlkit.devices import Precision
 from mtlkit.errors import InputError
-from mtlkit.files import written_whole
+from mtlkit.files import set_aside, written_whole
 from mtlkit.network import Network, parameter_groups
 from mtlkit.objectives import NO_TASK, FixedWeights, ObjectiveSettings
 from mtlkit.values import Value
@@ -256,7 +257,7 @@ def train(
     _, optimiser = fabric.setup(network, optimizer(nn.ModuleList([network, objective]), recipe))
     precision = fabric.strategy.precision
     history, timing, first = History(), Timing(), 0
-    state = torch.load(checkpoint, map_location=fabric.device, weights_only=True) if checkpoint.exists() else None
+    state = _load(checkpoint, fabric.device)
     # A checkpoint that lies behind a snapshot that is still to be taken is of no use.
     if state is not None and not any(step <= state["step"] for step in snapshots):
         network.load_state_dict(state["network"])
@@ -336,6 +337,7 @@ def train(
                         "history": history.model_dump(),
                         "timing": timing.model_dump(),
                         "step": step + 1,
+                        "of": checkpoint.stem,
                     },
                 )
     history.objective = {name: state.flatten().tolist() for name, state in objective.state_dict().items()}
@@ -358,6 +360,23 @@ def _diverged(losses: Tensor, names: list[str], last: int) -> Divergence | None:
         return None
     row, column = bad[0].tolist()
     return Divergence(step=last - len(losses) + row + 2, loss=names[column], value=str(losses[row, column].item()))
+
+
+def _load(path: Path, device: torch.device) -> dict[str, Any] | None:
+    """What :func:`_save` wrote; ``None`` where there is nothing, or it is damaged or that of another training."""
+    if not path.exists():
+        return None
+    try:
+        with zipfile.ZipFile(path) as file:
+            whole = file.testzip() is None  # torch writes checksums and does not look at them
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True) if whole else {}
+    except Exception:  # torch and zipfile raise a dozen kinds for damaged files
+        state = {}
+    # Earlier versions did not say whose state it is.
+    if "step" in state and state.get("of", path.stem) == path.stem:
+        return state
+    set_aside(path)
+    return None
 
 
 def _save(path: Path, state: dict[str, Any]) -> None:
