@@ -27,6 +27,8 @@ run_app = typer.Typer(
 app.add_typer(run_app, name="run")
 data_app = typer.Typer(help="Embedded worlds and your own data.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
+results_app = typer.Typer(help="Folders of records.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(results_app, name="results")
 app.command(cls=Parameters)(plan)
 app.command(cls=Parameters)(work)
 
@@ -224,6 +226,39 @@ def clean(
         leftovers(results.own)  # something may have started since
         for file in (file for files in chosen.values() for file in files):
             file.unlink(missing_ok=True)
+
+
+@results_app.command("verify")
+def results_verify(
+    folder: Annotated[Path | None, typer.Argument(help="A results folder; your own runs by default.")] = None,
+) -> None:
+    """Read every record and every kept tensor of a results folder, and name what is damaged or misplaced."""
+    from mtlkit.results import Results, verify
+
+    folder = Results.of(folder).own
+    count, faults = verify(folder)
+    for fault in faults:
+        typer.echo(fault, err=True)
+    typer.echo(f"{count} records in {folder}.")
+    if faults:
+        raise InputError(f"{len(faults)} files of {folder} are damaged or misplaced; remove them to run them again.")
+
+
+@results_app.command("merge")
+def results_merge(
+    folders: Annotated[list[Path], typer.Argument(help="Results folders, such as those of colleagues.")],
+    results_dir: ResultsDir = None,
+) -> None:
+    """Copy the records of other results folders into your own; what differs is named, and nothing is overwritten."""
+    from mtlkit.results import Results, merge
+
+    own = Results.of(results_dir).own
+    count, conflicts = merge(folders, own)
+    for conflict in conflicts:
+        typer.echo(conflict, err=True)
+    typer.echo(f"{count} records were copied into {own}.")
+    if conflicts:
+        raise InputError(f"{len(conflicts)} records differ from those in {own}; nothing was overwritten.")
 
 
 Identity = Annotated[

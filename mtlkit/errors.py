@@ -21,6 +21,10 @@ class WeightsMissing(InputError):
     """A run needs the weights of an earlier training that the cache no longer holds."""
 
 
+class DamagedFile(RuntimeWarning):
+    """A kept file was damaged and has been set aside; what it held is computed again where that is possible."""
+
+
 class ExtraMissing(InputError, ImportError):
     """A package is not installed that an extra of mtlkit brings."""
 

@@ -1,9 +1,13 @@
 """Files that are written whole or not at all."""
 
+import shutil
 import uuid
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from mtlkit.errors import DamagedFile
 
 
 @contextmanager
@@ -26,3 +30,21 @@ def written_whole(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def set_aside(path: Path) -> None:
+    """Renames a kept file or folder that is damaged or of something else, and warns of it.
+
+    It is named once and stops nothing. Where it cannot be renamed it stays, and is not used.
+    """
+    aside = path.with_name(f"{path.name}.damaged")
+    if aside.is_dir():  # which nothing can take the place of
+        shutil.rmtree(aside, ignore_errors=True)
+    try:
+        path.replace(aside)
+    except FileNotFoundError:  # another process has done so
+        return
+    except OSError as error:
+        warnings.warn(f"{path} is damaged, and cannot be renamed ({error.strerror}).", DamagedFile, stacklevel=2)
+        return
+    warnings.warn(f"{path} was damaged and is {aside.name} now; what it held is made again.", DamagedFile, stacklevel=2)

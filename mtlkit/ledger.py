@@ -29,9 +29,10 @@ from torch import Tensor
 
 import mtlkit
 from mtlkit.errors import InputError, WeightsMissing
-from mtlkit.files import written_whole
+from mtlkit.files import set_aside, written_whole
 from mtlkit.history import Divergence, History, Timing
 from mtlkit.metrics.bootstrap import Drawn
+from mtlkit.values import hash_of
 
 GIB = 1024**3
 KEPT_LIMIT = 8 * GIB
@@ -90,6 +91,23 @@ class Record(BaseModel):
     commit: str | None = None
     created: str = ""
 
+    def misfit(self, kind: str, identity: str) -> str | None:
+        """Why this is not the record of a node, the rest of a sentence that begins with its file; ``None``: it is.
+
+        Args:
+            kind: of the node, the folder.
+            identity: of the node, the file's name.
+        """
+        if (self.kind, self.identity) != (kind, identity):
+            return f"holds the record of {self.kind} {self.identity}"
+        if "is" not in self.settings:  # of a table's column, which is no node
+            return None
+        if hash_of(self.settings) != identity:
+            return "holds other settings than those that its name is made of"
+        if not (self.metrics or self.history or self.diverged):
+            return "holds no result"
+        return None
+
 
 class Ledger:
     """Records under one folder, shared safely by several processes.
@@ -106,6 +124,7 @@ class Ledger:
         self.state = root / ".state"
         self.kept_limit = kept_limit
         self._locks: dict[str, SoftFileLease] = {}
+        self._whole: set[tuple[Path, int, int]] = set()
 
     def path(self, kind: str, identity: str) -> Path:
         """The record's file."""
@@ -115,17 +134,22 @@ class Ledger:
         """The record, or ``None`` when there is none yet.
 
         Raises:
-            InputError: when the file is there and is no record.
+            InputError: when the file is there and is no record, or that of something else.
         """
         path = self.path(kind, identity)
         try:
-            text = path.read_text()
+            content = path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None if self.under is None else self.under.find(kind, identity)
+        except OSError as error:
+            raise InputError(f"The record {path} cannot be read ({error.strerror}).") from error
         try:
-            return Record.model_validate_json(text)
+            record = Record.model_validate_json(content)
         except ValueError as error:
             raise InputError(f"{path} is not a record of this version; remove it to run its node again.") from error
+        if fault := record.misfit(kind, identity):
+            raise InputError(f"{path} {fault}; remove it to run its node again.")
+        return record
 
     def all(self, kind: str) -> list[Record]:
         """Every record of a kind, oldest first; of the ledger underneath those that are not here."""
@@ -218,9 +242,31 @@ class Ledger:
         return self.state / folder / f"{identity}.safetensors"
 
     def keeps(self, folder: str, identity: str) -> bool:
-        """Whether a node's tensors are still there."""
-        here = self.tensors_path(folder, identity).exists()
-        return here or (self.under is not None and self.under.keeps(folder, identity))
+        """Whether a node's tensors are still there and whole; what is not is set aside."""
+        path = self.tensors_path(folder, identity)
+        if path.exists():
+            if self._intact(path, identity):
+                return True
+            set_aside(path)
+        below = self.under
+        while below is not None:
+            path = below.tensors_path(folder, identity)
+            if path.exists() and below._intact(path, identity):
+                return True
+            below = below.under
+        return False
+
+    def _intact(self, path: Path, identity: str) -> bool:
+        """Whether a file of tensors is whole and the node's; looked at once, for it is read to its end."""
+        with suppress(FileNotFoundError):
+            status = path.stat()
+            known = (path, status.st_ino, status.st_size)
+            if known not in self._whole:
+                if _read_tensors(path, identity) is None:
+                    return False
+                self._whole.add(known)
+            return True
+        return False
 
     def save(
         self, folder: str, identity: str, tensors: dict[str, Tensor], loaded: Mapping[str, str] | None = None
@@ -267,21 +313,12 @@ class Ledger:
             if self.under is not None:
                 return self.under.load(folder, identity)
             raise WeightsMissing(f"The {folder} of {identity} are no longer kept; run again with --retrain.")
-        try:
-            tensors = load_file(path)
-            with safe_open(path, "pt") as file:
-                said = file.metadata() or {}
-        except SafetensorError:
-            tensors, said = {}, {"sha256": "of a whole file"}
-        digest = digest_of(tensors)
-        # Earlier versions wrote no metadata.
-        if (said.get("identity", identity), said.get("sha256", digest)) != (identity, digest):
-            raise WeightsMissing(
-                f"The file {path} is damaged or that of another run; remove it and run again with --retrain."
-            )
+        found = _read_tensors(path, identity)
+        if found is None:
+            raise WeightsMissing(f"The file {path} is damaged or that of another run; run again with --retrain.")
         with suppress(OSError):  # a folder that this user may only read
             os.utime(path)
-        return tensors, digest
+        return found
 
     def sources(self, folder: str, identity: str) -> dict[str, str]:
         """The ``loaded`` that :meth:`save` was given with the tensors that are kept."""
@@ -290,6 +327,25 @@ class Ledger:
             return {} if self.under is None else self.under.sources(folder, identity)
         with safe_open(path, "pt") as file:
             return dict(json.loads((file.metadata() or {}).get("loaded", "{}")))
+
+
+def intact(path: Path, identity: str) -> bool:
+    """Whether a file of a node's tensors is whole and that node's."""
+    return _read_tensors(path, identity) is not None
+
+
+def _read_tensors(path: Path, identity: str) -> tuple[dict[str, Tensor], str] | None:
+    """Tensors and their digest; ``None`` of a file that is damaged or that of another node."""
+    try:
+        tensors = load_file(path)
+        with safe_open(path, "pt") as file:
+            said = file.metadata() or {}
+    except (SafetensorError, ValueError, KeyError, TypeError):  # a header that only begins to be one
+        return None
+    digest = digest_of(tensors)
+    # Earlier versions wrote no metadata.
+    whole = (said.get("identity", identity), said.get("sha256", digest)) == (identity, digest)
+    return (tensors, digest) if whole else None
 
 
 def digest_of(tensors: dict[str, Tensor]) -> str:

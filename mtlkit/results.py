@@ -1,14 +1,18 @@
 """Where records lie: what is published with the book, and what this reader ran."""
 
+import json
 import math
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mtlkit
 from mtlkit.errors import InputError
-from mtlkit.ledger import KEPT_LIMIT, LEASE_SECONDS, Ledger
+from mtlkit.files import written_whole
+from mtlkit.ledger import KEPT_LIMIT, LEASE_SECONDS, Ledger, intact
 
 
 def checkout() -> Path | None:
@@ -84,6 +88,71 @@ def leftovers(folder: Path) -> dict[str, list[Path]]:
     if parts := sorted(folder.glob("*/*/*.json.*.part")):
         found["parts"] = parts
     return found
+
+
+def verify(folder: Path) -> tuple[int, list[str]]:
+    """How many records a results folder holds, and a sentence for every one, or file of tensors, that is damaged.
+
+    Nothing is changed.
+    """
+    count, faults = 0, []
+    for profile in sorted(path for path in folder.glob("*") if path.is_dir()):
+        ledger = Ledger(profile)
+        for path in sorted(profile.glob("[!.]*/*.json")):
+            count += 1
+            try:
+                ledger.find(path.parent.name, path.stem)
+            except InputError as error:
+                faults.append(str(error))
+        for path in sorted(profile.glob(".state/*/*.safetensors")):
+            if not intact(path, path.stem):
+                faults.append(f"{path} is damaged or that of another run; it will be set aside when it is needed.")
+    return count, faults
+
+
+def merge(sources: Iterable[Path], into: Path) -> tuple[int, list[str]]:
+    """Copies the records of several results folders into one; what is there stays as it is.
+
+    Two records of one node are the same where all that was measured is the same, whoever ran it and when.
+
+    Args:
+        sources: folders of records, a folder a profile.
+        into: the folder that is to hold them all.
+
+    Returns:
+        How many records were copied, and a sentence for every one that differs from the one that is there.
+
+    Raises:
+        InputError: a source is no folder of results, holds a damaged record, or is ``into``.
+    """
+    found: dict[Path, Path] = {}
+    conflicts = []
+    for source in sources:
+        if source.resolve() == into.resolve():
+            raise InputError(f"{source} cannot be merged into itself; name another folder.")
+        paths = sorted(source.glob("*/[!.]*/*.json"))
+        if not paths:
+            raise InputError(f"{source} holds no records; a results folder has them in PROFILE/KIND/.")
+        _, faults = verify(source)
+        if faults:
+            raise InputError(faults[0])
+        for path in paths:
+            place = into / path.relative_to(source)
+            known = found.get(place, place if place.exists() else None)
+            if known is None:
+                found[place] = path
+            elif _measured(known) != _measured(path):
+                conflicts.append(f"{path} holds other numbers than {known}, which stays; decide for one of them.")
+    for place, path in found.items():
+        with written_whole(place) as part:
+            part.write_bytes(path.read_bytes())
+    return len(found), conflicts
+
+
+def _measured(path: Path) -> dict[str, Any]:
+    """What a record says apart from who ran it, when, on what, and how long it took."""
+    apart = ("created", "commit", "versions", "hardware", "timing", "seconds", "loaded", "weights")
+    return {key: value for key, value in json.loads(path.read_bytes()).items() if key not in apart}
 
 
 def _silent(path: Path) -> float:

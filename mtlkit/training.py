@@ -25,11 +25,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from mtlkit import checkpoints
 from mtlkit.data.samples import Batch
 from mtlkit.data.sampling import AnyAugmentation
 from mtlkit.devices import Precision
 from mtlkit.errors import InputError
-from mtlkit.files import written_whole
 from mtlkit.history import CHECK_EVERY, History, Timing, TrainingDiverged, divergence
 from mtlkit.network import Network, parameter_groups
 from mtlkit.objectives import NO_TASK, FixedWeights, ObjectiveSettings
@@ -200,7 +200,7 @@ def train(
     _, optimiser = fabric.setup(network, optimizer(nn.ModuleList([network, objective]), recipe))
     precision = fabric.strategy.precision
     history, timing, first = History(), Timing(), 0
-    state = torch.load(checkpoint, map_location=fabric.device, weights_only=True) if checkpoint.exists() else None
+    state = checkpoints.load(checkpoint, fabric.device)
     # A checkpoint that lies behind a snapshot that is still to be taken is of no use.
     if state is not None and not any(step <= state["step"] for step in snapshots):
         network.load_state_dict(state["network"])
@@ -270,7 +270,7 @@ def train(
             now = time.perf_counter()
             if now - saved >= checkpoint_seconds and step + 1 < recipe.steps:
                 saved = now
-                kept = {
+                state = {
                     "network": network.state_dict(),
                     "optimizer": optimiser.state_dict(),
                     "objective": objective.state_dict(),
@@ -279,8 +279,7 @@ def train(
                     "timing": timing.model_dump(),
                     "step": step + 1,
                 }
-                with written_whole(checkpoint) as part:
-                    torch.save(kept, part)
+                checkpoints.save(checkpoint, state)
     history.objective = {name: state.flatten().tolist() for name, state in objective.state_dict().items()}
     return history, timing
 

@@ -66,8 +66,13 @@ class Value(BaseModel):
     @cached_property  # a table asks for the same training's identity hundreds of times
     def identity(self) -> str:
         """Twelve hexadecimal digits of the SHA-256 of :meth:`canonical`."""
-        text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return hash_of(self.canonical())
+
+
+def hash_of(canonical: Mapping[str, Any]) -> str:
+    """The identity of the value with this canonical form."""
+    text = json.dumps(canonical, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def plain(value: Any) -> Any:

@@ -242,7 +242,7 @@ def test_what_looks_at_no_network_takes_as_long_as_its_records_say(file, tmp_pat
         ledger.write(
             Record(
                 kind="evaluation", identity=node.identity, settings=node.canonical(), seconds=seconds,
-                data={"test_images": 16}, hardware=hardware(RUNTIME.fabric().device),
+                metrics={"a": 1.0}, data={"test_images": 16}, hardware=hardware(RUNTIME.fabric().device),
             )
         )  # fmt: skip
     known = Estimates([ledger], RUNTIME, measure=False)

@@ -16,7 +16,7 @@ from mtlkit import runs as runs_module
 from mtlkit import training as training_module
 from mtlkit.data.sampling import eval_loader
 from mtlkit.engine import Engine
-from mtlkit.errors import InputError, WeightsMissing
+from mtlkit.errors import DamagedFile, InputError, WeightsMissing
 from mtlkit.evaluations import Constant, Ensemble, SnapshotEnsemble, TestEvaluation, snapshots
 from mtlkit.history import TrainingDiverged
 from mtlkit.ledger import Ledger, Record
@@ -239,7 +239,7 @@ def test_scoring_again_adds_what_early_records_lack_and_trains_nothing(data, tmp
     assert len(trained) == 1
 
 
-def test_weights_of_another_run_and_damaged_ones_are_refused(data, tmp_path):
+def test_weights_of_another_run_and_damaged_ones_are_set_aside(data, tmp_path, trained):
     evaluations, _ = graph(data)
     ledger = Ledger(tmp_path)
     Engine(ledger, QUIET).run(evaluations[:2])
@@ -251,7 +251,44 @@ def test_weights_of_another_run_and_damaged_ones_are_refused(data, tmp_path):
     for content in (ledger.tensors_path("weights", other).read_bytes(), bytes(changed), whole[:-8], b""):
         path.write_bytes(content)
         with pytest.raises(WeightsMissing, match=f"{one}.safetensors is damaged or that of another run"):
-            network_of(Engine(ledger, QUIET), evaluations[0].subject)
+            ledger.load("weights", one)
+        with (
+            pytest.warns(DamagedFile, match=f"{one}.safetensors was damaged and is {one}.safetensors.damaged now"),
+            pytest.raises(
+                WeightsMissing, match=f"weights of training {one} are no longer kept; run again with --retrain"
+            ),
+        ):
+            network_of(Engine(Ledger(tmp_path), QUIET), evaluations[0].subject)
+        assert not path.exists()
+    assert len(trained) == 2
+    network_of(Engine(ledger, Runtime(device="cpu", progress=False, retrain=True)), evaluations[0].subject)
+    assert len(trained) == 3
+    assert ledger.load("weights", one)
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda text, other: other, "holds the record of evaluation"),
+        (lambda text, other: text.replace('"is": "Constant"', '"is": "Constants"'), "holds other settings than those"),
+        (lambda text, other: json.dumps(json.loads(text) | {"metrics": {}}), "holds no result"),
+        (
+            lambda text, other: text.replace('"kind": "evaluation"', '"kind": "training"'),
+            "holds the record of training",
+        ),
+        (lambda text, other: text[:100], "is not a record of this version"),
+        (lambda text, other: text.replace("0", "\udcff"), "is not a record of this version"),
+    ],
+    ids=["another's", "settings", "empty", "kind", "truncated", "no UTF-8"],
+)
+def test_a_record_that_does_not_fit_its_name_is_refused(data, tmp_path, damage, sentence):
+    nodes = [Constant(tasks=(task,), data=data) for task in (SEGMENTATION, NORMALS)]
+    ledger = Ledger(tmp_path)
+    Engine(ledger, QUIET).run(nodes)
+    path, other = (ledger.path(node.kind, node.identity) for node in nodes)
+    path.write_bytes(damage(path.read_text(), other.read_text()).encode(errors="surrogateescape"))
+    with pytest.raises(InputError, match=f"{path.name} {sentence}.*; remove it to run its node again"):
+        ledger.find(nodes[0].kind, nodes[0].identity)
 
 
 def test_the_digest_of_kept_tensors_is_that_of_a_file_without_metadata(tmp_path):

@@ -2,12 +2,20 @@
 
 from pathlib import Path
 
+import pytest
+import torch
+from typer.testing import CliRunner
+
 from mtlkit import papers, results
+from mtlkit.cli import app
+from mtlkit.errors import InputError
+from mtlkit.ledger import Ledger, Record
 from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.report.coverage import coverage
 from mtlkit.reproduce import reproduce, stored
-from mtlkit.results import Results
+from mtlkit.results import Results, merge, verify
 from mtlkit.runtime import Runtime
+from mtlkit.values import hash_of
 
 TABLE = papers.table("nddr", "4")
 GIVEN = {"backbone": "resnet10t", "image_size": (32, 40), "epochs": 0.02}
@@ -60,3 +68,57 @@ def test_other_weights_than_those_first_measured_are_said_on_the_card(tmp_path):
     (found,) = stored(TABLE, where)
     assert found.renewed == {first.identity}
     assert any(what == "Trained again" and ours.startswith("1 network, ") for what, _, ours in found.card())
+
+
+def measured(folder, metrics):
+    """A results folder with a record for each of these metrics."""
+    ledger = Ledger(folder / "lite")
+    for number, value in metrics.items():
+        settings = {"is": "Constant", "number": number}
+        ledger.write(Record(kind="evaluation", identity=hash_of(settings), settings=settings, metrics={"a": value}))
+    return folder
+
+
+def test_verify_names_every_record_and_tensor_that_is_damaged(tmp_path):
+    folder = measured(tmp_path / "runs", {1: 0.5, 2: 0.25, 3: 0.125})
+    assert verify(folder) == (3, [])
+    first, second, _ = sorted(folder.glob("lite/evaluation/*.json"))
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(b"{")
+    ledger = Ledger(folder / "lite")
+    ledger.save("weights", "a", {"x": torch.zeros(3)})
+    ledger.save("weights", "b", {"x": torch.zeros(3)}).encode()
+    ledger.tensors_path("weights", "b").write_bytes(ledger.tensors_path("weights", "a").read_bytes())
+    count, faults = verify(folder)
+    assert (count, len(faults)) == (3, 3)
+    for name, sentence in (
+        (first.name, "holds the record of"),
+        (second.name, "is not a record"),
+        ("b.safetens", "another"),
+    ):
+        assert [fault for fault in faults if name in fault and sentence in fault]
+    done = CliRunner().invoke(app, ["results", "verify", str(folder)])
+    assert str(done.exception).startswith(f"3 files of {folder} are damaged")
+
+
+def test_merge_joins_records_names_conflicts_and_overwrites_nothing(tmp_path):
+    one, two = measured(tmp_path / "one", {1: 0.5, 2: 0.25}), measured(tmp_path / "two", {2: 0.25, 3: 0.125})
+    own = measured(tmp_path / "own", {1: 0.5})
+    before = files(own)
+    assert merge([one, two], own) == (2, [])
+    assert before.items() <= files(own).items()
+    assert len(files(own)) == 3
+    before = files(own)
+    other = measured(tmp_path / "other", {3: 0.75, 4: 1.0})
+    count, (conflict,) = merge([other], own)
+    assert count == 1
+    assert "holds other numbers than" in conflict
+    assert before.items() <= files(own).items()
+    done = CliRunner().invoke(app, ["results", "merge", str(other), "--results-dir", str(own)])
+    assert "1 records differ" in str(done.exception)
+    for source, sentence in ((own, "cannot be merged into itself"), (tmp_path, "holds no records")):
+        with pytest.raises(InputError, match=sentence):
+            merge([source], own)
+    next(other.glob("lite/evaluation/*.json")).write_text("")
+    with pytest.raises(InputError, match="is not a record"):
+        merge([other], own)

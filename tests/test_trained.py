@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from mtlkit.data import AnyData, Data
 from mtlkit.data.proposals import SelectiveSearch
 from mtlkit.data.sampling import eval_loader
 from mtlkit.engine import Engine
-from mtlkit.errors import InputError, WeightsMissing
+from mtlkit.errors import DamagedFile, InputError, WeightsMissing
 from mtlkit.evaluations import TestEvaluation
 from mtlkit.heads import Branches, Exit, LargeFOV
 from mtlkit.heads import Embedding as EmbeddingHead
@@ -171,18 +172,20 @@ def test_weights_that_are_gone_or_damaged_are_one_sentence(evaluation, data, tmp
     path = ledger.tensors_path("weights", subject.identity)
     whole = path.read_bytes()
     path.write_bytes(whole[:-3] + b"abc")
-    assert f"{path} is damaged" in complaint(mtlkit.load, subject.identity, tmp_path, kind=WeightsMissing)
-    path.unlink()
-    said = complaint(mtlkit.load, subject.identity, tmp_path, kind=WeightsMissing)
+    for _ in range(2):  # the file is named once, then it is gone
+        with nullcontext() if not path.exists() else pytest.warns(DamagedFile, match=f"{path.name} was damaged"):
+            said = complaint(mtlkit.load, subject.identity, tmp_path, kind=WeightsMissing)
+    assert not path.exists()
     assert f"The weights of the training {subject.identity} are not kept here; run what trained it again" in said
 
 
 def test_a_training_that_diverged_has_no_weights_in_a_sentence(evaluation, tmp_path):
     diverged = Divergence(step=7, loss="normals/cosine", value="nan")
-    record = Record(kind="training", identity="0" * 12, settings=evaluation.subject.canonical(), diverged=diverged)
+    subject = evaluation.subject.model_copy(update={"seed": 77})
+    record = Record(kind="training", identity=subject.identity, settings=subject.canonical(), diverged=diverged)
     Ledger(tmp_path / "smoke").write(record)
-    said = complaint(mtlkit.load, "0" * 12, tmp_path)
-    assert said == f"The training 000000000000 has no weights: {diverged}."
+    said = complaint(mtlkit.load, subject.identity, tmp_path)
+    assert said == f"The training {subject.identity} has no weights: {diverged}."
     assert "step 7" in said
 
 

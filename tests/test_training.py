@@ -11,6 +11,7 @@ from mtlkit import papers, training
 from mtlkit.data.samples import IGNORE, Batch
 from mtlkit.data.sampling import Part, eval_loader, loader
 from mtlkit.data.transforms import Augmentation, resized
+from mtlkit.errors import DamagedFile
 from mtlkit.evaluations.scoring import scored
 from mtlkit.history import TrainingDiverged
 from mtlkit.papers.nddr.options import NDDROptions
@@ -96,6 +97,35 @@ def test_resuming_gives_the_same_network_bit_for_bit(dataset, tmp_path, monkeypa
     assert resumed == history
     for name, value in whole.state_dict().items():
         assert torch.equal(again.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "empty", "another's"])
+def test_a_damaged_checkpoint_is_set_aside_and_the_training_begins_anew(dataset, tmp_path, monkeypatch, damage):
+    how = recipe(steps=4)
+    whole, history = run(dataset, how, tmp_path)
+    original = training.set_rates
+
+    def killed_at_step_3(opt, rec, step):
+        original(opt, rec, step)
+        if step == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "CHECK_EVERY", 2)
+    monkeypatch.setattr(training, "set_rates", killed_at_step_3)
+    name = "other.pt" if damage == "another's" else "killed.pt"
+    with pytest.raises(KeyboardInterrupt):
+        run(dataset, how, tmp_path, name=name, checkpoint_seconds=0)
+    monkeypatch.undo()
+    path = (tmp_path / name).rename(tmp_path / "killed.pt")
+    content = bytearray(path.read_bytes())
+    for place in range(len(content) // 3, len(content) // 3 + 20):
+        content[place] ^= 1
+    path.write_bytes({"flipped": content, "truncated": content[:-100], "empty": b""}.get(damage, path.read_bytes()))
+    with pytest.warns(DamagedFile, match=r"killed\.pt was damaged and is killed\.pt\.damaged now"):
+        again, resumed = run(dataset, how, tmp_path, name="killed.pt")
+    assert resumed == history
+    for key, value in whole.state_dict().items():
+        assert torch.equal(again.state_dict()[key], value), key
 
 
 def test_a_loss_that_is_not_finite_stops_at_once_and_names_task_and_step(dataset, tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ Uijlings et al., *Selective Search for Object Recognition*, IJCV 2013, in OpenCV
 """
 
 import hashlib
-import uuid
+import io
 from collections.abc import Iterable, Iterator, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context
@@ -20,6 +20,7 @@ from torchvision import tv_tensors
 
 from mtlkit.data.samples import DataSet, Sample
 from mtlkit.errors import InputError, extra
+from mtlkit.files import set_aside, written_whole
 from mtlkit.values import Value
 
 Image = NDArray[np.uint8] | Tensor | Sample
@@ -113,9 +114,8 @@ class Proposals:
         """
         pixels = _pixels(image)
         path = self._path(pixels)
-        try:
-            boxes: NDArray[np.float32] = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError):  # not there, or spoilt by something else
+        boxes = _read(path)
+        if boxes is None:
             boxes = self.settings.boxes(pixels)
             _write(path, boxes)
         return boxes
@@ -218,15 +218,30 @@ def _pixels(image: Image) -> NDArray[np.uint8]:
 
 
 def _write(path: Path, boxes: NDArray[np.float32]) -> None:
-    """Whole or not at all: other processes may read and write the same file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{uuid.uuid4().hex}.part")
+    """An array, and after it, where NumPy does not look, the SHA-256 of its bytes."""
+    content = io.BytesIO()
+    np.save(content, boxes)
+    with written_whole(path) as part:
+        part.write_bytes(content.getvalue() + hashlib.sha256(content.getvalue()).digest())
+
+
+def _read(path: Path) -> NDArray[np.float32] | None:
+    """What :func:`_write` wrote; ``None`` where there is nothing, or it is damaged."""
     try:
-        with part.open("wb") as file:
-            np.save(file, boxes)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+        content = io.BytesIO(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    try:
+        boxes: NDArray[np.float32] = np.load(content, allow_pickle=False)
+        rest = content.read()
+        whole = content.getvalue()[: -len(rest)] if rest else b""
+        # Earlier versions wrote no digest.
+        if boxes.shape[1:] == (4,) and (not rest or hashlib.sha256(whole).digest() == rest):
+            return boxes
+    except Exception:  # NumPy parses the header as Python
+        pass
+    set_aside(path)
+    return None
 
 
 def _opencv() -> Any:

@@ -154,16 +154,22 @@ def digest(root: Path, files: Iterable[str], blocks: int = 1, block: int = 1 << 
     """Twelve hexadecimal digits over the relative names, sizes and ``blocks`` evenly spaced blocks of ``files``.
 
     Cheap rather than complete: a file changed only between its blocks, at the same size, keeps the digest.
+
+    Raises:
+        InputError: a file cannot be read.
     """
     sha = hashlib.sha256()
     for name in sorted(files):
         path = root / name
-        size = path.stat().st_size
-        sha.update(f"{name}\0{size}\0".encode())
-        with path.open("rb") as file:
-            for number in range(blocks):
-                file.seek(number * max(size - block, 0) // max(blocks - 1, 1))
-                sha.update(file.read(block))
+        try:
+            size = path.stat().st_size
+            sha.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
+            with path.open("rb") as file:
+                for number in range(blocks):
+                    file.seek(number * max(size - block, 0) // max(blocks - 1, 1))
+                    sha.update(file.read(block))
+        except OSError as error:
+            raise InputError(f"{path} cannot be read ({error.strerror}); copy it again.") from error
     return sha.hexdigest()[:12]
 
 

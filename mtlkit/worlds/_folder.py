@@ -1,18 +1,24 @@
 """Writing a world's folder whole or not at all."""
 
+import hashlib
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from mtlkit.errors import InputError
+from mtlkit.files import set_aside
+
+SUMS = "SHA256SUMS"
+"""The digests of a world's files, as ``sha256sum -c`` reads them."""
 
 
 def write(folder: Path, world: dict[str, Any], fill: Callable[[Path], None]) -> None:
     """Makes ``folder`` with what ``fill`` puts there and ``world.json``, which says what it is.
 
-    Does nothing where the same world already lies; processes that write it at the same time all succeed.
+    Does nothing where the same world already lies; processes that write it at the same time all succeed. One that lacks
+    a file, or has another one, is set aside and drawn again.
 
     Args:
         folder: where to; may be missing or empty.
@@ -31,6 +37,7 @@ def write(folder: Path, world: dict[str, Any], fill: Callable[[Path], None]) -> 
         whole.mkdir()
         fill(whole)
         (whole / "world.json").write_text(json.dumps(world, indent=1) + "\n")
+        (whole / SUMS).write_text(_sums(whole, [path for path in sorted(whole.rglob("*")) if path.is_file()]))
         try:
             whole.rename(folder)
         except OSError:  # another process was first, and its folder is as good
@@ -49,4 +56,27 @@ def _holds(folder: Path, world: dict[str, Any]) -> bool:
     if found != world:
         held = "another world" if isinstance(found, dict) else "something that is no world"
         raise InputError(f"{folder} holds {held}, not {world['world']} with {world}; give another folder or remove it.")
+    if not _whole(folder):
+        set_aside(folder)
+        return False
     return True
+
+
+def _sums(folder: Path, files: Sequence[Path]) -> str:
+    return "".join(
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder).as_posix()}\n" for path in files
+    )
+
+
+def _whole(folder: Path) -> bool:
+    """Whether the files are those that were drawn; worlds of earlier versions do not tell."""
+    try:
+        sums = (folder / SUMS).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return True
+    except (OSError, UnicodeDecodeError):
+        return False
+    try:
+        return bool(sums) and sums == _sums(folder, [folder / line[66:] for line in sums.splitlines()])
+    except OSError:
+        return False

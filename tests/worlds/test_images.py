@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mtlkit.errors import InputError
+from mtlkit.errors import DamagedFile, InputError
 from mtlkit.worlds import _easel, objects, places
 
 WORLDS = [objects, places]
@@ -210,3 +210,19 @@ def test_processes_write_the_same_bytes_at_once(world: ModuleType, tmp_path: Pat
     digests = [hashlib.sha256(repr(sorted(contents(tmp_path / n).items())).encode()).digest() for n in ("set", "own")]
     assert digests[0] == digests[1]
     assert len(contents(tmp_path / "set")) == 5 * len(world.CLASSES)
+
+
+def test_a_world_that_is_not_what_was_drawn_is_set_aside_and_drawn_again(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    objects.write(folder, train=1, val=1, size=SIZE)
+    drawn, image = contents(folder), next(folder.rglob("*.png"))
+    sums = (folder / "SHA256SUMS").read_text()
+    assert len(sums.splitlines()) == len(drawn) + 1
+    for damage in (Path.unlink, lambda path: path.write_bytes(b"x"), lambda _: (folder / "SHA256SUMS").write_text("")):
+        damage(image)
+        with pytest.warns(DamagedFile, match="set was damaged and is set.damaged now"):
+            objects.write(folder, train=1, val=1, size=SIZE)
+        assert contents(folder) == drawn
+    (folder / "SHA256SUMS").unlink()  # as earlier versions wrote it
+    objects.write(folder, train=1, val=1, size=SIZE)
+    assert contents(folder) == drawn
