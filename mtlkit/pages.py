@@ -78,11 +78,16 @@ def status(
                     lines.append(_line(f"{part}{name}", column, records, surroundings))
         if lines:
             name = printed(slug).name
-            blocks += [f"### {markdown(name)}", ReportTable(name, "column", titles, tuple(lines), kind="status").html()]
+            blocks += [
+                f"### {markdown(name)}",
+                ReportTable(name, "column", titles, tuple(lines), kind="status", stacks=True).html(),
+            ]
     total = f"{sum(hours.values()):.1f} hours of training, each counted once though several columns share it."
     where = tuple((Text(str(number)), Text(text)) for text, number in surroundings.items())
     blocks = ["## Stored columns", total, *blocks, "### Versions and machines"]
-    machines = ReportTable("What they were run with", "with", heads(("versions and machine",)), where, kind="status")
+    machines = ReportTable(
+        "What they were run with", "with", heads(("versions and machine",)), where, kind="status", stacks=True
+    )
     blocks.append(machines.html())
     every = [one for several in (*columns.values(), *developed.values()) for one in several]
     for name, campaign in campaigns.items():
@@ -150,5 +155,7 @@ def _campaign(name: str, campaign: Campaign, stored: Iterable[SideBySide], resul
         begun, there, needed = begun + 1, there + found, needed + len(nodes)
         lines.append((stub, Text(f"{found} of {len(nodes)}")))
     total = f"{len(lines)} columns, of which {begun} are begun; of these {there} of {needed} evaluations are there."
-    found_table = ReportTable(f"The campaign {name}", "column", heads(("evaluations",)), tuple(lines), kind="status")
+    found_table = ReportTable(
+        f"The campaign {name}", "column", heads(("evaluations",)), tuple(lines), kind="status", stacks=True
+    )
     return [total, found_table.html()]

@@ -2,6 +2,7 @@
 
 import html
 import re
+import runpy
 from pathlib import Path
 
 import nbformat
@@ -14,6 +15,7 @@ from mtlkit import papers
 
 ROOT = Path(__file__).parents[1]
 BOOK = ROOT / "book"
+REPAIRS = runpy.run_path(str(BOOK / "_ext/accessible.py"))["REPAIRS"]
 
 
 def text_of(path: Path) -> str:
@@ -72,7 +74,7 @@ def site(tmp_path):
         kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
         nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), source / "part/two.ipynb")
         settings = {
-            "extensions": ["myst_nb", "redirects", "repository"],
+            "extensions": ["myst_nb", "accessible", "redirects", "repository"],
             "nb_execution_mode": "off",
             "html_theme": "sphinx_book_theme",
             "html_theme_options": {"repository_url": address, "repository_branch": "main"},
@@ -107,6 +109,13 @@ def test_with_an_address_sources_colab_and_the_command_to_clone_lead_to_it(site)
     assert f"{address}/edit/main/index.md" in pages["index.html"]
     assert "https://colab.research.google.com/github/someone/some/blob/main/part/two.ipynb" in pages["part/two.html"]
     assert "colab.research" not in pages["index.html"]
+
+
+def test_what_the_theme_leaves_without_a_name_is_repaired(site):
+    page = site("")["index.html"]
+    for kind in ("search-button__button pst-js-only", "theme-switch ", "sidebar-primary-items__start"):
+        assert kind in page
+    assert [old for old in REPAIRS if old in page] == []
 
 
 def test_a_former_page_leads_to_what_it_has_become(site):

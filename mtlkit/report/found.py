@@ -76,17 +76,18 @@ def measured_rows(column: SideBySide) -> list[str]:
     return [row.id for row in column.rows if any(_has(column, row.id, one) for one in column.measures)]
 
 
-def tables(column: SideBySide, measures: Sequence[Measured], against: str | None = None) -> list[str]:
+def tables(column: SideBySide, measures: Sequence[Measured], against: str | None = None, *, of: str = "") -> list[str]:
     """Measured cells with print and gain under each, as HTML tables that fit a page.
 
     Args:
         column: whose cells.
         measures: those to show; one that no row has is left out.
         against: id of the row that gains are over; by default each row has its own control.
+        of: what tells the tables from others of the page for those who hear their names.
     """
     there, gained = measured_rows(column), gains(column, against)
     shown = [one for one in measures if any(_has(column, row, one) for row in there)]
-    return [_cells(column, part, gained).html() for part in parts(shown)]
+    return [_cells(of, column, part, gained).html() for part in parts(shown)]
 
 
 def _has(column: SideBySide, row: str, measure: Measured) -> bool:
@@ -106,7 +107,9 @@ def parts(measures: Sequence[Measured]) -> list[list[Measured]]:
     return [part for part in found if part]
 
 
-def _cells(column: SideBySide, measures: Sequence[Measured], gained: Mapping[str, Mapping[str, Gain]]) -> ReportTable:
+def _cells(
+    of: str, column: SideBySide, measures: Sequence[Measured], gained: Mapping[str, Mapping[str, Gain]]
+) -> ReportTable:
     """Rows of cells that have, one under the other, what was measured, what is printed and what is gained."""
     labels = {row.id: row.label for row in column.rows}
     lines = []
@@ -129,4 +132,5 @@ def _cells(column: SideBySide, measures: Sequence[Measured], gained: Mapping[str
         lines.append(tuple(places))
     name = f"Table {column.table.id}, {', '.join(dict.fromkeys(one.group for one in measures))}"
     note = f"{DAGGER} {TOO_NARROW}" if any(DAGGER in str(text) for line in lines for text in line[1:]) else ""
-    return ReportTable(name, "row", tuple(one.head for one in measures), tuple(lines), note=note, kind="results")
+    region, columns = f"{name}, {of}" if of else name, tuple(one.head for one in measures)
+    return ReportTable(region, "row", columns, tuple(lines), name, note, kind="results", stacks=True)

@@ -100,7 +100,7 @@ def claims_page(claims: Sequence[ClaimOnRuns]) -> str:
         blocks.append(f"[The chapter]({_chapter(slug)}), and [its columns](#results-{slug.replace('_', '-')}).")
         verdicts = heads(("print", "our runs", "what decides, and where"))
         name, lines = f"Claims of {printed(slug).name}", tuple(map(_claim_line, own))
-        blocks.append(ReportTable(name, "claim", verdicts, lines, kind="card claims decided").html())
+        blocks.append(ReportTable(name, "claim", verdicts, lines, kind="card claims decided", stacks=True).html())
     return _joined(blocks)
 
 
@@ -112,7 +112,9 @@ def _claim_counts(claims: Sequence[ClaimOnRuns]) -> str:
         lines.append((printed(slug).name, len(own), *(counted[outcome] for outcome in outcomes)))
     lines.append(("all", *(sum(column) for column in list(zip(*lines, strict=True))[1:])))
     texts = tuple(tuple(Text(str(one)) for one in line) for line in lines)
-    return ReportTable("Verdicts on our runs", "paper", heads(("claims", *outcomes)), texts).html()
+    return ReportTable(
+        "Verdicts on our runs", "paper", heads(("claims", *outcomes)), texts, kind="results", stacks=True
+    ).html()
 
 
 def _claim_line(one: ClaimOnRuns) -> tuple[Place, ...]:
@@ -223,23 +225,26 @@ def _column(name: str, column: SideBySide, claims: Sequence[tuple[ClaimOnRuns, J
     lead = " ".join([lead, *map(markdown, column.diverged.values())])
     blocks = [f"({anchor(column)})=\n#### {markdown(name)}", lead]
 
-    blocks += tables(column, column.printed)
-    blocks += _beside_single_task(column)
+    blocks += tables(column, column.printed, of=name)
+    blocks += _beside_single_task(name, column)
     if claims:
         verdicts = heads(("verdict", "comparisons"))
         lines = tuple(
             (Text(claim.claim["text"], link=claim.link), Text(one.verdict, kind=one.verdict), Text(one.tally))
             for claim, one in claims
         )
-        blocks.append(ReportTable(f"Claims judged on {name}", "claim", verdicts, lines, kind="card claims").html())
-    lacked = tables(column, column.lacked)
+        title = f"Claims judged on {name}"
+        region = f"Table {column.table.id}: {title}"
+        table = ReportTable(region, "claim", verdicts, lines, title, kind="card claims", stacks=True)
+        blocks.append(table.html())
+    lacked = tables(column, column.lacked, of=name)
     folded = [*lacked, f"```text\n{taken.command}\n```"]
     title = "Measures that are not in the print, and the command" if lacked else "The command"
     blocks += [f":::{{dropdown}} {title}", *folded, ":::"]
     return blocks
 
 
-def _beside_single_task(column: SideBySide) -> list[str]:
+def _beside_single_task(of: str, column: SideBySide) -> list[str]:
     """By how much each trained row leads the single-task networks, where one row has these, as tables."""
     single, leads = column.table.single_task, gains(column, column.table.single_task)
     rows = [row for row in column.rows if row.id in leads and trainings(row.evaluations)]
@@ -255,7 +260,8 @@ def _beside_single_task(column: SideBySide) -> list[str]:
         name = f"Table {column.table.id}, {groups}: lead over “{over}”, with its 95 % interval"
         note = f"{DAGGER} {TOO_NARROW}" if any(DAGGER in str(one) for line in lines for one in line[1:]) else ""
         columns = tuple(one.head for one in measures)
-        blocks.append(ReportTable(name, "row", columns, tuple(lines), note=note, kind="results").html())
+        table = ReportTable(f"{name}, {of}", "row", columns, tuple(lines), name, note, kind="results", stacks=True)
+        blocks.append(table.html())
     return blocks
 
 

@@ -76,6 +76,7 @@ class ReportTable:
         caption: above it; the name by default.
         note: below it.
         kind: further classes in the style sheet.
+        stacks: whether every cell holds its header too, under which it stands where the page is narrow.
     """
 
     name: str
@@ -85,6 +86,7 @@ class ReportTable:
     caption: str = ""
     note: str = ""
     kind: str = ""
+    stacks: bool = field(default=False, repr=False)  # not in the ids
 
     def html(self) -> str:
         """A scrollable table in the book's theme, every cell with the ids of its headers; empty without a row."""
@@ -108,10 +110,11 @@ class ReportTable:
         for number, (stub, *places) in enumerate(self.lines):
             key = f"{mark}-r{number}"
             cells = f"<th id='{key}' scope='row'{_attributes(stub)}>{_content(stub)}</th>"
-            for place, above in zip(places, over, strict=True):
-                cells += f"<td headers='{' '.join([key, *above])}'{_attributes(place)}>{_content(place)}</td>"
+            for place, above, head_ in zip(places, over, self.heads, strict=True):
+                named = f" data-head='{html.escape(' '.join(map(str, head_)))}'" if self.stacks else ""
+                cells += f"<td headers='{' '.join([key, *above])}'{named}{_attributes(place)}>{_content(place)}</td>"
             body += f"<tr>{cells}</tr>"
-        kinds = "".join(f" mtl-{kind}" for kind in self.kind.split())
+        kinds = "".join(f" mtl-{kind}" for kind in [*self.kind.split(), *(["stacks"] if self.stacks else [])])
         note = f"<p class='mtl-caption'>{_escaped(self.note)}</p>" if self.note else ""
         return (
             f"<div class='mtl-scroll' tabindex='0' role='region' aria-label='{html.escape(self.name)}'>"
