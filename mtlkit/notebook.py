@@ -334,8 +334,8 @@ def show(what: "SideBySide | Figure") -> None:
     A figure's label becomes its alternative text, and it is closed.
     """
     with extra("book"):
+        from IPython.display import Image, display  # isort: skip
         import matplotlib.pyplot as plt
-        from IPython.display import Image, display
         from matplotlib.figure import Figure
 
     if isinstance(what, Figure):

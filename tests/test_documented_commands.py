@@ -243,13 +243,15 @@ def _reader(tmp_path, monkeypatch):
     images = tmp_path / "path/to/images"
     for kind, value in {"image": 90, "label": 0, "normal": 128}.items():
         (images / kind).mkdir(parents=True)
-        pixels = np.full((4, 4) if kind == "label" else (4, 4, 3), value, np.uint8)
-        if kind == "normal":
-            pixels[..., 2] = 255
-        Image.fromarray(pixels).save(images / kind / "a.png")
+        for place, name in enumerate("ab"):
+            pixels = np.full((4, 4) if kind == "label" else (4, 4, 3), value, np.uint8)
+            pixels[0, place, ...] += kind == "image"
+            if kind == "normal":
+                pixels[..., 2] = 255
+            Image.fromarray(pixels).save(images / kind / f"{name}.png")
     (images / "splits").mkdir()
-    for split in ("train", "val"):
-        (images / f"splits/{split}.txt").write_text("a\n")
+    for split, name in {"train": "a", "val": "b"}.items():
+        (images / f"splits/{split}.txt").write_text(f"{name}\n")
     (images / "classes.txt").write_text("0 wall\n")
 
 

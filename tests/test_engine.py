@@ -12,6 +12,7 @@ import torch
 from builders import NORMALS, SEGMENTATION, fused, network, network_of, recipe, room_data, training
 from safetensors.torch import save_file
 
+from mtlkit import checkpoints
 from mtlkit import runs as runs_module
 from mtlkit import training as training_module
 from mtlkit.data.sampling import eval_loader
@@ -361,9 +362,9 @@ def test_what_killed_processes_left_of_files_goes_when_the_node_is_done(data, tm
 
 def test_two_checkpoints_of_one_training_never_share_a_part(tmp_path, monkeypatch):
     parts = []
-    monkeypatch.setattr(training_module.torch, "save", lambda state, part: (parts.append(part), part.write_bytes(b"x")))
+    monkeypatch.setattr(checkpoints.torch, "save", lambda state, part: (parts.append(part), part.write_bytes(b"x")))
     for _ in range(2):
-        training_module._save(tmp_path / "a.pt", {})
+        checkpoints.save(tmp_path / "a.pt", {})
     assert len(set(parts)) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
 

@@ -1,7 +1,7 @@
 """Runs in a process of its own, which a damaged file may end; see :mod:`mtlkit.data.matlab`.
 
-``mat PATH FIELD...`` writes the fields as an NPZ file to its output, ``hdf5 PATH MEMBER...`` a JSON object. Nothing of
-mtlkit is imported.
+``mat PATH FIELD...`` writes the fields as an NPZ file to its output, ``hdf5 PATH MEMBER...`` a JSON object. No module
+of this package is imported.
 """
 
 import io
