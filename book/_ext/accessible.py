@@ -7,7 +7,11 @@ from sphinx.application import Sphinx
 REPAIRS = {
     # A button's name has to hold the text in it.
     'search-button__button pst-js-only" title="Search" aria-label="Search"': 'search-button__button pst-js-only" title="Search"',  # noqa: E501
+    'pst-js-only" aria-label="Color mode"': 'pst-js-only" title="Color mode"',
+    '<summary aria-label="Toggle hidden content">': "<summary>",
     '<i class="theme-switch ': '<i aria-hidden="true" class="theme-switch ',
+    # A table that has no heads.
+    '<th class="head"><p></p></th>': "<td></td>",
     '<summary><span class="toctree-toggle"': '<summary aria-label="Pages of this part"><span class="toctree-toggle"',
     '<div class="sidebar-primary-items__start sidebar-primary__section">': (
         '<div class="sidebar-primary-items__start sidebar-primary__section" role="navigation" aria-label="Book">'

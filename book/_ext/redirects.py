@@ -14,7 +14,7 @@ PAGE = """<!DOCTYPE html>
 <meta http-equiv="refresh" content="0; url={target}">
 <link rel="canonical" href="{target}">
 </head>
-<body><p>This page has moved to <a href="{target}">{target}</a>.</p></body>
+<body><main><h1>This page has moved</h1><p>It is now <a href="{target}">{target}</a>.</p></main></body>
 </html>
 """
 

@@ -2,13 +2,12 @@
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mtlkit.metrics.base import ImageMetric, Measures, Weights, exact
-from mtlkit.metrics.bootstrap import medians
+from mtlkit.metrics.bootstrap import middles
 from mtlkit.metrics.resize import enlarged
-from mtlkit.metrics.spaces import SPACES, Directions, Space, decode, encode
+from mtlkit.metrics.spaces import SPACES, Directions, Space, decode, encode, unit
 
 THRESHOLDS = (11.25, 22.5, 30.0)
 """Degrees; "within" includes the threshold itself, as in NDDR-CNN's official code (``eval_single_task.py``)."""
@@ -27,8 +26,8 @@ BINS = round(180 / STEP) + 1
 
 def angles(a: Tensor, b: Tensor) -> Tensor:
     """Angle in degrees between vectors along dimension 1, exact near 0 and 180 where arccos is not."""
-    a, b = F.normalize(a, dim=1), F.normalize(b, dim=1)
-    return torch.rad2deg(2 * torch.atan2((a - b).norm(dim=1), (a + b).norm(dim=1)))
+    a, b = unit(a), unit(b)
+    return torch.rad2deg(2 * torch.atan2((a - b).square().sum(1).sqrt(), (a + b).square().sum(1).sqrt()))
 
 
 class Angles(ImageMetric):
@@ -58,9 +57,7 @@ class Angles(ImageMetric):
         else:
             vectors = enlarged(output.float(), target)
             decoded, encoded = (
-                (decode(vectors), vectors)
-                if self.space == "encoded"
-                else (vectors, encode(F.normalize(vectors, dim=1)))
+                (decode(vectors), vectors) if self.space == "encoded" else (vectors, encode(unit(vectors)))
             )
         rows: dict[str, Tensor] = {}
         valid = (target != 0).any(1).flatten(1)
@@ -83,10 +80,10 @@ class Angles(ImageMetric):
         weights = weights[:, self.gathered("image")]
         for space in SPACES:
             total, angles, *within = (weights @ self.gathered(f"{space}_sums")).T
-            histogram = weights @ self.gathered(f"{space}_histogram").astype(np.float64)
+            below = weights @ self.gathered(f"{space}_histogram").cumsum(1, dtype=np.float64)
             with np.errstate(invalid="ignore"):
                 measures[f"{space}/mean"] = angles / total
-                measures[f"{space}/median"] = medians(np.arange(BINS) * STEP, histogram)
+                measures[f"{space}/median"] = middles(np.arange(BINS) * STEP, below)
                 for threshold, count in zip(THRESHOLDS, within, strict=True):
                     measures[f"{space}/{threshold:g}"] = 100 * count / total
         return measures

@@ -89,12 +89,16 @@ def medians(values: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.float64]:
 
     A median has the lowest weighted sum of distances to the values; it is the middle number where many have it.
     """
-    if not len(values):
-        return np.full(weights.shape[:-1], np.nan)
     order = np.argsort(values, kind="stable")
-    below = weights[..., order].cumsum(-1)
+    return middles(values[order], weights[..., order].cumsum(-1))
+
+
+def middles(values: NDArray[Any], below: NDArray[Any]) -> NDArray[np.float64]:
+    """Medians ``(...)`` of ascending values ``(n,)`` with cumulative weights ``(..., n)``; NaN of nothing."""
+    if not len(values):
+        return np.full(below.shape[:-1], np.nan)
+    rows, last = below.reshape(-1, len(values)), len(values) - 1
     # As many weights lie below the lower of the two middle values as above the upper one.
-    middle = [(reached).sum(-1) for reached in (2 * below < below[..., -1:], 2 * below <= below[..., -1:])]
-    lower, upper = (values[order][np.minimum(place, len(values) - 1)] for place in middle)
-    found: NDArray[np.float64] = np.where(below[..., -1] > 0, (lower + upper) / 2, np.nan)
-    return found
+    places = [[row.searchsorted(row[-1] / 2, side) for side in ("left", "right")] for row in rows]
+    middle = values[np.minimum(places, last)].mean(1)
+    return np.where(rows[:, -1] > 0, middle, np.nan).reshape(below.shape[:-1])

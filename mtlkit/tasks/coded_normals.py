@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mtlkit.errors import InputError, extra
+from mtlkit.metrics.spaces import unit
 from mtlkit.tasks.base import DenseTask
 from mtlkit.tasks.normals import Normals
 from mtlkit.tasks.placement import Placement
@@ -93,7 +94,7 @@ class CodedNormals(DenseTask):
 
     def prediction(self, output: Tensor, placement: Placement) -> Tensor:
         """As for normals: the decoded directions at unit length."""
-        return placement.maps(output, lambda logits: F.normalize(self.postprocess(logits), dim=1))
+        return placement.maps(output, lambda logits: unit(self.postprocess(logits)))
 
     def to_json(self, prediction: Tensor) -> dict[str, list[float]]:
         """As for normals."""

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from mtlkit.metrics.spaces import SPACES, Directions, Space, decode, encode
+from mtlkit.metrics.spaces import SPACES, Directions, Space, decode, encode, unit
 from mtlkit.tasks.base import DenseTask
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ def tilted(normals: Tensor, degrees: float, generator: torch.Generator) -> Tenso
     across = torch.randn(normals.shape, generator=generator).to(normals)
     # Twice: what float32 leaves of a draw that is nearly along the normal points too much that way still.
     for _ in range(2):
-        across = F.normalize(across - (across * normals).sum(1, keepdim=True) * normals, dim=1)
+        across = unit(across - (across * normals).sum(1, keepdim=True) * normals)
     angle = math.radians(degrees)
     return (math.cos(angle) * normals + math.sin(angle) * across) * (normals != 0).any(1, keepdim=True)
 
@@ -61,13 +60,12 @@ class Normals(DenseTask):
         output, target = self.matched(output, target)
         valid = (target != 0).any(1)
         truth = encode(target) if self.space == "encoded" else target
-        # Not F.cosine_similarity: on the CPU its backward takes several times as long.
-        cosine = (F.normalize(output.float(), dim=1) * F.normalize(truth, dim=1)).sum(1)
+        cosine = (unit(output.float()) * unit(truth)).sum(1)
         return {"cosine": ((1 - cosine) * valid).sum() / valid.sum().clamp(min=1)}
 
     def ensemble(self, outputs: Sequence[Tensor]) -> Tensor:
         """The mean of the unit vectors."""
-        return torch.stack([F.normalize(output.float(), dim=1) for output in outputs]).mean(0)
+        return torch.stack([unit(output.float()) for output in outputs]).mean(0)
 
     def metric(self) -> "ImageMetric":
         """A fresh :class:`Angles`."""
@@ -87,7 +85,7 @@ class Normals(DenseTask):
             valid = (target != 0).any(1, keepdim=True)
             for space in SPACES:
                 truth = target if space == "decoded" else encode(target)
-                sums[space] += (F.normalize(truth, dim=1) * valid).sum((0, 2, 3)).double()
+                sums[space] += (unit(truth) * valid).sum((0, 2, 3)).double()
         metric = Angles()
         for target in test:
             metric.update(
@@ -97,7 +95,7 @@ class Normals(DenseTask):
 
     def postprocess(self, output: Tensor) -> Tensor:
         """Unit normals ``(N, 3, h, w)`` in the camera's frame, whatever space the network was trained in."""
-        return decode(output.float()) if self.space == "encoded" else F.normalize(output.float(), dim=1)
+        return decode(output.float()) if self.space == "encoded" else unit(output.float())
 
     def to_json(self, prediction: Tensor) -> dict[str, list[float]]:
         """The mean direction."""
@@ -106,6 +104,6 @@ class Normals(DenseTask):
     def draw(self, answer: Tensor) -> np.ndarray:
         """The usual image: x, y, z of the unit vector as red, green, blue; grey where there is none."""
         vector = answer.detach().float().cpu()
-        unit = torch.where((vector != 0).any(0, keepdim=True), F.normalize(vector, dim=0), 0)
-        image: np.ndarray = ((unit + 1) * 127.5).permute(1, 2, 0).numpy().astype(np.uint8)
+        shown = torch.where((vector != 0).any(0, keepdim=True), unit(vector, dim=0), 0)
+        image: np.ndarray = ((shown + 1) * 127.5).permute(1, 2, 0).numpy().astype(np.uint8)
         return image

@@ -32,7 +32,7 @@ WITH_REGRESSION = ("1", "4", "5")
 """Tables with a network that is trained twice, and the estimates of its snapshots."""
 
 DISHES: dict[Profile, dict[str, Any]] = {
-    "smoke": {"weights": "none", "image_size": (64, 64), "epochs": 1.5, "batch_size": 16, "lr": 1e-3, "seeds": (0,)},
+    "smoke": {"weights": "none", "image_size": (64, 64), "epochs": 1.0, "batch_size": 16, "lr": 1e-3, "seeds": (0,)},
     "lite": {
         "weights": "timm", "image_size": (96, 96), "epochs": 30.0, "batch_size": 16, "lr": 1e-2, "seeds": (0, 1, 2),
     },

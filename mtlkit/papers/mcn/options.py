@@ -32,7 +32,7 @@ NeckName = Literal["deconvolution", "deformable_deconvolution", "dla_up", "upsam
 
 QUALITY: dict[Profile, dict[str, Any]] = {
     "smoke": {
-        "backbone": "mobilenetv3_small_050", "weights": "none", "image_size": (128, 128), "epochs": 4.0,
+        "backbone": "mobilenetv3_small_050", "weights": "none", "image_size": (128, 128), "epochs": 2.0,
         "batch_size": 8, "lr": 5e-3, "seeds": (0,),
     },
     "lite": {

@@ -24,7 +24,7 @@ SCENE_TABLES = ("1", "2", "3", "4", "5", "6", "A2")
 
 SCENES: dict[Profile, dict[str, Any]] = {
     "smoke": {
-        "weights": "none", "image_size": (64, 80), "epochs": 2.0, "batch_size": 8, "lr": 1e-2, "seeds": (0,),
+        "weights": "none", "image_size": (64, 80), "epochs": 1.0, "batch_size": 8, "lr": 1e-2, "seeds": (0,),
     },
     "lite": {
         "weights": "timm", "image_size": (120, 160), "epochs": 60.0, "batch_size": 8, "lr": 1e-3, "seeds": (0, 1, 2),
