@@ -1,5 +1,6 @@
 """Archives from elsewhere, unpacked so that nothing lands outside of the folder and a fault leaves nothing behind."""
 
+import gzip
 import hashlib
 import shutil
 import tarfile
@@ -13,6 +14,11 @@ from pathlib import Path
 from mtlkit.data.paths import leads_out
 from mtlkit.data.transfer import check_room
 from mtlkit.errors import InputError
+
+_DAMAGED = (
+    tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, LZMAError, EOFError,
+    RuntimeError, NotImplementedError,  # zipfile: a password, an unknown compression
+)  # fmt: skip
 
 
 @contextmanager
@@ -38,8 +44,17 @@ def unpacked(archive: Path, folder: Path) -> Iterator[Path]:
         else:
             _untar(archive, scratch)
         yield scratch
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, RuntimeError) as error:
-        raise InputError(f"{archive} cannot be unpacked ({error}); remove it and fetch it again.") from error
+    except (
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        zlib.error,
+        gzip.BadGzipFile,
+        LZMAError,
+        EOFError,
+        RuntimeError,
+    ) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(":")  # tarfile lists what it tried
+        raise InputError(f"{archive} cannot be unpacked ({reason}); remove it and fetch it again.") from error
     except OSError as error:
         raise InputError(f"{archive} cannot be unpacked into {folder} ({error.strerror or error}).") from error
     finally:
@@ -66,6 +81,8 @@ def _untar(archive: Path, folder: Path) -> None:
                 continue
             _check(archive, member.name)
             opened.extract(member, folder, filter="data")
+        while opened.fileobj is not None and opened.fileobj.read(1 << 20):
+            pass  # a compressed file's own checksum comes last
 
 
 def _check(archive: Path, name: str) -> None:

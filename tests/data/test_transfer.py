@@ -24,9 +24,10 @@ def part(tmp_path, server):
 def interrupted(server, part, at=300_000, **how):
     """Leaves what a transfer that the user ended has written."""
     server.cut = at
-    with pytest.MonkeyPatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with pytest.MonkeyPatch.context() as patched:
         patched.setattr(transfer.time, "sleep", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
-        fetch(server.url("a"), part, **how)
+        with pytest.raises(KeyboardInterrupt):
+            fetch(server.url("a"), part, **how)
     server.cut = None
     server.requests.clear()
     assert part.stat().st_size == at
@@ -106,12 +107,12 @@ def test_what_another_address_left_is_not_gone_on_from(server, part):
 
 
 def test_what_is_no_such_file_is_said(server, part):
-    with pytest.raises(TransferError, match="^404 Not Found$"):
+    with pytest.raises(TransferError, match=r"^404 Not Found$"):
         fetch(server.url("nothing"), part)
-    with pytest.raises(TransferError, match="^1,048,576 bytes instead of 7$"):
+    with pytest.raises(TransferError, match=r"^1,048,576 bytes instead of 7$"):
         fetch(server.url("a"), part, size=7)
     server.headers = {"Content-Type": "text/html; charset=utf-8"}
-    with pytest.raises(TransferError, match="^a web page instead of the file$"):
+    with pytest.raises(TransferError, match=r"^a web page instead of the file$"):
         fetch(server.url("a"), part)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
