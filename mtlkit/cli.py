@@ -449,7 +449,7 @@ def data_get(
     if source.layout is None:
         typer.echo(f"The files lie in {folder}; no reader takes them as they are.")
         return
-    typer.echo(f"The files lie in {folder}; now every sample is read once.")
+    typer.echo(f"The files lie in {folder}; now every sample is read once; Ctrl-C ends that without loss.")
     try:
         _check(source.layout, folder, {})
     except InputError as error:

@@ -15,10 +15,11 @@ from mtlkit.data.paths import leads_out
 from mtlkit.data.transfer import check_room
 from mtlkit.errors import InputError
 
-_DAMAGED = (
+DAMAGED = (
     tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, LZMAError, EOFError,
     RuntimeError, NotImplementedError,  # zipfile: a password, an unknown compression
 )  # fmt: skip
+"""What zipfile and tarfile raise for archives that are no good."""
 
 
 @contextmanager

@@ -5,18 +5,17 @@ begin anew where a transfer broke off, know no mirrors, and do not look at the d
 that they know are those of ``sources.yaml``.
 """
 
-import json
 import re
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
+from pydantic import BaseModel, Field
 
 from mtlkit.data import LAYOUTS
-from mtlkit.data.archives import git_tree, merge, unpacked
+from mtlkit.data.archives import DAMAGED, git_tree, merge, unpacked
 from mtlkit.data.sources import Address, Source, SourceFile, sources
 from mtlkit.data.transfer import TransferError, check_room, checksums, fetch
 from mtlkit.errors import InputError, unknown
@@ -26,6 +25,24 @@ RECORD = "source.json"
 """What a folder got, from where, and what it was verified by."""
 
 Say = Callable[[str], None]
+
+
+class Kept(BaseModel):
+    """What the record says of a file: where it came from, what it was compared with, and the files in it."""
+
+    bytes: int
+    sha256: str
+    md5: str
+    url: str | None
+    verified: str | None
+    unpacked: int | None = None
+
+
+class Record(BaseModel):
+    """What a folder got, ``source.json`` in it."""
+
+    source: str
+    files: dict[str, Kept] = Field(default_factory=dict)
 
 
 def source(name: str) -> Source:
@@ -63,24 +80,30 @@ def get(name: str, folder: Path, *, accepted: str | None = None, parts: Sequence
             f"The terms of {name} ({wanted.terms}) have to be accepted: add --i-accept {wanted.accept} if you do."
         )
     files = wanted.wanted(parts)
-    record = _read(folder)
-    if record.setdefault("source", name) != name:
-        raise InputError(f"{folder} holds {record['source']}; name another folder for {name}.")
-    got: dict[str, Any] = record.setdefault("files", {})
-    files = {place: file for place, file in files.items() if not _done(folder / place, file, got.get(place))}
+    record = _read(folder) or Record(source=name)
+    if record.source != name:
+        raise InputError(f"{folder} holds {record.source}; name another folder for {name}.")
+    files = {place: file for place, file in files.items() if not _done(folder / place, file, record.files.get(place))}
     _by_hand(wanted, files, folder, say)
     check_room(folder, _room(folder, files))
-    folder.mkdir(parents=True, exist_ok=True)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f".{RECORD}.lock", timeout=0):
             for place, file in files.items():
-                got[place] = _obtain(place, file, folder, wanted.elsewhere, say)
+                kept = record.files[place] = _obtain(place, file, folder, wanted.elsewhere, say)
                 with written_whole(folder / RECORD) as path:
-                    path.write_text(json.dumps(record, indent=1), encoding="utf-8")
+                    path.write_text(record.model_dump_json(indent=1), encoding="utf-8")
+                if kept.unpacked is not None and kept.url is not None:
+                    (folder / place).unlink()
             if wanted.layout is not None:
                 LAYOUTS[wanted.layout].arrange(folder)
     except Timeout as error:
         raise InputError(f"Another process is getting {name} into {folder}; wait for it.") from error
+    except OSError as error:
+        raise InputError(
+            f"{error.filename or folder} cannot be written ({error.strerror or error}); put that right and repeat the "
+            "command."
+        ) from error
     faults = [fault for fault in _count(wanted, folder).values() if fault]
     if faults:
         raise InputError(f"{folder} is not complete: {'; '.join(faults)}.")
@@ -91,8 +114,8 @@ def get(name: str, folder: Path, *, accepted: str | None = None, parts: Sequence
 
 def verified(folder: Path) -> bool:
     """Whether a published checksum was there for every file that a folder got."""
-    got = _read(folder).get("files", {})
-    return bool(got) and all(file["verified"] for file in got.values())
+    record = _read(folder)
+    return record is not None and all(file.verified for file in record.files.values())
 
 
 def verify(folder: Path, name: str | None = None) -> tuple[list[str], list[str]]:
@@ -113,15 +136,15 @@ def verify(folder: Path, name: str | None = None) -> tuple[list[str], list[str]]
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}.")
     record = _read(folder)
-    name = name or record.get("source") or _recognised(folder)
-    wanted, got = source(name), record.get("files", {})
+    name = name or (record.source if record else _recognised(folder))
+    wanted, got = source(name), record.files if record else {}
     lines, faults = [f"{name}: {wanted.title}."], []
     for place, file in wanted.files.items():
         path, before = folder / place, got.get(place)
         fault = None
         if path.is_file():
             sums, fault = _compared(path, file)
-            if fault is None and before and sums and not file.sums and sums["sha256"] != before["sha256"]:
+            if fault is None and before and sums and not file.sums and sums["sha256"] != before.sha256:
                 fault = "another sha256 than when it was fetched"
             line = fault or _good(file, sums)
         elif before and file.git_tree:
@@ -130,7 +153,7 @@ def verify(folder: Path, name: str | None = None) -> tuple[list[str], list[str]]
             fault = None if same else "the unpacked files are not those of the published Git tree"
             line = fault or "the unpacked files are the published Git tree"
         elif before:
-            line = f"unpacked and removed; it was {before['verified'] or 'unverified'}, sha256 {before['sha256']}"
+            line = f"unpacked and removed; it was {before.verified or 'unverified'}, sha256 {before.sha256}"
         else:
             line = "not there" + (f"; it belongs to the part {file.part}" if file.part else "")
         lines.append(f"{place}: {line}.")
@@ -144,17 +167,15 @@ def verify(folder: Path, name: str | None = None) -> tuple[list[str], list[str]]
     return lines, faults
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def _read(folder: Path) -> Record | None:
     path = folder / RECORD
     try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(record, dict) or not isinstance(record.get("files", {}), dict):
-            raise ValueError("no record of a data set")
-    except FileNotFoundError:
-        return {}
+        return Record.model_validate_json(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}); remove it to have the files verified anew.") from error
-    return record
+        reason = getattr(error, "strerror", None) or "it is damaged"
+        raise InputError(f"{path} cannot be read ({reason}); remove it to have the files verified anew.") from error
 
 
 def _recognised(folder: Path) -> str:
@@ -182,11 +203,11 @@ def _by_hand(wanted: Source, files: Mapping[str, SourceFile], folder: Path, say:
     raise InputError(f"{what}, in the steps above, into {folder}.")
 
 
-def _done(path: Path, file: SourceFile, kept: Mapping[str, Any] | None) -> bool:
+def _done(path: Path, file: SourceFile, kept: Kept | None) -> bool:
     """Whether a file was verified before, and is there or was unpacked."""
     if kept is None:
         return False
-    return "unpacked" in kept or not file.urls or (path.is_file() and path.stat().st_size == kept["bytes"])
+    return kept.unpacked is not None or not file.urls or (path.is_file() and path.stat().st_size == kept.bytes)
 
 
 def _room(folder: Path, files: Mapping[str, SourceFile]) -> int:
@@ -208,7 +229,7 @@ def _part(path: Path) -> Path:
     return path.with_name(f"{path.name}.part")
 
 
-def _obtain(place: str, file: SourceFile, folder: Path, elsewhere: str | None, say: Say) -> dict[str, Any]:
+def _obtain(place: str, file: SourceFile, folder: Path, elsewhere: str | None, say: Say) -> Kept:
     """One file, fetched unless it is there, and unpacked; hands back what the record says of it."""
     path, url = folder / place, None
     if path.is_file():
@@ -218,7 +239,7 @@ def _obtain(place: str, file: SourceFile, folder: Path, elsewhere: str | None, s
     else:
         url, sums = _download(path, file, elsewhere, say)
     say(f"{place}: {_good(file, sums)}.")
-    kept = {"bytes": path.stat().st_size, **sums, "url": url, "verified": " and ".join(file.sums) or None}
+    kept = Kept(bytes=path.stat().st_size, **sums, url=url, verified=" and ".join(file.sums) or None)
     if file.unpack is None:
         return kept
     say(f"{place}: unpacking.")
@@ -227,10 +248,8 @@ def _obtain(place: str, file: SourceFile, folder: Path, elsewhere: str | None, s
             (content,) = content.iterdir()  # of a commit, all is in one folder
             if (tree := git_tree(content)) != file.git_tree:
                 raise InputError(f"{path} holds the Git tree {tree}, not {file.git_tree}; remove it to fetch it again.")
-            kept["verified"] = "git_tree"
-        kept["unpacked"] = merge(content, folder / file.unpack)
-    if url is not None:
-        path.unlink()
+            kept.verified = "git_tree"
+        kept.unpacked = merge(content, folder / file.unpack)
     return kept
 
 
@@ -269,7 +288,7 @@ def _fetched(address: Address, path: Path, file: SourceFile) -> tuple[Path, bool
         with zipfile.ZipFile(archive) as opened, opened.open(address.member) as member, part.open("wb") as written:
             check_room(part.parent, opened.getinfo(address.member).file_size)
             shutil.copyfileobj(member, written)
-    except (zipfile.BadZipFile, KeyError) as error:
+    except (*DAMAGED, KeyError) as error:
         raise TransferError(f"no zip that holds {address.member}") from error
     finally:
         archive.unlink(missing_ok=True)

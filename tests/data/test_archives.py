@@ -27,6 +27,9 @@ MEMBERS = {"a/b/one.txt": b"1", "two.txt": b"2"}
 def test_what_is_packed_is_there_and_the_folder_goes_with_the_block(tmp_path, mode):
     path = tmp_path / "packed"  # the name says nothing
     zipped(path, MEMBERS) if mode == "zip" else tar(path, MEMBERS, mode)
+    left = tmp_path / "to/.packed.unpacking/half"  # by a run that was killed
+    left.parent.mkdir(parents=True)
+    left.touch()
     with unpacked(path, tmp_path / "to") as folder:
         assert everything(folder) == MEMBERS
     assert list((tmp_path / "to").iterdir()) == []

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from mtlkit.data.paths import leads_out
 from mtlkit.data.sources import Source, overview, sources
 from mtlkit.data.torchvision_sets import Caltech101, ImageNet, Places365
 from mtlkit.errors import InputError
+from mtlkit.pages import published as published_table
 from mtlkit.worlds import drawer
 
 # What is known ---------------------------------------------------------------------------------------------------
@@ -53,6 +55,9 @@ def test_every_data_set_has_terms_and_a_way_to_it():
     faces = {name for name, source in sources().items() if source.layout in ("imdb_wiki", "utkface")}
     assert {name for name, source in sources().items() if source.accept} == faces
     assert [line[0] for line in overview()] == list(sources())
+    assert published_table().count("\n| `") == len(sources())
+    page = (Path(__file__).parents[2] / "book/data.md").read_text()
+    assert "{include} _generated/sources.md" in page
 
 
 # Getting one -----------------------------------------------------------------------------------------------------
@@ -289,11 +294,31 @@ def test_two_processes_and_two_sets_in_one_folder_are_told_apart(published, serv
     (folder / RECORD).write_text('{"source": "birds", "files": {}}')
     with pytest.raises(InputError, match="data holds birds; name another folder for rooms"):
         get("rooms", folder, say=said.append)
-    for text in ("[]", "{", '{"files": 3}'):
+    for text in ("[]", "{", '{"source": "rooms", "files": 3}', '{"source": "rooms", "files": {"a": {}}}'):
         (folder / RECORD).write_text(text)
-        with pytest.raises(InputError, match=r"source\.json cannot be read"):
+        with pytest.raises(InputError, match=r"source\.json cannot be read \(it is damaged\)"):
             get("rooms", folder, say=said.append)
     assert server.requests == []
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(published, server, said):
+    folder = published()
+    folder.write_text("a file")
+    with pytest.raises(InputError, match=r"data cannot be written \(.*\); put that right and repeat the command"):
+        get("rooms", folder, say=said.append)
+    assert server.requests == []
+
+
+def test_a_run_that_was_killed_after_unpacking_unpacks_again(published, server, said, monkeypatch):
+    folder = published()
+    with monkeypatch.context() as patched:
+        patched.setattr(obtain, "written_whole", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            get("rooms", folder, say=said.append)
+    assert (folder / "rooms.tar.gz").is_file()
+    get("rooms", folder, say=said.append)
+    assert len(server.requests) == 1
+    assert len(Npy(folder, "train")) == 3
 
 
 def test_verify_counts_and_names_what_differs(published, said):
