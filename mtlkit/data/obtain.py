@@ -5,7 +5,6 @@ begin anew where a transfer broke off, know no mirrors, and do not look at the d
 that they know are those of ``sources.yaml``.
 """
 
-import re
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -84,6 +83,8 @@ def get(name: str, folder: Path, *, accepted: str | None = None, parts: Sequence
     if record.source != name:
         raise InputError(f"{folder} holds {record.source}; name another folder for {name}.")
     files = {place: file for place, file in files.items() if not _done(folder / place, file, record.files.get(place))}
+    if wanted.files and not files:
+        say(f"All files were verified before; 'mtlkit data verify {folder}' does so again.")
     _by_hand(wanted, files, folder, say)
     check_room(folder, _room(folder, files))
     try:
@@ -152,6 +153,8 @@ def verify(folder: Path, name: str | None = None) -> tuple[list[str], list[str]]
             same = content.is_dir() and git_tree(content) == file.git_tree
             fault = None if same else "the unpacked files are not those of the published Git tree"
             line = fault or "the unpacked files are the published Git tree"
+        elif before and before.unpacked is None and file.urls:
+            line = fault = "it was fetched, and is gone"
         elif before:
             line = f"unpacked and removed; it was {before.verified or 'unverified'}, sha256 {before.sha256}"
         else:
@@ -198,7 +201,7 @@ def _by_hand(wanted: Source, files: Mapping[str, SourceFile], folder: Path, say:
     if not missing and wanted.files:
         return
     for number, step in enumerate(wanted.by_hand, 1):
-        say(f"{number}. {re.sub('FOLDER', str(folder), step)}")
+        say(f"{number}. {step.replace('FOLDER', str(folder))}")
     what = f"{', '.join(missing)} must be fetched by hand" if missing else "It must be fetched by hand"
     raise InputError(f"{what}, in the steps above, into {folder}.")
 
@@ -239,7 +242,13 @@ def _obtain(place: str, file: SourceFile, folder: Path, elsewhere: str | None, s
     else:
         url, sums = _download(path, file, elsewhere, say)
     say(f"{place}: {_good(file, sums)}.")
-    kept = Kept(bytes=path.stat().st_size, **sums, url=url, verified=" and ".join(file.sums) or None)
+    kept = Kept(
+        bytes=path.stat().st_size,
+        sha256=sums["sha256"],
+        md5=sums["md5"],
+        url=url,
+        verified=" and ".join(file.sums) or None,
+    )
     if file.unpack is None:
         return kept
     say(f"{place}: unpacking.")
@@ -300,7 +309,10 @@ def _compared(path: Path, file: SourceFile) -> tuple[dict[str, str], str | None]
     size = path.stat().st_size
     if file.bytes is not None and size != file.bytes:
         return {}, f"{size:,} bytes instead of {file.bytes:,}"
-    sums = checksums(path)
+    try:
+        sums = checksums(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); put that right.") from error
     for name, value in file.sums.items():
         if sums[name] != value:
             return sums, f"{name} {sums[name]} instead of {value}"

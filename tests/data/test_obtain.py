@@ -328,6 +328,8 @@ def test_verify_counts_and_names_what_differs(published, said):
     lines, faults = verify(folder)
     assert (faults, lines[2:]) == ([], ["plain.txt: sha256 as published.", "train/image/*.npy: 3 files."])
     (folder / "train/image/1.npy").unlink()
+    (folder / "plain.txt").unlink()
+    assert "plain.txt: it was fetched, and is gone." in verify(folder)[1]
     (folder / "plain.txt").write_bytes(b"plane")
     faults = verify(folder)[1]
     assert faults[0].startswith("plain.txt: sha256 ")
