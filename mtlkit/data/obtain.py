@@ -8,6 +8,7 @@ that they know are those of ``sources.yaml``.
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -64,7 +65,7 @@ def get(name: str, folder: Path, *, accepted: str | None = None, parts: Sequence
     Args:
         name: a key of :func:`mtlkit.data.sources.sources`.
         folder: where to; it is made.
-        accepted: the terms that the user accepts, as :attr:`~mtlkit.data.sources.Source.accept` names them.
+        accepted: the terms that the user accepts, as the data set names them.
         parts: what is wanted besides.
         say: takes a line about what is done.
 
@@ -96,8 +97,7 @@ def get(name: str, folder: Path, *, accepted: str | None = None, parts: Sequence
                     path.write_text(record.model_dump_json(indent=1), encoding="utf-8")
                 if kept.unpacked is not None and kept.url is not None:
                     (folder / place).unlink()
-            if wanted.layout is not None:
-                LAYOUTS[wanted.layout].arrange(folder)
+            _arrange(wanted, folder)
     except Timeout as error:
         raise InputError(f"Another process is getting {name} into {folder}; wait for it.") from error
     except OSError as error:
@@ -204,6 +204,14 @@ def _by_hand(wanted: Source, files: Mapping[str, SourceFile], folder: Path, say:
         say(f"{number}. {step.replace('FOLDER', str(folder))}")
     what = f"{', '.join(missing)} must be fetched by hand" if missing else "It must be fetched by hand"
     raise InputError(f"{what}, in the steps above, into {folder}.")
+
+
+def _arrange(wanted: Source, folder: Path) -> None:
+    if wanted.arrange is not None:
+        module, _, function = wanted.arrange.partition(":")
+        getattr(import_module(module), function)(folder)
+    elif wanted.layout is not None:
+        LAYOUTS[wanted.layout].arrange(folder)
 
 
 def _done(path: Path, file: SourceFile, kept: Kept | None) -> bool:

@@ -80,7 +80,8 @@ class Source(_Part):
 
     Attributes:
         title: what it is.
-        layout: how its folder is read, a key of :data:`mtlkit.layouts.LAYOUTS`; ``None``: no reader takes it.
+        layout: how its folder is read, a key of :data:`mtlkit.data.LAYOUTS`; ``None``: no reader takes it.
+        arrange: ``module:function`` that brings the folder into the layout; ``None``: the reader's ``arrange``.
         terms: under which it may be used.
         accept: what a user has to say to accept them; ``None``: nothing.
         files: their places in the data set's folder.
@@ -92,6 +93,7 @@ class Source(_Part):
 
     title: str
     layout: str | None = None
+    arrange: str | None = None
     terms: str
     accept: str | None = None
     files: dict[str, SourceFile] = Field(default_factory=dict)

@@ -1,9 +1,11 @@
 """Published data sets: what is known of them, and getting them from a server on this machine."""
 
+import csv
 import hashlib
 import json
 import re
 import shutil
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,8 @@ from mtlkit.cli import app
 from mtlkit.data import LAYOUTS, obtain
 from mtlkit.data.apascal import APascal
 from mtlkit.data.archives import git_tree
+from mtlkit.data.check import check
+from mtlkit.data.ecustfd import KCAL, write_table
 from mtlkit.data.npy import Npy
 from mtlkit.data.obtain import RECORD, get, verified, verify
 from mtlkit.data.paths import leads_out
@@ -224,8 +228,8 @@ def test_an_archive_that_would_write_elsewhere_is_refused(published, server, tmp
 
 
 def test_parts_are_fetched_when_asked_for(published, server, said):
-    files = {"rooms.tar.gz": {}, "more.txt": {"part": "more", "content": b"more"}}
-    folder = published(files=files)
+    listed = {"rooms.tar.gz": {}, "more.txt": {"part": "more", "content": b"more"}}
+    folder = published(files=listed)
     get("rooms", folder, say=said.append)
     assert not (folder / "more.txt").exists()
     with pytest.raises(InputError, match="There is no part of Rooms 'mre'; did you mean 'more'"):
@@ -250,8 +254,8 @@ def test_what_lies_there_is_verified_and_stays(published, server, said):
 
 
 def test_a_file_for_a_person_is_described_step_by_step_and_verified_afterwards(published, server, said):
-    files = {"rooms.tar.gz": {"urls": []}}
-    folder = published(files=files, by_hand=["Register.", "Put it into FOLDER, and repeat the command."])
+    listed = {"rooms.tar.gz": {"urls": []}}
+    folder = published(files=listed, by_hand=["Register.", "Put it into FOLDER, and repeat the command."])
     with pytest.raises(InputError, match=r"rooms\.tar\.gz must be fetched by hand, in the steps above, into \S+data\."):
         get("rooms", folder, say=said.append)
     assert said[1:] == ["1. Register.", f"2. Put it into {folder}, and repeat the command."]
@@ -322,8 +326,8 @@ def test_a_run_that_was_killed_after_unpacking_unpacks_again(published, server, 
 
 
 def test_verify_counts_and_names_what_differs(published, said):
-    files = {"rooms.tar.gz": {}, "plain.txt": {"content": b"plain"}}
-    folder = published(files=files, counts={"train/image/*.npy": 3})
+    listed = {"rooms.tar.gz": {}, "plain.txt": {"content": b"plain"}}
+    folder = published(files=listed, counts={"train/image/*.npy": 3})
     get("rooms", folder, say=said.append)
     lines, faults = verify(folder)
     assert (faults, lines[2:]) == ([], ["plain.txt: sha256 as published.", "train/image/*.npy: 3 files."])
@@ -372,6 +376,31 @@ def test_the_commands_fetch_check_and_verify(published, server, monkeypatch):
 
 
 # Into the layouts ------------------------------------------------------------------------------------------------
+
+
+def test_ecustfd_gets_a_table(tmp_path):
+    known = files("mtlkit.data").joinpath("ecustfd.csv").read_text().splitlines()[1:]
+    folder = tmp_path / "ECUSTFD/JPEGImages"
+    folder.mkdir(parents=True)
+    for number, portion in enumerate(line.partition(",")[0] for line in known):
+        for view in "ST":
+            Image.new("RGB", (8, 8), (number, number, ord(view))).save(folder / f"{portion}{view}(1).JPG", "JPEG")
+    for name in ("mix001S(1)", "egg002s(2)"):
+        Image.new("RGB", (8, 8), (255, 0, len(name))).save(folder / f"{name}.JPG", "JPEG")
+    write_table(tmp_path)
+    rows = {row["image"].rpartition("/")[2]: row for row in csv.DictReader((tmp_path / "manifest.csv").open())}
+    assert len(rows) == 2 * len(known) + 1 == 293
+    assert rows["apple001S(1).JPG"] == {
+        "image": "ECUSTFD/JPEGImages/apple001S(1).JPG", "kcal": "127.1", "category": "apple", "group": "apple001"
+    }  # fmt: skip
+    assert rows["egg002s(2).JPG"]["group"] == "egg002"
+    report = check("manifest", tmp_path)
+    assert not report.faults
+    assert [split["classes"] for split in report.splits.values()] == [len(KCAL)] * 2
+    assert sources()["ecustfd"].arrange == f"{write_table.__module__}:{write_table.__name__}"
+    (folder / "cake001S(1).JPG").touch()
+    with pytest.raises(InputError, match=r"cake001S\(1\)\.JPG shows no portion that is known"):
+        write_table(tmp_path)
 
 
 def test_npy_loses_the_folder_around_it(rooms, tmp_path):
