@@ -25,7 +25,9 @@ run_app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(run_app, name="run")
-data_app = typer.Typer(help="Embedded worlds and your own data.", no_args_is_help=True, rich_markup_mode=None)
+data_app = typer.Typer(
+    help="Embedded worlds, published data sets and your own data.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(data_app, name="data")
 results_app = typer.Typer(help="Folders of records.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(results_app, name="results")
@@ -384,9 +386,18 @@ def data_check(
     named = Reading(**text).columns
 
     from mtlkit.data import LAYOUTS, Columns
+
+    _check(layout, root, {"columns": Columns.named(named)} if "columns" in LAYOUTS[layout].settings else {}, as_json)
+
+
+def _check(layout: str, root: Path, given: dict[str, Any], as_json: bool = False) -> None:
+    """Prints what a data set holds and what is wrong with it.
+
+    Raises:
+        InputError: something is.
+    """
     from mtlkit.data.check import check
 
-    given: dict[str, Any] = {"columns": Columns.named(named)} if "columns" in LAYOUTS[layout].settings else {}
     report = check(layout, root, given)
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=1, ensure_ascii=False))
@@ -410,6 +421,60 @@ def data_check(
         )
     if every:
         raise InputError(every[0])
+
+
+@data_app.command("get")
+def data_get(
+    name: Annotated[str | None, typer.Argument(help="A published data set; without it, all are listed.")] = None,
+    to: Annotated[Path | None, typer.Option(help="Its folder, ./NAME by default.", show_default=False)] = None,
+    parts: Annotated[list[str] | None, typer.Option("--with", help="A part that is wanted besides.")] = None,
+    accepted: Annotated[
+        str | None, typer.Option("--i-accept", help="The terms that you accept, where the data set asks for it.")
+    ] = None,
+) -> None:
+    """Fetch a published data set, verify, unpack and check it; nothing else ever downloads one."""
+    from mtlkit.data.sources import overview
+
+    if name is None:
+        console, grid = _grid("name", "what it is", "size", "verified by", "terms")
+        for line in overview():
+            grid.add_row(*line)
+        console.print(grid)
+        return
+    from mtlkit.data import LAYOUTS
+    from mtlkit.data.obtain import get, verified
+
+    folder = to or Path(name)
+    source = get(name, folder, accepted=accepted, parts=parts or (), say=typer.echo)
+    if source.layout is None:
+        typer.echo(f"The files lie in {folder}; no reader takes them as they are.")
+        return
+    typer.echo(f"The files lie in {folder}; now every sample is read once; Ctrl-C ends that without loss.")
+    try:
+        _check(source.layout, folder, {})
+    except InputError as error:
+        # Several published sets have faulty entries, which their readers can leave out.
+        if not (verified(folder) and "faulty" in LAYOUTS[source.layout].settings):
+            raise
+        typer.echo(f"Warning: {error} All files are as published: leave such entries out with on_error=skip.", err=True)
+    typer.echo(f"Read it with --dataset {source.layout} --data-root {folder}")
+
+
+@data_app.command("verify")
+def data_verify(
+    folder: Annotated[Path, typer.Argument(help="A data set's folder, or one of its archives as published.")],
+    name: Annotated[
+        str | None, typer.Argument(help="Which data set it is; by default as the folder or the files' names say.")
+    ] = None,
+) -> None:
+    """Compare the files of a published data set with its checksums and counts, whoever fetched them."""
+    from mtlkit.data.obtain import verify
+
+    lines, faults = verify(folder, name)
+    for line in lines:
+        typer.echo(line)
+    if faults:
+        raise InputError(f"{folder} differs from what is published: {' '.join(faults)}")
 
 
 def _grid(*heads: str) -> tuple[Any, Any]:

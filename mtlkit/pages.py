@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mtlkit.campaign import Campaign, goal
+from mtlkit.data.sources import overview
 from mtlkit.engine import Engine
 from mtlkit.ledger import Record
 from mtlkit.papers.declaration import chosen
@@ -40,6 +41,7 @@ def write(folder: Path, results: Results) -> list[Path]:
         "findings": findings(claims),
         "coverage": coverage_table(coverage(results)),
         "layouts": layouts(),
+        "sources": published(),
         "status": status(columns, developed, results, {path.name: Campaign.read(path) for path in campaigns}),
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -99,6 +101,12 @@ def layouts() -> str:
     """The embedded worlds and the folder layouts, as a table in Markdown."""
     lines = (f"| `{name}` | {markdown(what)} |\n" for name, what in listed().items())
     return f"| name | what it is |\n|---|---|\n{''.join(lines)}"
+
+
+def published() -> str:
+    """The data sets that can be fetched, as a table in Markdown."""
+    lines = (f"| `{name}` | {' | '.join(map(markdown, rest))} |\n" for name, *rest in overview())
+    return f"| name | what it is | size | verified by | terms |\n|---|---|---|---|---|\n{''.join(lines)}"
 
 
 def behind(column: SideBySide, results: Results) -> list[Record]:

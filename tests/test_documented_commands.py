@@ -42,6 +42,8 @@ EXTERNAL = {
 """Programs that are not called, or subcommands of theirs, and why."""
 
 PARSED = {
+    "data get": "it downloads; tests/data/test_obtain.py gets from a server on this machine",
+    "data verify": "it needs files as published; tests/data/test_obtain.py verifies some",
     "costs": "half a minute at first; tests/papers/test_multi_exit.py counts",
     "coverage": "a quarter of a minute; tests/report/test_coverage.py counts",
     "predict": "it needs a trained network; tests/test_trained.py runs it",
@@ -142,8 +144,10 @@ def mtlkit(words: list[str]) -> None:
     if name in ("run", "plan", "work"):
         planned(words)
     elif name in PARSED:
-        command = typer.main.get_command(app).commands[name]
-        assert command.make_context(name, words[1:])
+        command = typer.main.get_command(app)
+        for word in name.split():
+            command = command.commands[word]
+        assert command.make_context(name, words[len(name.split()) :])
     else:
         # A world's own numbers of images take their time, and a question has no one to answer.
         few = {"data make": ["--train", "4", "--val", "2"], "clean": ["--yes"]}.get(name, [])

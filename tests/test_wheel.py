@@ -37,6 +37,7 @@ def site(tmp_path_factory) -> Path:
 
 def test_it_holds_the_package_and_nothing_else(site):
     assert (site / "mtlkit/papers/nddr/printed.yaml").is_file()
+    assert (site / "mtlkit/data/sources.yaml").is_file()
     assert (site / "mtlkit/py.typed").is_file()
     assert {path.name for path in site.iterdir()} == {"mtlkit", "bin", f"mtlkit-{mtlkit.__version__}.dist-info"}
 

@@ -119,6 +119,13 @@ class APascal(ObjectReader):
         self._rows: list[list[_Row]] = []
         self._read(faulty)
 
+    @classmethod
+    def arrange(cls, root: Path) -> None:
+        """Takes the images out of the folders of VOC's archive."""
+        images = root / "VOCdevkit/VOC2008" / _IMAGES
+        if images.is_dir() and not (root / _IMAGES).exists():
+            images.rename(root / _IMAGES)
+
     def _read(self, faulty: str) -> None:
         path, ids = self._root / self._list, {name: number for number, name in enumerate(self.classes)}
         # One listing instead of a look-up a row: thousands of look-ups are slow on network drives.

@@ -53,6 +53,14 @@ class Reader(ABC):
         tasks: tuple[str, ...] = signature(cls).parameters["tasks"].default
         return tasks
 
+    @classmethod  # noqa: B027
+    def arrange(cls, root: Path) -> None:
+        """Brings what a publisher's archives hold into the layout where that differs; what is in it already stays.
+
+        Raises:
+            InputError: it is damaged.
+        """
+
     @abstractmethod
     def __len__(self) -> int: ...
 

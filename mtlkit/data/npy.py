@@ -83,6 +83,14 @@ class Npy(SceneReader):
         """Those that have a folder in a split."""
         return tuple(task for task, folder in _FOLDERS.items() if any(root.glob(f"*/{folder}/*.npy")))
 
+    @classmethod
+    def arrange(cls, root: Path) -> None:
+        """Takes the splits out of a folder that a copy may have around them."""
+        around = [path.parent for path in root.glob("*/train") if path.is_dir()]
+        if not (root / "train").exists() and len(around) == 1:
+            for path in list(around[0].iterdir()):
+                path.rename(root / path.name)
+
     def _path(self, folder: str, index: int) -> Path:
         return self._root / self._split / folder / f"{index}.npy"
 

@@ -86,6 +86,17 @@ class NYUv2(SceneReader):
         field = "trainNdxs" if split == "train" else "testNdxs"
         self._check_frames(field)
 
+    @classmethod
+    def arrange(cls, root: Path) -> None:
+        """Writes ``normals/`` from the published normals, where these are."""
+        archive = root / "surfacenormal_metadata/all_normals.pklz"
+        if archive.is_file() and not (root / _NORMALS).exists():
+            from mtlkit.data.nyuv2_normals import write_maps
+
+            whole = cls(root, "train")
+            ((frames, *_), _) = describe_hdf5(whole._mat(), "images")["images"]
+            write_maps(archive, root / _NORMALS, whole._computed_normals, frames)
+
     def _check_frames(self, field: str) -> None:
         path = self._mat()
         members = ("images", *(_MEMBERS[task] for task in self.tasks))

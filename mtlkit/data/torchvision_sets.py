@@ -1,15 +1,17 @@
 """Published classification sets, in the folders that torchvision's classes of these sets define and read.
 
-Nothing is downloaded or unpacked, except that torchvision writes ImageNet's ``meta.bin`` from its devkit.
+Reading downloads and unpacks nothing, except that torchvision writes ImageNet's ``meta.bin`` from its devkit.
 """
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 from torchvision import datasets
+from torchvision.datasets import imagenet
 
 from mtlkit.data.imagefolder import ImageFolder, Listing, shared_classes
 from mtlkit.data.paths import relative
@@ -64,6 +66,28 @@ class ImageNet(_Published):
         "it is made from"
     )
 
+    @classmethod
+    def arrange(cls, root: Path) -> None:
+        """Unpacks the three archives, of the training images those of its classes too, into folders of classes."""
+        from mtlkit.data.archives import merge, unpacked  # not of the base install
+
+        if not (root / "meta.bin").is_file():
+            imagenet.parse_devkit_archive(str(root))
+        if not (root / "val").is_dir():
+            with unpacked(root / "ILSVRC2012_img_val.tar", root) as images:
+                classes = imagenet.load_meta_file(str(root))[1]
+                for image, wnid in zip(sorted(images.iterdir()), classes, strict=True):
+                    (images / wnid).mkdir(exist_ok=True)
+                    image.rename(images / wnid / image.name)
+                images.rename(root / "val")
+        if not (root / "train").is_dir():
+            with unpacked(root / "ILSVRC2012_img_train.tar", root) as folders:
+                for archive in list(folders.glob("*.tar")):
+                    with unpacked(archive, folders) as images:
+                        merge(images, folders / archive.stem)
+                    archive.unlink()
+                folders.rename(root / "train")
+
     def _list(self, split: Split) -> Listing:
         self._there(split)  # else torchvision would unpack an archive of 138 GB that lies there
         self._there("meta.bin", "ILSVRC2012_devkit_t12.tar.gz")
@@ -106,6 +130,13 @@ class Places365(_Published):
         "the official categories_places365.txt, places365_train_standard.txt and places365_val.txt beside the folders "
         "data_256_standard and val_256, or data_large_standard and val_large"
     )
+
+    @classmethod
+    def arrange(cls, root: Path) -> None:
+        """Renames the folder of the training images, as torchvision does."""
+        for size in ("256", "large"):
+            if (root / f"data_{size}").is_dir():
+                (root / f"data_{size}").rename(root / f"data_{size}_standard")
 
     def _list(self, split: Split) -> Listing:
         self._there("categories_places365.txt")
@@ -182,6 +213,16 @@ class Caltech101(_Published):
     _needs = "the folder caltech101/101_ObjectCategories as it is published, with 101 classes and BACKGROUND_Google"
     _seed = 0
     _train = 30
+
+    @classmethod
+    def arrange(cls, root: Path) -> None:
+        """Unpacks the archive in the published archive."""
+        from mtlkit.data.archives import merge, unpacked  # not of the base install
+
+        if (archive := root / "caltech-101/101_ObjectCategories.tar.gz").is_file():
+            with unpacked(archive, root) as content:
+                merge(content, root / "caltech101")
+            shutil.rmtree(archive.parent)
 
     def _list(self, split: Split) -> Listing:
         self._there("caltech101/101_ObjectCategories")  # else torchvision would make the folder caltech101
