@@ -23,7 +23,7 @@ def test_a_network_that_sees_the_portion_beats_the_mean_of_the_category_it_names
         network=NetworkSettings(backbone="resnet10t", tasks=tasks, head=Exit.Settings(width=128)),
         data=data,
         recipe=recipe(
-            steps=400,
+            steps=300,
             batch_size=16,
             optimizer="adam",
             lr=1e-3,

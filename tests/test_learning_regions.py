@@ -21,8 +21,8 @@ CPU = Fabric(accelerator="cpu", devices=1)
 
 
 @pytest.mark.slow
-def test_detection_and_attributes_overfit_eight_images(tmp_path):
-    parts.write(tmp_path / "parts", seed=0, train=8, val=1)
+def test_detection_and_attributes_overfit_four_images(tmp_path):
+    parts.write(tmp_path / "parts", seed=0, train=4, val=1)
     data = Data(
         layout="apascal",
         name="parts",
@@ -34,7 +34,7 @@ def test_detection_and_attributes_overfit_eight_images(tmp_path):
     )
     tasks = (RegionDetection(classes=parts.CLASSES), Attributes(attributes=parts.ATTRIBUTES))
     how = Recipe(
-        steps=400,
+        steps=200,
         batch_size=2,
         optimizer="adam",
         lr=1e-3,
@@ -42,18 +42,18 @@ def test_detection_and_attributes_overfit_eight_images(tmp_path):
         schedule="cosine",
         augmentation=RegionSampling(size=SIZE, count=24, flip=0),
     )
-    eight = data.splits("train", ("detection", "attributes"))
+    four = data.splits("train", ("detection", "attributes"))
     torch.manual_seed(0)
     net = NetworkSettings(backbone="resnet10t", tasks=tasks, head=Exit.Settings(), regions=True).build()
     train(
         net,
-        lambda first: loader(eight, how.augmentation, batch_size=2, steps=how.steps, start_step=first, tasks=tasks),
+        lambda first: loader(four, how.augmentation, batch_size=2, steps=how.steps, start_step=first, tasks=tasks),
         how,
         seed=0,
         fabric=CPU,
         checkpoint=tmp_path / "none.pt",
     )
-    batches = eval_loader(eight, data.view, 2, tasks=tasks)
+    batches = eval_loader(four, data.view, 2, tasks=tasks)
     found = scored([net], batches, CPU).metrics
     blind = constant(tasks, batches, batches).metrics
     assert found["detection/map"] > 90 > blind["detection/map"]

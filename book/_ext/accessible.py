@@ -7,7 +7,8 @@ from sphinx.application import Sphinx
 REPAIRS = {
     # A button's name has to hold the text in it.
     'search-button__button pst-js-only" title="Search" aria-label="Search"': 'search-button__button pst-js-only" title="Search"',  # noqa: E501
-    'pst-js-only" aria-label="Color mode"': 'pst-js-only" title="Color mode"',
+    # Without its tooltip, which would give it a name beside the sign in it.
+    'pst-js-only" aria-label="Color mode" data-bs-title="Color mode"  data-bs-placement="bottom" data-bs-toggle="tooltip"': 'pst-js-only" title="Color mode"',  # noqa: E501
     '<summary aria-label="Toggle hidden content">': "<summary>",
     '<i class="theme-switch ': '<i aria-hidden="true" class="theme-switch ',
     # A table that has no heads.

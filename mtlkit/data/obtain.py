@@ -38,7 +38,7 @@ class Kept(BaseModel):
     unpacked: int | None = None
 
 
-class Record(BaseModel):
+class Provenance(BaseModel):
     """What a folder got, ``source.json`` in it."""
 
     source: str
@@ -80,7 +80,7 @@ def get(name: str, folder: Path, *, accepted: str | None = None, parts: Sequence
             f"The terms of {name} ({wanted.terms}) have to be accepted: add --i-accept {wanted.accept} if you do."
         )
     files = wanted.wanted(parts)
-    record = _read(folder) or Record(source=name)
+    record = _read(folder) or Provenance(source=name)
     if record.source != name:
         raise InputError(f"{folder} holds {record.source}; name another folder for {name}.")
     files = {place: file for place, file in files.items() if not _done(folder / place, file, record.files.get(place))}
@@ -170,10 +170,10 @@ def verify(folder: Path, name: str | None = None) -> tuple[list[str], list[str]]
     return lines, faults
 
 
-def _read(folder: Path) -> Record | None:
+def _read(folder: Path) -> Provenance | None:
     path = folder / RECORD
     try:
-        return Record.model_validate_json(path.read_text(encoding="utf-8"))
+        return Provenance.model_validate_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
