@@ -1,4 +1,4 @@
-"""The declaration of the cross-stitch paper's Table 5."""
+"""The declaration of the cross-stitch paper's Tables 1, 2, 3 and 5."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +15,7 @@ from mtlkit.graph import ordered
 from mtlkit.ledger import Ledger, Record
 from mtlkit.papers.cross_stitch.options import CrossStitchOptions
 from mtlkit.papers.printed import printed
+from mtlkit.reproduce import Results, reproduce
 from mtlkit.runs import trainings
 from mtlkit.runtime import Runtime
 
@@ -158,3 +159,88 @@ def test_the_card_says_how_maps_come_to_the_image():
     assert "dropout behind fc6 and fc7" in line
     (line,) = (ours for what, _, ours in TABLE.protocol(TABLE.column(CrossStitchOptions())) if what == "Network")
     assert "tiles of the image" in line
+
+
+# Tables 1, 2 and 3 ------------------------------------------------------------------------------------------------
+
+SWEEPS = {number: papers.table("cross_stitch", number) for number in "123"}
+SWEPT = {number: {row.id: row for row in table.rows(table.meta_column(), 3)} for number, table in SWEEPS.items()}
+
+
+def trained(number, row):
+    return SWEPT[number][row].evaluations[0].subject
+
+
+@pytest.mark.parametrize(("number", "rows"), [("1", 4), ("2", 4), ("3", 2)])
+def test_every_row_of_a_sweep_is_declared_and_builds(number, rows, counted):
+    ids = {row.id for row in printed("cross_stitch").tables[number].rows}
+    assert {row.id for row in SWEPT[number].values() if row.printed} == ids
+    line = counted["papers"]["cross_stitch"]["tables"][number]
+    assert (line["rows"], line["runnable"]) == (rows, rows)
+    assert all(counted["systems"][system] for system in ("S65", "S66", "S67"))
+
+
+def test_the_starts_and_rates_are_the_printed_ones_on_the_units_alone():
+    units = {row: trained("1", row).network.sharing.unit for row in SWEPT["1"] if SWEPT["1"][row].printed}
+    assert [(unit.per, unit.alpha, unit.beta) for unit in units.values()] == [
+        ("channel", 0.1, 0.9), ("channel", 0.5, 0.5), ("channel", 0.7, 0.3), ("channel", 0.9, 0.1),
+    ]  # fmt: skip
+    rates = {row: trained("2", row).recipe.lr_mult for row in SWEPT["2"] if row[-1] == "0" or row == "scale_1"}
+    one = {"classifier_bias": 2.0}
+    assert list(rates.values()) == [one | {"fusion": rate} for rate in (1.0, 10.0, 100.0, 1000.0, 10_000.0)]
+    steps = {row: trained("3", row).recipe.steps for row in ("imagenet", "imagenet_longer", "one_task")}
+    assert steps == {"imagenet": 30_000, "imagenet_longer": 35_000, "one_task": 10_000}
+    starts = [trained("3", row).starts.keys() for row in ("imagenet", "one_task")]
+    assert starts == [set(), {"segmentation", "normals"}]
+
+
+def test_sweeps_share_their_networks_with_table_5_and_with_each_other():
+    """Whatever is the same is one node, so it is trained once."""
+    whole = {
+        number: set(trainings(v for row in rows.values() for v in row.evaluations)) for number, rows in SWEPT.items()
+    }
+    five = set(trainings(value for row in ROWS.values() for value in row.evaluations))
+    assert trained("1", "s09_d01") == trained("2", "scale_100")
+    assert trained("1", "no_exchange") == trained("2", "scale_100_no_exchange")
+    for of in (trained("2", "scale_1000"), trained("3", "one_task")):
+        assert of == ROWS["cross_stitch"].evaluations[0].subject
+    assert trained("3", "one_task_no_exchange") == ROWS["cross_stitch_no_exchange"].evaluations[0].subject
+    # Beyond Table 5: four starts and their control; four rates, each with its control; ImageNet, its three controls
+    # of which one is a network a task.
+    assert {number: len(found - five) for number, found in whole.items()} == {"1": 5, "2": 8, "3": 5}
+    assert len(set.union(*whole.values()) - five) == 5 + 8 + 5 - 2
+
+
+def test_without_exchange_all_starts_are_one_network():
+    """Why Table 1 has one control: the units of every start are the same module then."""
+    units = [trained("1", row).network.sharing.unit for row in SWEPT["1"] if SWEPT["1"][row].printed]
+    alphas = [unit.model_copy(update={"exchange": False}).build(2, 3).alpha for unit in units]
+    control = trained("1", "no_exchange").network.sharing.unit.build(2, 3)
+    assert all(torch.equal(alpha, control.alpha) for alpha in alphas)
+
+
+def test_smaller_profiles_keep_the_rates_of_the_rows():
+    column = SWEEPS["2"].column(CrossStitchOptions(image_size=(32, 40), epochs=1))
+    rates = {row.id: row.evaluations[0].subject.recipe.lr_mult["fusion"] for row in SWEEPS["2"].rows(column, 0)
+             if row.id.startswith("scale") and not row.id.endswith("exchange")}  # fmt: skip
+    assert list(rates.values()) == [1, 10, 100, 1000, 10_000]
+
+
+def test_a_rate_that_is_too_high_ends_in_a_cell_that_says_so(tmp_path):
+    given = SWEEPS["2"].options(image_size=(32, 40), epochs=3.0, lr=1.0)
+    shown = reproduce(
+        SWEEPS["2"], given, runtime=Runtime(device="cpu", progress=False), results=Results(tmp_path),
+        methods=["one_task", "scale_10000"],
+    )  # fmt: skip
+    assert shown.cell("one_task", "segmentation/miou").values
+    assert shown.cell("scale_10000", "segmentation/miou").text("%") == "diverged"
+    assert "is nan at step" in shown.caption or "is inf at step" in shown.caption
+
+
+def test_the_cards_say_what_differs():
+    cards = {number: {what: (theirs, ours) for what, theirs, ours in table.protocol(table.meta_column())}
+             for number, table in SWEEPS.items()}  # fmt: skip
+    assert "start: the rows; 100 times" in cards["1"]["Start and rate of the units"][1]
+    assert "10000 more, or 30000 from ImageNet" in cards["3"]["Budget"][1]
+    assert all(theirs != "unstated" for card in cards.values() for what, (theirs, _) in card.items()
+               if what not in ("Precision", "Checkpoint scored", "Runs"))  # fmt: skip

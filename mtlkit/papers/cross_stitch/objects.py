@@ -20,7 +20,16 @@ from mtlkit.evaluations import Constant
 from mtlkit.fusion import CrossStitch
 from mtlkit.heads import Exit
 from mtlkit.network import NetworkSettings, Weights
-from mtlkit.papers.cross_stitch.methods import CONTROLS, Choice, Stitch, best_split, best_split_line, compared, splits
+from mtlkit.papers.cross_stitch.methods import (
+    CONTROLS,
+    Choice,
+    Networks,
+    Stitch,
+    best_split,
+    best_split_line,
+    compared,
+    splits,
+)
 from mtlkit.papers.cross_stitch.options import CrossStitchOptions
 from mtlkit.papers.declaration import FAULTY, PARTS, Extra, Profile, Row, Settled, Table, TrainedColumn, on_error_of
 from mtlkit.papers.sources import source
@@ -194,11 +203,7 @@ def object_rows(column: ObjectColumn, seed: int) -> list[Row]:
     every = splits(column.stages, {"split_conv2": 1, "split_fc7": 6})
     unit = CrossStitch.Settings(per="layer", alpha=0.9, beta=0.1)
     return compared(
-        tasks,
-        data,
-        seed,
-        train=train,
-        lengths=dict.fromkeys(TASKS, "alone"),
+        Networks(tasks, data, seed, train, lengths=dict.fromkeys(TASKS, "alone")),
         blind=Constant(tasks=tasks, data=data),
         splits=every,
         after_splits=best_split(tasks, data, seed, train, every, CHOICES),

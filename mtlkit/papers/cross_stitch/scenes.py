@@ -1,10 +1,11 @@
-"""Table 5: segmentation and surface normals.
+"""Table 5: segmentation and surface normals; Tables 1, 2 and 3 are on its networks (:mod:`.sweeps`).
 
 The text that could be read lacks the paper's section on data and base networks. What it leaves open follows the
 fully convolutional AlexNet that it names (https://github.com/shelhamer/fcn.berkeleyvision.org, ``voc-fcn-alexnet``)
 and the first author's code for normals (https://github.com/imisra/semantic-segmentation-pytorch).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -20,7 +21,16 @@ from mtlkit.fusion import CrossStitch
 from mtlkit.graph import Node
 from mtlkit.heads import Conv1x1Head
 from mtlkit.network import NetworkSettings, Weights
-from mtlkit.papers.cross_stitch.methods import CONTROLS, Choice, Stitch, best_split, best_split_line, compared, splits
+from mtlkit.papers.cross_stitch.methods import (
+    CONTROLS,
+    Choice,
+    Networks,
+    Stitch,
+    best_split,
+    best_split_line,
+    compared,
+    splits,
+)
 from mtlkit.papers.cross_stitch.options import CrossStitchOptions
 from mtlkit.papers.declaration import Profile, Row, Settled, Table
 from mtlkit.papers.scenes import SceneColumn, objective, scenes
@@ -31,9 +41,10 @@ from mtlkit.tasks import AnyTask, CodedNormals, Normals, Segmentation
 from mtlkit.tasks.coded_normals import Direction, codebook
 from mtlkit.training import Recipe
 
-LENGTHS = {"segmentation": 25_000, "normals": 15_000, "joint": 25_000, "fused": 10_000}
-"""Printed steps of the one-task networks and of a cross-stitch network that starts from them (Sect. 5); for splits and
-the shared network nothing is printed, so they get as many as segmentation."""
+LENGTHS = {"segmentation": 25_000, "normals": 15_000, "joint": 25_000, "fused": 10_000, "fused_at_once": 30_000}
+"""Printed steps of the one-task networks and of a cross-stitch network that starts from them (Sect. 5) or from what
+they start from (Sect. 5.3); for splits and the shared network nothing is printed, so they get as many as
+segmentation."""
 
 DECODED = 2
 """Revision of scores of coded normals; raised when logits began to be enlarged before they are decoded."""
@@ -61,7 +72,7 @@ thousand times would throw them far off."""
 
 
 class StitchColumn(SceneColumn):
-    """A column of Table 5.
+    """A column of Table 1, 2, 3 or 5.
 
     Attributes:
         stages: of the backbone.
@@ -96,16 +107,16 @@ def fcn_line(column: SceneColumn) -> str:
     return f"{column.backbone}, stride {column.output_stride}, one 1x1 layer a task{layers}"
 
 
-def stitch_column(given: CrossStitchOptions) -> StitchColumn:
-    """A reader's options as a column of Table 5."""
-    options, budget = given.filled("5"), BUDGETS[given.profile]
+def stitch_column(table: str, given: CrossStitchOptions) -> StitchColumn:
+    """A reader's options as a column of one of the tables."""
+    options, budget = given.filled(table), BUDGETS[given.profile]
     settled = Settled.of(options)
     backbone, size = settled.backbone, settled.size
     stride = fcn_stride(backbone, options.output_stride)
     data, train = scenes(options, size, budget.images, options.split)
     return StitchColumn(
         paper="cross_stitch",
-        table="5",
+        table=table,
         profile=options.profile,
         data=data,
         train_images=len(train),
@@ -176,7 +187,7 @@ def trained(
     length: str,
     starts: dict[str, Training],
 ) -> Training:
-    """A network of Table 5, as long as the print's ratio to the segmentation network's steps says."""
+    """A network of these tables, as long as the print's ratio to the segmentation network's steps says."""
     layers = has_fc_layers(column.backbone)
     network = NetworkSettings(
         backbone=column.backbone,
@@ -206,30 +217,42 @@ def unit_places(column: StitchColumn) -> tuple[int, ...] | None:
     return family(column.backbone).stitched_after
 
 
+def networks_of(column: StitchColumn, seed: int) -> Networks:
+    """The networks of these tables."""
+    tasks = stitch_tasks(column)
+    return Networks(tasks, column.data, seed, partial(trained, column), {task.name: task.name for task in tasks})
+
+
+def constant_of(column: StitchColumn) -> Constant:
+    """The best prediction that never looks at an image; of normals the vector, not the nearest word."""
+    return Constant(tasks=(stitch_tasks(column)[0], Normals()), data=column.data)
+
+
+def stitched(column: StitchColumn, alpha: float = 0.9, beta: float = 0.1) -> SoftSharing.Settings:
+    """How a cross-stitch network shares: a unit a channel, which starts at ``alpha`` and ``beta``."""
+    unit = CrossStitch.Settings(per="channel", alpha=alpha, beta=beta)
+    return SoftSharing.Settings(unit=unit, after=unit_places(column))
+
+
 def stitch_rows(column: StitchColumn, seed: int) -> list[Row]:
     """Table 5, every split of the trunk, and for each task the split that scores best on a development part."""
-    tasks, train = stitch_tasks(column), partial(trained, column)
+    networks = networks_of(column, seed)
     # Three of AlexNet's seven stages lie before its conv4.
     every = splits(column.stages, {"split_conv4": 3})
-    unit = CrossStitch.Settings(per="channel", alpha=0.9, beta=0.1)
-    rows = compared(
-        tasks,
-        column.data,
-        seed,
-        train=train,
-        lengths={task.name: task.name for task in tasks},
-        blind=Constant(tasks=(tasks[0], Normals()), data=column.data),
-        splits=every,
-        after_splits=best_split(tasks, column.data, seed, train, every, CHOICES),
-        stitches=(
-            Stitch(
-                "cross_stitch",
-                "Cross-stitch",
-                "an encoder a task, a 2x2 matrix for every channel",
-                SoftSharing.Settings(unit=unit, after=unit_places(column)),
-            ),
-        ),
+    what = "an encoder a task, a 2x2 matrix for every channel"
+    return revised(
+        compared(
+            networks,
+            blind=constant_of(column),
+            splits=every,
+            after_splits=best_split(networks.tasks, column.data, seed, networks.train, every, CHOICES),
+            stitches=(Stitch("cross_stitch", "Cross-stitch", what, stitched(column)),),
+        )
     )
+
+
+def revised(rows: Iterable[Row]) -> list[Row]:
+    """Rows with the revision of their scores."""
     return [replace(row, evaluations=tuple(map(_revised, row.evaluations))) for row in rows]
 
 
@@ -262,12 +285,11 @@ CHOICES = (
 """Of a task's measures the one that all its classes, or pixels, count in."""
 
 
-def stitch_protocol(column: StitchColumn) -> list[tuple[str, str]]:
-    """What differs between the paper's measurement and ours."""
-    recipe, data = column.recipe, column.data
+def network_lines(column: StitchColumn) -> list[tuple[str, str]]:
+    """What these tables have in common of what differs between the paper's measurement and ours."""
+    data = column.data
     height, width = data.size
     places = unit_places(column)
-    normals, segmentation = (LENGTHS[task] + LENGTHS["fused"] for task in ("normals", "segmentation"))
     return [
         ("Data", f"{data.name} ({data.fingerprint}), {column.train_images} training images"),
         ("Classes", f"{len(column.classes)}, averaged over those that occur in the test truth"),
@@ -279,11 +301,20 @@ def stitch_protocol(column: StitchColumn) -> list[tuple[str, str]]:
             f"classification over {len(column.words)} words, answered by their mean weighted by probability; logits "
             "are enlarged before that (first author's code)",
         ),
+    ]
+
+
+def stitch_protocol(column: StitchColumn) -> list[tuple[str, str]]:
+    """What differs between the paper's measurement and ours."""
+    recipe = column.recipe
+    normals, segmentation = (LENGTHS[task] + LENGTHS["fused"] for task in ("normals", "segmentation"))
+    return [
+        *network_lines(column),
         ("MTL-shared", "one trunk, a classifier a task"),
         ("Ensemble", "two networks a task, of seeds of their own, probabilities averaged"),
         ("Budget", f"{recipe.steps} steps of {recipe.images_a_step}, the others in the same ratio"),
         ("Learning rate", f"{recipe.lr:g}, fixed; {BUDGETS[column.profile].unit_scale:g} times that for the units"),
-        *([best_split_line(CHOICES)] if data.part == "all" else []),
+        *([best_split_line(CHOICES)] if column.data.part == "all" else []),
         (
             CONTROLS[0],
             f"{CONTROLS[1]} have seen for segmentation (for normals: {normals / segmentation:.0%} of these)",
@@ -291,13 +322,13 @@ def stitch_protocol(column: StitchColumn) -> list[tuple[str, str]]:
     ]
 
 
-def printed_stitch_column() -> StitchColumn:
+def printed_stitch_column(table: str) -> StitchColumn:
     """The column of the printed networks, without data: for counting and for building."""
-    settled = Settled.of(CrossStitchOptions(profile="paper").filled("5"))
+    settled = Settled.of(CrossStitchOptions(profile="paper").filled(table))
     data = Data(layout="nyuv2", name="nyuv2", fingerprint="", size=settled.size)
     return StitchColumn(
         paper="cross_stitch",
-        table="5",
+        table=table,
         profile="paper",
         data=data,
         train_images=795,
@@ -319,10 +350,10 @@ TABLE5 = Table(
     measures=MEASURES,
     single_task="one_task",
     columns=StitchColumn,
-    column=stitch_column,
+    column=partial(stitch_column, "5"),
     rows=stitch_rows,
     ours=stitch_protocol,
-    meta_column=printed_stitch_column,
+    meta_column=partial(printed_stitch_column, "5"),
     systems={
         "S61": "cross_stitch",
         "S63": "cross_stitch",
