@@ -22,6 +22,7 @@ from mtlkit.runtime import Runtime
 TABLE = papers.table("cross_stitch", "5")
 COLUMN = TABLE.meta_column()
 ROWS = {row.id: row for row in TABLE.rows(COLUMN, 3)}
+BEFORE_POOLS = ("cross_stitch_before_pools", "cross_stitch_convolutions")
 
 
 def test_every_printed_row_is_declared_and_builds(counted):
@@ -79,6 +80,7 @@ def test_the_rows_that_the_paper_lacks():
     splits = {"split_conv4", *(f"split_{after}" for after in (1, 2, 4, 5, 6))}
     assert {row.id for row in ROWS.values() if not row.printed} == {
         "constant", "one_task_longer", "mtl_shared_longer", "cross_stitch_no_exchange",
+        *BEFORE_POOLS, *(f"{row}_no_exchange" for row in BEFORE_POOLS),
         "best_split", "best_split_longer", *splits - {"split_conv4"}, *(f"{split}_longer" for split in splits),
     }  # fmt: skip
     assert ROWS["cross_stitch"].controls == ("cross_stitch_no_exchange", "one_task_longer")
@@ -86,6 +88,30 @@ def test_the_rows_that_the_paper_lacks():
     assert ROWS["mtl_shared_longer"].controls == ()
     (line,) = (ours for what, _, ours in TABLE.protocol(COLUMN) if what == "Controls")
     assert "71%" in line
+
+
+def test_units_in_front_of_pools_are_all_that_those_rows_change():
+    printed_ = ROWS["cross_stitch"].evaluations[0].subject
+    for row, after in zip(BEFORE_POOLS, [(0, 1, 4, 5, 6), None], strict=True):
+        training = ROWS[row].evaluations[0].subject
+        assert (training.network.cut, training.network.sharing.after) == ("convolutions", after)
+        sharing = training.network.sharing.model_copy(update={"after": printed_.network.sharing.after})
+        back = training.network.model_copy(update={"cut": "layers", "sharing": sharing})
+        assert training.model_copy(update={"network": back}) == printed_
+    with torch.device("meta"):
+        moved, same = (ROWS[row].evaluations[0].subject.network.build(weights=False)
+                       for row in ("cross_stitch_before_pools", "cross_stitch"))  # fmt: skip
+        # So it starts from the same one-task networks.
+        assert {name: tensor.shape for name, tensor in moved.state_dict().items()} == {
+            name: tensor.shape for name, tensor in same.state_dict().items()
+        }  # fmt: skip
+
+
+def test_a_network_that_is_not_cut_at_its_layers_has_no_units_in_front_of_pools():
+    column = TABLE.column(CrossStitchOptions(image_size=(32, 40), epochs=1))
+    assert not set(BEFORE_POOLS) & {row.id for row in TABLE.rows(column, 0)}
+    vgg = COLUMN.model_copy(update={"backbone": "vgg16", "stages": 15})
+    assert [row for row in BEFORE_POOLS if row in {r.id for r in TABLE.rows(vgg, 0)}] == ["cross_stitch_convolutions"]
 
 
 def chosen_on(column, **metrics):
@@ -177,7 +203,7 @@ def test_every_row_of_a_sweep_is_declared_and_builds(number, rows, counted):
     assert {row.id for row in SWEPT[number].values() if row.printed} == ids
     line = counted["papers"]["cross_stitch"]["tables"][number]
     assert (line["rows"], line["runnable"]) == (rows, rows)
-    assert all(counted["systems"][system] for system in ("S65", "S66", "S67"))
+    assert all(counted["systems"][system] for system in ("S64", "S65", "S66", "S67"))
 
 
 def test_the_starts_and_rates_are_the_printed_ones_on_the_units_alone():
@@ -217,6 +243,26 @@ def test_without_exchange_all_starts_are_one_network():
     alphas = [unit.model_copy(update={"exchange": False}).build(2, 3).alpha for unit in units]
     control = trained("1", "no_exchange").network.sharing.unit.build(2, 3)
     assert all(torch.equal(alpha, control.alpha) for alpha in alphas)
+
+
+@pytest.mark.parametrize("number", "123")
+def test_the_units_of_a_sweep_may_stand_after_convolutions(number):
+    table = SWEEPS[number]
+    moved = table.meta_column().model_copy(update={"units_after": "convolutions"})
+    for row, other in zip(table.rows(moved, 3), SWEPT[number].values(), strict=True):
+        for value, before in zip(row.evaluations, other.evaluations, strict=True):
+            if not hasattr(value, "subject") or len(value.subject.network.tasks) == 1:
+                assert value == before
+                continue
+            network = value.subject.network
+            assert (network.cut, network.sharing.after) == ("convolutions", None)
+            assert value.subject.recipe == before.subject.recipe
+    assert "--units-after convolutions" in moved.command
+    assert "every convolution" in {what: ours for what, _, ours in table.protocol(moved)}["Units"]
+    with pytest.raises(InputError, match="mobilenetv3_small_050 is cut where timm cuts it"):
+        table.column(table.options(units_after="convolutions", image_size=(32, 40)))
+    with pytest.raises(InputError, match="Table 5 has rows of units after convolutions and takes no units_after"):
+        TABLE.options(units_after="convolutions")
 
 
 def test_smaller_profiles_keep_the_rates_of_the_rows():

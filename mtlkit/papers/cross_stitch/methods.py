@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, Protocol
 
+from mtlkit.backbones import Cut
 from mtlkit.data import AnyData
 from mtlkit.evaluations import BestOnValidation, Constant, Ensemble, TestEvaluation
 from mtlkit.papers.declaration import Row
@@ -56,6 +57,8 @@ class Stitch:
         sharing: of its network.
         printed: whether the paper has the row.
         rate: of the units, in base rates; ``None``: as the table trains them.
+        cut: where the stages of its encoders end; ``None``: as the table's. Tensors have the same names whether or not
+            pools end the stages, so that it starts from the same one-task networks.
         length: what the table knows the length of its training as.
         started: whether it starts from the one-task networks, or from what these start from.
         trained_on: id of the row of one-task networks that have its recipe.
@@ -68,6 +71,7 @@ class Stitch:
     sharing: SoftSharing.Settings
     printed: bool = True
     rate: float | None = None
+    cut: Cut | None = None
     length: str = "fused"
     started: bool = True
     trained_on: str = TRAINED_ON
@@ -87,10 +91,12 @@ class Stitch:
 
     def own(self, training: Training) -> Training:
         """The table's training of its network, with what is this row's own."""
-        if self.rate is None:
-            return training
-        rates = training.recipe.lr_mult | {"fusion": self.rate}
-        return training.model_copy(update={"recipe": training.recipe.model_copy(update={"lr_mult": rates})})
+        network, recipe = training.network, training.recipe
+        if self.rate is not None:
+            recipe = recipe.model_copy(update={"lr_mult": recipe.lr_mult | {"fusion": self.rate}})
+        if self.cut is not None:
+            network = network.model_copy(update={"cut": self.cut})
+        return training.model_copy(update={"network": network, "recipe": recipe})
 
 
 def splits(stages: int, printed: Mapping[str, int]) -> dict[str, int]:

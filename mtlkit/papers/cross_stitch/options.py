@@ -1,6 +1,6 @@
 """What a reader may choose for the tables of the cross-stitch paper, and what they take otherwise."""
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from mtlkit.papers.options import (
     BACKBONE,
@@ -11,6 +11,7 @@ from mtlkit.papers.options import (
     Count,
     Names,
     OnError,
+    Option,
     Options,
     Profile,
     Text,
@@ -18,6 +19,9 @@ from mtlkit.papers.options import (
 
 SCENE_TABLES = ("1", "2", "3", "5")
 """The tables on the networks of Table 5."""
+
+UnitsAfter = Literal["pools", "convolutions"]
+"""Where the units of cross-stitch networks stand, beside fc6 and fc7."""
 
 SMOKE_EPOCHS_NAMED = 2
 """Epochs of these at ``smoke`` for a backbone that the reader names, which may be far larger than the default."""
@@ -73,6 +77,7 @@ class CrossStitchOptions(Options):
 
     Attributes:
         output_stride: image pixels a pixel of the last stage stands for.
+        units_after: where the units of all cross-stitch networks of Tables 1, 2 and 3 stand.
         objective: how the losses of networks of several tasks become one gradient, see :mod:`mtlkit.objectives`.
         on_error: whether a faulty row of Table 6's lists is an error or is skipped.
     """
@@ -96,6 +101,12 @@ class CrossStitchOptions(Options):
     ] = None
     backbone: Annotated[Text | None, BACKBONE.says("a timm network, or alexnet")] = None
     output_stride: Annotated[Count | None, OUTPUT_STRIDE.only(*SCENE_TABLES, t6="looks at regions")] = None
+    units_after: Annotated[
+        UnitsAfter,
+        Option("what units stand after: pools, or convolutions (every one, in front of its pool); fc6 and fc7").only(
+            "1", "2", "3", t5="has rows of units after convolutions", t6="has units up to the pooling of regions"
+        ),
+    ] = "pools"
     objective: Annotated[Text, OBJECTIVE.only(*SCENE_TABLES, t6="has one way to join its losses")] = "fixed"
     on_error: Annotated[OnError, ON_ERROR.only("6")] = "raise"
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
+from typing import Any
 
 import torch
 
@@ -31,7 +32,7 @@ from mtlkit.papers.cross_stitch.methods import (
     compared,
     splits,
 )
-from mtlkit.papers.cross_stitch.options import CrossStitchOptions
+from mtlkit.papers.cross_stitch.options import CrossStitchOptions, UnitsAfter
 from mtlkit.papers.declaration import Profile, Row, Settled, Table
 from mtlkit.papers.scenes import SceneColumn, objective, scenes
 from mtlkit.papers.weights import weights
@@ -77,10 +78,16 @@ class StitchColumn(SceneColumn):
     Attributes:
         stages: of the backbone.
         words: the codebook of the normals.
+        units_after: where the units of its cross-stitch networks stand; in Table 5 of those that are printed.
     """
 
     stages: int
     words: tuple[Direction, ...]
+    units_after: UnitsAfter = "pools"
+
+    def decided(self) -> dict[str, Any]:
+        """Option -> the value that gives this column."""
+        return super().decided() | {"units_after": self.units_after}
 
 
 def fcn_stride(backbone: str, given: int | None) -> int:
@@ -113,6 +120,11 @@ def stitch_column(table: str, given: CrossStitchOptions) -> StitchColumn:
     settled = Settled.of(options)
     backbone, size = settled.backbone, settled.size
     stride = fcn_stride(backbone, options.output_stride)
+    if options.units_after == "convolutions" and not has_fc_layers(backbone):
+        raise InputError(
+            f"{backbone} is cut where timm cuts it, and its units stand after every stage; units_after=convolutions is "
+            "for alexnet and the vgg networks."
+        )
     data, train = scenes(options, size, budget.images, options.split)
     return StitchColumn(
         paper="cross_stitch",
@@ -130,6 +142,7 @@ def stitch_column(table: str, given: CrossStitchOptions) -> StitchColumn:
         seeds=settled.seeds,
         classes=train.classes,
         words=words(train, size, budget.words),
+        units_after=options.units_after,
         objective=objective(options.objective, options.precision),
     )
 
@@ -228,10 +241,49 @@ def constant_of(column: StitchColumn) -> Constant:
     return Constant(tasks=(stitch_tasks(column)[0], Normals()), data=column.data)
 
 
-def stitched(column: StitchColumn, alpha: float = 0.9, beta: float = 0.1) -> SoftSharing.Settings:
-    """How a cross-stitch network shares: a unit a channel, which starts at ``alpha`` and ``beta``."""
+def stitched(
+    column: StitchColumn, identifier: str, label: str, what: str, *, alpha: float = 0.9, beta: float = 0.1, **more: Any
+) -> Stitch:
+    """A row with a cross-stitch network that has a unit a channel, which starts at ``alpha`` and ``beta``."""
     unit = CrossStitch.Settings(per="channel", alpha=alpha, beta=beta)
-    return SoftSharing.Settings(unit=unit, after=unit_places(column))
+    if column.units_after == "convolutions":
+        return Stitch(identifier, label, what, SoftSharing.Settings(unit=unit), cut="convolutions", **more)
+    return Stitch(identifier, label, what, SoftSharing.Settings(unit=unit, after=unit_places(column)), **more)
+
+
+def read_out(column: StitchColumn) -> dict[str, int]:
+    """Name -> stage of the places whose weights Figure 4 of the paper shows: pool1, pool5 and fc7 of AlexNet; of any
+    other backbone the first stage, the middle one and the last."""
+    if unit_places(column) is not None:
+        layer = "conv" if column.units_after == "convolutions" else "pool"
+        return {f"{layer}1": 0, f"{layer}5": 4, "fc7": 6}
+    return {f"stage {stage + 1}": stage for stage in (0, column.stages // 2, column.stages - 1)}
+
+
+def in_front_of_pools(column: StitchColumn) -> list[Stitch]:
+    """Rows with units after convolutions, which the paper speaks of without numbers (Sect. 5): the printed ones moved
+    in front of their pools, and one after every convolution. A network that is not cut at its layers has none."""
+    if not has_fc_layers(column.backbone):
+        return []
+    moved = column.model_copy(update={"units_after": "convolutions"})
+    every = stitched(
+        moved,
+        "cross_stitch_convolutions",
+        "Cross-stitch, every convolution",
+        "units after every convolution, in front of its pool, and after fc6 and fc7",
+        printed=False,
+    )
+    places = unit_places(column)
+    if places is None:  # then they stand after every layer anyway
+        return [every]
+    same = replace(
+        every,
+        id="cross_stitch_before_pools",
+        label="Cross-stitch, before pools",
+        what="as many units as in the printed network, those of pools in front of them",
+        sharing=every.sharing.model_copy(update={"after": places}),
+    )
+    return [same, every]
 
 
 def stitch_rows(column: StitchColumn, seed: int) -> list[Row]:
@@ -246,7 +298,7 @@ def stitch_rows(column: StitchColumn, seed: int) -> list[Row]:
             blind=constant_of(column),
             splits=every,
             after_splits=best_split(networks.tasks, column.data, seed, networks.train, every, CHOICES),
-            stitches=(Stitch("cross_stitch", "Cross-stitch", what, stitched(column)),),
+            stitches=(stitched(column, "cross_stitch", "Cross-stitch", what), *in_front_of_pools(column)),
         )
     )
 
@@ -289,13 +341,15 @@ def network_lines(column: StitchColumn) -> list[tuple[str, str]]:
     """What these tables have in common of what differs between the paper's measurement and ours."""
     data = column.data
     height, width = data.size
-    places = unit_places(column)
+    places = "pool1, pool2, pool5, fc6, fc7" if unit_places(column) else "every stage"
+    if column.units_after == "convolutions":
+        places = "every convolution, in front of its pool, fc6, fc7"
     return [
         ("Data", f"{data.name} ({data.fingerprint}), {column.train_images} training images"),
         ("Classes", f"{len(column.classes)}, averaged over those that occur in the test truth"),
         ("Resolution", f"{height}x{width} throughout, images of another size resized"),
         ("Network", fcn_line(column)),
-        ("Units", f"after {'pool1, pool2, pool5, fc6, fc7' if places else 'every stage'}, one a channel"),
+        ("Units", f"after {places}, one a channel"),
         (
             "Normals",
             f"classification over {len(column.words)} words, answered by their mean weighted by probability; logits "
@@ -357,6 +411,7 @@ TABLE5 = Table(
     systems={
         "S61": "cross_stitch",
         "S63": "cross_stitch",
+        "S64": "cross_stitch_convolutions",
         "S69": "one_task",
         "S70": "ensemble",
         "S71": "split_conv4",

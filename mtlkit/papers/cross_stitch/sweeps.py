@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from mtlkit.evaluations import TestEvaluation
-from mtlkit.papers.cross_stitch.methods import CONTROLS, Networks, Stitch
+from mtlkit.papers.cross_stitch.methods import CONTROLS, Networks
 from mtlkit.papers.cross_stitch.scenes import (
     BUDGETS,
     LENGTHS,
@@ -41,18 +41,20 @@ def starts(column: StitchColumn, seed: int) -> list[Row]:
     """Table 1. Without exchange all four starts are one network, the control of them all."""
     networks = networks_of(column, seed)
     stitches = [
-        Stitch(
+        stitched(
+            column,
             row.id,
             row.label,
             f"units start at {row.settings['alpha_same']:g} for the own task and {row.settings['alpha_diff']:g} for "
             "the other",
-            stitched(column, row.settings["alpha_same"], row.settings["alpha_diff"]),
+            alpha=row.settings["alpha_same"],
+            beta=row.settings["alpha_diff"],
             rate=RATE,
             control="no_exchange",
         )
         for row in _printed(column)
     ]
-    control = Stitch("", "Cross-stitch", "", stitched(column), rate=RATE, control="no_exchange")
+    control = stitched(column, "", "Cross-stitch", "", rate=RATE, control="no_exchange")
     return _rows(column, networks, [*map(networks.row, stitches), networks.control(control)])
 
 
@@ -60,11 +62,11 @@ def rates(column: StitchColumn, seed: int) -> list[Row]:
     """Table 2, and a row of ours at a rate that is higher than all of its."""
     networks = networks_of(column, seed)
     stitches = [
-        Stitch(row.id, row.label, row.what, stitched(column), rate=float(row.settings["fuse_lr_scale"]))
+        stitched(column, row.id, row.label, row.what, rate=float(row.settings["fuse_lr_scale"]))
         for row in _printed(column)
     ]
     what = "units learn at 10,000 times the base rate; higher rates than 1000 diverged, the text says"
-    stitches.append(Stitch("scale_10000", "10^4", what, stitched(column), printed=False, rate=TOO_HIGH))
+    stitches.append(stitched(column, "scale_10000", "10^4", what, printed=False, rate=TOO_HIGH))
     return _rows(column, networks, networks.stitched(stitches))
 
 
@@ -73,18 +75,16 @@ def sources(column: StitchColumn, seed: int) -> list[Row]:
     have seen, with what these start from."""
     networks = networks_of(column, seed)
     at_once, after = _printed(column)
-    imagenet = Stitch(
+    imagenet = stitched(
+        column,
         at_once.id,
         at_once.label,
         "both encoders start from the weights that one-task networks start from",
-        stitched(column),
         length="fused_at_once",
         started=False,
         trained_on="imagenet_one_task",
     )
-    one_task = Stitch(
-        after.id, after.label, "each encoder starts from the one-task network of its task", stitched(column)
-    )
+    one_task = stitched(column, after.id, after.label, "each encoder starts from the one-task network of its task")
 
     def alone(task: AnyTask) -> TestEvaluation:
         return networks.scored(networks.train((task,), seed, column.data, HardSharing.Settings(), imagenet.length, {}))
