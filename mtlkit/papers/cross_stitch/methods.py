@@ -7,8 +7,9 @@ from typing import Literal, Protocol
 
 from mtlkit.backbones import Cut
 from mtlkit.data import AnyData
-from mtlkit.evaluations import BestOnValidation, Constant, Ensemble, TestEvaluation
-from mtlkit.papers.declaration import Row
+from mtlkit.evaluations import BestOnValidation, CategoryGains, Constant, Ensemble, TestEvaluation
+from mtlkit.graph import Node
+from mtlkit.papers.declaration import Extra, Row
 from mtlkit.runs import Training
 from mtlkit.sharing import HardSharing, SharingSettings, SoftSharing
 from mtlkit.tasks import AnyTask
@@ -165,6 +166,16 @@ def best_split(
     return (Row("best_split", "Best split", tuple(best), what, printed=False),)
 
 
+def label_extras(task: str, group: str, categories: str) -> tuple[Extra, ...]:
+    """The measured columns of what a network gains over the one-task network by category; see
+    :class:`mtlkit.evaluations.CategoryGains`."""
+    group = f"{group}, gain over one-task"
+    return (
+        *(Extra(f"{task}/gain_rarest_{n}", f"{n} rarest {categories}", group, "%", "higher", True) for n in (10, 20)),
+        Extra(f"{task}/rank_correlation", "rank correlation with labels", group, "-", "lower", True),
+    )
+
+
 def best_split_line(choices: tuple[Choice, ...]) -> tuple[str, str]:
     """Line of the protocol card."""
     named = ", ".join(f"{one.measure.split('/')[0]} by {one.label} ({one.better} is better)" for one in choices)
@@ -191,6 +202,8 @@ class Networks:
         train: makes a training.
         lengths: task -> the length of its one-task network; ``joint`` is that of splits and the shared network,
             ``fused`` that of a cross-stitch network.
+        sorted_by_labels: the task whose categories are set beside their training labels, for what is trained on and for
+            cross-stitch networks; ``""``: none.
     """
 
     tasks: tuple[AnyTask, ...]
@@ -198,10 +211,22 @@ class Networks:
     seed: int
     train: Train
     lengths: Mapping[str, str]
+    sorted_by_labels: str = ""
 
     def scored(self, training: Training) -> TestEvaluation:
         """The training on the test split."""
         return TestEvaluation(subject=training, data=self.data)
+
+    def over_one_task(self, training: Training) -> tuple[CategoryGains, ...]:
+        """What a network gains over the one-task network, category by category."""
+        name = self.sorted_by_labels
+        if name not in {task.name for task in training.network.tasks}:
+            return ()
+        return (CategoryGains(subject=training, control=self.alone[name], data=self.data, task=name),)
+
+    def both(self, training: Training) -> tuple[Node, ...]:
+        """The training on the test split, and what it gains there by category."""
+        return (self.scored(training), *self.over_one_task(training))
 
     def one_task(self, task: AnyTask, seed: int) -> Training:
         """The network of one task."""
@@ -242,7 +267,7 @@ class Networks:
             Row(
                 TRAINED_ON,
                 "One-task, trained on",
-                tuple(map(self.scored, self.longer)),
+                tuple(value for training in self.longer for value in self.both(training)),
                 "as many images seen as the cross-stitch row, and by its recipe",
                 printed=False,
             ),
@@ -251,7 +276,7 @@ class Networks:
     def row(self, stitch: Stitch) -> Row:
         """The row of a cross-stitch network."""
         controls = (stitch.apart.id, stitch.trained_on)
-        return Row(stitch.id, stitch.label, (self.scored(self.fused(stitch)),), stitch.what, stitch.printed, controls)
+        return Row(stitch.id, stitch.label, self.both(self.fused(stitch)), stitch.what, stitch.printed, controls)
 
     def control(self, stitch: Stitch) -> Row:
         """The row of the same network without exchange between encoders."""

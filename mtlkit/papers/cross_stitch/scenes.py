@@ -30,6 +30,7 @@ from mtlkit.papers.cross_stitch.methods import (
     best_split,
     best_split_line,
     compared,
+    label_extras,
     splits,
 )
 from mtlkit.papers.cross_stitch.options import CrossStitchOptions, UnitsAfter
@@ -230,10 +231,11 @@ def unit_places(column: StitchColumn) -> tuple[int, ...] | None:
     return family(column.backbone).stitched_after
 
 
-def networks_of(column: StitchColumn, seed: int) -> Networks:
+def networks_of(column: StitchColumn, seed: int, sorted_by_labels: str = "") -> Networks:
     """The networks of these tables."""
     tasks = stitch_tasks(column)
-    return Networks(tasks, column.data, seed, partial(trained, column), {task.name: task.name for task in tasks})
+    lengths = {task.name: task.name for task in tasks}
+    return Networks(tasks, column.data, seed, partial(trained, column), lengths, sorted_by_labels)
 
 
 def constant_of(column: StitchColumn) -> Constant:
@@ -288,7 +290,7 @@ def in_front_of_pools(column: StitchColumn) -> list[Stitch]:
 
 def stitch_rows(column: StitchColumn, seed: int) -> list[Row]:
     """Table 5, every split of the trunk, and for each task the split that scores best on a development part."""
-    networks = networks_of(column, seed)
+    networks = networks_of(column, seed, sorted_by_labels="segmentation")
     # Three of AlexNet's seven stages lie before its conv4.
     every = splits(column.stages, {"split_conv4": 3})
     what = "an encoder a task, a 2x2 matrix for every channel"
@@ -404,6 +406,7 @@ TABLE5 = Table(
     measures=MEASURES,
     single_task="one_task",
     columns=StitchColumn,
+    extras=label_extras("segmentation", "Segmentation", "classes"),
     column=partial(stitch_column, "5"),
     rows=stitch_rows,
     ours=stitch_protocol,

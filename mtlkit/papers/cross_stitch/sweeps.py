@@ -152,6 +152,7 @@ def _table(
     return replace(
         TABLE5,
         id=identifier,
+        extras=(),
         column=partial(stitch_column, identifier),
         rows=rows,
         ours=_protocol(units),
@@ -161,7 +162,7 @@ def _table(
     )
 
 
-TABLE1 = _table("1", starts, f"start: the rows; {RATE:g} times the base rate", {"S65": "s09_d01"})
+TABLE1 = _table("1", starts, f"start: the rows; {RATE:g} times the base rate", {"S65": "s09_d01", "S68": "s09_d01"})
 TABLE2 = _table("2", rates, "from 0.9 and 0.1; rate: the rows, in base rates", {"S66": "scale_1000"})
 TABLE3 = _table(
     "3", sources, "from 0.9 and 0.1; {rate} times the base rate", {"S67": "imagenet"}, single_task="one_task_networks"
