@@ -78,9 +78,12 @@ def test_the_ensembles_share_no_network_with_any_row():
 
 
 def test_steps_keep_the_prints_ratio():
-    steps = {row.id: [value.subject.recipe.steps for value in row.evaluations if isinstance(value, TestEvaluation)]
-             for row in ROWS.values() if row.id in ("one_task", "mtl_shared", "mtl_shared_longer", "split_conv4_longer", "cross_stitch",
-                           "cross_stitch_no_exchange", "one_task_longer")}  # fmt: skip
+    named = ("one_task", "one_task_longer", "mtl_shared", "mtl_shared_longer", "split_conv4_longer", "cross_stitch",
+             "cross_stitch_no_exchange")  # fmt: skip
+    steps = {
+        name: [value.subject.recipe.steps for value in ROWS[name].evaluations if isinstance(value, TestEvaluation)]
+        for name in named
+    }
     assert steps == {
         "one_task": [25_000, 15_000], "one_task_longer": [10_000, 10_000], "mtl_shared": [25_000],
         "mtl_shared_longer": [35_000], "split_conv4_longer": [35_000], "cross_stitch": [10_000],
@@ -356,7 +359,7 @@ def test_figure_2_shows_every_split_less_the_one_task_network():
     cells = {(row, measure): cell({0: value, 1: value + 0.5, 2: value + 1.0}, stream=len(row))
              for row, value in rows.items() for measure in tasks}  # fmt: skip
     column = COLUMN.model_copy(update={"seeds": (0, 1, 2)})
-    figure = splits_against_one_task([SideBySide(TABLE, column, tuple(ROWS.values()), cells, 0.0)], list(tasks))
+    figure = splits_against_one_task([SideBySide(TABLE, column, tuple(ROWS.values()), cells, 0.0)])
     for axis, sign in zip(figure.axes, (-1, 1), strict=True):  # in the order of the printed columns
         dots = {line.get_xdata()[0]: line.get_ydata()[0] for line in axis.get_lines() if line.get_marker() == "o"}
         assert [dots[shared] for shared in range(1, 7)] == pytest.approx([sign * shared for shared in range(1, 7)])

@@ -6,11 +6,17 @@ import numpy as np
 from torch import Tensor
 
 from mtlkit.errors import extra
+from mtlkit.ledger import Ledger
+from mtlkit.papers.cross_stitch.objects import CHOICES as OBJECTS
+from mtlkit.papers.cross_stitch.rarity import by_category
+from mtlkit.papers.cross_stitch.scenes import CHOICES as SCENES
+from mtlkit.papers.cross_stitch.scenes import StitchColumn, read_out
 from mtlkit.papers.declaration import Row
 from mtlkit.report.intervals import gains
 from mtlkit.report.side_by_side import SideBySide
 from mtlkit.report.style import INK, MEASURED, PRINTED
 from mtlkit.report.table import MISSING
+from mtlkit.runs import outermost
 
 with extra("book"):
     import matplotlib.pyplot as plt
@@ -56,7 +62,7 @@ def sorted_weights(
     """
     figure, axes = plt.subplots(
         len(tasks), len(places), figsize=(3.0 * len(places), 1.9 * len(tasks) + 0.4), squeeze=False, sharex=True,
-        layout="constrained",
+        sharey=True, layout="constrained",
     )  # fmt: skip
     colours = sns.color_palette("colorblind", len(learnt))
     for line, task in zip(axes, tasks, strict=True):
@@ -83,17 +89,33 @@ def sorted_weights(
     return figure
 
 
-def splits_against_one_task(comparisons: Sequence[SideBySide], measures: Sequence[str]) -> Figure:
+def weights_of_starts(comparison: SideBySide, ledger: Ledger) -> Figure | None:
+    """:func:`sorted_weights` of a column of Table 1, of its first seed; ``None`` where a record lacks them."""
+    column = comparison.column
+    assert isinstance(column, StitchColumn)
+    learnt = {}
+    for row in comparison.rows:
+        if row.printed:
+            (training,) = outermost(row.evaluations)
+            record = ledger.find(training.kind, training.identity)
+            if record is None or record.history is None or not record.history.mixing:
+                return None
+            learnt[row.label] = record.history.mixing
+    return sorted_weights(learnt, read_out(column), column.tasks) if learnt else None
+
+
+def splits_against_one_task(comparisons: Sequence[SideBySide]) -> Figure:
     """What every split gains over the one-task networks, a panel a task: Figure 2 of the cross-stitch paper.
 
-    Up is better, whichever way the measure goes. A dot is the mean over seeds, its bar the 95 % interval, a tick a
-    seed; grey is the gain that the paper's tables print for the same backbone.
+    Of a task it is the measure that chooses the best split. Up is better, whichever way the measure goes. A dot is the
+    mean over seeds, its bar the 95 % interval, a tick a seed; grey is the gain that the paper's tables print for the
+    same backbone.
 
     Args:
         comparisons: stored columns, one a pair of tasks.
-        measures: of each task the one that is shown, ``task/measure``.
     """
-    panels = [(one, column) for one in comparisons for column in one.printed if column.measure in measures]
+    shown = {choice.measure for choice in (*SCENES, *OBJECTS)}
+    panels = [(one, column) for one in comparisons for column in one.printed if column.measure in shown]
     figure, axes = plt.subplots(1, len(panels), figsize=(2.6 * len(panels), 2.6), squeeze=False, layout="constrained")
     for axis, (comparison, column) in zip(axes[0], panels, strict=True):
         over = gains(comparison, "one_task")
@@ -126,6 +148,16 @@ def _stages_shared(row: Row) -> int | None:
     (value,) = row.evaluations
     sharing = value.subject.network.sharing  # type: ignore[attr-defined]
     return int(sharing.split_after)
+
+
+SAYS = {"segmentation": ("gain in IU (points)", "pixels"), "attributes": ("gain in AP (points)", "objects")}
+"""Task -> what its categories gain, and what their labels are."""
+
+
+def rare_categories(comparison: SideBySide, ledger: Ledger) -> Figure | None:
+    """:func:`gain_by_labels` of a column of Table 5 or 6; ``None`` where a record lacks it."""
+    found = by_category(comparison, ledger)
+    return None if found is None or not found.gain else gain_by_labels(found.gain, found.labels, *SAYS[found.task])
 
 
 def gain_by_labels(gain: Mapping[str, float], labels: Mapping[str, int], what: str, of: str) -> Figure:

@@ -2,7 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
+from mtlkit.evaluations import CategoryGains
+from mtlkit.ledger import Ledger
+from mtlkit.papers.declaration import chosen
 from mtlkit.papers.printed import printed
 from mtlkit.report.intervals import Gain, gain, gain_text
 from mtlkit.report.judging import Verdict, combined, difference
@@ -36,6 +40,40 @@ class Judged:
     measured: Measured
     over: dict[str, Gain]
     verdicts: dict[str, Verdict]
+
+
+@dataclass(frozen=True)
+class Categories:
+    """What a cross-stitch network gains over the one-task network.
+
+    Attributes:
+        task: whose categories they are.
+        gain: category -> its gain, the mean over seeds, of those that every seed has.
+        labels: category -> its labels in the training set.
+    """
+
+    task: str
+    gain: dict[str, float]
+    labels: dict[str, int]
+
+
+def by_category(comparison: SideBySide, ledger: Ledger) -> Categories | None:
+    """The gains of a column's cross-stitch network, of its records; ``None`` where not every seed has one."""
+    found, records = None, []
+    for seed in comparison.column.seeds:
+        (row,) = chosen(comparison.table, comparison.column, [ROW], seed)
+        for value in row.evaluations:
+            if isinstance(value, CategoryGains):
+                found = value
+                records.append(ledger.find(value.kind, value.identity))
+    known = [record for record in records if record is not None]
+    if found is None or len(known) < len(records):
+        return None
+    labels: dict[str, int] = known[0].data["labels"]
+    gains = {name: [record.metrics.get(f"{found.task}/gain/{name}") for record in known] for name in labels}
+    there = {name: [value for value in values if value is not None] for name, values in gains.items()}
+    means = {name: fmean(values) for name, values in there.items() if len(values) == len(known)}
+    return Categories(found.task, means, labels)
 
 
 def nothing(like: Cell) -> Cell:
