@@ -12,6 +12,7 @@ from mtlkit.papers.cross_stitch.rarity import by_category
 from mtlkit.papers.cross_stitch.scenes import CHOICES as SCENES
 from mtlkit.papers.cross_stitch.scenes import StitchColumn, read_out
 from mtlkit.papers.declaration import Row
+from mtlkit.report.figures import legend
 from mtlkit.report.intervals import gains
 from mtlkit.report.side_by_side import SideBySide
 from mtlkit.report.style import INK, MEASURED, PRINTED
@@ -22,6 +23,7 @@ with extra("book"):
     import matplotlib.pyplot as plt
     import seaborn as sns
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
 
 def mixing(units: Mapping[str, Tensor], tasks: Sequence[str]) -> Figure:
@@ -129,13 +131,15 @@ def splits_against_one_task(comparisons: Sequence[SideBySide]) -> Figure:
                 axis.plot([shared] * len(one.seeds), one.seeds, "_", color=INK, markersize=8)
                 axis.plot(shared, one.mean, "o", color=MEASURED)
             texts = [comparison.printed_cell(each, column.column)[0] for each in (row.id, "one_task")]
-            if MISSING not in texts:
+            if comparison.print_of[1].backbone == comparison.column.backbone and MISSING not in texts:
                 split, alone = map(float, texts)
                 axis.plot(shared + 0.15, column.sign * (split - alone), "o", color=PRINTED)
         axis.axhline(0, color=PRINTED, linewidth=1)
         axis.set_title(f"{column.group}\n{column.label} ({column.unit})", fontsize=8)
         axis.set_xlabel("stages shared")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0, 0].set_ylabel("gain over one-task")
+    legend(figure, ("printed", "measured"))
     names = ", ".join(f"{column.group} {column.label}" for _, column in panels)
     figure.set_label(f"Gain of every split over the one-task networks, by the stages that are shared: {names}.")
     return figure

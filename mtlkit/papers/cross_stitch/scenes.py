@@ -366,6 +366,7 @@ def stitch_protocol(column: StitchColumn) -> list[tuple[str, str]]:
     normals, segmentation = (LENGTHS[task] + LENGTHS["fused"] for task in ("normals", "segmentation"))
     return [
         *network_lines(column),
+        ("Rarest classes", "by pixels of the training set; gains are over the one-task network of the same seed"),
         ("MTL-shared", "one trunk, a classifier a task"),
         ("Ensemble", "two networks a task, of seeds of their own, probabilities averaged"),
         ("Budget", f"{recipe.steps} steps of {recipe.images_a_step}, the others in the same ratio"),
