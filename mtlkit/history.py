@@ -24,6 +24,9 @@ class History(BaseModel):
     """Task -> the mean over each window of what an objective multiplied its loss or gradient by, where that changes."""
     objective: dict[str, list[float]] = {}
     """What an objective had learned at the end, by the names of its parameters."""
+    mixing: dict[str, list[float]] = {}
+    """``STAGE/TASK/SOURCE`` -> what fusion layers behind a stage had learned at the end to take of ``SOURCE`` for
+    ``TASK``, channel by channel, sorted; see :meth:`mtlkit.sharing.Sharing.mixing_weights`."""
 
 
 class Divergence(BaseModel):

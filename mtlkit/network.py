@@ -154,6 +154,10 @@ class Network(nn.Module):
         """What the sharing adds to the loss, weighted; ``None`` where it adds nothing."""
         return self.trunk.penalty()
 
+    def mixing_weights(self) -> dict[str, list[float]]:
+        """What fusion layers weigh the tasks' maps by; see :meth:`mtlkit.sharing.Sharing.mixing_weights`."""
+        return self.trunk.mixing_weights()
+
     def shared_parameters(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """The parameters that tasks may share, of the encoders with their fusion layers and of a neck for all,
         and all others, each of one task."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mtlkit.backbones import RegionPooling, StagedBackbone, last_weight
 from mtlkit.errors import InputError
 from mtlkit.fusion import FusionLayer, FusionSettings, LayerMixing
+from mtlkit.fusion.base import order_statistics
 from mtlkit.grid import Grid
 from mtlkit.values import Value
 
@@ -64,6 +65,12 @@ class Sharing(nn.Module):
     def penalty(self) -> Tensor | None:
         """What the sharing adds to the loss, weighted; ``None`` where it adds nothing."""
         return None
+
+    def mixing_weights(self) -> dict[str, list[float]]:
+        """``STAGE/TASK/SOURCE`` -> the sorted weights by which the layer behind a stage takes ``SOURCE``'s map, channel
+        by channel, for ``TASK``'s; at most :data:`mtlkit.fusion.base.LISTED` of them. Nothing where no layer has such
+        weights."""
+        return {}
 
     def prefix(self, task: str) -> str:
         """Where the state dictionary has the encoder that is ``task``'s alone: the beginning of its keys.
@@ -273,6 +280,16 @@ class SoftSharing(Sharing):
             terms.append(layer.penalty(weights))  # type: ignore[operator]
         given = [term for term in terms if term is not None]
         return self.penalty_weight * torch.stack(given).sum() if given else None
+
+    def mixing_weights(self) -> dict[str, list[float]]:
+        """As of :class:`Sharing`."""
+        found = {}
+        for stage, layer in self.units.items():
+            if (weights := layer.mixing_weights()) is not None:  # type: ignore[operator]
+                for place, task in enumerate(self.tasks):
+                    for other, source in enumerate(self.tasks):
+                        found[f"{stage}/{task}/{source}"] = order_statistics(weights[:, place, other])
+        return found
 
     def prefix(self, task: str) -> str:
         """As of :class:`Sharing`."""

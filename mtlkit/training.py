@@ -281,6 +281,7 @@ def train(
                 }
                 checkpoints.save(checkpoint, state)
     history.objective = {name: state.flatten().tolist() for name, state in objective.state_dict().items()}
+    history.mixing = network.mixing_weights()
     return history, timing
 
 

@@ -93,7 +93,8 @@ def staged(
             so that the cells of the unpadded fc6 cover the image from edge to edge, as in fully convolutional
             networks (https://github.com/shelhamer/fcn.berkeleyvision.org). Dropout stands behind fc6 and fc7 in both
             networks, as there and in Fast R-CNN; torchvision's AlexNet has it before them.
-        cut: VGG and AlexNet only: ``layers`` ends a stage after every convolution, its activation and pool with it.
+        cut: VGG and AlexNet only: ``layers`` ends a stage after every convolution, its activation and pool with it;
+            ``convolutions`` leaves the pool to the next stage, the last one to fc6.
         image_size: Height and width, for networks built for one size (Swin); the others take any and ignore it.
         regions: The last part of the network looks at regions (Fast R-CNN, https://arxiv.org/abs/1504.08083). The
             pooling of regions takes the place of the last pool of VGG and AlexNet, whose fully connected stages it
@@ -117,6 +118,10 @@ def staged(
         raise InputError(f"{name} has no fully connected stages; only {chains} take fully_connected.")
     if cut != "pools" and not of.has_fc_layers:
         raise InputError(f"{name} is cut where timm cuts it; only {chains} take cut={cut!r}.")
+    if cut == "convolutions" and (regions or fully_connected == "none"):
+        raise InputError(
+            f"With cut='convolutions' fc6 of {name} begins with the last pool: set fully_connected, and no regions."
+        )
     if regions and of.has_fc_layers and fully_connected != "plain":
         raise InputError(f"Regions of {name} go through its fully connected layers; set fully_connected='plain'.")
     if output_stride is not None and output_stride not in (possible := output_strides(name)):

@@ -9,7 +9,7 @@ import torchvision
 from torch import Tensor, nn
 
 from mtlkit.backbones.base import Cut, FullyConnected, StagedBackbone, aside, cut_after
-from mtlkit.backbones.chain import AtLeast, Chain, cover, features, sizes
+from mtlkit.backbones.chain import AtLeast, Chain, cover, features, last_pool, sizes
 from mtlkit.backbones.weights import reach, reshaped
 from mtlkit.errors import InputError
 from mtlkit.grid import grid_of
@@ -63,12 +63,13 @@ class AlexNet(Chain):
             net.load_state_dict(WEIGHTS.get_state_dict(progress=False))
         stages = features(net.features, cut)
         channels, strides = sizes(stages)
+        pool = last_pool(net.features, cut)
         if fully_connected != "none":
             if fully_connected == "padded":
-                cover(stages)
+                cover([*stages, [layer for _, layer in pool]])
             drop1, linear1, act1, drop2, linear2, act2, _ = net.classifier
             before = [("before", AtLeast(6))] if fully_connected == "plain" else []
-            fc6 = [*before, ("classifier.1", _convolution(linear1, 6)), ("classifier.2", act1), ("drop6", drop1)]
+            fc6 = [*pool, *before, ("classifier.1", _convolution(linear1, 6)), ("classifier.2", act1), ("drop6", drop1)]
             fc7 = [("classifier.4", _convolution(linear2, 1)), ("classifier.5", act2), ("drop7", drop2)]
             stages += cut_after([*fc6, *fc7], ["drop6", "drop7"])
             channels, strides = [*channels, 4096, 4096], [*strides, 32, 32]

@@ -13,7 +13,7 @@ from mtlkit.errors import InputError
 from mtlkit.grid import Grid
 
 FullyConnected = Literal["none", "plain", "padded"]
-Cut = Literal["pools", "layers"]
+Cut = Literal["pools", "layers", "convolutions"]
 
 
 class RegionPooling(NamedTuple):

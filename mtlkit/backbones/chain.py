@@ -54,15 +54,25 @@ class AtLeast(nn.Module):
 
 
 def features(layers: nn.Sequential, cut: Cut) -> list[nn.Sequential]:
-    """The convolutions with what belongs to them, cut after the pools or in front of every convolution."""
+    """The convolutions with what belongs to them, cut after the pools, in front of every convolution, or in front of
+    pools too; then the last pool is in no stage, see :func:`last_pool`."""
     parts = [(f"features.{i}", layer) for i, layer in enumerate(layers)]
     following = [layer for _, layer in parts[1:]] + [None]
-    ends = [
-        part
-        for (part, layer), after in zip(parts, following, strict=True)
-        if (isinstance(layer, nn.MaxPool2d) if cut == "pools" else after is None or isinstance(after, nn.Conv2d))
-    ]
-    return list(cut_after(parts, ends))
+
+    def ends(layer: nn.Module, after: nn.Module | None) -> bool:
+        if cut == "pools":
+            return isinstance(layer, nn.MaxPool2d)
+        if cut == "layers":
+            return after is None or isinstance(after, nn.Conv2d)
+        return isinstance(after, nn.Conv2d | nn.MaxPool2d) and not isinstance(layer, nn.MaxPool2d)
+
+    named = [part for (part, layer), after in zip(parts, following, strict=True) if ends(layer, after)]
+    return list(cut_after(parts, named))
+
+
+def last_pool(layers: nn.Sequential, cut: Cut) -> list[tuple[str, nn.Module]]:
+    """What :func:`features` leaves to the stage behind it, by its name."""
+    return [(f"features.{len(layers) - 1}", layers[-1])] if cut == "convolutions" else []
 
 
 def sizes(stages: Iterable[nn.Sequential]) -> tuple[list[int], list[int]]:
@@ -79,7 +89,7 @@ def sizes(stages: Iterable[nn.Sequential]) -> tuple[list[int], list[int]]:
     return channels, strides
 
 
-def cover(stages: Iterable[nn.Sequential]) -> None:
+def cover(stages: Iterable[Iterable[nn.Module]]) -> None:
     """A fully convolutional network's changes to the stages; no tensor changes its name."""
     layers = [layer for stage in stages for layer in stage]
     next(layer for layer in layers if isinstance(layer, nn.Conv2d)).padding = (FCN_PADDING, FCN_PADDING)

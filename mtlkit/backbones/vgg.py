@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mtlkit.backbones import deeplab
 from mtlkit.backbones.base import Cut, FullyConnected, StagedBackbone, cut_after
-from mtlkit.backbones.chain import AtLeast, Chain, cover, features, sizes
+from mtlkit.backbones.chain import AtLeast, Chain, cover, features, last_pool, sizes
 from mtlkit.backbones.timm import config, create, is_network, listed, reach_hub
 from mtlkit.backbones.weights import reshaped
 from mtlkit.errors import InputError
@@ -70,11 +70,11 @@ class VGG(Chain):
             deeplab.largefov(stages)
             strides = list(deeplab.STRIDES)
         if full:
-            head = net.pre_logits
+            head, pool = net.pre_logits, last_pool(net.features, cut)
             if fully_connected == "padded":
-                cover(stages)
+                cover([*stages, [layer for _, layer in pool]])
             before = [("before", AtLeast(head.input_kernel_size))] if fully_connected == "plain" else []
-            fc6 = [*before, ("pre_logits.fc1", head.fc1), ("act1", head.act1)]
+            fc6 = [*pool, *before, ("pre_logits.fc1", head.fc1), ("act1", head.act1)]
             fc7 = [("pre_logits.fc2", head.fc2), ("act2", head.act2)]
             drops = [("drop1", head.drop), ("drop2", nn.Dropout(dropout))]
             stages += cut_after([*fc6, drops[0], *fc7, drops[1]], ["drop1", "drop2"])

@@ -1,6 +1,7 @@
 """The kinds of evaluation: what can be measured of networks, data and specifications. One file a kind."""
 
 from mtlkit.evaluations.best_on_validation import BestOnValidation
+from mtlkit.evaluations.category_gains import CategoryGains
 from mtlkit.evaluations.category_mean import CategoryMean
 from mtlkit.evaluations.constant import Constant
 from mtlkit.evaluations.cost import Cost
@@ -14,6 +15,7 @@ from mtlkit.evaluations.tilted import Tilted
 
 __all__ = [
     "BestOnValidation",
+    "CategoryGains",
     "CategoryMean",
     "Constant",
     "Cost",

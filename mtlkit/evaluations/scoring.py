@@ -118,6 +118,17 @@ def scored(
         fabric: where the networks run.
         groups: as in :meth:`~mtlkit.evaluations.scoring.Scores.of`.
     """
+    return Scores.of(gathered(networks, batches, fabric, groups), groups)
+
+
+@torch.inference_mode()
+def gathered(
+    networks: Sequence[Network],
+    batches: Iterable[Batch],
+    fabric: "Fabric",
+    groups: Mapping[str, Groups] | None = None,
+) -> "dict[str, ImageMetric]":
+    """Task -> the metric behind :func:`scored`, which holds its statistics of every image."""
     for network in networks:
         network.to(fabric.device).eval()
     tasks = networks[0].tasks
@@ -132,7 +143,7 @@ def scored(
                 output = tasks[name].ensemble(several) if len(several) > 1 else several[0]
                 metric.update(output, batch.targets[name], numbered(batch, name, first, groups))
         first += len(batch.images)
-    return Scores.of(metrics, groups)
+    return metrics
 
 
 def numbered(batch: Batch, task: str, first: int, groups: Mapping[str, Groups] | None) -> Tensor:

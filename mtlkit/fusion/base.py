@@ -65,6 +65,11 @@ class FusionLayer(nn.Module):
         """What the layer adds to the loss, unweighted, given the last weight ``(C, ...)`` of every task's stage."""
         return None
 
+    def mixing_weights(self) -> Tensor | None:
+        """What task ``i`` takes of task ``j``, as :meth:`forward` applies it: ``(C, K, K)``, or ``(1, K, K)`` where one
+        number stands for all channels; ``None``: the layer has no such numbers."""
+        return None
+
     def parameter_group(self, name: str) -> str | None:
         """The optimiser group of the parameter ``name``."""
         return "fusion"
@@ -81,6 +86,25 @@ class FusionLayer(nn.Module):
 def diagonal(tasks: int, alpha: float, beta: float) -> Tensor:
     """``(K, K)``: ``alpha`` on the diagonal, ``beta`` shared equally by the rest of a row."""
     return torch.full((tasks, tasks), beta / (tasks - 1)).fill_diagonal_(alpha)
+
+
+LISTED = 129
+"""The most numbers of a layer that the record of a training lists for a pair of tasks."""
+
+
+def order_statistics(values: Tensor) -> list[float]:
+    """Values ``(n,)`` in rising order, to six digits behind the point; of more than :data:`LISTED` so many, evenly
+    spaced from the lowest to the highest.
+
+    >>> order_statistics(torch.tensor([0.9, 0.1, 0.5]))
+    [0.1, 0.5, 0.9]
+    >>> order_statistics(torch.arange(1025.0))[:3]
+    [0.0, 8.0, 16.0]
+    """
+    ordered = values.detach().cpu().double().sort().values
+    if len(ordered) > LISTED:
+        ordered = ordered[torch.linspace(0, len(ordered) - 1, LISTED, dtype=torch.float64).round().long()]
+    return [round(value, 6) for value in ordered.tolist()]
 
 
 def is_channels_last(x: Tensor) -> bool:

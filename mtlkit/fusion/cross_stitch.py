@@ -74,6 +74,10 @@ class CrossStitch(FusionLayer):
         start = diagonal(tasks, alpha, beta) if exchange else diagonal(tasks, alpha + beta, 0)
         self.alpha = nn.Parameter(start.repeat(channels, 1, 1) if per == "channel" else start)
 
+    def mixing_weights(self) -> Tensor:
+        """``alpha``, ``(C, K, K)``; ``(1, K, K)`` of a matrix for the whole layer."""
+        return self.effective(self.alpha).detach().view(-1, self.tasks, self.tasks)
+
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """One map ``(N, C, H, W)`` a task, to the same; vectors ``(N, C)`` likewise."""
         self.check(maps)

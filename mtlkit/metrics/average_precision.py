@@ -165,23 +165,25 @@ class LabelAP(ImageMetric):
 
     Each attribute ranks all samples by its logit. ``map`` is the mean over the attributes of the 11-point average
     precision, ``map_all`` of the whole area; ``attributes_averaged`` says how many attributes some sample has: the
-    others are left out. Of equal logits the sample taken earlier ranks first.
+    others are left out. ``ap/ATTRIBUTE`` is an attribute's own 11-point average precision. Of equal logits the sample
+    taken earlier ranks first.
 
     Args:
-        attributes: how many.
+        attributes: their names.
     """
 
-    def __init__(self, attributes: int) -> None:
+    def __init__(self, attributes: tuple[str, ...]) -> None:
         super().__init__()
-        self.keeps("outputs", (attributes,), torch.float64)
-        self.keeps("targets", (attributes,), torch.bool)
+        self.attributes = attributes
+        self.keeps("outputs", (len(attributes),), torch.float64)
+        self.keeps("targets", (len(attributes),), torch.bool)
 
     def update(self, output: Tensor, target: Tensor, image: Tensor | None = None) -> None:
         """Takes logits ``(n, A)`` and targets ``(n, A)``: 1 where the sample has the attribute, else 0."""
         self.add(image, outputs=output.detach().cpu(), targets=target > 0)
 
     def measures(self, weights: Weights) -> Measures:
-        """``map``, ``map_all``, ``attributes_averaged``; NaN when no sample has an attribute."""
+        """``map``, ``map_all``, ``attributes_averaged``, ``ap/ATTRIBUTE``; NaN when no sample has an attribute."""
         weights, hits = weights[:, self.gathered("image")], self.gathered("targets")
         positives = weights @ hits
         curves = list(zip(self.gathered("outputs").T, hits.T, positives.T, strict=True))
@@ -192,8 +194,9 @@ class LabelAP(ImageMetric):
             "map": mean_of_known(eleven),
             "map_all": mean_of_known(whole),
             "attributes_averaged": (positives > 0).sum(1).astype(np.float64),
+            **by_class(self.attributes, "ap", eleven),
         }
 
     def resamples(self, measure: str) -> bool:
-        """All but the number of attributes."""
-        return measure != "attributes_averaged"
+        """All but the number of attributes, and single attributes only where there are few."""
+        return measure != "attributes_averaged" and ("/" not in measure or len(self.attributes) <= FEW_CLASSES)

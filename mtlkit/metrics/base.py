@@ -123,9 +123,13 @@ class ImageMetric(Metric):
         Args:
             weights: how often each image was drawn, of all images of the set, scored or not.
         """
+        return {name: values for name, values in self.drawn(weights).items() if self.resamples(name)}
+
+    def drawn(self, weights: NDArray[Any]) -> Measures:
+        """The same with those of single classes."""
         rows = max(1, _AT_ONCE // max(1, self.width))
         parts = [self.measures(weights[at : at + rows].astype(np.float64)) for at in range(0, len(weights), rows)]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0] if self.resamples(name)}
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     @property
     def width(self) -> int:

@@ -68,7 +68,8 @@ def coverage(results: Results) -> dict[str, Any]:
             if number in declared:
                 table = declared[number]
                 column = table.meta_column()
-                rows = {row.id: row for row in table.rows(column, 0) if row.printed}
+                shown = {*table.systems.values(), *(row.id for row in print_.rows)}
+                rows = {row.id: row for row in table.rows(column, 0) if row.id in shown}
                 works = {key for key, row in rows.items() if runnable(row, built)}
                 line["runnable"] = len(works & {row.id for row in print_.rows})
                 for system, row in table.systems.items():

@@ -33,6 +33,7 @@ class Attributes(Task):
 
     terms: ClassVar = ("binary_cross_entropy",)
     of_boxes: ClassVar[bool] = True
+    by_category: ClassVar[str] = "ap"
 
     kind: Literal["attributes"] = "attributes"
     name: str = "attributes"
@@ -42,6 +43,15 @@ class Attributes(Task):
     def outputs(self) -> int:
         """One logit an attribute."""
         return len(self.attributes)
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The attributes."""
+        return self.attributes
+
+    def label_counts(self, target: Tensor) -> Tensor:
+        """Objects that have each attribute."""
+        return (target > 0).sum(0)
 
     def losses(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Binary cross-entropy, averaged over objects and over attributes: with 64 of these, a sum scaled by 1/64."""
@@ -79,7 +89,7 @@ class Attributes(Task):
         """A fresh :class:`mtlkit.metrics.average_precision.LabelAP`."""
         from mtlkit.metrics.average_precision import LabelAP
 
-        return LabelAP(self.outputs)
+        return LabelAP(self.attributes)
 
     def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> "ImageMetric":
         """Scores of the training objects' shares: every object is ranked alike, in the order it comes."""

@@ -27,6 +27,9 @@ class Task(Value):
     of_boxes: ClassVar[bool] = False
     """Whether it is about objects whose boxes are known, and not about whole images or proposed regions."""
 
+    by_category: ClassVar[str] = ""
+    """The measure that its metric has of every category too, as ``MEASURE/CATEGORY``; ``""``: of none."""
+
     name: str
     """The key of its targets in a batch and of its output."""
 
@@ -44,6 +47,15 @@ class Task(Value):
     @abstractmethod
     def outputs(self) -> int:
         """Channels of the head's output."""
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The names of what it tells apart, where :attr:`by_category` is a measure of each."""
+        return ()
+
+    def label_counts(self, target: Any) -> Tensor:
+        """How many labels of each of the :attr:`categories` the targets of a batch hold, ``(categories,)``."""
+        raise NotImplementedError
 
     @property
     def init_bias(self) -> tuple[float, ...] | None:

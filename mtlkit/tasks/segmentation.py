@@ -20,6 +20,7 @@ class Segmentation(DenseTask):
     """One class a pixel. Output ``(N, classes, h, w)`` logits; target ``(N, H, W)`` ids, 255 for void."""
 
     terms: ClassVar = ("cross_entropy",)
+    by_category: ClassVar[str] = "iou"
 
     kind: Literal["segmentation"] = "segmentation"
     name: str = "segmentation"
@@ -29,6 +30,15 @@ class Segmentation(DenseTask):
     def outputs(self) -> int:
         """One logit a class."""
         return len(self.classes)
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The classes."""
+        return self.classes
+
+    def label_counts(self, target: Tensor) -> Tensor:
+        """Pixels of every class."""
+        return torch.bincount(target.flatten().long(), minlength=256)[: self.outputs]
 
     def losses(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Cross-entropy averaged over the labelled pixels of the batch."""

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from timm.layers.format import Format
 from torch import nn
 
-from mtlkit.backbones import StagedBackbone, last_weight, output_strides, rectified, staged
+from mtlkit.backbones import StagedBackbone, family, last_weight, output_strides, rectified, staged
 from mtlkit.errors import InputError
 
 WEIGHTS = Path(__file__).parents[3] / "shared" / "weights"
@@ -320,6 +320,29 @@ def test_a_cut_after_every_layer_steps_the_same_network(name, convolutions):
     assert [output.shape[1] for output in outputs] == list(fine.channels)
     for after_pool in maps:
         assert any(torch.equal(output, after_pool) for output in outputs)
+
+
+@pytest.mark.parametrize(("name", "size"), [("alexnet", 96), ("vgg11", 32)])
+def test_a_cut_in_front_of_pools_steps_the_same_network_with_the_same_tensors(name, size):
+    built = {}
+    for cut in ("layers", "convolutions"):
+        torch.manual_seed(0)
+        built[cut] = staged(name, cut=cut, fully_connected="plain").eval()
+    behind, before = built.values()
+    states = [network.state_dict() for network in built.values()]
+    assert states[0].keys() == states[1].keys()
+    assert all(map(torch.equal, states[0].values(), states[1].values()))
+    assert (before.channels, before.grid) == (behind.channels, behind.grid)
+    images = torch.randn(1, 3, size, size)
+    with torch.no_grad():
+        inside, pooled = before(images), behind(images)
+        assert torch.equal(inside[-1], pooled[-1])
+        pools = 0
+        for ours, theirs, stage in zip(inside, pooled, behind.stages, strict=True):
+            pool = [layer for layer in stage if isinstance(layer, nn.MaxPool2d)]
+            pools += len(pool)
+            assert torch.equal(pool[0](ours) if pool else ours, theirs)
+    assert pools == family(name).pools
 
 
 @pytest.mark.parametrize(("name", "first"), [("alexnet", 13), ("vgg11", 12.5)])
@@ -668,6 +691,7 @@ def test_unknown_names_suggest_the_nearest():
         ("vgg16", {"output_stride": 8, "fully_connected": "plain"}, "trunk of DeepLab-LargeFOV"),
         ("resnet18", {"fully_connected": "plain"}, "only vgg and alexnet"),
         ("resnet18", {"cut": "layers"}, "cut where timm cuts it"),
+        ("alexnet", {"cut": "convolutions"}, "fc6 of alexnet begins with the last pool: set fully_connected"),
         ("swin_tiny_patch4_window7_224", {}, r"give image_size=\(height, width\)"),
         ("vit_tiny_patch16_224", {}, "vit_tiny_patch16_224 cannot be stepped: timm's FeatureGetterNet"),
         ("hrnet_w18_small", {}, "hrnet_w18_small cannot be stepped: timm's HighResolutionNetFeatures"),

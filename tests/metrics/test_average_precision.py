@@ -278,7 +278,7 @@ def test_labels_are_averaged_over_the_attributes_that_occur(seed, batches):
     outputs = torch.stack([torch.randperm(samples) / samples for _ in range(5)], dim=1)
     targets = torch.randint(0, 2, (samples, 5))
     targets[:, 1] = 0
-    metric = LabelAP(5)
+    metric = LabelAP(tuple("abcde"))
     for output, target in zip(outputs.split(batches), targets.split(batches), strict=True):
         metric.update(output, target)
     found = metric.compute()
@@ -293,7 +293,7 @@ def test_labels_are_averaged_over_the_attributes_that_occur(seed, batches):
 
 
 def test_no_label_is_not_a_number():
-    metric = LabelAP(2)
+    metric = LabelAP(("a", "b"))
     assert math.isnan(metric.compute()["map"])
     metric.update(torch.zeros(3, 2, requires_grad=True), torch.zeros(3, 2))
     found = metric.compute()

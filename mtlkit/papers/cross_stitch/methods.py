@@ -1,12 +1,15 @@
 """The methods that the paper compares, on whatever pair of tasks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, Protocol
 
+from mtlkit.backbones import Cut
 from mtlkit.data import AnyData
-from mtlkit.evaluations import BestOnValidation, Constant, Ensemble, TestEvaluation
-from mtlkit.papers.declaration import Row
+from mtlkit.evaluations import BestOnValidation, CategoryGains, Constant, Ensemble, TestEvaluation
+from mtlkit.graph import Node
+from mtlkit.papers.declaration import Extra, Row
 from mtlkit.runs import Training
 from mtlkit.sharing import HardSharing, SharingSettings, SoftSharing
 from mtlkit.tasks import AnyTask
@@ -46,34 +49,55 @@ class Train(Protocol):
 
 @dataclass(frozen=True)
 class Stitch:
-    """A row with a cross-stitch network, which brings its control without exchange."""
+    """A row with a cross-stitch network, and its control without exchange.
+
+    Attributes:
+        id: of the row.
+        label: of the row.
+        what: of the row.
+        sharing: of its network.
+        printed: whether the paper has the row.
+        rate: of the units, in base rates; ``None``: as the table trains them.
+        cut: where the stages of its encoders end; ``None``: as the table's. Tensors have the same names whether or not
+            pools end the stages, so that it starts from the same one-task networks.
+        length: what the table knows the length of its training as.
+        started: whether it starts from the one-task networks, or from what these start from.
+        trained_on: id of the row of one-task networks that have its recipe.
+        control: id of the row of its control; ``""``: one of its own.
+    """
 
     id: str
     label: str
     what: str
     sharing: SoftSharing.Settings
     printed: bool = True
-
-    def row(self, evaluation: TestEvaluation) -> Row:
-        """The row of its network, scored."""
-        controls = (f"{self.id}_no_exchange", TRAINED_ON)
-        return Row(self.id, self.label, (evaluation,), self.what, self.printed, controls)
+    rate: float | None = None
+    cut: Cut | None = None
+    length: str = "fused"
+    started: bool = True
+    trained_on: str = TRAINED_ON
+    control: str = ""
 
     @property
-    def apart(self) -> SoftSharing.Settings:
-        """How its control shares."""
-        return self.sharing.model_copy(update={"unit": self.sharing.unit.model_copy(update={"exchange": False})})
-
-    def control(self, evaluation: TestEvaluation) -> Row:
-        """The row of the same network without exchange between encoders, scored."""
-        return Row(
-            f"{self.id}_no_exchange",
-            f"{self.label}, no exchange",
-            (evaluation,),
-            f"as {self.label}, the weights between encoders zero and frozen",
+    def apart(self) -> "Stitch":
+        """Its control: the same network without exchange between encoders."""
+        return replace(
+            self,
+            id=self.control or f"{self.id}_no_exchange",
+            label=f"{self.label}, no exchange",
+            what=f"as {self.label}, the weights between encoders zero and frozen",
+            sharing=self.sharing.model_copy(update={"unit": self.sharing.unit.model_copy(update={"exchange": False})}),
             printed=False,
-            controls=(TRAINED_ON,),
         )
+
+    def own(self, training: Training) -> Training:
+        """The table's training of its network, with what is this row's own."""
+        network, recipe = training.network, training.recipe
+        if self.rate is not None:
+            recipe = recipe.model_copy(update={"lr_mult": recipe.lr_mult | {"fusion": self.rate}})
+        if self.cut is not None:
+            network = network.model_copy(update={"cut": self.cut})
+        return training.model_copy(update={"network": network, "recipe": recipe})
 
 
 def splits(stages: int, printed: Mapping[str, int]) -> dict[str, int]:
@@ -142,6 +166,16 @@ def best_split(
     return (Row("best_split", "Best split", tuple(best), what, printed=False),)
 
 
+def label_extras(task: str, group: str, categories: str) -> tuple[Extra, ...]:
+    """The measured columns of what a network gains over the one-task network by category; see
+    :class:`mtlkit.evaluations.CategoryGains`."""
+    group = f"{group}, gain over one-task"
+    return (
+        *(Extra(f"{task}/gain_rarest_{n}", f"{n} rarest {categories}", group, "%", "higher", True) for n in (10, 20)),
+        Extra(f"{task}/rank_correlation", "rank correlation with labels", group, "-", "lower", True),
+    )
+
+
 def best_split_line(choices: tuple[Choice, ...]) -> tuple[str, str]:
     """Line of the protocol card."""
     named = ", ".join(f"{one.measure.split('/')[0]} by {one.label} ({one.better} is better)" for one in choices)
@@ -157,52 +191,105 @@ def lengthened(value: TestEvaluation | BestOnValidation, seen: int) -> TestEvalu
     return value.model_copy(update={"subject": value.subject.model_copy(update={"recipe": stretched})})
 
 
-def compared(
-    tasks: tuple[AnyTask, ...],
-    data: AnyData,
-    seed: int,
-    *,
-    train: Train,
-    lengths: Mapping[str, str],
-    blind: Constant,
-    splits: Mapping[str, int],
-    stitches: tuple[Stitch, ...],
-    after_splits: tuple[Row, ...] = (),
-) -> list[Row]:
-    """The rows of a table: the paper's, every split, and the controls that an honest reader would miss.
+@dataclass(frozen=True)
+class Networks:
+    """The networks of a table and the rows that they make.
 
-    Args:
+    Attributes:
         tasks: both.
         data: of the column.
         seed: of the rows' networks.
         train: makes a training.
         lengths: task -> the length of its one-task network; ``joint`` is that of splits and the shared network,
             ``fused`` that of a cross-stitch network.
-        blind: the constant predictor.
-        splits: as of :func:`splits`; rows that are not called ``split_NUMBER`` are printed.
-        stitches: the cross-stitch rows.
-        after_splits: rows of the table's own, of networks that share.
+        sorted_by_labels: the task whose categories are set beside their training labels, for what is trained on and for
+            cross-stitch networks; ``""``: none.
     """
 
-    def scored(training: Training) -> TestEvaluation:
-        return TestEvaluation(subject=training, data=data)
+    tasks: tuple[AnyTask, ...]
+    data: AnyData
+    seed: int
+    train: Train
+    lengths: Mapping[str, str]
+    sorted_by_labels: str = ""
 
-    def one_task(task: AnyTask, seed: int) -> Training:
-        return train((task,), seed, data, HardSharing.Settings(), lengths[task.name], {})
+    def scored(self, training: Training) -> TestEvaluation:
+        """The training on the test split."""
+        return TestEvaluation(subject=training, data=self.data)
 
-    alone = {task.name: one_task(task, seed) for task in tasks}
-    longer = [
-        train((task,), seed, data, HardSharing.Settings(), "fused", {task.name: alone[task.name]}) for task in tasks
-    ]
-    members = [ENSEMBLE_SEEDS + 2 * seed, ENSEMBLE_SEEDS + 2 * seed + 1]
-    ensembles = tuple(Ensemble(subjects=tuple(one_task(task, m) for m in members), data=data) for task in tasks)
-    fused = [train(tasks, seed, data, row.sharing, "fused", alone) for row in stitches]
-    apart = [train(tasks, seed, data, row.apart, "fused", alone) for row in stitches]
-    seen = fused[0].images_seen
-    # Where one task is trained for less alone, its network has seen fewer images than these rows: no control of theirs.
-    controls = (TRAINED_ON,) if all(training.images_seen == seen for training in longer) else ()
+    def over_one_task(self, training: Training) -> tuple[CategoryGains, ...]:
+        """What a network gains over the one-task network, category by category."""
+        name = self.sorted_by_labels
+        if name not in {task.name for task in training.network.tasks}:
+            return ()
+        return (CategoryGains(subject=training, control=self.alone[name], data=self.data, task=name),)
 
-    def as_many(row: Row) -> Row:
+    def both(self, training: Training) -> tuple[Node, ...]:
+        """The training on the test split, and what it gains there by category."""
+        return (self.scored(training), *self.over_one_task(training))
+
+    def one_task(self, task: AnyTask, seed: int) -> Training:
+        """The network of one task."""
+        return self.train((task,), seed, self.data, HardSharing.Settings(), self.lengths[task.name], {})
+
+    @cached_property
+    def alone(self) -> dict[str, Training]:
+        """Task -> its one-task network."""
+        return {task.name: self.one_task(task, self.seed) for task in self.tasks}
+
+    @cached_property
+    def longer(self) -> list[Training]:
+        """The one-task networks trained on by the recipe of a cross-stitch network that starts from them."""
+        return [
+            self.train((task,), self.seed, self.data, HardSharing.Settings(), "fused", {name: self.alone[name]})
+            for task in self.tasks
+            for name in [task.name]
+        ]
+
+    def fused(self, stitch: Stitch) -> Training:
+        """A cross-stitch network."""
+        starts = self.alone if stitch.started else {}
+        return stitch.own(self.train(self.tasks, self.seed, self.data, stitch.sharing, stitch.length, starts))
+
+    def baselines(self, blind: Constant, *, printed: bool, identifier: str = "one_task") -> list[Row]:
+        """The best constant, and one network a task, which are trained on in a row of their own.
+
+        Args:
+            blind: the constant predictor.
+            printed: whether the paper has a row of one-task networks.
+            identifier: of that row.
+        """
+        label = "One-task" if identifier == "one_task" else "One-task networks"
+        alone = tuple(map(self.scored, self.alone.values()))
+        return [
+            Row("constant", "Constant", (blind,), "never looks at the image", printed=False),
+            Row(identifier, label, alone, "one network a task", printed),
+            Row(
+                TRAINED_ON,
+                "One-task, trained on",
+                tuple(value for training in self.longer for value in self.both(training)),
+                "as many images seen as the cross-stitch row, and by its recipe",
+                printed=False,
+            ),
+        ]
+
+    def row(self, stitch: Stitch) -> Row:
+        """The row of a cross-stitch network."""
+        controls = (stitch.apart.id, stitch.trained_on)
+        return Row(stitch.id, stitch.label, self.both(self.fused(stitch)), stitch.what, stitch.printed, controls)
+
+    def control(self, stitch: Stitch) -> Row:
+        """The row of the same network without exchange between encoders."""
+        return replace(self.row(stitch.apart), controls=(stitch.trained_on,))
+
+    def stitched(self, stitches: Iterable[Stitch]) -> list[Row]:
+        """The rows of cross-stitch networks, each with that of its own control."""
+        return [row for one in stitches for row in (self.row(one), *([] if one.control else [self.control(one)]))]
+
+    def as_many(self, row: Row, seen: int) -> Row:
+        """A row's networks by the same recipe, stretched to as many images as cross-stitch networks have seen."""
+        # Where one task is trained for less alone, its network has seen fewer images than these: no control of theirs.
+        controls = (TRAINED_ON,) if all(training.images_seen == seen for training in self.longer) else ()
         return replace(
             row,
             id=f"{row.id}_longer",
@@ -213,34 +300,56 @@ def compared(
             controls=controls,
         )
 
-    stages = len(splits) + 1
-    split_rows = [
-        Row(
-            name,
-            f"Split after stage {splits[name]} of {stages}",
-            (value,),
-            "the first stages shared, the others one for each task",
-            printed=not name.removeprefix("split_").isdigit(),
+    def ensemble(self) -> Row:
+        """Two networks a task, of seeds that no other row has."""
+        members = [ENSEMBLE_SEEDS + 2 * self.seed, ENSEMBLE_SEEDS + 2 * self.seed + 1]
+        several = (
+            Ensemble(subjects=tuple(self.one_task(task, m) for m in members), data=self.data) for task in self.tasks
         )
-        for name, value in split_trainings(tasks, data, seed, train, splits).items()
-    ]
-    shared = scored(train(tasks, seed, data, HardSharing.Settings(), "joint", {}))
-    sharing = [*split_rows, *after_splits, Row("mtl_shared", "MTL-shared", (shared,), "one trunk, two classifiers")]
+        what = "two networks a task, of other seeds, their probabilities averaged"
+        return Row("ensemble", "Ensemble", tuple(several), what)
+
+    def split(self, every: Mapping[str, int]) -> list[Row]:
+        """Every split; those whose id is no ``split_NUMBER`` are printed."""
+        return [
+            Row(
+                name,
+                f"Split after stage {every[name]} of {len(every) + 1}",
+                (value,),
+                "the first stages shared, the others one for each task",
+                printed=not name.removeprefix("split_").isdigit(),
+            )
+            for name, value in split_trainings(self.tasks, self.data, self.seed, self.train, every).items()
+        ]
+
+    def shared(self) -> Row:
+        """One network for both tasks."""
+        training = self.train(self.tasks, self.seed, self.data, HardSharing.Settings(), "joint", {})
+        return Row("mtl_shared", "MTL-shared", (self.scored(training),), "one trunk, two classifiers")
+
+
+def compared(
+    networks: Networks,
+    *,
+    blind: Constant,
+    splits: Mapping[str, int],
+    stitches: tuple[Stitch, ...],
+    after_splits: tuple[Row, ...] = (),
+) -> list[Row]:
+    """The rows of a table of all methods: the paper's, every split, and the controls that an honest reader would miss.
+
+    Args:
+        networks: of the table.
+        blind: the constant predictor.
+        splits: as of :func:`splits`; rows that are not called ``split_NUMBER`` are printed.
+        stitches: the cross-stitch rows.
+        after_splits: rows of the table's own, of networks that share.
+    """
+    seen = networks.fused(stitches[0]).images_seen
+    sharing = [*networks.split(splits), *after_splits, networks.shared()]
     return [
-        Row("constant", "Constant", (blind,), "never looks at the image", printed=False),
-        Row("one_task", "One-task", tuple(map(scored, alone.values())), "one network a task"),
-        Row(
-            TRAINED_ON,
-            "One-task, trained on",
-            tuple(map(scored, longer)),
-            "as many images seen as the cross-stitch row, and by its recipe",
-            printed=False,
-        ),
-        Row("ensemble", "Ensemble", ensembles, "two networks a task, of other seeds, their probabilities averaged"),
-        *(each for row in sharing for each in (row, as_many(row))),
-        *(
-            each
-            for row, with_, without in zip(stitches, fused, apart, strict=True)
-            for each in (row.row(scored(with_)), row.control(scored(without)))
-        ),
+        *networks.baselines(blind, printed=True),
+        networks.ensemble(),
+        *(each for row in sharing for each in (row, networks.as_many(row, seen))),
+        *networks.stitched(stitches),
     ]

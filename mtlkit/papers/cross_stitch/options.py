@@ -1,6 +1,6 @@
 """What a reader may choose for the tables of the cross-stitch paper, and what they take otherwise."""
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from mtlkit.papers.options import (
     BACKBONE,
@@ -11,13 +11,20 @@ from mtlkit.papers.options import (
     Count,
     Names,
     OnError,
+    Option,
     Options,
     Profile,
     Text,
 )
 
+SCENE_TABLES = ("1", "2", "3", "5")
+"""The tables on the networks of Table 5."""
+
+UnitsAfter = Literal["pools", "convolutions"]
+"""Where the units of cross-stitch networks stand, beside fc6 and fc7."""
+
 SMOKE_EPOCHS_NAMED = 2
-"""Epochs of Table 5 at ``smoke`` for a backbone that the reader names, which may be far larger than the default."""
+"""Epochs of these at ``smoke`` for a backbone that the reader names, which may be far larger than the default."""
 
 SCENES: dict[Profile, dict[str, Any]] = {
     "smoke": {
@@ -35,7 +42,7 @@ SCENES: dict[Profile, dict[str, Any]] = {
         "lr": 1e-4, "seeds": (0, 1, 2),
     },
 }  # fmt: skip
-"""What the table of scenes takes."""
+"""What tables of scenes take."""
 
 OBJECTS: dict[Profile, dict[str, Any]] = {
     "smoke": {
@@ -70,30 +77,41 @@ class CrossStitchOptions(Options):
 
     Attributes:
         output_stride: image pixels a pixel of the last stage stands for.
+        units_after: where the units of all cross-stitch networks of Tables 1, 2 and 3 stand.
         objective: how the losses of networks of several tasks become one gradient, see :mod:`mtlkit.objectives`.
         on_error: whether a faulty row of Table 6's lists is an error or is skipped.
     """
 
     paper: ClassVar[str] = "cross_stitch"
-    tables: ClassVar[tuple[str, ...]] = ("5", "6")
+    tables: ClassVar[tuple[str, ...]] = (*SCENE_TABLES, "6")
     first_tables: ClassVar[tuple[str, ...]] = ("5", "6")
-    tables_help: ClassVar[str] = "tables to run, a number or a list: 5 (scenes), 6 (objects)"
+    tables_help: ClassVar[str] = (
+        "tables to run, a number or a list: 1 (starts of units), 2 (rates of units), 3 (starts of networks), "
+        "5 (scenes), 6 (objects)"
+    )
     rows_help: ClassVar[str] = (
         "rows: constant, one_task, one_task_longer, ensemble, split_1, ..., best_split, mtl_shared, each with "
-        "_longer, cross_stitch, cross_stitch_regions (6), each with _no_exchange"
+        "_longer, cross_stitch, cross_stitch_regions (6), each with _no_exchange; s09_d01, ... (1), scale_100, ... "
+        "(2), imagenet (3)"
     )
 
     dataset: Annotated[
         Names | None,
-        DATASET.says("table 5: rooms (drawn), folder, npy or nyuv2; table 6: parts (drawn) or apascal"),
+        DATASET.says("rooms (drawn), folder, npy or nyuv2; table 6: parts (drawn) or apascal"),
     ] = None
     backbone: Annotated[Text | None, BACKBONE.says("a timm network, or alexnet")] = None
-    output_stride: Annotated[Count | None, OUTPUT_STRIDE.only("5", t6="looks at regions")] = None
-    objective: Annotated[Text, OBJECTIVE.only("5", t6="has one way to join its losses")] = "fixed"
+    output_stride: Annotated[Count | None, OUTPUT_STRIDE.only(*SCENE_TABLES, t6="looks at regions")] = None
+    units_after: Annotated[
+        UnitsAfter,
+        Option("what units stand after: pools, or convolutions (every one, in front of its pool); fc6 and fc7").only(
+            "1", "2", "3", t5="has rows of units after convolutions", t6="has units up to the pooling of regions"
+        ),
+    ] = "pools"
+    objective: Annotated[Text, OBJECTIVE.only(*SCENE_TABLES, t6="has one way to join its losses")] = "fixed"
     on_error: Annotated[OnError, ON_ERROR.only("6")] = "raise"
 
     def defaults(self, table: str) -> dict[str, Any]:
         """What the table takes at this profile for options that are not given."""
-        if table == "5":
+        if table in SCENE_TABLES:
             return scene_defaults(self)
         return {"dataset": self.source(("parts",), "apascal", ("apascal",)), **OBJECTS[self.profile]}

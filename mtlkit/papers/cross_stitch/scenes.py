@@ -1,13 +1,15 @@
-"""Table 5: segmentation and surface normals.
+"""Table 5: segmentation and surface normals; Tables 1, 2 and 3 are on its networks (:mod:`.sweeps`).
 
 The text that could be read lacks the paper's section on data and base networks. What it leaves open follows the
 fully convolutional AlexNet that it names (https://github.com/shelhamer/fcn.berkeleyvision.org, ``voc-fcn-alexnet``)
 and the first author's code for normals (https://github.com/imisra/semantic-segmentation-pytorch).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
+from typing import Any
 
 import torch
 
@@ -20,8 +22,18 @@ from mtlkit.fusion import CrossStitch
 from mtlkit.graph import Node
 from mtlkit.heads import Conv1x1Head
 from mtlkit.network import NetworkSettings, Weights
-from mtlkit.papers.cross_stitch.methods import CONTROLS, Choice, Stitch, best_split, best_split_line, compared, splits
-from mtlkit.papers.cross_stitch.options import CrossStitchOptions
+from mtlkit.papers.cross_stitch.methods import (
+    CONTROLS,
+    Choice,
+    Networks,
+    Stitch,
+    best_split,
+    best_split_line,
+    compared,
+    label_extras,
+    splits,
+)
+from mtlkit.papers.cross_stitch.options import CrossStitchOptions, UnitsAfter
 from mtlkit.papers.declaration import Profile, Row, Settled, Table
 from mtlkit.papers.scenes import SceneColumn, objective, scenes
 from mtlkit.papers.weights import weights
@@ -31,9 +43,10 @@ from mtlkit.tasks import AnyTask, CodedNormals, Normals, Segmentation
 from mtlkit.tasks.coded_normals import Direction, codebook
 from mtlkit.training import Recipe
 
-LENGTHS = {"segmentation": 25_000, "normals": 15_000, "joint": 25_000, "fused": 10_000}
-"""Printed steps of the one-task networks and of a cross-stitch network that starts from them (Sect. 5); for splits and
-the shared network nothing is printed, so they get as many as segmentation."""
+LENGTHS = {"segmentation": 25_000, "normals": 15_000, "joint": 25_000, "fused": 10_000, "fused_at_once": 30_000}
+"""Printed steps of the one-task networks and of a cross-stitch network that starts from them (Sect. 5) or from what
+they start from (Sect. 5.3); for splits and the shared network nothing is printed, so they get as many as
+segmentation."""
 
 DECODED = 2
 """Revision of scores of coded normals; raised when logits began to be enlarged before they are decoded."""
@@ -61,15 +74,21 @@ thousand times would throw them far off."""
 
 
 class StitchColumn(SceneColumn):
-    """A column of Table 5.
+    """A column of Table 1, 2, 3 or 5.
 
     Attributes:
         stages: of the backbone.
         words: the codebook of the normals.
+        units_after: where the units of its cross-stitch networks stand; in Table 5 of those that are printed.
     """
 
     stages: int
     words: tuple[Direction, ...]
+    units_after: UnitsAfter = "pools"
+
+    def decided(self) -> dict[str, Any]:
+        """Option -> the value that gives this column."""
+        return super().decided() | {"units_after": self.units_after}
 
 
 def fcn_stride(backbone: str, given: int | None) -> int:
@@ -96,16 +115,21 @@ def fcn_line(column: SceneColumn) -> str:
     return f"{column.backbone}, stride {column.output_stride}, one 1x1 layer a task{layers}"
 
 
-def stitch_column(given: CrossStitchOptions) -> StitchColumn:
-    """A reader's options as a column of Table 5."""
-    options, budget = given.filled("5"), BUDGETS[given.profile]
+def stitch_column(table: str, given: CrossStitchOptions) -> StitchColumn:
+    """A reader's options as a column of one of the tables."""
+    options, budget = given.filled(table), BUDGETS[given.profile]
     settled = Settled.of(options)
     backbone, size = settled.backbone, settled.size
     stride = fcn_stride(backbone, options.output_stride)
+    if options.units_after == "convolutions" and not has_fc_layers(backbone):
+        raise InputError(
+            f"{backbone} is cut where timm cuts it, and its units stand after every stage; units_after=convolutions is "
+            "for alexnet and the vgg networks."
+        )
     data, train = scenes(options, size, budget.images, options.split)
     return StitchColumn(
         paper="cross_stitch",
-        table="5",
+        table=table,
         profile=options.profile,
         data=data,
         train_images=len(train),
@@ -119,6 +143,7 @@ def stitch_column(given: CrossStitchOptions) -> StitchColumn:
         seeds=settled.seeds,
         classes=train.classes,
         words=words(train, size, budget.words),
+        units_after=options.units_after,
         objective=objective(options.objective, options.precision),
     )
 
@@ -176,7 +201,7 @@ def trained(
     length: str,
     starts: dict[str, Training],
 ) -> Training:
-    """A network of Table 5, as long as the print's ratio to the segmentation network's steps says."""
+    """A network of these tables, as long as the print's ratio to the segmentation network's steps says."""
     layers = has_fc_layers(column.backbone)
     network = NetworkSettings(
         backbone=column.backbone,
@@ -206,30 +231,82 @@ def unit_places(column: StitchColumn) -> tuple[int, ...] | None:
     return family(column.backbone).stitched_after
 
 
+def networks_of(column: StitchColumn, seed: int, sorted_by_labels: str = "") -> Networks:
+    """The networks of these tables."""
+    tasks = stitch_tasks(column)
+    lengths = {task.name: task.name for task in tasks}
+    return Networks(tasks, column.data, seed, partial(trained, column), lengths, sorted_by_labels)
+
+
+def constant_of(column: StitchColumn) -> Constant:
+    """The best prediction that never looks at an image; of normals the vector, not the nearest word."""
+    return Constant(tasks=(stitch_tasks(column)[0], Normals()), data=column.data)
+
+
+def stitched(
+    column: StitchColumn, identifier: str, label: str, what: str, *, alpha: float = 0.9, beta: float = 0.1, **more: Any
+) -> Stitch:
+    """A row with a cross-stitch network that has a unit a channel, which starts at ``alpha`` and ``beta``."""
+    unit = CrossStitch.Settings(per="channel", alpha=alpha, beta=beta)
+    if column.units_after == "convolutions":
+        return Stitch(identifier, label, what, SoftSharing.Settings(unit=unit), cut="convolutions", **more)
+    return Stitch(identifier, label, what, SoftSharing.Settings(unit=unit, after=unit_places(column)), **more)
+
+
+def read_out(column: StitchColumn) -> dict[str, int]:
+    """Name -> stage of the places whose weights Figure 4 of the paper shows: pool1, pool5 and fc7 of AlexNet; of any
+    other backbone the first stage, the middle one and the last."""
+    if unit_places(column) is not None:
+        layer = "conv" if column.units_after == "convolutions" else "pool"
+        return {f"{layer}1": 0, f"{layer}5": 4, "fc7": 6}
+    return {f"stage {stage + 1}": stage for stage in (0, column.stages // 2, column.stages - 1)}
+
+
+def in_front_of_pools(column: StitchColumn) -> list[Stitch]:
+    """Rows with units after convolutions, which the paper speaks of without numbers (Sect. 5): the printed ones moved
+    in front of their pools, and one after every convolution. A network that is not cut at its layers has none."""
+    if not has_fc_layers(column.backbone):
+        return []
+    moved = column.model_copy(update={"units_after": "convolutions"})
+    every = stitched(
+        moved,
+        "cross_stitch_convolutions",
+        "Cross-stitch, every convolution",
+        "units after every convolution, in front of its pool, and after fc6 and fc7",
+        printed=False,
+    )
+    places = unit_places(column)
+    if places is None:  # then they stand after every layer anyway
+        return [every]
+    same = replace(
+        every,
+        id="cross_stitch_before_pools",
+        label="Cross-stitch, before pools",
+        what="as many units as in the printed network, those of pools in front of them",
+        sharing=every.sharing.model_copy(update={"after": places}),
+    )
+    return [same, every]
+
+
 def stitch_rows(column: StitchColumn, seed: int) -> list[Row]:
     """Table 5, every split of the trunk, and for each task the split that scores best on a development part."""
-    tasks, train = stitch_tasks(column), partial(trained, column)
+    networks = networks_of(column, seed, sorted_by_labels="segmentation")
     # Three of AlexNet's seven stages lie before its conv4.
     every = splits(column.stages, {"split_conv4": 3})
-    unit = CrossStitch.Settings(per="channel", alpha=0.9, beta=0.1)
-    rows = compared(
-        tasks,
-        column.data,
-        seed,
-        train=train,
-        lengths={task.name: task.name for task in tasks},
-        blind=Constant(tasks=(tasks[0], Normals()), data=column.data),
-        splits=every,
-        after_splits=best_split(tasks, column.data, seed, train, every, CHOICES),
-        stitches=(
-            Stitch(
-                "cross_stitch",
-                "Cross-stitch",
-                "an encoder a task, a 2x2 matrix for every channel",
-                SoftSharing.Settings(unit=unit, after=unit_places(column)),
-            ),
-        ),
+    what = "an encoder a task, a 2x2 matrix for every channel"
+    return revised(
+        compared(
+            networks,
+            blind=constant_of(column),
+            splits=every,
+            after_splits=best_split(networks.tasks, column.data, seed, networks.train, every, CHOICES),
+            stitches=(stitched(column, "cross_stitch", "Cross-stitch", what), *in_front_of_pools(column)),
+        )
     )
+
+
+def revised(rows: Iterable[Row]) -> list[Row]:
+    """Rows with the revision of their scores."""
     return [replace(row, evaluations=tuple(map(_revised, row.evaluations))) for row in rows]
 
 
@@ -262,28 +339,39 @@ CHOICES = (
 """Of a task's measures the one that all its classes, or pixels, count in."""
 
 
-def stitch_protocol(column: StitchColumn) -> list[tuple[str, str]]:
-    """What differs between the paper's measurement and ours."""
-    recipe, data = column.recipe, column.data
+def network_lines(column: StitchColumn) -> list[tuple[str, str]]:
+    """What these tables have in common of what differs between the paper's measurement and ours."""
+    data = column.data
     height, width = data.size
-    places = unit_places(column)
-    normals, segmentation = (LENGTHS[task] + LENGTHS["fused"] for task in ("normals", "segmentation"))
+    places = "pool1, pool2, pool5, fc6, fc7" if unit_places(column) else "every stage"
+    if column.units_after == "convolutions":
+        places = "every convolution, in front of its pool, fc6, fc7"
     return [
         ("Data", f"{data.name} ({data.fingerprint}), {column.train_images} training images"),
         ("Classes", f"{len(column.classes)}, averaged over those that occur in the test truth"),
         ("Resolution", f"{height}x{width} throughout, images of another size resized"),
         ("Network", fcn_line(column)),
-        ("Units", f"after {'pool1, pool2, pool5, fc6, fc7' if places else 'every stage'}, one a channel"),
+        ("Units", f"after {places}, one a channel"),
         (
             "Normals",
             f"classification over {len(column.words)} words, answered by their mean weighted by probability; logits "
             "are enlarged before that (first author's code)",
         ),
+    ]
+
+
+def stitch_protocol(column: StitchColumn) -> list[tuple[str, str]]:
+    """What differs between the paper's measurement and ours."""
+    recipe = column.recipe
+    normals, segmentation = (LENGTHS[task] + LENGTHS["fused"] for task in ("normals", "segmentation"))
+    return [
+        *network_lines(column),
+        ("Rarest classes", "by pixels of the training set; gains are over the one-task network of the same seed"),
         ("MTL-shared", "one trunk, a classifier a task"),
         ("Ensemble", "two networks a task, of seeds of their own, probabilities averaged"),
         ("Budget", f"{recipe.steps} steps of {recipe.images_a_step}, the others in the same ratio"),
         ("Learning rate", f"{recipe.lr:g}, fixed; {BUDGETS[column.profile].unit_scale:g} times that for the units"),
-        *([best_split_line(CHOICES)] if data.part == "all" else []),
+        *([best_split_line(CHOICES)] if column.data.part == "all" else []),
         (
             CONTROLS[0],
             f"{CONTROLS[1]} have seen for segmentation (for normals: {normals / segmentation:.0%} of these)",
@@ -291,13 +379,13 @@ def stitch_protocol(column: StitchColumn) -> list[tuple[str, str]]:
     ]
 
 
-def printed_stitch_column() -> StitchColumn:
+def printed_stitch_column(table: str) -> StitchColumn:
     """The column of the printed networks, without data: for counting and for building."""
-    settled = Settled.of(CrossStitchOptions(profile="paper").filled("5"))
+    settled = Settled.of(CrossStitchOptions(profile="paper").filled(table))
     data = Data(layout="nyuv2", name="nyuv2", fingerprint="", size=settled.size)
     return StitchColumn(
         paper="cross_stitch",
-        table="5",
+        table=table,
         profile="paper",
         data=data,
         train_images=795,
@@ -319,13 +407,15 @@ TABLE5 = Table(
     measures=MEASURES,
     single_task="one_task",
     columns=StitchColumn,
-    column=stitch_column,
+    extras=label_extras("segmentation", "Segmentation", "classes"),
+    column=partial(stitch_column, "5"),
     rows=stitch_rows,
     ours=stitch_protocol,
-    meta_column=printed_stitch_column,
+    meta_column=partial(printed_stitch_column, "5"),
     systems={
         "S61": "cross_stitch",
         "S63": "cross_stitch",
+        "S64": "cross_stitch_convolutions",
         "S69": "one_task",
         "S70": "ensemble",
         "S71": "split_conv4",

@@ -2,5 +2,6 @@
 
 from mtlkit.papers.cross_stitch.objects import TABLE6
 from mtlkit.papers.cross_stitch.scenes import TABLE5
+from mtlkit.papers.cross_stitch.sweeps import TABLE1, TABLE2, TABLE3
 
-TABLES = (TABLE5, TABLE6)
+TABLES = (TABLE1, TABLE2, TABLE3, TABLE5, TABLE6)
