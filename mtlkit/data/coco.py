@@ -48,6 +48,18 @@ COCO_SIGMAS: tuple[float, ...] = tuple(
 )
 """How far annotators of :data:`COCO_JOINTS` disagree, as a share of an object's scale; the official constants."""
 
+COCO_CLASSES = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
+    "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow", "elephant",
+    "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee", "skis", "snowboard",
+    "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard", "tennis racket", "bottle",
+    "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple", "sandwich", "orange", "broccoli",
+    "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch", "potted plant", "bed", "dining table", "toilet",
+    "tv", "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave", "oven", "toaster", "sink",
+    "refrigerator", "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
+)  # fmt: skip
+"""The 80 classes of COCO's 2017 files, in their order."""
+
 OTHER_SIGMA = 0.067
 """The same for joints that nobody measured, the mean of :data:`COCO_SIGMAS`."""
 
@@ -115,6 +127,7 @@ class Coco(ObjectReader):
         skeleton: pairs of joints that a bone connects, counted from 0.
         sigmas: for object keypoint similarity: ``COCO_SIGMAS`` for ``COCO_JOINTS``, else ``OTHER_SIGMA``.
         objects: how many objects every sample has, crowds among them.
+        posed: how many of them have a labelled joint.
         skipped: reason -> images or annotations that were left out for it.
         faults: reason -> a sentence about each of them.
 
@@ -295,6 +308,7 @@ class Coco(ObjectReader):
             if each.joints is not None:
                 joints[row] = each.joints
         self._joints, self._shapes = torch.from_numpy(joints), [each.shape for each in flat]
+        self.posed = [int((joints[rows, :, 2] > 0).any(1).sum()) for rows in self._rows]
 
     def _listed(self, content: _Entry) -> tuple[dict[int, _Image], set[int]]:
         """The images by their ids, and the ids of those that are skipped."""
