@@ -27,7 +27,7 @@ from torchvision import tv_tensors
 
 from mtlkit.data.base import ObjectReader
 from mtlkit.data.images import read_image
-from mtlkit.data.joints import Joints
+from mtlkit.data.joints import Joints, mirror_of
 from mtlkit.data.samples import IGNORE, Sample, Split, checked, digest
 from mtlkit.errors import InputError, extra, suggestion, unknown
 
@@ -244,7 +244,7 @@ class Coco(ObjectReader):
         ends = range(1, len(joints) + 1)
         if not isinstance(bones, list) or not all(_is_numbers(bone, 2) and set(bone) <= set(ends) for bone in bones):
             raise InputError(f"{path} has the skeleton {bones}; it should be pairs of joints from 1 to {len(joints)}.")
-        self.joints, self.mirror = tuple(joints), _mirror(joints)
+        self.joints, self.mirror = tuple(joints), mirror_of(joints)
         self.skeleton = tuple((int(one) - 1, int(other) - 1) for one, other in bones)
         self.sigmas = COCO_SIGMAS if self.joints == COCO_JOINTS else (OTHER_SIGMA,) * len(joints)
         images = {one["id"]: one.get("image_id") for one in content["annotations"] if _is_id(one.get("id"))}
@@ -525,14 +525,6 @@ def _shape(value: Any, image: _Image) -> Any:
             f"whose sum is {height * width}.",
         ) from error
     return code
-
-
-def _mirror(names: Sequence[str]) -> tuple[int, ...]:
-    sides = {"left": "right", "Left": "Right", "LEFT": "RIGHT", "l": "r", "L": "R"}
-    sides |= {other: side for side, other in sides.items()}
-    places = {name: place for place, name in enumerate(names)}
-    side = re.compile("left|right|Left|Right|LEFT|RIGHT|(?<![A-Za-z])[lrLR](?![A-Za-z])")
-    return tuple(places.get(side.sub(lambda found: sides[found[0]], name), own) for own, name in enumerate(names))
 
 
 def _objects_file(folder: Path, split: str) -> Path:

@@ -74,6 +74,19 @@ def test_nothing_is_trained_for_table_3(columns):
     assert len(needed(BOTH)) == 6
 
 
+def test_ways_of_scoring_train_nothing_anew(root, columns):
+    given = {"data_root": root, "image_size": (64, 64), "epochs": 2, "batch_size": 4}
+    column = BOTH.column(MCNOptions(**given, flip_test=True, original_resolution=True))
+    assert BOTH.column(column.options()).identity == column.identity != columns["3"].identity
+    rows, plain = (BOTH.rows(one, 0) for one in (column, columns["3"]))
+    every = [[value for row in some if row.printed for value in row.evaluations] for some in (rows, plain)]
+    assert trainings(every[0]).keys() == trainings(every[1]).keys()
+    assert all(value.mirrored and value.native for value in every[0])
+    lines = {what: ours for what, _, ours in BOTH.protocol(column)}
+    assert lines["Test-time augmentation"] == "mirror images, outputs averaged"
+    assert lines["Resolution"].endswith("scored at the images' own")
+
+
 def test_the_mixed_network_has_a_heat_map_a_class_and_joints(columns):
     (row,) = (row for row in MIXED.rows(columns["X1"], 0) if row.printed)
     detection, segmentation = row.evaluations[0].subject.network.tasks

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mtlkit.data import Data
-from mtlkit.evaluations.scoring import Groups, Scores, numbered
+from mtlkit.evaluations.scoring import Groups, Scores, numbered, predictions
 from mtlkit.graph import Content, Context, Node
 from mtlkit.metrics.resize import enlarged
 from mtlkit.runs import Training
@@ -32,11 +32,15 @@ class ClassSubset(Node):
         subject: the training.
         data: with these classes alone.
         classes: those that are scored, in the order of the data's.
+        mirrored: as of :class:`mtlkit.evaluations.TestEvaluation`.
+        native: as there.
     """
 
     subject: Training
     data: Data
     classes: tuple[str, ...]
+    mirrored: bool = False
+    native: bool = False
 
     @property
     def needs(self) -> tuple[Training, ...]:
@@ -53,16 +57,20 @@ class ClassSubset(Node):
             if isinstance(task, CenterDetection | Segmentation)
         }
         size = self.subject.recipe.batch_size
-        batches, tested = context.batches(self.data, "val", list(tasks.values()), size, fabric.device)
+        batches, tested = context.batches(
+            self.data, "val", list(tasks.values()), size, fabric.device, native=self.native
+        )
         groups = Groups.by_task(list(tasks), tested)
         network = self.subject.trained(context).to(fabric.device).eval()
         metrics = {name: task.metric() for name, task in tasks.items()}
         first = 0
         for batch in batches:
             batch = batch.to(fabric.device)
-            for name, output in network.predict(batch.images).items():
-                task, number = network.tasks[name], numbered(batch, name, first, groups)
-                output, target = output[batch.rows[name]], batch.targets[name]
+            outputs = predictions(network, batch, mirrored=self.mirrored)
+            for name, task in network.tasks.items():
+                number, target = numbered(batch, name, first, groups), batch.targets[name]
+                several = [output[name][batch.rows[name]] for output in outputs]
+                output = task.ensemble(several) if len(several) > 1 else several[0]
                 if isinstance(task, CenterDetection):
                     assert isinstance(target, Objects)
                     _detected(metrics[name], task.postprocess(output), target, number, task.classes, self.classes)

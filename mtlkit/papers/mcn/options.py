@@ -69,6 +69,8 @@ class MCNOptions(Options):
         neck: what brings the backbone's maps together at stride 4; by default ``dla_up`` for DLA,
             ``deformable_deconvolution`` for ResNets, ``upsampling`` for any other backbone.
         as_official: the official code's larger radius and half weight of distances instead of what its paper prints.
+        flip_test: whether outputs are averaged with those for mirror images when scored.
+        original_resolution: whether images are scored at their own size.
         on_error: whether a faulty entry of the annotations is an error or is skipped.
     """
 
@@ -115,6 +117,13 @@ class MCNOptions(Options):
                 "true or false",
             )
         ),
+    ] = False
+    flip_test: Annotated[
+        bool,
+        trained(Option("average the outputs for an image and for its mirror image when scoring", "true or false")),
+    ] = False
+    original_resolution: Annotated[
+        bool, trained(Option("score images at their own size, one at a time", "true or false"))
     ] = False
     on_error: Annotated[OnError, trained(ON_ERROR)] = "raise"
 

@@ -97,6 +97,7 @@ class CenterColumn(TrainedColumn):
         crowds: what a crowd's box is in training; see :class:`mtlkit.tasks.CenterDetection`.
         as_official: see :class:`mtlkit.papers.mcn.options.MCNOptions`.
         every: all classes of the data, where a table's networks are about them.
+        flip_test, original_resolution: see :class:`mtlkit.papers.mcn.options.MCNOptions`.
     """
 
     data: Data
@@ -112,6 +113,13 @@ class CenterColumn(TrainedColumn):
     crowds: Literal["background", "object"] = "background"
     as_official: bool = False
     every: tuple[str, ...] = ()
+    flip_test: bool = False
+    original_resolution: bool = False
+
+    @property
+    def scoring(self) -> dict[str, bool]:
+        """How trained networks are scored."""
+        return {"mirrored": self.flip_test, "native": self.original_resolution}
 
     @property
     def of_all(self) -> "CenterColumn":
@@ -126,6 +134,8 @@ class CenterColumn(TrainedColumn):
             "classes": None if default else self.classes,
             "neck": neck_name(self.neck),
             "as_official": self.as_official,
+            "flip_test": self.flip_test,
+            "original_resolution": self.original_resolution,
             "on_error": on_error_of(self.data),
         }
 
@@ -211,6 +221,8 @@ def center_column(table: str, given: MCNOptions) -> CenterColumn:
         crowds="object",
         as_official=options.as_official,
         every=() if table == "2" else every.classes,
+        flip_test=options.flip_test,
+        original_resolution=options.original_resolution,
     )
 
 
@@ -298,7 +310,7 @@ def network_row(column: CenterColumn, seed: int, name: str, label: str, predicte
     """A trained network, scored on its own classes."""
     training = center_training(column, predicted, seed)
     what = f"one backbone, heads for {', '.join(predicted)}"
-    return Row(name, label, (TestEvaluation(subject=training, data=column.data),), what)
+    return Row(name, label, (TestEvaluation(subject=training, data=column.data, **column.scoring),), what)
 
 
 def center_rows(column: CenterColumn, seed: int) -> list[Row]:
@@ -316,8 +328,8 @@ def person_rows(column: CenterColumn, seed: int) -> list[Row]:
         if there(column).issuperset(predicted):
             several, single = (center_training(one, predicted, seed) for one in (column.of_all, column))
             values = (
-                ClassSubset(subject=several, data=column.data, classes=column.classes),
-                TestEvaluation(subject=single, data=column.data),
+                ClassSubset(subject=several, data=column.data, classes=column.classes, **column.scoring),
+                TestEvaluation(subject=single, data=column.data, **column.scoring),
             )
             what = f"heads for {', '.join(predicted)}: a network of all classes, and one of {', '.join(column.classes)}"
             rows.append(Row(name, label, values, what))
@@ -380,7 +392,10 @@ def center_protocol(column: CenterColumn) -> list[tuple[str, str]]:
         *extra_lines(column),
         ("Not in the data", f"{' and '.join(lacking)}: the rows that need them are left out" if lacking else "–"),
         ("Entries left out", skipped),
-        ("Resolution", f"fitted into {height}x{width}"),
+        (
+            "Resolution",
+            f"fitted into {height}x{width}" + ("; scored at the images' own" if column.original_resolution else ""),
+        ),
         ("Network", f"{column.backbone}, {neck_name(column.neck)}"),
         ("Heads", f"a 3x3 convolution of {column.head_width} and a 1x1 a map, as CenterNet"),
         (
@@ -403,7 +418,7 @@ def center_protocol(column: CenterColumn) -> list[tuple[str, str]]:
             "Budget",
             f"{recipe.steps} steps of {recipe.images_a_step}, Adam at {recipe.lr:g}, a tenth after 64 % and 86 %",
         ),
-        ("Test-time augmentation", "none"),
+        ("Test-time augmentation", "mirror images, outputs averaged" if column.flip_test else "none"),
     ]
 
 
