@@ -11,7 +11,7 @@ from mtlkit.errors import InputError, extra, unknown
 from mtlkit.heads import Exit, FeatureFilter
 from mtlkit.network import Network
 from mtlkit.report.figures import gallery
-from mtlkit.report.style import MEASURED, PRINTED
+from mtlkit.report.style import INK, MEASURED, PRINTED
 
 with extra("book"):
     import matplotlib.pyplot as plt
@@ -76,20 +76,28 @@ def filter_sheets(networks: Mapping[str, Network]) -> Figure:
     Args:
         networks: label -> network; in print those of 5 % ImageNet, 5 % Places, both, and 20 % of both.
     """
+    sheets = {label: _sheet(first_filters(network)) for label, network in networks.items()}
+    height = max(sheet.shape[0] / sheet.shape[1] for sheet in sheets.values())
+    size = 2.2 * len(sheets), 2.2 * height + 0.4
     figure, axes = plt.subplots(
-        1, len(networks), figsize=(2.2 * len(networks), 2.6), squeeze=False, layout="constrained"
+        1, len(sheets), figsize=size, squeeze=False, layout="constrained", gridspec_kw={"wspace": 0.08}
     )
-    for axis, (label, network) in zip(axes[0], networks.items(), strict=True):
-        images = first_filters(network)
-        down = -(-len(images) // FILTERS_ACROSS)
-        padded = np.pad(images, ((0, down * FILTERS_ACROSS - len(images)), (0, 1), (0, 1), (0, 0)), constant_values=1)
-        _, height, width, _ = padded.shape
-        sheet = padded.reshape(down, FILTERS_ACROSS, height, width, 3).swapaxes(1, 2)
-        axis.imshow(sheet.reshape(down * height, FILTERS_ACROSS * width, 3), interpolation="nearest")
+    for axis, (label, sheet) in zip(axes[0], sheets.items(), strict=True):
+        axis.imshow(sheet, interpolation="nearest")
         axis.set_title(label, fontsize=8)
         axis.axis("off")
     figure.set_label(f"Filters of the first convolution, a panel each for {', '.join(networks)}.")
     return figure
+
+
+def _sheet(images: np.ndarray) -> np.ndarray:
+    """Images ``(F, h, w, 3)`` side by side, :data:`FILTERS_ACROSS` in a line, a white pixel between them."""
+    down = -(-len(images) // FILTERS_ACROSS)
+    lacking = down * FILTERS_ACROSS - len(images)
+    padded = np.pad(images, ((0, lacking), (0, 1), (0, 1), (0, 0)), constant_values=1)
+    _, height, width, _ = padded.shape
+    rows = padded.reshape(down, FILTERS_ACROSS, height, width, 3).swapaxes(1, 2)
+    return rows.reshape(down * height, FILTERS_ACROSS * width, 3)[:-1, :-1]
 
 
 def filter_maps(network: Network, task: str, image: Tensor) -> FilterMaps:
@@ -130,16 +138,17 @@ def filtering(unit: FeatureFilter, maps: FilterMaps) -> Figure:
     for axis, name in zip(axes[:, 0], ("alpha", "beta"), strict=True):
         values = getattr(unit, name).detach().sigmoid()
         axis.plot(values, ".", markersize=2.5, color=MEASURED)
-        for channel in maps.channels:
-            axis.annotate(str(channel), (channel, float(values[channel])), fontsize=7)
+        for channel, way in zip(maps.channels, ("^", "v"), strict=True):
+            axis.plot(channel, float(values[channel]), way, color=INK, markersize=6, label=f"channel {channel}")
         axis.set_title(f"sigmoid of {name}", fontsize=8)
-        axis.set(xlabel="channel", ylim=(0, 1))
+        axis.set_xlabel("channel", fontsize=8)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncol=2, fontsize=7)
     for row, (kind, channel) in enumerate(zip(("highest", "lowest"), maps.channels, strict=True)):
         top = max(float(maps.before[row].abs().max()), 1e-12)
         pair = ("before", maps.before[row]), ("after", maps.after[row])
         for axis, (when, map_) in zip(axes[row, 1:], pair, strict=True):
             axis.imshow(map_.numpy(), cmap="viridis", vmin=0, vmax=top, interpolation="nearest")
-            axis.set_title(f"{when}, channel {channel}\n{kind} gate {float(maps.gates[channel]):.2f}", fontsize=7)
+            axis.set_title(f"{when}, channel {channel}\n{kind} gate {float(maps.gates[channel]):.3f}", fontsize=7)
             axis.axis("off")
     figure.set_label(
         f"Sigmoids of scale and offset of {len(maps.gates)} channels; maps of channels {maps.channels[0]} and "
