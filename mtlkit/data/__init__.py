@@ -25,6 +25,7 @@ from mtlkit.data.samples import DataSet, Sample, Split
 from mtlkit.data.sampling import Part, labels_of, stratified
 from mtlkit.data.torchvision_sets import Caltech101, ImageNet, OxfordPets, Places365
 from mtlkit.data.transforms import padded
+from mtlkit.data.uecfood import UECFood, UECFoodBoxes
 from mtlkit.data.utkface import UTKFace
 from mtlkit.errors import InputError, suggestion
 from mtlkit.values import Value
@@ -283,5 +284,7 @@ __all__ = [
     "OxfordPets",
     "Places365",
     "Reader",
+    "UECFood",
+    "UECFoodBoxes",
     "UTKFace",
 ]
