@@ -4,6 +4,7 @@ Where an embedded world has the layout of the official release, it is drawn; the
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
@@ -16,6 +17,7 @@ from PIL import Image
 from scipy.io import savemat
 from torchvision import datasets
 
+from mtlkit.data.coco import COCO_CLASSES
 from mtlkit.worlds import parts, people, plates
 
 SIDE = 256
@@ -130,6 +132,17 @@ def apascal(root: Path) -> None:
         listed.write_text("".join(f"{row}{' 0' * more}\n" for row in listed.read_text().splitlines()))
 
 
+def coco(root: Path) -> None:
+    """Drawn scenes, with all classes of the official files in their lists."""
+    people.write(root, train=4, val=2, size=(480, 640))
+    more = [
+        {"id": 100 + number, "name": name} for number, name in enumerate(COCO_CLASSES) if name not in people.CLASSES
+    ]
+    for path in (root / "annotations").glob("*.json"):
+        content = json.loads(path.read_text())
+        path.write_text(json.dumps(content | {"categories": content["categories"] + more}))
+
+
 def _cells(values: Sequence[Any]) -> np.ndarray:
     row = np.empty((1, len(values)), object)
     row[0] = list(values)
@@ -144,7 +157,7 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "caltech101": caltech101,
     "imdb_wiki": imdb_wiki,
     "apascal": apascal,
-    "coco": lambda root: people.write(root, train=4, val=2, size=(480, 640)),
+    "coco": coco,
     "manifest": lambda root: plates.write(root, train=30, val=15, size=(SIDE, SIDE)),
 }
 """Layout -> what writes a folder in it."""

@@ -137,12 +137,29 @@ class Context:
         return tensors
 
     def batches(
-        self, data: AnyData, split: Split, tasks: Sequence[Task], size: int = 8, device: torch.device | None = None
+        self,
+        data: AnyData,
+        split: Split,
+        tasks: Sequence[Task],
+        size: int = 8,
+        device: torch.device | None = None,
+        *,
+        native: bool = False,
     ) -> tuple[Batches, list[DataSet]]:
-        """A split's samples once, as a network is to see them, and where they come from."""
+        """A split's samples once, as a network is to see them, and where they come from.
+
+        Args:
+            data: the data sets.
+            split: which.
+            tasks: whose targets are read.
+            size: images in a batch.
+            device: where the network runs.
+            native: one image at a time, each at its own size.
+        """
         sets = data.splits(split, reads(tasks))
         readers = 0 if device is None else self.runtime.readers(device)
-        return eval_loader(sets, data.view, size, readers, tasks=tasks), sets
+        view, size = (data.native, 1) if native else (data.view, size)
+        return eval_loader(sets, view, size, readers, tasks=tasks), sets
 
 
 def reads(tasks: Sequence[Task]) -> tuple[str, ...]:

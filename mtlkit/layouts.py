@@ -14,6 +14,8 @@ LAYOUTS = {
     "caltech101": "mtlkit.data.torchvision_sets:Caltech101",
     "apascal": "mtlkit.data.apascal:APascal",
     "coco": "mtlkit.data.coco:Coco",
+    "uecfood": "mtlkit.data.uecfood:UECFood",
+    "uecfood_boxes": "mtlkit.data.uecfood:UECFoodBoxes",
     "manifest": "mtlkit.data.manifest:Manifest",
     "utkface": "mtlkit.data.utkface:UTKFace",
     "imdb_wiki": "mtlkit.data.imdb_wiki:IMDBWiki",

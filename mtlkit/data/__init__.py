@@ -24,6 +24,8 @@ from mtlkit.data.proposals import Proposals, Proposed, SelectiveSearch
 from mtlkit.data.samples import DataSet, Sample, Split
 from mtlkit.data.sampling import Part, labels_of, stratified
 from mtlkit.data.torchvision_sets import Caltech101, ImageNet, OxfordPets, Places365
+from mtlkit.data.transforms import padded
+from mtlkit.data.uecfood import UECFood, UECFoodBoxes
 from mtlkit.data.utkface import UTKFace
 from mtlkit.errors import InputError, suggestion
 from mtlkit.values import Value
@@ -164,6 +166,16 @@ class Data(Value):
         """A sample as a network is scored on it: the layout's :meth:`mtlkit.data.base.Reader.view`."""
         return LAYOUTS[self.layout].view(sample, self)
 
+    def native(self, sample: Sample) -> Sample:
+        """A sample as a network is scored on it at the image's own size: :func:`mtlkit.data.transforms.padded`.
+
+        Raises:
+            InputError: the network looks at regions, whose boxes belong to images of one size.
+        """
+        if self.proposals is not None:
+            raise InputError(f"Regions of {self.name} are proposed at one size; score them at that.")
+        return padded(sample)
+
     def splits(self, split: Split, tasks: tuple[str, ...]) -> list[DataSet]:
         """The same as a list of one, as a :class:`Mixture` has several."""
         return [self.split(split, tasks)]
@@ -230,6 +242,10 @@ class Mixture(Value):
         """As of every set."""
         return next(iter(self.sets.values())).view(sample)
 
+    def native(self, sample: Sample) -> Sample:
+        """As of every set."""
+        return next(iter(self.sets.values())).native(sample)
+
     def splits(self, split: Split, tasks: tuple[str, ...]) -> list[DataSet]:
         """One split of every set that carries one of ``tasks``, in the order of ``tasks``.
 
@@ -268,5 +284,7 @@ __all__ = [
     "OxfordPets",
     "Places365",
     "Reader",
+    "UECFood",
+    "UECFoodBoxes",
     "UTKFace",
 ]

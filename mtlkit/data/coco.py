@@ -27,7 +27,7 @@ from torchvision import tv_tensors
 
 from mtlkit.data.base import ObjectReader
 from mtlkit.data.images import read_image
-from mtlkit.data.joints import Joints
+from mtlkit.data.joints import Joints, mirror_of
 from mtlkit.data.samples import IGNORE, Sample, Split, checked, digest
 from mtlkit.errors import InputError, extra, suggestion, unknown
 
@@ -47,6 +47,18 @@ COCO_SIGMAS: tuple[float, ...] = tuple(
     for tenths in (0.26, 0.25, 0.25, 0.35, 0.35, 0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89, 0.89)
 )
 """How far annotators of :data:`COCO_JOINTS` disagree, as a share of an object's scale; the official constants."""
+
+COCO_CLASSES = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
+    "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow", "elephant",
+    "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee", "skis", "snowboard",
+    "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard", "tennis racket", "bottle",
+    "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple", "sandwich", "orange", "broccoli",
+    "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch", "potted plant", "bed", "dining table", "toilet",
+    "tv", "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave", "oven", "toaster", "sink",
+    "refrigerator", "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
+)  # fmt: skip
+"""The 80 classes of COCO's 2017 files, in their order."""
 
 OTHER_SIGMA = 0.067
 """The same for joints that nobody measured, the mean of :data:`COCO_SIGMAS`."""
@@ -115,6 +127,7 @@ class Coco(ObjectReader):
         skeleton: pairs of joints that a bone connects, counted from 0.
         sigmas: for object keypoint similarity: ``COCO_SIGMAS`` for ``COCO_JOINTS``, else ``OTHER_SIGMA``.
         objects: how many objects every sample has, crowds among them.
+        posed: how many of them have a labelled joint.
         skipped: reason -> images or annotations that were left out for it.
         faults: reason -> a sentence about each of them.
 
@@ -231,7 +244,7 @@ class Coco(ObjectReader):
         ends = range(1, len(joints) + 1)
         if not isinstance(bones, list) or not all(_is_numbers(bone, 2) and set(bone) <= set(ends) for bone in bones):
             raise InputError(f"{path} has the skeleton {bones}; it should be pairs of joints from 1 to {len(joints)}.")
-        self.joints, self.mirror = tuple(joints), _mirror(joints)
+        self.joints, self.mirror = tuple(joints), mirror_of(joints)
         self.skeleton = tuple((int(one) - 1, int(other) - 1) for one, other in bones)
         self.sigmas = COCO_SIGMAS if self.joints == COCO_JOINTS else (OTHER_SIGMA,) * len(joints)
         images = {one["id"]: one.get("image_id") for one in content["annotations"] if _is_id(one.get("id"))}
@@ -295,6 +308,7 @@ class Coco(ObjectReader):
             if each.joints is not None:
                 joints[row] = each.joints
         self._joints, self._shapes = torch.from_numpy(joints), [each.shape for each in flat]
+        self.posed = [int((joints[rows, :, 2] > 0).any(1).sum()) for rows in self._rows]
 
     def _listed(self, content: _Entry) -> tuple[dict[int, _Image], set[int]]:
         """The images by their ids, and the ids of those that are skipped."""
@@ -511,14 +525,6 @@ def _shape(value: Any, image: _Image) -> Any:
             f"whose sum is {height * width}.",
         ) from error
     return code
-
-
-def _mirror(names: Sequence[str]) -> tuple[int, ...]:
-    sides = {"left": "right", "Left": "Right", "LEFT": "RIGHT", "l": "r", "L": "R"}
-    sides |= {other: side for side, other in sides.items()}
-    places = {name: place for place, name in enumerate(names)}
-    side = re.compile("left|right|Left|Right|LEFT|RIGHT|(?<![A-Za-z])[lrLR](?![A-Za-z])")
-    return tuple(places.get(side.sub(lambda found: sides[found[0]], name), own) for own, name in enumerate(names))
 
 
 def _objects_file(folder: Path, split: str) -> Path:

@@ -1,5 +1,6 @@
 """Joints of objects that transforms move with the image, and that a mirror exchanges left for right."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -69,6 +70,19 @@ class Joints(tv_tensors.TVTensor):  # type: ignore[misc]
     def __repr__(self, *, tensor_contents: Any = None) -> str:
         text: str = self._make_repr(canvas_size=self.canvas_size, mirror=self.mirror)
         return text
+
+
+def mirror_of(names: Sequence[str]) -> tuple[int, ...]:
+    """For each joint the place of the one of the other side, by its name, or its own.
+
+    >>> mirror_of(("nose", "left_eye", "right_eye", "R_knee"))
+    (0, 2, 1, 3)
+    """
+    sides = {"left": "right", "Left": "Right", "LEFT": "RIGHT", "l": "r", "L": "R"}
+    sides |= {other: side for side, other in sides.items()}
+    places = {name: place for place, name in enumerate(names)}
+    side = re.compile("left|right|Left|Right|LEFT|RIGHT|(?<![A-Za-z])[lrLR](?![A-Za-z])")
+    return tuple(places.get(side.sub(lambda found: sides[found[0]], name), own) for own, name in enumerate(names))
 
 
 # torchvision wraps the results of its own classes' kernels only: each kernel here must hand back Joints itself.

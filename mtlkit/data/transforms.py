@@ -185,12 +185,13 @@ def fitted(sample: Sample, size: tuple[int, int]) -> Sample:
     height, width = sample["image"].shape[-2:]
     scale = _fitting(sample, size)
     inside = min(size[0], max(1, round(height * scale))), min(size[1], max(1, round(width * scale)))
-    sample, padding = resized(sample, inside), [0, 0, size[1] - inside[1], size[0] - inside[0]]
-    if not any(padding):
-        return sample
-    return each_placed(
-        sample, lambda value: F.pad(value, padding, fill=list(MEAN_COLOUR) if _is_image(value) else IGNORE)
-    )
+    return _filled(resized(sample, inside), [0, 0, size[1] - inside[1], size[0] - inside[0]])
+
+
+def padded(sample: Sample, multiple: int = 32) -> Sample:
+    """The whole sample at its own size, its sides brought to the next multiple: grey or void below or right of it."""
+    height, width = (-(-side // multiple) * multiple - side for side in sample["image"].shape[-2:])
+    return _filled(sample, [0, 0, width, height])
 
 
 def _fitting(sample: Sample, size: tuple[int, int]) -> float:
@@ -201,16 +202,20 @@ def _fitting(sample: Sample, size: tuple[int, int]) -> float:
 
 def _finished(sample: Sample, padding: list[int], fill: tuple[int, int, int], mirrored: bool, jitter: float) -> Sample:
     """A crop with its padding (left, above, right, below), mirror and colours, without the objects it has lost."""
-    if any(padding):
-        sample = each_placed(
-            sample, lambda value: F.pad(value, padding, fill=list(fill) if _is_image(value) else IGNORE)
-        )
+    sample = _filled(sample, padding, fill)
     if mirrored:
         sample = each_placed(sample, F.horizontal_flip)
     if jitter:
         colours = v2.ColorJitter(brightness=jitter, contrast=jitter, saturation=jitter)
         sample["image"] = colours(sample["image"])
     return _seen(sample)
+
+
+def _filled(sample: Sample, padding: list[int], fill: tuple[int, int, int] = MEAN_COLOUR) -> Sample:
+    """The sample with an edge (left, above, right, below) of a colour; targets are void there."""
+    if not any(padding):
+        return sample
+    return each_placed(sample, lambda value: F.pad(value, padding, fill=list(fill) if _is_image(value) else IGNORE))
 
 
 def _seen(sample: Sample) -> Sample:

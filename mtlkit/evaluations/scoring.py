@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mtlkit.data.samples import Batch, DataSet
 from mtlkit.data.sampling import grouped_by, groups_of
+from mtlkit.errors import InputError
 from mtlkit.graph import Content
 from mtlkit.metrics.bootstrap import Drawn, draws, group_key
 from mtlkit.network import Network
@@ -109,6 +110,8 @@ def scored(
     batches: Iterable[Batch],
     fabric: "Fabric",
     groups: Mapping[str, Groups] | None = None,
+    *,
+    mirrored: bool = False,
 ) -> Scores:
     """The measures of several networks of the same tasks together, in float32; see each task's ``ensemble``.
 
@@ -117,6 +120,7 @@ def scored(
         batches: the split; pixels are pooled over the whole of it.
         fabric: where the networks run.
         groups: as in :meth:`~mtlkit.evaluations.scoring.Scores.of`.
+        mirrored: whether their outputs for mirror images count too.
     """
     return Scores.of(gathered(networks, batches, fabric, groups), groups)
 
@@ -136,7 +140,7 @@ def gathered(
     first = 0
     for batch in batches:
         batch = batch.to(fabric.device)
-        outputs = [network.predict(batch.images, batch.regions) for network in networks]
+        outputs = [output for network in networks for output in predictions(network, batch, mirrored=mirrored)]
         for name, metric in metrics.items():
             if name in batch.targets:
                 several = [output[name][batch.rows[name]] for output in outputs]
@@ -144,6 +148,21 @@ def gathered(
                 metric.update(output, batch.targets[name], numbered(batch, name, first, groups))
         first += len(batch.images)
     return metrics
+
+
+def predictions(network: Network, batch: Batch, *, mirrored: bool = False) -> list[dict[str, Tensor]]:
+    """A network's outputs for a batch, and with ``mirrored`` those for its mirror images, turned back.
+
+    Raises:
+        InputError: The network looks at regions, or one of its tasks knows no mirror image.
+    """
+    found = [network.predict(batch.images, batch.regions)]
+    if mirrored:
+        if batch.regions is not None:
+            raise InputError("Regions have no mirror images; score this network without.")
+        turned = network.predict(batch.images.flip(-1))
+        found.append({name: network.tasks[name].unmirrored(output) for name, output in turned.items()})
+    return found
 
 
 def numbered(batch: Batch, task: str, first: int, groups: Mapping[str, Groups] | None) -> Tensor:

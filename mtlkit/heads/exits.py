@@ -47,8 +47,13 @@ class FeatureFilter(nn.Module):
         """`(N, C, H, W)` to the same."""
         if self.gate == "half":
             return features / 2
+        return features * self.gates(features)
+
+    def gates(self, features: Tensor) -> Tensor:
+        """What ``features`` `(N, C, H, W)` are multiplied by, of a filter that learns: `(N, C, H, W)`, or `(C, 1, 1)`
+        where it does not depend on them."""
         alpha, beta = self.alpha[:, None, None], self.beta[:, None, None]
-        return features * torch.sigmoid(alpha * features + beta if self.gate == "input" else alpha + beta)
+        return torch.sigmoid(alpha * features + beta if self.gate == "input" else alpha + beta)
 
 
 class Exit(Head):

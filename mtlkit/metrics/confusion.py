@@ -10,6 +10,9 @@ from mtlkit.data.samples import IGNORE
 from mtlkit.metrics.base import FEW_CLASSES, ImageMetric, Measures, Weights, by_class, mean_of_known
 from mtlkit.metrics.resize import enlarged
 
+BACKGROUND = "background"
+"""The class of pixels that show no object."""
+
 
 class Confusion(ImageMetric):
     """Every class's hits, true and predicted pixels, kept for each image; measured with pixels pooled.
@@ -17,7 +20,8 @@ class Confusion(ImageMetric):
     The measures are those of Long et al., *Fully Convolutional Networks*, CVPR 2015, in per cent: ``miou`` is
     averaged over the classes that occur in the truth (``classes_averaged`` says how many), ``fwiou`` weights
     classes by their pixels, ``pixel_accuracy`` is the share of labelled pixels that are right. ``iou/CLASS`` is a
-    class's own, NaN where it does not occur in the truth.
+    class's own, NaN where it does not occur in the truth. Where one class is called ``background``,
+    ``foreground_miou`` is the mean over the others.
 
     Args:
         classes: their names.
@@ -45,14 +49,18 @@ class Confusion(ImageMetric):
         self.add(image, tallies=counts[..., :-1])
 
     def measures(self, weights: Weights) -> Measures:
-        """``miou``, ``fwiou``, ``pixel_accuracy``, ``iou/CLASS``: per cent or NaN; ``classes_averaged``."""
+        """``miou``, ``foreground_miou``, ``fwiou``, ``pixel_accuracy``, ``iou/CLASS``: per cent or NaN;
+        ``classes_averaged``."""
         tallies = self.gathered("tallies").astype(np.float64)
         hits, true, predicted = np.moveaxis(np.tensordot(weights[:, self.gathered("image")], tallies, 1), 1, 0)
         with np.errstate(invalid="ignore", divide="ignore"):
             iou = np.where(true > 0, 100 * hits / (true + predicted - hits), np.nan)
             every = true.sum(1)
+            objects = [place for place, name in enumerate(self.names) if name != BACKGROUND]
+            inner = {"foreground_miou": mean_of_known(iou[:, objects])} if BACKGROUND in self.names else {}
             return {
                 "miou": mean_of_known(iou),
+                **inner,
                 "fwiou": np.where(true > 0, true * iou, 0).sum(1) / every,
                 "pixel_accuracy": 100 * hits.sum(1) / every,
                 "classes_averaged": (true > 0).sum(1).astype(np.float64),

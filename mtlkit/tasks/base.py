@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mtlkit.data.samples import Sample, labelled
+from mtlkit.errors import InputError
 from mtlkit.grid import Grid
 from mtlkit.metrics.resize import enlarged
 from mtlkit.tasks.placement import Placement
@@ -102,6 +103,14 @@ class Task(Value):
     @abstractmethod
     def ensemble(self, outputs: Sequence[Tensor]) -> Tensor:
         """The outputs of several networks for the same images as one output: what an ensemble of them says."""
+
+    def unmirrored(self, output: Tensor) -> Tensor:
+        """The output for an image, given the output for its mirror image.
+
+        Raises:
+            InputError: The task does not define it.
+        """
+        raise InputError(f"No output of {self.name} is known from a mirror image's; score it without mirror images.")
 
     @abstractmethod
     def metric(self) -> "ImageMetric":

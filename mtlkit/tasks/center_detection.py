@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mtlkit.data.joints import mirror_of
 from mtlkit.data.samples import Sample
 from mtlkit.tasks import centers
 from mtlkit.tasks.base import Task
@@ -188,6 +189,25 @@ class CenterDetection(Task):
         ]
         return torch.cat([mean.to(outputs[0].dtype) for mean in means], dim=1)
 
+    def unmirrored(self, output: Tensor) -> Tensor:
+        """The maps turned back, the joints of the left taken for those of the right.
+
+        A place in a cell then counts from the cell's other edge, as does a joint from the cell of its centre: both are
+        one less what the mirror image has. The official code turns displacements alone, without the one, and leaves
+        out the mirror image's places in cells.
+        """
+        heat, size, offset, *of_joints = (part.flip(-1) for part in self._split(output))
+        maps = [heat, size, _turned(offset)]
+        if self.joints:
+            others, (joint_heat, joint_offset, shift) = list(mirror_of(self.joints)), of_joints
+            turned = _turned(shift)
+            maps += [
+                joint_heat[:, others],
+                _turned(joint_offset),
+                turned.view(len(turned), len(others), 2, *turned.shape[-2:])[:, others].flatten(1, 2),
+            ]
+        return torch.cat(maps, dim=1)
+
     def metric(self) -> "ImageMetric":
         """A fresh :class:`~mtlkit.tasks.scored.FoundObjects`."""
         from mtlkit.tasks.scored import FoundObjects
@@ -213,6 +233,13 @@ class CenterDetection(Task):
             each = (part.expand(int(target.images), *part.shape) for part in found if part is not None)
             metric.update(Found(*each), target)
         return metric
+
+
+def _turned(maps: Tensor) -> Tensor:
+    """Maps of x and y in turn, x counted from the other edge of its cell."""
+    turned = maps.clone()
+    turned[:, 0::2] = 1 - maps[:, 0::2]
+    return turned
 
 
 def _mean_pose(joints: Tensor, seen: Tensor) -> Tensor:

@@ -50,6 +50,10 @@ class Segmentation(DenseTask):
         """The logarithm of the mean probability of every class."""
         return torch.stack([output.float().softmax(1) for output in outputs]).mean(0).log()
 
+    def unmirrored(self, output: Tensor) -> Tensor:
+        """The map turned back."""
+        return output.flip(-1)
+
     def metric(self) -> "ImageMetric":
         """A fresh :class:`Confusion`."""
         from mtlkit.metrics.confusion import Confusion

@@ -260,6 +260,50 @@ def _big_enough(size: tuple[int, int]) -> None:
 # --- files ---
 
 
+def write_boxes(folder: Path, *, seed: int = 0, photographs: int, side: int = 128) -> None:
+    """Write dishes with boxes as UECFOOD-100 has them (:mod:`mtlkit.data.uecfood`), whole or not at all.
+
+    Every other photograph shows two portions side by side, and lies in the folders of both categories. A box is tight
+    around what is served.
+
+    Args:
+        folder: where to; may be missing or empty.
+        seed: of the world.
+        photographs: how many.
+        side: height of a photograph, and width of a portion's part of it, pixels.
+
+    Raises:
+        InputError: ``folder`` holds something else, or ``side`` is less than 48 pixels.
+    """
+    _big_enough((side, side))
+    world = {"world": "plates with boxes", "revision": REVISION, "seed": seed, "photographs": photographs, "side": side}
+
+    def fill(root: Path) -> None:
+        boxes: dict[str, list[str]] = {name: [] for name in CATEGORIES}
+        numbers = {name: place for place, name in enumerate(CATEGORIES, 1)}
+        for number in range(photographs):
+            shown = [2 * number + place for place in range(1 + number % 2)]
+            served = [portion(seed, "train", index) for index in shown]
+            parts = [
+                _photograph(one, (seed, "train", index, number), (side, side))
+                for one, index in zip(served, shown, strict=True)
+            ]
+            photograph = Image.fromarray(np.concatenate([dish.image for dish in parts], axis=1))
+            for place, dish in enumerate(parts):
+                rows, columns = (np.flatnonzero((dish.owner > 0).any(axis)) for axis in (1, 0))
+                left, right = (int(column) + place * side for column in (columns[0], columns[-1] + 1))
+                boxes[dish.portion.category].append(f"{number + 1} {left} {rows[0]} {right} {rows[-1] + 1}")
+                path = root / str(numbers[dish.portion.category]) / f"{number + 1}.jpg"
+                path.parent.mkdir(exist_ok=True)
+                photograph.save(path, quality=95, subsampling=0)
+        (root / "category.txt").write_text("id\tname\n" + "".join(f"{n}\t{name}\n" for name, n in numbers.items()))
+        for name, lines in boxes.items():
+            (root / str(numbers[name])).mkdir(exist_ok=True)
+            (root / str(numbers[name]) / "bb_info.txt").write_text("\n".join(["img x1 y1 x2 y2", *lines]) + "\n")
+
+    _folder.write(folder, world, fill)
+
+
 def write(
     folder: Path, *, seed: int = 0, train: int, val: int, size: tuple[int, int] = (96, 96), views: int = 2
 ) -> None:

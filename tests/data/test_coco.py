@@ -15,8 +15,8 @@ from PIL import Image
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from mtlkit.data.coco import COCO_JOINTS, COCO_SIGMAS, OTHER_SIGMA, Coco, _mirror
-from mtlkit.data.joints import Joints
+from mtlkit.data.coco import COCO_JOINTS, COCO_SIGMAS, OTHER_SIGMA, Coco
+from mtlkit.data.joints import Joints, mirror_of
 from mtlkit.data.splits import check_pair
 from mtlkit.data.transforms import Augmentation
 from mtlkit.errors import InputError
@@ -245,7 +245,7 @@ def test_fingerprint_knows_the_content_but_not_the_place_or_what_is_read(root, t
     ],
 )
 def test_the_mirror_is_read_from_names(names, mirror):
-    assert _mirror(names) == mirror
+    assert mirror_of(names) == mirror
 
 
 def test_the_sigmas_of_persons_are_the_official_ones():

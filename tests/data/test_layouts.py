@@ -31,7 +31,7 @@ def test_every_layout_is_of_one_kind():
     assert sum(map(len, kinds)) == len(LAYOUTS)
     assert {name for kind in kinds for name in kind} == set(LAYOUTS)
     assert {"folder", "npy", "nyuv2"} <= set(SCENE_LAYOUTS)
-    assert {"apascal", "coco"} == set(OBJECT_LAYOUTS)
+    assert {"apascal", "coco", "uecfood_boxes"} == set(OBJECT_LAYOUTS)
 
 
 def test_an_unknown_layout_is_refused_with_the_nearest():

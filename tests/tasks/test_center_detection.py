@@ -224,3 +224,59 @@ def test_objects_that_a_crop_leaves_outside_are_gone_with_all_that_is_theirs(tmp
     batch = collate([cut(train[index]) for index in range(4)], (task,))
     assert batch.targets["detection"].joints.shape[1:] == (17, 3)
     assert len(batch.targets["detection"].areas) == len(batch.targets["detection"].boxes)
+
+
+def mirrored(target: Objects, side: int) -> Objects:
+    """The objects of the mirror images: the joints of one side take the places of the other's."""
+    boxes, joints = target.boxes.clone(), target.joints[:, [0, 2, 1][: target.joints.shape[1]]].clone()
+    boxes[:, 0::2] = side - target.boxes[:, [2, 0]]
+    joints[..., 0] = torch.where(joints[..., 2] > 0, side - joints[..., 0], 0.0)
+    return target._replace(boxes=boxes, joints=joints)
+
+
+@pytest.mark.parametrize("task", [BOXES, POSES], ids=["boxes", "poses"])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_perfect_output_for_mirror_images_is_turned_into_that_for_the_images(task, seed):
+    target = objects(seed=seed, joints=len(task.joints))
+    low, high = target.boxes[:, None].split(2, -1)
+    places = low + torch.tensor([0.2, 0.5, 0.45])[: len(task.joints), None] * (high - low)
+    target = target._replace(joints=torch.cat([places, torch.full_like(places[..., :1], 2)], -1))
+    shape = (2, 16, 16)
+    here, there = perfect(task, target, shape), perfect(task, mirrored(target, 64), shape)
+    turned = task.unmirrored(there)
+    assert not torch.allclose(turned, there)
+    own, other = task._split(here), task._split(turned)
+    for place, (one, another) in enumerate(zip(own, other, strict=True)):
+        # A map of distances means something in the cells of objects, or of joints, alone.
+        everywhere = torch.ones_like(one, dtype=torch.bool)
+        filled = everywhere if place in task.heat_maps else (one != 0).any(1, keepdim=True) & everywhere
+        assert filled.any()
+        assert torch.allclose(another[filled], one[filled], atol=1e-4)
+    found, known = task.postprocess(turned), task.postprocess(here)
+    sure = known.scores > 0.9
+    assert torch.allclose(found.boxes[sure], known.boxes[sure], atol=1e-3)
+    if task is POSES:
+        assert torch.allclose(found.joints[sure], known.joints[sure], atol=1e-3)
+
+
+@pytest.mark.parametrize("task", [BOXES, POSES], ids=["boxes", "poses"])
+def test_twice_mirrored_is_the_output_and_a_symmetric_one_stays(task):
+    output = torch.randn(2, task.outputs, 8, 12, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(task.unmirrored(task.unmirrored(output)), output, atol=1e-6)
+    symmetric = task.ensemble([output, task.unmirrored(output)])
+    assert torch.allclose(task.unmirrored(symmetric), symmetric, atol=1e-5)
+    assert torch.allclose(task.ensemble([symmetric, task.unmirrored(symmetric)]), symmetric, atol=1e-5)
+
+
+def test_left_and_right_change_places_and_the_nose_stays():
+    output = torch.zeros(1, POSES.outputs, 2, 2)
+    heat = sum(POSES.maps[:3])
+    output[0, heat + 1, 0, 0] = 5.0  # the left eye of the mirror image, at its left
+    turned = POSES._split(POSES.unmirrored(output))
+    assert turned[3][0, 2, 0, 1] == 5.0
+    assert turned[3][0, :2].abs().sum() == 0
+    output = torch.zeros(1, POSES.outputs, 2, 2)
+    shift = sum(POSES.maps[:5])
+    output[0, shift + 2 : shift + 4, 0, 0] = torch.tensor([3.0, 7.0])
+    turned = POSES._split(POSES.unmirrored(output))
+    assert turned[5][0, 4:6, 0, 1].tolist() == [-2.0, 7.0]

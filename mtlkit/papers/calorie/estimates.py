@@ -1,13 +1,16 @@
 """What calorie tables are made of: the estimate for every test image."""
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mtlkit.ledger import Ledger
+from mtlkit.metrics.calorie_errors import measures
 from mtlkit.papers.declaration import chosen
 from mtlkit.report.side_by_side import SideBySide
+from mtlkit.report.table import ReportTable, Text
 
 
 class Estimates(NamedTuple):
@@ -22,6 +25,35 @@ class Estimates(NamedTuple):
     estimates: NDArray[np.float64]
     truths: NDArray[np.float64]
     groups: NDArray[np.float64]
+
+
+BANDS = (0.0, 200.0, 400.0, 600.0, 800.0)
+"""kcal at which bands of true calories begin; the last has no end."""
+
+
+def errors_by_band(found: Mapping[str, Estimates], bands: Sequence[float] = BANDS) -> ReportTable:
+    """How far estimates lie from the truth, by what the truth is: two columns a row, means over images and seeds.
+
+    Args:
+        found: label -> answers of a row, all on the same images.
+        bands: kcal at which each begins, rising; a truth below the first is in none.
+    """
+    truths = next(iter(found.values())).truths
+    lines = []
+    for low, high in zip(bands, [*bands[1:], np.inf], strict=True):
+        there = (truths >= low) & (truths < high)
+        cells: list[Text] = [Text(f"{there.sum()}")]
+        for answers in found.values():
+            each = [measures(one[there], truths[there]) for one in answers.estimates]
+            means = [float(np.mean([one[name] for one in each])) for name in ("abs_err", "rel_err")]
+            cells += [Text(f"{mean:.1f}") if there.any() else Text() for mean in means]
+        label = f"{low:g} and more" if np.isinf(high) else f"{low:g} to {high:g}"
+        lines.append((Text(label), *cells))
+    sides = [
+        (Text(label), Text(name, unit)) for label in found for name, unit in (("error", "kcal"), ("relative", "%"))
+    ]
+    columns = ((Text(""), Text("images")), *sides)
+    return ReportTable("Errors by true calories", "true kcal", columns, tuple(lines))
 
 
 def estimates(comparison: SideBySide, ledger: Ledger) -> dict[str, Estimates]:

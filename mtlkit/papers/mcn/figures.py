@@ -1,15 +1,26 @@
-"""Figures of MultiTask-CenterNet: joints over images."""
+"""Figures of MultiTask-CenterNet: what its networks predict, over images."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from mtlkit.errors import extra
-from mtlkit.report.figures import legend, sheet
+from mtlkit.errors import InputError, extra
+from mtlkit.metrics.resize import enlarged
+from mtlkit.network import Network
+from mtlkit.report.figures import gallery, legend, sheet
 from mtlkit.report.style import MEASURED, PRINTED
+from mtlkit.tasks import CenterDetection, Segmentation
+from mtlkit.tasks.detections import SHOWN
+from mtlkit.tasks.drawing import boxed, palette
 
 with extra("book"):
+    import matplotlib.pyplot as plt
     from matplotlib.figure import Figure
+
+DRAWN_SIDE = 320
+"""Pixels that images with objects are brought to, about."""
 
 
 def posed(
@@ -42,3 +53,104 @@ def posed(
     found = ", ".join(f"{sum(map(len, several))} with {kind}" for kind, several in poses.items())
     figure.set_label(f"{len(images)} images with the joints of persons: {found}.")
     return figure
+
+
+def drawn(network: Network, images: Tensor, *, least: float = SHOWN) -> list[np.ndarray]:
+    """Images with all that a network predicts of them: colours of classes, boxes, and joints as dots.
+
+    Args:
+        network: in evaluation mode.
+        images: ``(N, 3, H, W)`` in ``[0, 1]``.
+        least: the score of the least sure object that is drawn.
+
+    Returns:
+        For every image uint8 ``(H, W, 3)``; with objects, small images are enlarged, or their names would hide them.
+    """
+    with torch.inference_mode():
+        outputs = network.predict(images)
+    shown = _pixels(images)
+    for name, task in network.tasks.items():
+        if isinstance(task, Segmentation):
+            ids = enlarged(outputs[name].float(), images).argmax(1).cpu().numpy()
+            colours = palette(len(task.classes))
+            shown = [
+                np.where(own[..., None] > 0, image // 2 + colours[own] // 2, image)
+                for image, own in zip(shown, ids, strict=True)
+            ]
+    for name, task in network.tasks.items():
+        if isinstance(task, CenterDetection):
+            shown = [_with_objects(task, image, outputs[name][row : row + 1], least) for row, image in enumerate(shown)]
+    return shown
+
+
+def _pixels(images: Tensor) -> list[np.ndarray]:
+    return [(image.permute(1, 2, 0) * 255).round().byte().cpu().numpy() for image in images]
+
+
+def _with_objects(task: CenterDetection, image: np.ndarray, output: Tensor, least: float) -> np.ndarray:
+    found = task.postprocess(output)
+    sure = found.scores[0] > least
+    labels = found.labels[0, sure].tolist()
+    words = [
+        f"{task.classes[label]} {score:.2f}"
+        for label, score in zip(labels, found.scores[0, sure].tolist(), strict=True)
+    ]
+    times = max(1, round(DRAWN_SIDE / max(image.shape[:2])))
+    points = [] if found.joints is None else (times * found.joints[0, sure][..., :2]).tolist()
+    canvas = image.repeat(times, 0).repeat(times, 1)
+    return boxed(canvas, (times * found.boxes[0, sure]).tolist(), labels, words, points)
+
+
+def networks(images: Tensor, several: Mapping[str, Network], *, least: float = SHOWN) -> Figure:
+    """Images as several networks see them, a column each: Figures 1, 5, 6, A1 and A2 of the paper.
+
+    Figure 1 has the network of persons with all heads, 5 those of Table 1, 6 those of Table 2 with poses or masks, A1
+    and A2 all of Tables 1, 2 and X1.
+
+    Args:
+        images: ``(N, 3, H, W)`` in ``[0, 1]``.
+        several: label -> network.
+        least: as of :func:`drawn`.
+    """
+    columns = [
+        ("image", _pixels(images)),
+        *((label, drawn(one, images, least=least)) for label, one in several.items()),
+    ]
+    return gallery(columns, width=min(2.4, 9.5 / len(columns)))
+
+
+def centre_map(network: Network, images: Tensor) -> Tensor:
+    """How sure a network is that an object's centre lies in a cell, the surest class's: ``(N, h, w)``.
+
+    Args:
+        network: in evaluation mode.
+        images: ``(N, 3, H, W)`` in ``[0, 1]``.
+
+    Raises:
+        InputError: It detects nothing.
+    """
+    task = next((task for task in network.tasks.values() if isinstance(task, CenterDetection)), None)
+    if task is None:
+        raise InputError(f"A network of {', '.join(network.tasks)} has no map of centres.")
+    with torch.inference_mode():
+        output = network.predict(images)[task.name]
+    found: Tensor = output[:, : len(task.classes)].float().sigmoid().amax(1)
+    return found
+
+
+def centre_maps(network: Network, images: Tensor, *, least: float = SHOWN) -> Figure:
+    """Images, the maps of centres over them, and the boxes that are found there: Figure 3 of the paper.
+
+    Args:
+        network: in evaluation mode.
+        images: ``(N, 3, H, W)`` in ``[0, 1]``.
+        least: as of :func:`drawn`.
+    """
+    shown = _pixels(images)
+    heat = enlarged(centre_map(network, images)[:, None], images)[:, 0].cpu().numpy()
+    over = [
+        (0.35 * image + 0.65 * 255 * plt.get_cmap("magma")(map_)[..., :3]).astype(np.uint8)
+        for image, map_ in zip(shown, heat, strict=True)
+    ]
+    boxes = drawn(network, images, least=least)
+    return gallery([("image", shown), ("centres", over), ("boxes", boxes)], width=2.4)

@@ -1,13 +1,14 @@
 """The declared tables; see the package for what they follow."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, get_args
 
 from mtlkit.backbones import family
 from mtlkit.data import Coco, Data
-from mtlkit.data.coco import COCO_JOINTS, COCO_SIGMAS
+from mtlkit.data.coco import COCO_CLASSES, COCO_JOINTS, COCO_SIGMAS
 from mtlkit.data.sampling import objects_of
 from mtlkit.data.transforms import CentredCrop
 from mtlkit.errors import unknown
@@ -27,6 +28,7 @@ from mtlkit.papers.declaration import (
     TrainedColumn,
     on_error_of,
 )
+from mtlkit.papers.mcn.class_subset import OF_ALL, ClassSubset
 from mtlkit.papers.mcn.options import MCNOptions, NeckName
 from mtlkit.papers.sources import source
 from mtlkit.papers.weights import weights
@@ -48,10 +50,24 @@ ROWS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 """Row of Table 2 -> its label, and what its network predicts."""
 
+PAIR = ("only_seg", "only_det", "seg_det")
+"""The rows of Tables 1 and 3."""
+
+EVERY_CLASS = ("1", "X1")
+"""Tables whose networks are about all classes of the data, unless the reader names some."""
+
+READS: dict[str, tuple[str, ...]] = {
+    "1": ("detection", "segmentation"),
+    "2": ("detection", "pose", "segmentation"),
+    "3": ("detection", "segmentation"),
+    "X1": ("detection", "pose", "segmentation"),
+}
+"""Table -> what its networks learn, as far as the data has it."""
+
 
 @dataclass(frozen=True)
 class Budget:
-    """What a profile stands for on Table 2, beside its options."""
+    """What a profile stands for on the tables of quality, beside its options."""
 
     images: tuple[int, int]
     head_width: int | None  # None: the official code's for the backbone
@@ -65,7 +81,7 @@ BUDGETS: dict[Profile, Budget] = {
 
 
 class CenterColumn(TrainedColumn):
-    """A column of Table 2.
+    """A column of Table 1, 2, 3 or X1.
 
     Attributes:
         data: one data set.
@@ -80,6 +96,8 @@ class CenterColumn(TrainedColumn):
         masks: whether the data has masks.
         crowds: what a crowd's box is in training; see :class:`mtlkit.tasks.CenterDetection`.
         as_official: see :class:`mtlkit.papers.mcn.options.MCNOptions`.
+        every: all classes of the data, where a table's networks are about them.
+        flip_test, original_resolution: see :class:`mtlkit.papers.mcn.options.MCNOptions`.
     """
 
     data: Data
@@ -94,13 +112,30 @@ class CenterColumn(TrainedColumn):
     masks: bool
     crowds: Literal["background", "object"] = "background"
     as_official: bool = False
+    every: tuple[str, ...] = ()
+    flip_test: bool = False
+    original_resolution: bool = False
+
+    @property
+    def scoring(self) -> dict[str, bool]:
+        """How trained networks are scored."""
+        return {"mirrored": self.flip_test, "native": self.original_resolution}
+
+    @property
+    def of_all(self) -> "CenterColumn":
+        """The column of networks that are about all classes of the same data."""
+        data = self.data.model_copy(update={"keep": self.every})
+        return self.model_copy(update={"data": data, "classes": self.every})
 
     def decided(self) -> dict[str, Any]:
         """Option -> the value that gives this column."""
+        default = self.table in EVERY_CLASS and self.classes == self.every
         return super().decided() | {
-            "classes": self.classes,
+            "classes": None if default else self.classes,
             "neck": neck_name(self.neck),
             "as_official": self.as_official,
+            "flip_test": self.flip_test,
+            "original_resolution": self.original_resolution,
             "on_error": on_error_of(self.data),
         }
 
@@ -150,22 +185,23 @@ def neck_name(neck: NeckSettings) -> NeckName:
             return "upsampling"
 
 
-def center_column(given: MCNOptions) -> CenterColumn:
-    """A reader's options as a column of Table 2."""
-    options, budget = given.filled("2"), BUDGETS[given.profile]
+def center_column(table: str, given: MCNOptions) -> CenterColumn:
+    """A reader's options as a column of a table of quality."""
+    options, budget = given.filled(table), BUDGETS[given.profile]
     settled, faulty = Settled.of(options), FAULTY[options.on_error]
     backbone = settled.backbone
     found = source(options, people, ("coco",), images=budget.images)
     read = partial(Coco, found.root, faulty=faulty)
     every = read("train")
-    keep = options.classes or (("person",) if "person" in every.classes else every.classes)
-    wanted = ("detection", *(task for task in ("pose", "segmentation") if every.offers(task)))
+    persons = "person" in every.classes and table not in EVERY_CLASS
+    keep = options.classes or (("person",) if persons else every.classes)
+    wanted = tuple(task for task in READS[table] if every.offers(task))
     train, val = (read(split, wanted, keep) for split in ("train", "val"))
     data = found.data((train, val), size=settled.size, keep=keep, faulty=faulty, part=PARTS[options.split])
     used = train if options.split == "test" else data.split("train", wanted)
     return CenterColumn(
         paper="mcn",
-        table="2",
+        table=table,
         profile=options.profile,
         data=data,
         train_images=len(used),
@@ -184,6 +220,9 @@ def center_column(given: MCNOptions) -> CenterColumn:
         masks="segmentation" in wanted,
         crowds="object",
         as_official=options.as_official,
+        every=() if table == "2" else every.classes,
+        flip_test=options.flip_test,
+        original_resolution=options.original_resolution,
     )
 
 
@@ -244,25 +283,64 @@ def center_network(
     )
 
 
+def center_training(column: CenterColumn, predicted: tuple[str, ...], seed: int) -> Training:
+    """The training of a network that predicts this."""
+    network = center_network(column, center_tasks(column, predicted), column.data.size)
+    return Training(network=network, data=column.data, recipe=column.recipe, seed=seed)
+
+
+def there(column: CenterColumn) -> set[str]:
+    """What the data has labels of."""
+    return {"detection"} | ({"segmentation"} if column.masks else set()) | ({"pose"} if column.joints else set())
+
+
+def constant_row(column: CenterColumn) -> Row:
+    """The constant predictor of all that the data has labels of."""
+    tasks = center_tasks(column, tuple(sorted(there(column))))
+    return Row(
+        "constant",
+        "Constant",
+        tuple(Constant(tasks=(task,), data=column.data) for task in tasks),
+        "each class's mean object in every image; background everywhere",
+        printed=False,
+    )
+
+
+def network_row(column: CenterColumn, seed: int, name: str, label: str, predicted: tuple[str, ...]) -> Row:
+    """A trained network, scored on its own classes."""
+    training = center_training(column, predicted, seed)
+    what = f"one backbone, heads for {', '.join(predicted)}"
+    return Row(name, label, (TestEvaluation(subject=training, data=column.data, **column.scoring),), what)
+
+
 def center_rows(column: CenterColumn, seed: int) -> list[Row]:
-    """Table 2, as far as the data has masks and joints, and the constant predictor."""
-    there = {"detection"} | ({"segmentation"} if column.masks else set()) | ({"pose"} if column.joints else set())
-    rows = [
-        Row(
-            "constant",
-            "Constant",
-            tuple(Constant(tasks=(task,), data=column.data) for task in center_tasks(column, tuple(sorted(there)))),
-            "each class's mean object in every image; background everywhere",
-            printed=False,
-        )
-    ]
-    for name, (label, predicted) in ROWS.items():
-        if there.issuperset(predicted):
-            network = center_network(column, center_tasks(column, predicted), column.data.size)
-            training = Training(network=network, data=column.data, recipe=column.recipe, seed=seed)
-            what = f"one backbone, heads for {', '.join(predicted)}"
-            rows.append(Row(name, label, (TestEvaluation(subject=training, data=column.data),), what))
+    """Tables 1 and 2, as far as the data has masks and joints, and the constant predictor."""
+    names = ROWS if column.table == "2" else PAIR
+    rows = [network_row(column, seed, name, *ROWS[name]) for name in names if there(column).issuperset(ROWS[name][1])]
+    return [constant_row(column), *rows]
+
+
+def person_rows(column: CenterColumn, seed: int) -> list[Row]:
+    """Table 3: the networks of Table 1, scored on the classes of those of Table 2, and these; it trains no other."""
+    rows = [constant_row(column)]
+    for name in PAIR:
+        label, predicted = ROWS[name]
+        if there(column).issuperset(predicted):
+            several, single = (center_training(one, predicted, seed) for one in (column.of_all, column))
+            values = (
+                ClassSubset(subject=several, data=column.data, classes=column.classes, **column.scoring),
+                TestEvaluation(subject=single, data=column.data, **column.scoring),
+            )
+            what = f"heads for {', '.join(predicted)}: a network of all classes, and one of {', '.join(column.classes)}"
+            rows.append(Row(name, label, values, what))
     return rows
+
+
+def mixed_rows(column: CenterColumn, seed: int) -> list[Row]:
+    """X1: boxes and masks of all classes and the poses of those that have joints, where the data has them."""
+    predicted = ROWS["seg_det_pose"][1]
+    found = there(column).issuperset(predicted)
+    return [constant_row(column), *([network_row(column, seed, "mixed", "Mixed", predicted)] if found else [])]
 
 
 MEASURES = {"seg_iou": "segmentation/iou/person", "det_ap": "detection/ap", "pose_map": "detection/pose_ap"}
@@ -271,6 +349,29 @@ EXTRAS = (
     Extra("segmentation/miou", "mean IoU", "Segmentation", "%", "higher"),
     Extra("detection/ap50", "AP at 0.5", "Detection", "%", "higher"),
     Extra("detection/pose_ap50", "AP at 0.5", "Pose", "%", "higher"),
+)
+
+EVERY_MEASURES = {"seg_miou": "segmentation/miou", "det_map": "detection/ap", "pose_map": "detection/pose_ap"}
+
+EVERY_EXTRAS = (
+    Extra("segmentation/foreground_miou", "mean IoU without background", "Segmentation", "%", "higher"),
+    Extra("detection/ap50", "AP at 0.5", "Detection", "%", "higher"),
+    Extra("detection/pose_ap50", "AP at 0.5", "Pose", "%", "higher", optional=True),
+)
+"""Of Tables 1 and X1, whose print does not say whether its mean counts the background."""
+
+PERSON_MEASURES = {
+    "seg_iou_multi": f"segmentation/{OF_ALL}/iou/person",
+    "seg_iou_single": "segmentation/iou/person",
+    "det_ap_multi": f"detection/{OF_ALL}/ap",
+    "det_ap_single": "detection/ap",
+}
+
+PERSON_EXTRAS = (
+    Extra(f"segmentation/{OF_ALL}/miou", "mean IoU, multi-class", "Segmentation", "%", "higher"),
+    Extra("segmentation/miou", "mean IoU, single-class", "Segmentation", "%", "higher"),
+    Extra(f"detection/{OF_ALL}/ap50", "AP at 0.5, multi-class", "Detection", "%", "higher"),
+    Extra("detection/ap50", "AP at 0.5, single-class", "Detection", "%", "higher"),
 )
 
 
@@ -283,13 +384,18 @@ def center_protocol(column: CenterColumn) -> list[tuple[str, str]]:
     recipe, data = column.recipe, column.data
     height, width = data.size
     skipped = ", ".join(f"{count} ({reason})" for reason, count in column.skipped.items()) or "none"
-    lacking = [name for name, there in (("masks", column.masks), ("joints", column.joints)) if not there]
+    wanted = {"segmentation": "masks", "pose": "joints"}
+    lacking = [name for task, name in wanted.items() if task in READS[column.table] and task not in there(column)]
     return [
         ("Data", f"{data.name} ({data.fingerprint}), {column.train_images} training images"),
         ("Classes", ", ".join(column.classes)),
+        *extra_lines(column),
         ("Not in the data", f"{' and '.join(lacking)}: the rows that need them are left out" if lacking else "–"),
         ("Entries left out", skipped),
-        ("Resolution", f"fitted into {height}x{width}"),
+        (
+            "Resolution",
+            f"fitted into {height}x{width}" + ("; scored at the images' own" if column.original_resolution else ""),
+        ),
         ("Network", f"{column.backbone}, {neck_name(column.neck)}"),
         ("Heads", f"a 3x3 convolution of {column.head_width} and a 1x1 a map, as CenterNet"),
         (
@@ -312,18 +418,33 @@ def center_protocol(column: CenterColumn) -> list[tuple[str, str]]:
             "Budget",
             f"{recipe.steps} steps of {recipe.images_a_step}, Adam at {recipe.lr:g}, a tenth after 64 % and 86 %",
         ),
-        ("Test-time augmentation", "none"),
+        ("Test-time augmentation", "mirror images, outputs averaged" if column.flip_test else "none"),
     ]
 
 
-def printed_center_column() -> CenterColumn:
+def extra_lines(column: CenterColumn) -> list[tuple[str, str]]:
+    """What the cards of Tables 1, 3 and X1 say beside those of Table 2."""
+    if column.table == "2":
+        return []
+    if column.table == "3":
+        truth = "the same images and truths for both; of all classes' detections, those of the class"
+        return [("Trained", "nothing: the networks of Tables 1 and 2"), ("Scored", truth)]
+    lines = [("Mean IoU", "over the classes that occur, with the background and, beside it, without")]
+    if column.table == "X1":
+        lines.append(("Poses", "of classes with joints; other objects add nothing to the joints' losses"))
+    return lines
+
+
+def printed_center_column(table: str) -> CenterColumn:
     """The column of the printed networks, without data: for counting and for building."""
-    settled = Settled.of(MCNOptions(profile="paper").filled("2"))
+    settled = Settled.of(MCNOptions(profile="paper").filled(table))
+    classes = COCO_CLASSES if table in EVERY_CLASS else ("person",)
+    posed = "pose" in READS[table]
     return CenterColumn(
         paper="mcn",
-        table="2",
+        table=table,
         profile="paper",
-        data=Data(layout="coco", name="coco", fingerprint="", size=settled.size, keep=("person",)),
+        data=Data(layout="coco", name="coco", fingerprint="", size=settled.size, keep=classes),
         train_images=118_287,
         backbone=settled.backbone,
         neck=neck_of(settled.backbone, None),
@@ -331,11 +452,26 @@ def printed_center_column() -> CenterColumn:
         recipe=center_recipe(settled, settled.steps(118_287)),
         epochs=settled.epochs,
         seeds=(0,),
-        classes=("person",),
-        joints=COCO_JOINTS,
-        sigmas=COCO_SIGMAS,
+        classes=classes,
+        joints=COCO_JOINTS if posed else (),
+        sigmas=COCO_SIGMAS if posed else (),
         masks=True,
         crowds="object",
+        every=() if table == "2" else COCO_CLASSES,
+    )
+
+
+def quality(table: str, rows: Callable[[CenterColumn, int], list[Row]], **given: Any) -> Table:
+    """A table of quality."""
+    return Table(
+        paper="mcn",
+        id=table,
+        columns=CenterColumn,
+        column=partial(center_column, table),
+        rows=rows,
+        ours=center_protocol,
+        meta_column=partial(printed_center_column, table),
+        **given,
     )
 
 
@@ -452,15 +588,17 @@ def printed_speed_column(table: str, enlarged: int) -> SpeedColumn:
 
 
 TABLES = (
-    Table(
-        paper="mcn",
-        id="2",
+    quality(
+        "1",
+        center_rows,
+        measures={name: EVERY_MEASURES[name] for name in ("seg_miou", "det_map")},
+        extras=EVERY_EXTRAS,
+        systems={"S46": "only_det", "S47": "seg_det"},
+    ),
+    quality(
+        "2",
+        center_rows,
         measures=MEASURES,
-        columns=CenterColumn,
-        column=center_column,
-        rows=center_rows,
-        ours=center_protocol,
-        meta_column=printed_center_column,
         extras=EXTRAS,
         systems={
             "S48": "only_det",
@@ -472,8 +610,11 @@ TABLES = (
             "S55": "det_pose",
             "S56": "only_seg",
             "S57": "seg_det_pose",
+            "S58": "seg_det_pose",
         },
     ),
+    quality("3", person_rows, measures=PERSON_MEASURES, extras=PERSON_EXTRAS, systems={"S59": "seg_det"}),
+    quality("X1", mixed_rows, measures=EVERY_MEASURES, extras=EVERY_EXTRAS, systems={"S52": "mixed"}),
     Table(
         paper="mcn",
         id="4",

@@ -607,7 +607,7 @@ TABLES = (
     _table(
         "1", _BOTH, data_sizes, (IMAGENET, PLACES),
         {"S32": "stl_in_5", "S33": "mtl_5", "S34": "mtl_filter_5", "S35": "mtl_filter_5", "S41": "stl_in_5",
-         "S42": "mtl_5", "S43": "mtl_5"},
+         "S42": "mtl_5", "S43": "mtl_5", "S45": "mtl_filter_5"},
         _accuracies("objects", "places"),
     ),
     _table(

@@ -1,0 +1,99 @@
+"""The cleaning of a large set, and errors by bands of true calories."""
+
+import numpy as np
+import pytest
+import torch
+from builders import network_of
+from PIL import Image
+
+from mtlkit.data import Data
+from mtlkit.data.samples import collate
+from mtlkit.engine import Engine
+from mtlkit.errors import InputError
+from mtlkit.ledger import Ledger
+from mtlkit.papers.calorie.cleaning import cleaned, dish_detector
+from mtlkit.papers.calorie.estimates import Estimates, errors_by_band
+from mtlkit.runtime import Runtime
+from mtlkit.tasks.detections import Found
+from mtlkit.worlds import plates
+
+
+def found(*scores):
+    return Found(torch.zeros(len(scores), 4), torch.tensor(scores), torch.zeros(len(scores), dtype=torch.int64), None)
+
+
+def test_every_rule_drops_what_it_says_and_counts_it(tmp_path):
+    sizes = {"one": (256, 256), "two": (300, 400), "none": (256, 300), "low": (255, 400), "narrow": (400, 255)}
+    detected = {"one": found(0.9, 0.2), "two": found(0.9, 0.31), "none": found(0.3, 0.1)}
+    for name, size in sizes.items():
+        Image.new("RGB", size).save(tmp_path / f"{name}.png")
+    looked = []
+
+    def detect(path):
+        looked.append(path.stem)
+        return detected[path.stem]
+
+    result = cleaned([tmp_path / f"{name}.png" for name in sizes], detect)
+    assert {name: [path.stem for path in paths] for name, paths in result._asdict().items()} == {
+        "kept": ["one"], "small": ["low", "narrow"], "several": ["two"], "none": ["none"],
+    }  # fmt: skip
+    assert result.counts == {"kept": 1, "small": 2, "several": 1, "none": 1}
+    assert looked == ["one", "two", "none"]
+    assert cleaned([tmp_path / "two.png"], detect, least_score=0.5).counts["kept"] == 1
+    (tmp_path / "text.png").write_text("no image")
+    with pytest.raises(InputError, match="cannot be read as an image"):
+        cleaned([tmp_path / "text.png"], detect)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("dishes") / "dishes"
+    plates.write_boxes(root, photographs=20, side=64)
+    return Data(
+        layout="uecfood_boxes",
+        name="dishes",
+        fingerprint="test",
+        size=(64, 64),
+        keep=("dish",),
+        test_share=0.2,
+        root=root,
+    )
+
+
+def test_a_detector_of_dishes_trains_and_cleans(data, tmp_path):
+    training = dish_detector(data, backbone="mobilenetv3_small_050", steps=3, batch_size=4)
+    assert training.network.tasks[0].classes == ("dish",)
+    network = network_of(Engine(Ledger(tmp_path), Runtime(device="cpu", progress=False)), training)
+
+    def detect(path):
+        with Image.open(path) as image:
+            pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+        sample = data.view(data.unlabelled(pixels))
+        with torch.inference_mode():
+            boxes, scores, labels, _ = network.tasks["detection"].postprocess(
+                network(collate([sample]).images)["detection"]
+            )
+        return Found(boxes[0], scores[0], labels[0], None)
+
+    images = sorted(data.root.rglob("*.jpg"))
+    assert sum(cleaned(images, detect, least_side=64).counts.values()) == len(images)
+    assert cleaned(images, detect).counts == {"kept": 0, "small": len(images), "several": 0, "none": 0}
+
+
+def test_a_detector_learns_one_class(data):
+    with pytest.raises(InputError, match="set keep of dishes"):
+        dish_detector(data.model_copy(update={"keep": None}), backbone="resnet10t", steps=1)
+
+
+def test_errors_by_band_are_the_means_of_its_images():
+    truths = np.array([50.0, 150.0, 300.0, 900.0])
+    estimates = np.array([[60.0, 150.0, 330.0, 450.0], [40.0, 250.0, 300.0, 900.0]])
+    answers = Estimates(estimates, truths, np.arange(4.0))
+    head, *lines = errors_by_band({"regression": answers}, (0, 200, 500, 700)).grid()
+    assert [line[0] for line in lines] == ["0 to 200", "200 to 500", "500 to 700", "700 and more"]
+    # Of the first band: 10 and 0, then 10 and 100 kcal; 20 % and 0, then 20 % and 66.7 %.
+    assert lines[0][1:] == ["2", "30.0", "26.7"]
+    assert lines[1][1:] == ["1", "15.0", "5.0"]
+    assert lines[2][1:] == ["0", "–", "–"]
+    assert lines[3][1:] == ["1", "225.0", "25.0"]
+    assert len(head) == 4

@@ -1,0 +1,74 @@
+"""The figures of MultiTask-CenterNet show what its networks predict."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from matplotlib import pyplot as plt
+
+from mtlkit.errors import InputError
+from mtlkit.papers.mcn.figures import centre_map, centre_maps, drawn, networks
+from mtlkit.tasks import CenterDetection, Segmentation
+from mtlkit.tasks.drawing import palette
+
+SEGMENTATION = Segmentation(classes=("background", "person", "dog"))
+DETECTION = CenterDetection(classes=("person", "dog"))
+IMAGES = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+
+
+def network(*tasks):
+    """Predicts a dog in the left half of the first image, with its box, and a person nowhere."""
+    masks = torch.zeros(2, 3, 16, 24)
+    masks[:, 0] = 1.0
+    masks[0, 2, :, :12] = 5.0
+    maps = torch.full((2, DETECTION.outputs, 16, 24), -9.0)
+    maps[:, 2:] = 0.0
+    maps[0, 1, 8, 6] = 3.0  # the dog's centre
+    maps[0, 2:4, 8, 6] = torch.tensor([8.0, 6.0])  # 32 by 24 pixels
+    maps[0, 4:6, 8, 6] = 0.5
+    outputs = {"segmentation": masks, "detection": maps}
+    return SimpleNamespace(
+        tasks={task.name: task for task in tasks},
+        predict=lambda images: {task.name: outputs[task.name][: len(images)] for task in tasks},
+    )
+
+
+def test_pixels_have_the_colour_of_their_class_and_the_background_its_own():
+    shown = drawn(network(SEGMENTATION), IMAGES)
+    plain = [(image.permute(1, 2, 0) * 255).round().byte().numpy() for image in IMAGES]
+    assert np.array_equal(shown[0][:, :44], plain[0][:, :44] // 2 + palette(3)[2] // 2)
+    assert np.array_equal(shown[0][:, 52:], plain[0][:, 52:])
+    assert np.array_equal(shown[1], plain[1])
+
+
+def test_boxes_stand_where_they_are_found_and_the_unsure_are_left_out():
+    net = network(DETECTION)
+    shown, plain = drawn(net, IMAGES), drawn(net, IMAGES, least=0.99)
+    # Centre (26, 34): from 10 to 42 and from 22 to 46; three times as large.
+    frame = palette(256)[1]
+    assert (shown[0][137, 30:126] == frame).all()
+    assert (shown[0][114:138, 125] == frame).all()
+    assert not np.array_equal(shown[0], plain[0])
+    assert np.array_equal(shown[1], plain[1])
+    assert shown[0].shape == (192, 288, 3)
+
+
+def test_the_map_of_centres_is_the_surest_class():
+    found = centre_map(network(SEGMENTATION, DETECTION), IMAGES)
+    assert found.shape == (2, 16, 24)
+    assert found[0, 8, 6] == pytest.approx(torch.tensor(3.0).sigmoid().item())
+    assert found[1].max() < 1e-3
+    with pytest.raises(InputError, match="has no map of centres"):
+        centre_map(network(SEGMENTATION), IMAGES)
+
+
+def test_a_column_a_network():
+    figure = networks(IMAGES, {"boxes": network(DETECTION), "both": network(SEGMENTATION, DETECTION)})
+    assert [axis.get_title() for axis in figure.axes if axis.get_title()] == ["image", "boxes", "both"]
+    plt.close(figure)
+    figure = centre_maps(network(DETECTION), IMAGES)
+    heat = figure.axes[2].get_images() or figure.axes[1].get_images()
+    assert heat
+    assert "centres" in figure.get_label()
+    plt.close(figure)
