@@ -1,6 +1,10 @@
 """The command ``mtlkit``."""
 
 import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -54,6 +58,8 @@ def _options(
 
 
 _debug = False
+
+GOING_ON = "What is finished is kept; the same command goes on from there, a training from its last checkpoint."
 
 
 @app.command()
@@ -419,10 +425,40 @@ def _grid(*heads: str) -> tuple[Any, Any]:
     return Console(), Table(*heads)
 
 
-def main() -> None:
-    """The command line: one sentence and exit status 2 for anything a user can put right."""
+class Stopped(BaseException):
+    """Ctrl-C, or SIGTERM; no exception that a library takes for its own."""
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Raises :class:`Stopped` for either signal, once: the second one ends the process where it stands."""
+    process = os.getpid()
+
+    def stop(number: int, frame: object) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_DFL)
+        raise Stopped(number) if os.getpid() == process else KeyboardInterrupt  # which torch's readers know
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        app()
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def main() -> None:
+    """The command line: one sentence for anything a user can put right, and exit status 2.
+
+    Where Ctrl-C or SIGTERM stops it, the sentence says how to go on, and the status is the shell's for that signal.
+    """
+    try:
+        with _stoppable():
+            app()
+    except Stopped as stop:
+        what = "Ctrl-C" if stop.args[0] == signal.SIGINT else "SIGTERM"
+        typer.echo(f"Stopped by {what}. {GOING_ON}", err=True)
+        raise SystemExit(128 + stop.args[0]) from None
     except InputError as error:
         if _debug:
             raise

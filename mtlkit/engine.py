@@ -4,7 +4,7 @@ Nothing here knows a kind of node.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -123,10 +123,13 @@ class Engine:
         return [replace(step, riders=tuple(riders.get(key, ()))) for key, step in steps.items()]
 
     def run(self, goals: Iterable[Node]) -> dict[str, Record]:
-        """Identity -> record of every goal, from the ledger or run now."""
+        """Identity -> record of every goal, from the ledger or run now.
+
+        What killed runs left half written is removed first.
+        """
         goals = list(goals)
-        for step in self.plan(goals, again=self.runtime.rescore):
-            self.execute(step)
+        self.ledger.sweep()
+        self._execute_all(self.plan(goals, again=self.runtime.rescore))
         found = {goal.identity: self.ledger.find(goal.kind, goal.identity) for goal in goals}
         return {identity: record for identity, record in found.items() if record is not None}
 
@@ -137,8 +140,7 @@ class Engine:
             WeightsMissing: what a training kept is gone and :attr:`~mtlkit.runtime.Runtime.retrain` is off.
             TrainingDiverged: it, or a training that it needs.
         """
-        for step in self.plan([node], tensors=True):
-            self.execute(step)
+        self._execute_all(self.plan([node], tensors=True))
         if (record := self.diverged(node)) is not None:
             raise TrainingDiverged(
                 f"The {node.kind} {node.identity} cannot be had: in the training {record.identity} {record.diverged}; "
@@ -156,12 +158,20 @@ class Engine:
     def execute(self, step: Step, *, start: Callable[[], None] = lambda: None) -> None:
         """Runs a node whose prerequisites are there, unless another process has done so meanwhile or one diverged.
 
+        Where another process runs it, says so once and waits.
+
         Args:
             step: of a plan.
             start: called before the node runs, where it does.
         """
-        with self.ledger.lock(step.node.identity):
+        with self.ledger.hold(step.node.identity, step.node.title):
             self._execute(step, start)
+
+    def _execute_all(self, steps: Sequence[Step]) -> None:
+        for at, step in enumerate(steps):
+            self.ledger.needed = {need.identity for later in steps[at:] for need in later.node.loads}
+            self.execute(step)
+        self.ledger.needed = ()
 
     def _execute(self, step: Step, start: Callable[[], None]) -> None:
         node = step.node

@@ -142,7 +142,9 @@ def merge(sources: Iterable[Path], into: Path) -> tuple[int, list[str]]:
             if known is None:
                 found[place] = path
             elif _measured(known) != _measured(path):
-                conflicts.append(f"{path} holds other numbers than {known}, which stays; decide for one of them.")
+                threads = [_threads(one) for one in (path, known)]
+                why = "" if threads[0] == threads[1] else f" (computed with {threads[0]} threads, not {threads[1]})"
+                conflicts.append(f"{path} holds other numbers{why} than {known}, which stays; decide for one of them.")
     for place, path in found.items():
         with written_whole(place) as part:
             part.write_bytes(path.read_bytes())
@@ -153,6 +155,12 @@ def _measured(path: Path) -> dict[str, Any]:
     """What a record says apart from who ran it, when, on what, and how long it took."""
     apart = ("created", "commit", "versions", "hardware", "timing", "seconds", "loaded", "weights")
     return {key: value for key, value in json.loads(path.read_bytes()).items() if key not in apart}
+
+
+def _threads(path: Path) -> int | None:
+    """How many threads a record's numbers were computed with; on CPUs, where another number changes the last bits."""
+    found: int | None = json.loads(path.read_bytes()).get("hardware", {}).get("threads")
+    return found
 
 
 def _silent(path: Path) -> float:

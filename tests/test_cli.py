@@ -3,6 +3,7 @@ import inspect
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -100,6 +101,17 @@ def test_a_wrong_word_is_one_sentence(arguments, sentence, tmp_path, monkeypatch
     assert sentence in found
     assert "\n" not in found
     assert not list(tmp_path.glob("**/*.json"))  # nothing was started
+
+
+@pytest.mark.parametrize(("number", "what"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
+def test_what_is_stopped_says_how_to_go_on(monkeypatch, capsys, number, what):
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("mtlkit.cli.app", lambda: os.kill(os.getpid(), number) or time.sleep(5))
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 128 + number
+    assert capsys.readouterr().err.startswith(f"Stopped by {what}. What is finished is kept; the same command goes on")
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
 
 
 def test_main_prints_the_sentence_last_and_exits_with_2(monkeypatch, capsys):
