@@ -12,6 +12,7 @@ import typer
 
 import mtlkit
 from mtlkit.errors import InputError, unknown
+from mtlkit.files import at_home
 from mtlkit.papers import SLUGS, options_of, printed
 from mtlkit.papers.options import Described, Mapped, Option
 from mtlkit.run_command import PLAIN, Papers, print_comparisons
@@ -58,6 +59,9 @@ def _options(
 
 
 _debug = False
+
+MOST_SIDE = (8, 16_384)
+"""Pixels of drawn images."""
 
 GOING_ON = "What is finished is kept; the same command goes on from there, a training from its last checkpoint."
 
@@ -200,7 +204,7 @@ def pages(
     from mtlkit.pages import write
     from mtlkit.results import Results
 
-    for path in write(folder, Results.of(results_dir)):
+    for path in write(at_home(folder), Results.of(results_dir)):
         typer.echo(path)
 
 
@@ -259,7 +263,7 @@ def results_merge(
     from mtlkit.results import Results, merge
 
     own = Results.of(results_dir).own
-    count, conflicts = merge(folders, own)
+    count, conflicts = merge(map(at_home, folders), own)
     for conflict in conflicts:
         typer.echo(conflict, err=True)
     typer.echo(f"{count} records were copied into {own}.")
@@ -288,7 +292,7 @@ def predict(
     """Draw what a trained network predicts for images: IMAGE.TASK.png for each, and all in predictions.json."""
     from mtlkit.trained import load, write_predictions
 
-    write_predictions(load(identity, results_dir).to(device), images, out)
+    write_predictions(load(identity, results_dir).to(device), list(map(at_home, images)), at_home(out))
     typer.echo(f"The predictions lie in {out}.")
 
 
@@ -301,7 +305,7 @@ def export_weights(
     """Write a trained network's weights, with its settings, as one file that 'mtlkit predict' and mtlkit.load take."""
     from mtlkit.trained import load
 
-    load(identity, results_dir).save(file)
+    load(identity, results_dir).save(at_home(file))
     typer.echo(f"The weights of {identity} lie in {file}.")
 
 
@@ -345,13 +349,13 @@ def data_make(
     world: Annotated[str, typer.Argument(help="An embedded world: see 'mtlkit data list'.")],
     folder: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
     train: Annotated[
-        int, typer.Option(min=1, help="Training images; of some worlds images of a class, or portions.")
+        int, typer.Option(min=1, max=1_000_000, help="Training images; of some worlds images of a class, or portions.")
     ] = 64,
-    val: Annotated[int, typer.Option(min=1, help="Test images, or as above.")] = 32,
+    val: Annotated[int, typer.Option(min=1, max=1_000_000, help="Test images, or as above.")] = 32,
     size: Annotated[
         tuple[int, int] | None, typer.Option(help="Height and width, the world's own by default; some are square.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1)] = 0,
 ) -> None:
     """Draw an embedded world into a folder."""
     from mtlkit.worlds import WORLDS, drawer
@@ -359,9 +363,11 @@ def data_make(
 
     if world not in WORLDS:
         raise unknown("embedded world", world, WORLDS)
+    if size is not None and not all(MOST_SIDE[0] <= side <= MOST_SIDE[1] for side in size):
+        raise InputError(f"Images have {MOST_SIDE[0]} to {MOST_SIDE[1]} pixels a side, not {size[0]} x {size[1]}.")
     known = described(world)
     given: dict[str, Any] = {} if size is None else {"size": min(size) if known.square else size}
-    drawer(world).write(folder, seed=seed, train=train, val=val, **given)
+    drawer(world).write(at_home(folder), seed=seed, train=train, val=val, **given)
     typer.echo(
         f"The world {world} lies in {folder}, {train} and {val} {known.counts}; "
         f"read it with --dataset {known.layout} --data-root {folder}"
@@ -393,7 +399,7 @@ def data_check(
     from mtlkit.data.check import check
 
     given: dict[str, Any] = {"columns": Columns.named(named)} if "columns" in LAYOUTS[layout].settings else {}
-    report = check(layout, root, given)
+    report = check(layout, at_home(root), given)
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=1, ensure_ascii=False))
     else:
@@ -459,10 +465,13 @@ def main() -> None:
         what = "Ctrl-C" if stop.args[0] == signal.SIGINT else "SIGTERM"
         typer.echo(f"Stopped by {what}. {GOING_ON}", err=True)
         raise SystemExit(128 + stop.args[0]) from None
-    except InputError as error:
+    except (InputError, OSError) as error:
         if _debug:
             raise
-        typer.echo(f"Error: {error}", err=True)
+        sentence = str(error)
+        if not isinstance(error, InputError):  # whatever the system refuses and nobody has put into words
+            sentence = f"{error.filename or 'A file'} cannot be used ({error.strerror or error}); name another place."
+        typer.echo(f"Error: {sentence}", err=True)
         raise SystemExit(2) from None
 
 

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from torch import Tensor
+from torch import OutOfMemoryError, Tensor
 
-from mtlkit.errors import WeightsMissing
+from mtlkit.errors import InputError, WeightsMissing
 from mtlkit.graph import Context, Node
 from mtlkit.history import TrainingDiverged
 from mtlkit.ledger import Ledger, Record
@@ -183,7 +183,12 @@ class Engine:
         context = self.context(*missing)
         start()
         began = time.perf_counter()
-        content = node.run(context)
+        try:
+            content = node.run(context)
+        except (MemoryError, RuntimeError) as error:
+            if sentence := _of_machine(error, node.title):
+                raise InputError(sentence) from error
+            raise
         if content.diverged is not None:
             self._tried.add(node.identity)
         digest = None if content.tensors is None else self._keep(node, content.tensors, context.loaded)
@@ -215,3 +220,17 @@ class Engine:
     def _keep(self, node: Node, tensors: dict[str, Tensor], loaded: Mapping[str, str] | None = None) -> str:
         assert node.keeps is not None
         return self.ledger.save(node.keeps, node.identity, tensors, loaded)
+
+
+def _of_machine(error: MemoryError | RuntimeError, title: str) -> str:
+    """A sentence about what is the machine's fault; empty where it is not."""
+    text = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else ""
+    # torch raises it wherever this process is, by a signal.
+    if text.startswith("DataLoader worker"):
+        return (
+            f"A process that read data for {title} was killed ({text}), as happens where memory is short; run the same "
+            "command again, with fewer workers."
+        )
+    if isinstance(error, MemoryError | OutOfMemoryError) or "can't allocate memory" in text:
+        return f"There is too little memory for {title}; a smaller image_size or batch_size, or accumulate, needs less."
+    return ""

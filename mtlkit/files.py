@@ -31,7 +31,9 @@ class NotWritten(InputError, OSError):
     def of(cls, path: Path, error: OSError) -> "NotWritten":
         """The sentence about a file or folder."""
         remedy = "free some space there" if error.errno in _FULL else "name a place that can be written"
-        return cls(f"{path} cannot be written ({error.strerror or error}); {remedy}.")
+        # What finds a file where a folder should be made says that it exists.
+        reason = os.strerror(errno.ENOTDIR) if error.errno == errno.EEXIST else error.strerror or error
+        return cls(f"{path} cannot be written ({reason}); {remedy}.")
 
 
 @contextmanager
@@ -62,6 +64,30 @@ def written_whole(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def at_home(path: str | Path) -> Path:
+    """A path that was typed, with the folder of a user in the place of a leading ``~`` or ``~name``.
+
+    Raises:
+        InputError: there is no such user, or the system takes no such path.
+
+    >>> at_home("~nix/a")
+    Traceback (most recent call last):
+    mtlkit.errors.InputError: There is no user 'nix' for the path ~nix/a; a folder of that name here is ./~nix/a.
+    """
+    found = os.path.expanduser(path)
+    if found.startswith("~"):
+        user = found[1:].partition(os.sep)[0]
+        raise InputError(f"There is no user {user!r} for the path {path}; a folder of that name here is ./{path}.")
+    try:
+        os.stat(found)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):  # there is none yet, or whoever opens it says so
+        pass
+    except (OSError, ValueError) as error:  # too long, links in a circle, a null character
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"The path {str(path)!r:.200} cannot be used ({reason}); name another one.") from error
+    return Path(found)
 
 
 def mark() -> str:

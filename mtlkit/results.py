@@ -11,7 +11,7 @@ from typing import Any
 
 import mtlkit
 from mtlkit.errors import InputError
-from mtlkit.files import written_whole
+from mtlkit.files import at_home, written_whole
 from mtlkit.ledger import KEPT_LIMIT, LEASE_SECONDS, Ledger, intact
 
 
@@ -42,14 +42,19 @@ class Results:
         Args:
             own: as given, else ``MTLKIT_RESULTS``, else ``runs`` of the checkout, else ``runs`` in the current folder.
             kept_limit: as above.
+
+        Raises:
+            InputError: it is a file, or starts with ``~`` and no user.
         """
         root = checkout()
         if own is not None:
-            own = Path(os.path.expanduser(own))
+            own = at_home(own)
         elif named := os.environ.get("MTLKIT_RESULTS"):
-            own = Path(os.path.expanduser(named))
+            own = at_home(named)
         else:
             own = (root or Path.cwd()) / "runs"
+        if own.exists() and not own.is_dir():
+            raise InputError(f"The results folder {own} is a file; name a folder.")
         return cls(own, None if root is None else root / "results", kept_limit)
 
     def ledger(self, profile: str) -> Ledger:
@@ -94,7 +99,12 @@ def verify(folder: Path) -> tuple[int, list[str]]:
     """How many records a results folder holds, and a sentence for every one, or file of tensors, that is damaged.
 
     Nothing is changed.
+
+    Raises:
+        InputError: there is no such folder.
     """
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}; a results folder has records in PROFILE/KIND/.")
     count, faults = 0, []
     for profile in sorted(path for path in folder.glob("*") if path.is_dir()):
         ledger = Ledger(profile)

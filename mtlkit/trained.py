@@ -20,7 +20,7 @@ from mtlkit.data import AnyData
 from mtlkit.data.images import as_rgb, read_image
 from mtlkit.data.samples import collate
 from mtlkit.errors import InputError, WeightsMissing
-from mtlkit.files import written_whole
+from mtlkit.files import at_home, written_whole
 from mtlkit.ledger import Ledger, Record, digest_of
 from mtlkit.network import NetworkSettings
 from mtlkit.papers.options import PROFILES
@@ -183,7 +183,7 @@ def load(identity_or_record: str | Path | Record, results_dir: str | Path | None
     ledgers = [results.ledger(profile) for profile in PROFILES]
     if isinstance(identity_or_record, Record):
         record = identity_or_record
-    elif (path := Path(identity_or_record)).suffix == ".safetensors":
+    elif (path := at_home(identity_or_record)).suffix == ".safetensors":
         return _exported(path)
     elif path.suffix == ".json":
         record = _record_of(path)
@@ -266,12 +266,14 @@ def _pixels(image: str | Path | Image.Image | Tensor) -> Tensor:
 
 def _exported(path: Path) -> Trained:
     """What :meth:`Trained.save` wrote."""
+    if not path.is_file():  # a named pipe would be waited for
+        raise InputError(f"There is no weights file {path}.")
     try:
         tensors = load_file(path)
         with safe_open(path, "pt") as file:
             about = file.metadata() or {}
     except OSError as error:
-        raise InputError(f"There is no weights file {path}.") from error
+        raise InputError(f"The weights file {path} cannot be read ({error.strerror}).") from error
     except SafetensorError as error:
         raise InputError(f"{path} is damaged or no safetensors file; export the weights again.") from error
     if not {"identity", "settings", "sha256"} <= about.keys():
@@ -282,10 +284,12 @@ def _exported(path: Path) -> Trained:
 
 
 def _record_of(path: Path) -> Record:
+    if not path.is_file():
+        raise InputError(f"There is no record {path}.")
     try:
         return Record.model_validate_json(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"There is no record {path}.") from error
+        raise InputError(f"The record {path} cannot be read ({error.strerror}).") from error
     except ValueError as error:
         raise InputError(f"{path} is not a record of this version of mtlkit.") from error
 
