@@ -15,7 +15,7 @@ from mtlkit.errors import InputError, unknown
 from mtlkit.files import at_home
 from mtlkit.papers import SLUGS, options_of, printed
 from mtlkit.papers.options import Described, Mapped, Option
-from mtlkit.run_command import PLAIN, Papers, print_comparisons
+from mtlkit.run_command import PLAIN, Papers, echo, print_comparisons
 from mtlkit.work_command import Parameters, plan, work
 
 app = typer.Typer(
@@ -85,7 +85,7 @@ def tables(
                 }
             )
     if as_json:
-        typer.echo(json.dumps(listing, indent=1))
+        echo(json.dumps(listing, indent=1))
         return
     console, grid = _grid("paper", "table", "title", "rows", "cells", "run")
     for line in listing:
@@ -106,7 +106,7 @@ def costs(
     from mtlkit.reproduce import Results
     from mtlkit.reproduce import costs as counted
 
-    typer.echo(Costs(counted(papers.table(paper, table), Results.of(results_dir))).text())
+    echo(Costs(counted(papers.table(paper, table), Results.of(results_dir))).text())
 
 
 @app.command()
@@ -125,14 +125,14 @@ def rows(
             {"row": r.id, "label": r.label, "what": r.what, "printed": r.printed, "controls": list(r.controls)}
             for r in found
         ]
-        typer.echo(json.dumps(listing, indent=1, ensure_ascii=False))
+        echo(json.dumps(listing, indent=1, ensure_ascii=False))
         return
     for r in found:
         mark = "" if r.printed else " (not in the print)"
-        typer.echo(f"{r.id}: {r.label}{mark}")
+        echo(f"{r.id}: {r.label}{mark}")
         for what, text in (("", r.what), ("controls: ", ", ".join(r.controls))):
             if text:
-                typer.echo(f"    {what}{text}")
+                echo(f"    {what}{text}")
 
 
 @app.command()
@@ -175,10 +175,10 @@ def coverage(
 
     counted = count(Results.of(results_dir))
     if markdown:
-        typer.echo(status(counted))
+        echo(status(counted))
         return
     if as_json:
-        typer.echo(json.dumps(counted, indent=1))
+        echo(json.dumps(counted, indent=1))
         return
     console, grid = _grid("paper", "table", "rows", "runnable", "cells", "smoke", "lite", "paper")
     for slug, found in counted["papers"].items():
@@ -192,7 +192,7 @@ def coverage(
             grid.add_row(slug, number, *map(str, values))
     console.print(grid)
     systems = counted["systems"]
-    typer.echo(f"systems that run: {sum(systems.values())} of {len(systems)}")
+    echo(f"systems that run: {sum(systems.values())} of {len(systems)}")
 
 
 @app.command()
@@ -205,7 +205,7 @@ def pages(
     from mtlkit.results import Results
 
     for path in write(at_home(folder), Results.of(results_dir)):
-        typer.echo(path)
+        echo(path)
 
 
 @app.command()
@@ -227,11 +227,11 @@ def clean(
             raise unknown(f"thing to remove in {results.own}", word, found)
     chosen = {word: files for word, files in found.items() if word in (what or found)}
     if not chosen:
-        typer.echo(f"Nothing to remove in {results.own}.")
+        echo(f"Nothing to remove in {results.own}.")
         return
     for word, files in chosen.items():
         size = sum(file.stat().st_size for file in files)
-        typer.echo(f"{word}: {len(files)} file{'' if len(files) == 1 else 's'}, {size / 1e6:,.1f} MB")
+        echo(f"{word}: {len(files)} file{'' if len(files) == 1 else 's'}, {size / 1e6:,.1f} MB")
     if yes or typer.confirm(f"Remove them from {results.own}?"):
         leftovers(results.own)  # something may have started since
         for file in (file for files in chosen.values() for file in files):
@@ -248,8 +248,8 @@ def results_verify(
     folder = Results.of(folder).own
     count, faults = verify(folder)
     for fault in faults:
-        typer.echo(fault, err=True)
-    typer.echo(f"{count} records in {folder}.")
+        echo(fault, err=True)
+    echo(f"{count} records in {folder}.")
     if faults:
         raise InputError(f"{len(faults)} files of {folder} are damaged or misplaced; remove them to run them again.")
 
@@ -265,8 +265,8 @@ def results_merge(
     own = Results.of(results_dir).own
     count, conflicts = merge(map(at_home, folders), own)
     for conflict in conflicts:
-        typer.echo(conflict, err=True)
-    typer.echo(f"{count} records were copied into {own}.")
+        echo(conflict, err=True)
+    echo(f"{count} records were copied into {own}.")
     if conflicts:
         raise InputError(f"{len(conflicts)} records differ from those in {own}; nothing was overwritten.")
 
@@ -293,7 +293,7 @@ def predict(
     from mtlkit.trained import load, write_predictions
 
     write_predictions(load(identity, results_dir).to(device), list(map(at_home, images)), at_home(out))
-    typer.echo(f"The predictions lie in {out}.")
+    echo(f"The predictions lie in {out}.")
 
 
 @app.command()
@@ -306,7 +306,7 @@ def export_weights(
     from mtlkit.trained import load
 
     load(identity, results_dir).save(at_home(file))
-    typer.echo(f"The weights of {identity} lie in {file}.")
+    echo(f"The weights of {identity} lie in {file}.")
 
 
 @app.command()
@@ -316,7 +316,7 @@ def doctor(as_json: Json = False) -> None:
 
     report = examine()
     if as_json:
-        typer.echo(json.dumps(report, indent=1))
+        echo(json.dumps(report, indent=1))
     else:
         for name, value in report.items():
             typer.echo(f"{typer.style(name, bold=True)}: {value}")
@@ -333,12 +333,12 @@ def data_list(
     from mtlkit.worlds import listed
 
     if as_json:
-        typer.echo(json.dumps(listed(), indent=1))
+        echo(json.dumps(listed(), indent=1))
         return
     if markdown:
         from mtlkit.pages import layouts
 
-        typer.echo(layouts(), nl=False)
+        echo(layouts(), nl=False)
         return
     for name, what in listed().items():
         typer.echo(f"{typer.style(f'{name:11}', bold=True)} {what}")
@@ -368,7 +368,7 @@ def data_make(
     known = described(world)
     given: dict[str, Any] = {} if size is None else {"size": min(size) if known.square else size}
     drawer(world).write(at_home(folder), seed=seed, train=train, val=val, **given)
-    typer.echo(
+    echo(
         f"The world {world} lies in {folder}, {train} and {val} {known.counts}; "
         f"read it with --dataset {known.layout} --data-root {folder}"
     )
@@ -401,21 +401,19 @@ def data_check(
     given: dict[str, Any] = {"columns": Columns.named(named)} if "columns" in LAYOUTS[layout].settings else {}
     report = check(layout, at_home(root), given)
     if as_json:
-        typer.echo(json.dumps(report.to_json(), indent=1, ensure_ascii=False))
+        echo(json.dumps(report.to_json(), indent=1, ensure_ascii=False))
     else:
         for split, found in report.splits.items():
-            typer.echo(
-                f"{split}: {found['samples']} samples, {found['classes']} classes, fingerprint {found['fingerprint']}"
-            )
+            echo(f"{split}: {found['samples']} samples, {found['classes']} classes, fingerprint {found['fingerprint']}")
         for warning in report.warnings:
-            typer.echo(f"Warning: {warning}", err=True)
+            echo(f"Warning: {warning}", err=True)
     every = [sentence for fault in report.faults.values() for sentence in fault.examples]
     count = sum(fault.count for fault in report.faults.values())
     if count > 1 and not as_json:
         for fault in report.faults.values():
-            typer.echo(f"{fault.count} of this kind:", err=True)
+            echo(f"{fault.count} of this kind:", err=True)
             for sentence in fault.examples:
-                typer.echo(f"  {sentence}", err=True)
+                echo(f"  {sentence}", err=True)
     if count > 1:
         raise InputError(
             f"{root} has {count} faults of {len(report.faults)} kinds; put them right, and check it again."
@@ -463,7 +461,7 @@ def main() -> None:
             app()
     except Stopped as stop:
         what = "Ctrl-C" if stop.args[0] == signal.SIGINT else "SIGTERM"
-        typer.echo(f"Stopped by {what}. {GOING_ON}", err=True)
+        echo(f"Stopped by {what}. {GOING_ON}", err=True)
         raise SystemExit(128 + stop.args[0]) from None
     except (InputError, OSError) as error:
         if _debug:
@@ -471,7 +469,7 @@ def main() -> None:
         sentence = str(error)
         if not isinstance(error, InputError):  # whatever the system refuses and nobody has put into words
             sentence = f"{error.filename or 'A file'} cannot be used ({error.strerror or error}); name another place."
-        typer.echo(f"Error: {sentence}", err=True)
+        echo(f"Error: {sentence}", err=True)
         raise SystemExit(2) from None
 
 

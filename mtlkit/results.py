@@ -151,7 +151,7 @@ def merge(sources: Iterable[Path], into: Path) -> tuple[int, list[str]]:
             known = found.get(place, place if place.exists() else None)
             if known is None:
                 found[place] = path
-            elif _measured(known) != _measured(path):
+            elif measured(known) != measured(path):
                 threads = [_threads(one) for one in (path, known)]
                 why = "" if threads[0] == threads[1] else f" (computed with {threads[0]} threads, not {threads[1]})"
                 conflicts.append(f"{path} holds other numbers{why} than {known}, which stays; decide for one of them.")
@@ -161,7 +161,7 @@ def merge(sources: Iterable[Path], into: Path) -> tuple[int, list[str]]:
     return len(found), conflicts
 
 
-def _measured(path: Path) -> dict[str, Any]:
+def measured(path: Path) -> dict[str, Any]:
     """What a record says apart from who ran it, when, on what, and how long it took."""
     apart = ("created", "commit", "versions", "hardware", "timing", "seconds", "loaded", "weights")
     return {key: value for key, value in json.loads(path.read_bytes()).items() if key not in apart}

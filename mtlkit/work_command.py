@@ -14,7 +14,7 @@ from typer.core import TyperCommand
 from mtlkit import papers
 from mtlkit.errors import InputError, unknown
 from mtlkit.files import at_home
-from mtlkit.run_command import one_spelling
+from mtlkit.run_command import echo, one_spelling
 
 if TYPE_CHECKING:
     from mtlkit.campaign import Campaign, Goal
@@ -63,9 +63,9 @@ def plan(
     estimates = found.estimates(device.partition(",")[0], measure=measure)
     planned = found.plan(estimates)
     if as_json:
-        typer.echo(json.dumps(planned.graph() | {"machine": estimates.machine}, indent=1))
+        echo(json.dumps(planned.graph() | {"machine": estimates.machine}, indent=1))
     else:
-        typer.echo(text(planned, estimates))
+        echo(text(planned, estimates))
     found.complain()
 
 
@@ -171,9 +171,9 @@ def work(
         if there:
             display.say(f"{there} of {sum(len(goal.nodes) for goal in found.goals)} evaluations found in the ledger")
         failed = run(tell)
-    typer.echo(display.state(), err=True)
+    echo(display.state(), err=True)
     for identity, sentence in failed.items():
-        typer.echo(f"{identity} failed: {sentence}", err=True)
+        echo(f"{identity} failed: {sentence}", err=True)
     found.complain()
     if failed:
         raise typer.Exit(1)
@@ -300,7 +300,7 @@ def _named(targets: Sequence[str], texts: dict[str, str]) -> "Iterator[Any]":
             except InputError as error:
                 if tables:
                     raise
-                typer.echo(f"Table {identifier} of {paper} is left out: {error}", err=True)
+                echo(f"Table {identifier} of {paper} is left out: {error}", err=True)
                 continue
             yield Wanted(papers.table(paper, identifier), options)
 

@@ -9,18 +9,23 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
 
 import mtlkit
-from mtlkit import reproduce
+from mtlkit import papers, reproduce
 from mtlkit.cli import app, main
 from mtlkit.data import LAYOUTS
 from mtlkit.data.images import read_image
 from mtlkit.errors import InputError
 from mtlkit.layouts import described
 from mtlkit.ledger import Ledger, Record
+from mtlkit.report.figures import labelled
+from mtlkit.report.style import use_style
+from mtlkit.reproduce import stored
+from mtlkit.results import Results
 from mtlkit.runs import Training
 from mtlkit.worlds import WORLDS, drawer, world
 
@@ -168,6 +173,38 @@ def test_what_the_system_refuses_and_nobody_put_into_words_is_a_sentence_too(mon
     assert stop.value.code == 2
     told = "Error: /dev/null/x cannot be used (Not a directory); name another place.\n"
     assert capsys.readouterr().err == told
+
+
+EVIL = "a|*b*<script>$x$&lt;\x1b[2J\u202e"
+
+
+def test_names_of_data_sets_are_escaped_in_every_medium(tmp_path, monkeypatch, capsys):
+    root, own = tmp_path / EVIL, tmp_path / "runs"
+    drawer("rooms").write(root, train=3, val=2, size=(32, 40))
+    arguments = ["run", "nddr", "4", "constant", "--dataset", "npy", "--data-root", str(root), "--device", "cpu"]
+    arguments += ["--image-size", "32,40", "--results-dir", str(own)]
+    shown = {form: said(*arguments, "--output", form) for form in ("text", "markdown", "csv", "json")}
+    for form, text in shown.items():
+        assert not set(text) & {"\x1b", "\u202e"}, form
+    assert json.loads(shown["json"])
+    assert "a\\|\\*b\\*\\<script\\>\\$x\\$\\&lt;" in shown["markdown"]
+    assert all("u001b[2J" in shown[form].replace("\\", "") for form in shown)
+    (column,) = stored(papers.table("nddr", "4"), Results(own))
+    assert "a|*b*&lt;script&gt;$x$&amp;lt;" in column.html() + column.card_html()
+    for text in (column.html(), column.card_html(), repr(column)):
+        assert not set(text) & {"\x1b", "\u202e"}
+        assert "<script" not in text.replace(repr(column), "")
+    monkeypatch.setattr("sys.argv", ["mtlkit", "data", "check", "npy", str(tmp_path / "no" / EVIL)])
+    with pytest.raises(SystemExit):
+        main()
+    assert f"{EVIL[:-5]}\\u001b[2J\\u202e; give the data set" in capsys.readouterr().err
+
+
+def test_a_dollar_is_no_formula_in_a_figure():
+    use_style()
+    figure = labelled([np.zeros((4, 4, 3), np.uint8)], ["$\\frac{1$ and a\\$b"])
+    figure.canvas.draw()  # a formula would be refused
+    assert figure.axes[0].title.get_parse_math() is False
 
 
 @pytest.mark.parametrize(("number", "what"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
