@@ -2,7 +2,7 @@
 
 import sys
 
-from mtlkit.errors import ExtraMissing, extra
+from mtlkit.errors import ExtraMissing, extra, terminal
 
 
 def main() -> None:
@@ -11,7 +11,7 @@ def main() -> None:
         with extra("run"):
             from mtlkit.cli import main as command
     except ExtraMissing as error:
-        print(f"Error: {error}", file=sys.stderr)
+        print(terminal(f"Error: {error}"), file=sys.stderr)
         raise SystemExit(2) from None
     command()
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from mtlkit import papers
 from mtlkit.errors import InputError, unknown
+from mtlkit.files import at_home
 from mtlkit.graph import Node
 from mtlkit.papers import registry
 from mtlkit.papers.declaration import Column, Table, chosen
@@ -107,6 +108,8 @@ class Campaign:
         Raises:
             InputError: the file is not there, no TOML, or names what there is not; the column is named by its number.
         """
+        if not path.is_file():  # a named pipe would be waited for
+            raise InputError(f"The campaign {path} cannot be read (there is no such file).")
         try:
             content = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
@@ -178,7 +181,7 @@ class File(BaseModel):
 
     def path_of(self, text: str) -> str:
         """A path that goes from the file's folder; ``~`` is the reader's."""
-        return str(self.folder / os.path.expanduser(text))
+        return str(self.folder / at_home(text))
 
     def wanted(self, at: int, entry: Entry, variables: Mapping[str, str]) -> Iterator[Wanted]:
         """The columns of the entry number ``at``, from 1."""
@@ -252,7 +255,7 @@ def _absolute(about: Option, value: Any) -> Any:
         return [_absolute(about, one) for one in value]
     if not about.path or value in about.keywords:
         return value
-    return os.path.abspath(os.path.expanduser(value))
+    return os.path.abspath(at_home(value))
 
 
 def not_running(kind: type[Described], names: Iterable[str]) -> None:

@@ -1,6 +1,10 @@
 """The command ``mtlkit``."""
 
 import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -8,9 +12,10 @@ import typer
 
 import mtlkit
 from mtlkit.errors import InputError, unknown
+from mtlkit.files import at_home
 from mtlkit.papers import SLUGS, options_of, printed
 from mtlkit.papers.options import Described, Mapped, Option
-from mtlkit.run_command import PLAIN, Papers, print_comparisons
+from mtlkit.run_command import PLAIN, Papers, echo, print_comparisons
 from mtlkit.work_command import Parameters, plan, work
 
 app = typer.Typer(
@@ -57,6 +62,11 @@ def _options(
 
 _debug = False
 
+MOST_SIDE = (8, 16_384)
+"""Pixels of drawn images."""
+
+GOING_ON = "What is finished is kept; the same command goes on from there, a training from its last checkpoint."
+
 
 @app.command()
 def tables(
@@ -77,7 +87,7 @@ def tables(
                 }
             )
     if as_json:
-        typer.echo(json.dumps(listing, indent=1))
+        echo(json.dumps(listing, indent=1))
         return
     console, grid = _grid("paper", "table", "title", "rows", "cells", "run")
     for line in listing:
@@ -98,7 +108,7 @@ def costs(
     from mtlkit.reproduce import Results
     from mtlkit.reproduce import costs as counted
 
-    typer.echo(Costs(counted(papers.table(paper, table), Results.of(results_dir))).text())
+    echo(Costs(counted(papers.table(paper, table), Results.of(results_dir))).text())
 
 
 @app.command()
@@ -117,14 +127,14 @@ def rows(
             {"row": r.id, "label": r.label, "what": r.what, "printed": r.printed, "controls": list(r.controls)}
             for r in found
         ]
-        typer.echo(json.dumps(listing, indent=1, ensure_ascii=False))
+        echo(json.dumps(listing, indent=1, ensure_ascii=False))
         return
     for r in found:
         mark = "" if r.printed else " (not in the print)"
-        typer.echo(f"{r.id}: {r.label}{mark}")
+        echo(f"{r.id}: {r.label}{mark}")
         for what, text in (("", r.what), ("controls: ", ", ".join(r.controls))):
             if text:
-                typer.echo(f"    {what}{text}")
+                echo(f"    {what}{text}")
 
 
 @app.command()
@@ -167,10 +177,10 @@ def coverage(
 
     counted = count(Results.of(results_dir))
     if markdown:
-        typer.echo(status(counted))
+        echo(status(counted))
         return
     if as_json:
-        typer.echo(json.dumps(counted, indent=1))
+        echo(json.dumps(counted, indent=1))
         return
     console, grid = _grid("paper", "table", "rows", "runnable", "cells", "smoke", "lite", "paper")
     for slug, found in counted["papers"].items():
@@ -184,7 +194,7 @@ def coverage(
             grid.add_row(slug, number, *map(str, values))
     console.print(grid)
     systems = counted["systems"]
-    typer.echo(f"systems that run: {sum(systems.values())} of {len(systems)}")
+    echo(f"systems that run: {sum(systems.values())} of {len(systems)}")
 
 
 @app.command()
@@ -196,8 +206,8 @@ def pages(
     from mtlkit.pages import write
     from mtlkit.results import Results
 
-    for path in write(folder, Results.of(results_dir)):
-        typer.echo(path)
+    for path in write(at_home(folder), Results.of(results_dir)):
+        echo(path)
 
 
 @app.command()
@@ -219,11 +229,11 @@ def clean(
             raise unknown(f"thing to remove in {results.own}", word, found)
     chosen = {word: files for word, files in found.items() if word in (what or found)}
     if not chosen:
-        typer.echo(f"Nothing to remove in {results.own}.")
+        echo(f"Nothing to remove in {results.own}.")
         return
     for word, files in chosen.items():
         size = sum(file.stat().st_size for file in files)
-        typer.echo(f"{word}: {len(files)} file{'' if len(files) == 1 else 's'}, {size / 1e6:,.1f} MB")
+        echo(f"{word}: {len(files)} file{'' if len(files) == 1 else 's'}, {size / 1e6:,.1f} MB")
     if yes or typer.confirm(f"Remove them from {results.own}?"):
         leftovers(results.own)  # something may have started since
         for file in (file for files in chosen.values() for file in files):
@@ -240,8 +250,8 @@ def results_verify(
     folder = Results.of(folder).own
     count, faults = verify(folder)
     for fault in faults:
-        typer.echo(fault, err=True)
-    typer.echo(f"{count} records in {folder}.")
+        echo(fault, err=True)
+    echo(f"{count} records in {folder}.")
     if faults:
         raise InputError(f"{len(faults)} files of {folder} are damaged or misplaced; remove them to run them again.")
 
@@ -255,10 +265,10 @@ def results_merge(
     from mtlkit.results import Results, merge
 
     own = Results.of(results_dir).own
-    count, conflicts = merge(folders, own)
+    count, conflicts = merge(map(at_home, folders), own)
     for conflict in conflicts:
-        typer.echo(conflict, err=True)
-    typer.echo(f"{count} records were copied into {own}.")
+        echo(conflict, err=True)
+    echo(f"{count} records were copied into {own}.")
     if conflicts:
         raise InputError(f"{len(conflicts)} records differ from those in {own}; nothing was overwritten.")
 
@@ -284,8 +294,8 @@ def predict(
     """Draw what a trained network predicts for images: IMAGE.TASK.png for each, and all in predictions.json."""
     from mtlkit.trained import load, write_predictions
 
-    write_predictions(load(identity, results_dir).to(device), images, out)
-    typer.echo(f"The predictions lie in {out}.")
+    write_predictions(load(identity, results_dir).to(device), list(map(at_home, images)), at_home(out))
+    echo(f"The predictions lie in {out}.")
 
 
 @app.command()
@@ -297,8 +307,8 @@ def export_weights(
     """Write a trained network's weights, with its settings, as one file that 'mtlkit predict' and mtlkit.load take."""
     from mtlkit.trained import load
 
-    load(identity, results_dir).save(file)
-    typer.echo(f"The weights of {identity} lie in {file}.")
+    load(identity, results_dir).save(at_home(file))
+    echo(f"The weights of {identity} lie in {file}.")
 
 
 @app.command()
@@ -308,7 +318,7 @@ def doctor(as_json: Json = False) -> None:
 
     report = examine()
     if as_json:
-        typer.echo(json.dumps(report, indent=1))
+        echo(json.dumps(report, indent=1))
     else:
         for name, value in report.items():
             typer.echo(f"{typer.style(name, bold=True)}: {value}")
@@ -325,12 +335,12 @@ def data_list(
     from mtlkit.worlds import listed
 
     if as_json:
-        typer.echo(json.dumps(listed(), indent=1))
+        echo(json.dumps(listed(), indent=1))
         return
     if markdown:
         from mtlkit.pages import layouts
 
-        typer.echo(layouts(), nl=False)
+        echo(layouts(), nl=False)
         return
     for name, what in listed().items():
         typer.echo(f"{typer.style(f'{name:11}', bold=True)} {what}")
@@ -341,13 +351,13 @@ def data_make(
     world: Annotated[str, typer.Argument(help="An embedded world: see 'mtlkit data list'.")],
     folder: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
     train: Annotated[
-        int, typer.Option(min=1, help="Training images; of some worlds images of a class, or portions.")
+        int, typer.Option(min=1, max=1_000_000, help="Training images; of some worlds images of a class, or portions.")
     ] = 64,
-    val: Annotated[int, typer.Option(min=1, help="Test images, or as above.")] = 32,
+    val: Annotated[int, typer.Option(min=1, max=1_000_000, help="Test images, or as above.")] = 32,
     size: Annotated[
         tuple[int, int] | None, typer.Option(help="Height and width, the world's own by default; some are square.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1)] = 0,
 ) -> None:
     """Draw an embedded world into a folder."""
     from mtlkit.worlds import WORLDS, drawer
@@ -355,10 +365,12 @@ def data_make(
 
     if world not in WORLDS:
         raise unknown("embedded world", world, WORLDS)
+    if size is not None and not all(MOST_SIDE[0] <= side <= MOST_SIDE[1] for side in size):
+        raise InputError(f"Images have {MOST_SIDE[0]} to {MOST_SIDE[1]} pixels a side, not {size[0]} x {size[1]}.")
     known = described(world)
     given: dict[str, Any] = {} if size is None else {"size": min(size) if known.square else size}
-    drawer(world).write(folder, seed=seed, train=train, val=val, **given)
-    typer.echo(
+    drawer(world).write(at_home(folder), seed=seed, train=train, val=val, **given)
+    echo(
         f"The world {world} lies in {folder}, {train} and {val} {known.counts}; "
         f"read it with --dataset {known.layout} --data-root {folder}"
     )
@@ -398,23 +410,21 @@ def _check(layout: str, root: Path, given: dict[str, Any], as_json: bool = False
     """
     from mtlkit.data.check import check
 
-    report = check(layout, root, given)
+    report = check(layout, at_home(root), given)
     if as_json:
-        typer.echo(json.dumps(report.to_json(), indent=1, ensure_ascii=False))
+        echo(json.dumps(report.to_json(), indent=1, ensure_ascii=False))
     else:
         for split, found in report.splits.items():
-            typer.echo(
-                f"{split}: {found['samples']} samples, {found['classes']} classes, fingerprint {found['fingerprint']}"
-            )
+            echo(f"{split}: {found['samples']} samples, {found['classes']} classes, fingerprint {found['fingerprint']}")
         for warning in report.warnings:
-            typer.echo(f"Warning: {warning}", err=True)
+            echo(f"Warning: {warning}", err=True)
     every = [sentence for fault in report.faults.values() for sentence in fault.examples]
     count = sum(fault.count for fault in report.faults.values())
     if count > 1 and not as_json:
         for fault in report.faults.values():
-            typer.echo(f"{fault.count} of this kind:", err=True)
+            echo(f"{fault.count} of this kind:", err=True)
             for sentence in fault.examples:
-                typer.echo(f"  {sentence}", err=True)
+                echo(f"  {sentence}", err=True)
     if count > 1:
         raise InputError(
             f"{root} has {count} faults of {len(report.faults)} kinds; put them right, and check it again."
@@ -484,14 +494,47 @@ def _grid(*heads: str) -> tuple[Any, Any]:
     return Console(), Table(*heads)
 
 
-def main() -> None:
-    """The command line: one sentence and exit status 2 for anything a user can put right."""
+class Stopped(BaseException):
+    """Ctrl-C, or SIGTERM; no exception that a library takes for its own."""
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Raises :class:`Stopped` for either signal, once: the second one ends the process where it stands."""
+    process = os.getpid()
+
+    def stop(number: int, frame: object) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_DFL)
+        raise Stopped(number) if os.getpid() == process else KeyboardInterrupt  # which torch's readers know
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        app()
-    except InputError as error:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def main() -> None:
+    """The command line: one sentence for anything a user can put right, and exit status 2.
+
+    Where Ctrl-C or SIGTERM stops it, the sentence says how to go on, and the status is the shell's for that signal.
+    """
+    try:
+        with _stoppable():
+            app()
+    except Stopped as stop:
+        what = "Ctrl-C" if stop.args[0] == signal.SIGINT else "SIGTERM"
+        echo(f"Stopped by {what}. {GOING_ON}", err=True)
+        raise SystemExit(128 + stop.args[0]) from None
+    except (InputError, OSError) as error:
         if _debug:
             raise
-        typer.echo(f"Error: {error}", err=True)
+        sentence = str(error)
+        if not isinstance(error, InputError):  # whatever the system refuses and nobody has put into words
+            sentence = f"{error.filename or 'A file'} cannot be used ({error.strerror or error}); name another place."
+        echo(f"Error: {sentence}", err=True)
         raise SystemExit(2) from None
 
 

@@ -1,5 +1,6 @@
 """Several workers on this machine, spread over its cores and devices."""
 
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -103,6 +104,9 @@ class Crew:
 
 
 def _work(crew: Crew, number: int, told: Connection) -> None:
+    # Ctrl-C reaches every process of a terminal; the one that started this ends it, and says how to go on.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
     def tell(event: Event) -> None:
         try:
             told.send(event)

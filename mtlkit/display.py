@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from mtlkit.errors import terminal
 from mtlkit.work import Event, duration
 
 QUIET_SECONDS = 10.0
@@ -34,7 +35,7 @@ class Display:
         self._said = 0.0
         self._progress: Progress | None = None
         if self.file.isatty():
-            columns = TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[count]}")
+            columns = TextColumn("{task.description}", markup=False), BarColumn(20), TextColumn("{task.fields[count]}")
             self._progress = Progress(*columns, console=Console(file=self.file))
 
     def __enter__(self) -> "Display":
@@ -115,7 +116,7 @@ class Display:
     def _line(self, worker: int, text: str) -> None:
         self._said = time.monotonic()
         who = f"[{worker + 1}] " if self.workers > 1 else ""
-        line = f"{time.strftime('%H:%M:%S')} {who}{text}"
+        line = terminal(f"{time.strftime('%H:%M:%S')} {who}{text}")
         if self._progress is not None:
             self._progress.console.print(line, markup=False, highlight=False)
         else:

@@ -4,12 +4,12 @@ Nothing here knows a kind of node.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from torch import Tensor
+from torch import OutOfMemoryError, Tensor
 
-from mtlkit.errors import WeightsMissing
+from mtlkit.errors import InputError, WeightsMissing
 from mtlkit.graph import Context, Node
 from mtlkit.history import TrainingDiverged
 from mtlkit.ledger import Ledger, Record
@@ -123,10 +123,13 @@ class Engine:
         return [replace(step, riders=tuple(riders.get(key, ()))) for key, step in steps.items()]
 
     def run(self, goals: Iterable[Node]) -> dict[str, Record]:
-        """Identity -> record of every goal, from the ledger or run now."""
+        """Identity -> record of every goal, from the ledger or run now.
+
+        What killed runs left half written is removed first.
+        """
         goals = list(goals)
-        for step in self.plan(goals, again=self.runtime.rescore):
-            self.execute(step)
+        self.ledger.sweep()
+        self._execute_all(self.plan(goals, again=self.runtime.rescore))
         found = {goal.identity: self.ledger.find(goal.kind, goal.identity) for goal in goals}
         return {identity: record for identity, record in found.items() if record is not None}
 
@@ -137,8 +140,7 @@ class Engine:
             WeightsMissing: what a training kept is gone and :attr:`~mtlkit.runtime.Runtime.retrain` is off.
             TrainingDiverged: it, or a training that it needs.
         """
-        for step in self.plan([node], tensors=True):
-            self.execute(step)
+        self._execute_all(self.plan([node], tensors=True))
         if (record := self.diverged(node)) is not None:
             raise TrainingDiverged(
                 f"The {node.kind} {node.identity} cannot be had: in the training {record.identity} {record.diverged}; "
@@ -156,12 +158,20 @@ class Engine:
     def execute(self, step: Step, *, start: Callable[[], None] = lambda: None) -> None:
         """Runs a node whose prerequisites are there, unless another process has done so meanwhile or one diverged.
 
+        Where another process runs it, says so once and waits.
+
         Args:
             step: of a plan.
             start: called before the node runs, where it does.
         """
-        with self.ledger.lock(step.node.identity):
+        with self.ledger.hold(step.node.identity, step.node.title):
             self._execute(step, start)
+
+    def _execute_all(self, steps: Sequence[Step]) -> None:
+        for at, step in enumerate(steps):
+            self.ledger.needed = {need.identity for later in steps[at:] for need in later.node.loads}
+            self.execute(step)
+        self.ledger.needed = ()
 
     def _execute(self, step: Step, start: Callable[[], None]) -> None:
         node = step.node
@@ -173,7 +183,12 @@ class Engine:
         context = self.context(*missing)
         start()
         began = time.perf_counter()
-        content = node.run(context)
+        try:
+            content = node.run(context)
+        except (MemoryError, RuntimeError) as error:
+            if sentence := _of_machine(error, node.title):
+                raise InputError(sentence) from error
+            raise
         if content.diverged is not None:
             self._tried.add(node.identity)
         digest = None if content.tensors is None else self._keep(node, content.tensors, context.loaded)
@@ -205,3 +220,17 @@ class Engine:
     def _keep(self, node: Node, tensors: dict[str, Tensor], loaded: Mapping[str, str] | None = None) -> str:
         assert node.keeps is not None
         return self.ledger.save(node.keeps, node.identity, tensors, loaded)
+
+
+def _of_machine(error: MemoryError | RuntimeError, title: str) -> str:
+    """A sentence about what is the machine's fault; empty where it is not."""
+    text = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else ""
+    # torch raises it wherever this process is, by a signal.
+    if text.startswith("DataLoader worker"):
+        return (
+            f"A process that read data for {title} was killed ({text}), as happens where memory is short; run the same "
+            "command again, with fewer workers."
+        )
+    if isinstance(error, MemoryError | OutOfMemoryError) or "can't allocate memory" in text:
+        return f"There is too little memory for {title}; a smaller image_size or batch_size, or accumulate, needs less."
+    return ""

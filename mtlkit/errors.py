@@ -1,6 +1,7 @@
 """Errors that a user can act on: one sentence that says what is wrong, where, and what would be right."""
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import get_args
@@ -14,7 +15,7 @@ class InputError(Exception):
     """
 
     def _render_traceback_(self) -> list[str]:
-        return [f"{type(self).__name__}: {self}"]
+        return [terminal(f"{type(self).__name__}: {self}")]
 
 
 class WeightsMissing(InputError):
@@ -75,3 +76,17 @@ def check_choice(what: str, name: object, choices: object) -> None:
     """Raises :func:`unknown` unless ``name`` is one of a ``Literal``'s values."""
     if name not in get_args(choices):
         raise unknown(what, name, get_args(choices))
+
+
+def terminal(text: object) -> str:
+    """Text for a terminal: what would move the cursor, change colours or the order of reading is spelled out.
+
+    Names of files, data sets and classes may hold such characters. Lines and tabs stay, and JSON stays JSON.
+
+    >>> print(terminal("a\\x1b[2J\\u202eb"))
+    a\\u001b[2J\\u202eb
+    """
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", str(text))
+
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import math
+import signal
 import statistics
 import sys
 import tempfile
@@ -201,6 +202,7 @@ def measured(training: Training, runtime: Runtime) -> Rate:
 
 
 def _measure(training: Training, runtime: Runtime, threads: int, answer: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asked ends this process
     torch.set_num_threads(threads)
     try:
         answer.send(_timed(training, runtime))

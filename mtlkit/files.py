@@ -1,13 +1,39 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and what is left of those whose process was killed."""
 
+import errno
+import hashlib
+import os
+import re
 import shutil
+import socket
+import time
 import uuid
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
-from mtlkit.errors import DamagedFile
+from mtlkit.errors import DamagedFile, InputError
+
+FOREIGN_SECONDS = 24 * 3600.0
+"""How long a file that a process of another machine began and never ended is left alone."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_TOKEN = uuid.uuid4().hex[:8]  # a process may have the number of one that was killed
+_PART = re.compile(r"\.([0-9a-f]{8})-(\d+)-([0-9a-f]{8})\.\w+\.part$")
+
+
+class NotWritten(InputError, OSError):
+    """A file cannot be written: the disk is full, say, or the folder is read-only."""
+
+    @classmethod
+    def of(cls, path: Path, error: OSError) -> "NotWritten":
+        """The sentence about a file or folder."""
+        remedy = "free some space there" if error.errno in _FULL else "name a place that can be written"
+        # What finds a file where a folder should be made says that it exists.
+        reason = os.strerror(errno.ENOTDIR) if error.errno == errno.EEXIST else error.strerror or error
+        return cls(f"{path} cannot be written ({reason}); {remedy}.")
 
 
 @contextmanager
@@ -16,6 +42,9 @@ def written_whole(path: Path) -> Iterator[Path]:
 
     Several processes, of several machines on one disk, may write one path: the last one that ends has it.
 
+    Raises:
+        NotWritten: the system refuses it; nothing is left behind.
+
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with written_whole(Path(folder) / "new" / "a.txt") as part:
@@ -23,13 +52,96 @@ def written_whole(path: Path) -> Iterator[Path]:
     ...     [path.name for path in (Path(folder) / "new").iterdir()]
     ['a.txt']
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}.part")
+    part = path.with_name(f"{path.name}.{mark()}.{uuid.uuid4().hex[:8]}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield part
         part.replace(path)
+    except NotWritten:
+        raise
+    except OSError as error:
+        raise NotWritten.of(path, error) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def at_home(path: str | Path) -> Path:
+    """A path that was typed, with the folder of a user in the place of a leading ``~`` or ``~name``.
+
+    Raises:
+        InputError: there is no such user, or the system takes no such path.
+
+    >>> at_home("~nix/a")
+    Traceback (most recent call last):
+    mtlkit.errors.InputError: There is no user 'nix' for the path ~nix/a; a folder of that name here is ./~nix/a.
+    """
+    found = os.path.expanduser(path)
+    if found.startswith("~"):
+        user = found[1:].partition(os.sep)[0]
+        raise InputError(f"There is no user {user!r} for the path {path}; a folder of that name here is ./{path}.")
+    try:
+        os.stat(found)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):  # there is none yet, or whoever opens it says so
+        pass
+    except (OSError, ValueError) as error:  # too long, links in a circle, a null character
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"The path {str(path)!r:.200} cannot be used ({reason}); name another one.") from error
+    return Path(found)
+
+
+def mark() -> str:
+    """What stands in the name of a file that this process is writing."""
+    return f"{_host()}-{os.getpid()}-{_TOKEN}"
+
+
+def sweep(folder: Path, beginning: str = "") -> None:
+    """Removes what processes of this machine that are gone left half written; of others what is a day old.
+
+    Args:
+        folder: where it lies; need not exist.
+        beginning: of the names.
+    """
+    with suppress(OSError):
+        for path in [path for path in folder.iterdir() if path.name.startswith(beginning)]:
+            if path.suffix == ".part" and _left(path):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    with suppress(OSError):
+                        path.unlink()
+
+
+def _left(path: Path) -> bool:
+    """Whether nobody writes a part any more."""
+    if (found := _PART.search(path.name)) and found[1] == _host():
+        number = int(found[2])
+        return found[3] != _TOKEN if number == os.getpid() else not _runs(number)
+    with suppress(OSError):
+        return time.time() - path.stat().st_mtime > FOREIGN_SECONDS
+    return False
+
+
+def _runs(process: int) -> bool:
+    """Whether this machine has a process of that number."""
+    if os.name != "posix":  # where this would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+@cache
+def _host() -> str:
+    """What numbers of processes count for: the machine, or the container."""
+    space = ""
+    with suppress(OSError):
+        space = os.readlink("/proc/self/ns/pid")
+    return hashlib.sha256(f"{socket.gethostname()} {space}".encode()).hexdigest()[:8]
 
 
 def set_aside(path: Path) -> None:

@@ -12,9 +12,9 @@ import os
 import platform
 import re
 import subprocess
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,13 +23,13 @@ from typing import Any
 from filelock import SoftFileLease, Timeout
 from pydantic import BaseModel
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from safetensors.torch import save as serialised
 from torch import Tensor
 
 import mtlkit
 from mtlkit.errors import InputError, WeightsMissing
-from mtlkit.files import set_aside, written_whole
+from mtlkit.files import NotWritten, set_aside, sweep, written_whole
 from mtlkit.history import Divergence, History, Timing
 from mtlkit.metrics.bootstrap import Drawn
 from mtlkit.values import hash_of
@@ -116,6 +116,7 @@ class Ledger:
         root: the folder.
         under: where records and tensors are looked up that are not in the folder; nothing is written there.
         kept_limit: bytes of tensors that are kept before the oldest go.
+        needed: identities whose tensors stay nevertheless, since what runs here still reads them.
     """
 
     def __init__(self, root: Path, under: "Ledger | None" = None, *, kept_limit: int = KEPT_LIMIT):
@@ -123,6 +124,7 @@ class Ledger:
         self.under = under
         self.state = root / ".state"
         self.kept_limit = kept_limit
+        self.needed: Collection[str] = ()
         self._locks: dict[str, SoftFileLease] = {}
         self._whole: set[tuple[Path, int, int]] = set()
 
@@ -194,7 +196,8 @@ class Ledger:
         text = json.dumps(record.model_dump(mode="json", exclude_defaults=True), indent=1) + "\n"
         # Numbers of one list stand on one line: records are read by people, and hundreds of lines hide the others.
         text = re.sub(r"\[[\s\d.,eE+-]*\]", lambda numbers: re.sub(r"\s+", " ", numbers[0]), text)
-        _write_whole(self.path(record.kind, record.identity), text)
+        with written_whole(self.path(record.kind, record.identity)) as part:
+            part.write_text(text)
         return record
 
     def lock(self, identity: str) -> SoftFileLease:
@@ -208,11 +211,44 @@ class Ledger:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"The results folder {self.root} cannot be written ({error.strerror}).") from error
+            raise NotWritten.of(self.root, error) from error
         # One object a node, since it is that which sees how long a holder has been silent.
         if identity not in self._locks:
             self._locks[identity] = SoftFileLease(folder / f"{identity}.lock", lease_duration=LEASE_SECONDS)
         return self._locks[identity]
+
+    @contextmanager
+    def hold(self, identity: str, title: str, *, wait: bool = True) -> Iterator[None]:
+        """Holds the lock; where another process does, says so once, and waits for it.
+
+        Args:
+            identity: of the node.
+            title: what a message calls it.
+            wait: whether to wait.
+
+        Raises:
+            Timeout: another process holds it, and ``wait`` is off.
+            NotWritten: the folder is read-only, or there is no room in it.
+        """
+        lock = self.lock(identity)
+        try:
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                if not wait:
+                    raise
+                owner = lock.owner
+                who = "another process" if owner is None else f"process {owner.pid} on {owner.hostname}"
+                print(f"Waiting for {who}, which runs {title} ({identity}).", file=sys.stderr, flush=True)
+                lock.acquire()
+        except Timeout:
+            raise
+        except OSError as error:
+            raise NotWritten.of(self.root, error) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def held(self, identity: str) -> bool:
         """Whether somebody runs the node now."""
@@ -229,13 +265,23 @@ class Ledger:
         return self.state / "checkpoints" / f"{identity}.pt"
 
     def ended(self, identity: str) -> None:
-        """Removes what a node that is done needs no longer: its checkpoint, and what killed processes left of files."""
+        """Removes the checkpoint of a node that is done."""
         self.checkpoint(identity).unlink(missing_ok=True)
-        for part in self.state.glob(f"*/{identity}.*.part"):
-            with suppress(OSError):
-                # A younger one may be of a process that took the node for free.
-                if time.time() - part.stat().st_mtime > LEASE_SECONDS:
-                    part.unlink()
+
+    def sweep(self) -> None:
+        """Removes what killed runs left: files half written, their locks, and checkpoints of what is done."""
+        for folder in [*self.root.glob("*"), *self.state.glob("*")]:
+            sweep(folder)
+        locks = {path.stem for path in self.state.glob("locks/*.lock")}
+        done = {
+            path.stem
+            for path in self.state.glob("checkpoints/*.pt")
+            if self.tensors_path("weights", path.stem).exists() and any(self.root.glob(f"[!.]*/{path.stem}.json"))
+        }
+        with suppress(OSError):  # a folder that this user may only read
+            for identity in locks | done:
+                if not self.held(identity) and identity in done:
+                    self.checkpoint(identity).unlink(missing_ok=True)
 
     def tensors_path(self, folder: str, identity: str) -> Path:
         """Where a node's tensors lie, while they do."""
@@ -282,12 +328,13 @@ class Ledger:
         path = self.tensors_path(folder, identity)
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         digest = digest_of(plain)
-        with written_whole(path) as part:
-            save_file(plain, part, {"identity": identity, "sha256": digest, "loaded": json.dumps(dict(loaded or {}))})
+        about = {"identity": identity, "sha256": digest, "loaded": json.dumps(dict(loaded or {}))}
+        with written_whole(path) as part:  # written here, since save_file lets nobody else read what it writes
+            part.write_bytes(serialised(plain, about))
         total = 0
         for file, size, _ in sorted(self.kept(), key=lambda kept: kept[2], reverse=True):
             total += size
-            if total > self.kept_limit and file != path:
+            if total > self.kept_limit and file != path and file.stem not in self.needed:
                 file.unlink(missing_ok=True)
         return digest
 
@@ -375,11 +422,3 @@ def commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return head.stdout.strip()[:12] + ("+" if diff.returncode else "")
-
-
-def _write_whole(path: Path, text: str) -> None:
-    try:
-        with written_whole(path) as part:
-            part.write_text(text)
-    except OSError as error:
-        raise InputError(f"The record {path} cannot be written ({error.strerror}).") from error

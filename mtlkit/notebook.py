@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 warnings.filterwarnings("ignore", message="IProgress not found")
 
 from mtlkit import papers  # noqa: E402
-from mtlkit.errors import InputError, extra, unknown  # noqa: E402
+from mtlkit.errors import InputError, extra, terminal, unknown  # noqa: E402
 from mtlkit.papers.cell import Selection  # noqa: E402
 from mtlkit.papers.options import Options, renames_told  # noqa: E402
 
@@ -71,7 +71,7 @@ class Reproduction:
             InputError: one sentence about the first thing that is wrong.
         """
         self.paper = paper
-        with renames_told(lambda sentence: print(sentence, file=sys.stderr)):
+        with renames_told(lambda sentence: print(terminal(sentence), file=sys.stderr)):
             self.options, self.selection = parameters(paper, scope)
         named = self.selection.tables
         kind = papers.options_of(paper)
@@ -106,7 +106,7 @@ class Reproduction:
         if left_out and (named or not self.tables):
             raise next(left_out[identifier] for identifier in named or kind.first_tables if identifier in left_out)
         for identifier, why in left_out.items():
-            print(f"Table {identifier} is left out: {why}")
+            print(terminal(f"Table {identifier} is left out: {why}"))
         for method in self.selection.methods or ():
             if not any(method in ids for ids in self._rows.values()):
                 raise unknown("row of these tables", method, [name for ids in self._rows.values() for name in ids])
@@ -167,6 +167,7 @@ class Reproduction:
         from mtlkit.report.intervals import gains
         from mtlkit.report.pages import anchor, named
         from mtlkit.report.selection import selections_html
+        from mtlkit.report.table import markdown
 
         columns = self.earlier(identifier)
         tied = [one for one in columns if found.digest(one) == of]
@@ -175,14 +176,13 @@ class Reproduction:
             _markdown(f"Nothing of Table {identifier} is stored at profile `lite` or `paper` yet.")
             return
         self.say(identifier, words, of=of)
-        _markdown(
-            f"{column.caption} Under each value stand the print, and the gain over a control with its 95 % interval."
-        )
+        under = "Under each value stand the print, and the gain over a control with its 95 % interval."
+        _markdown(f"{markdown(column.caption)} {under}")
         _html(*found.tables(column, column.printed, against))
         show(gain_intervals(column, against) if gains(column, against) else dots(column))
         tried = selections_html(column, self.developed(identifier))
         _html(_folded(CARD, column.card_html()), _folded("Settings that were tried on the development part", tried))
-        links = ", ".join(f"[{name}](#{anchor(one)})" for name, one in named(columns))
+        links = ", ".join(f"[{markdown(name)}](#{anchor(one)})" for name, one in named(columns))
         _markdown(f"Every measure, and the claims judged on it, among all results: {links}.")
 
     def say(self, identifier: str, words: str, *, of: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from mtlkit.campaign import Campaign, goal
 from mtlkit.data.sources import overview
 from mtlkit.engine import Engine
+from mtlkit.files import written_whole
 from mtlkit.ledger import Record
 from mtlkit.papers.declaration import chosen
 from mtlkit.papers.printed import printed
@@ -44,10 +45,10 @@ def write(folder: Path, results: Results) -> list[Path]:
         "sources": published(),
         "status": status(columns, developed, results, {path.name: Campaign.read(path) for path in campaigns}),
     }
-    folder.mkdir(parents=True, exist_ok=True)
     files = {folder / f"{name}.md": text for name, text in texts.items()}
     for path, text in files.items():
-        path.write_text(text, encoding="utf-8")
+        with written_whole(path) as part:
+            part.write_text(text, encoding="utf-8")
     return list(files)
 
 

@@ -283,11 +283,8 @@ class RayExecutor:
         # In a folder of a profile, where "mtlkit clean" finds what a killed process leaves.
         profile = next((one.column.profile for one in self.goals), "smoke")
         path = self.results.ledger(profile).state / "ray" / f"{uuid.uuid4().hex}.txt"
-        try:
-            with written_whole(path) as part:
-                part.write_text(path.stem, encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"The results folder {self.results.own} cannot be written ({error.strerror}).") from error
+        with written_whole(path) as part:
+            part.write_text(path.stem, encoding="utf-8")
         try:
             yield str(path.relative_to(self.results.own))
         finally:
@@ -654,6 +651,7 @@ class OneNode(Worker):
         self.since = began
         engine = Engine(ledger, self.runtime, self.since)
         while steps := engine.plan(goals, tensors=tensors):
+            ledger.needed = {need.identity for step in steps for need in step.node.loads}
             node, may = steps[0].node, self._may(steps[0], engine)
             if node.identity in self.failed:  # meanwhile, in a process that is none of Ray's
                 raise Undone("failed", node.identity, node.title, self.failed[node.identity])

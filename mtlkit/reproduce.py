@@ -64,7 +64,8 @@ def opened(column: Column, results: Results | None) -> Ledger:
     """The column's ledger, with a record of the column in it."""
     book = (results or Results.of()).ledger(column.profile)
     if book.find("table", column.identity) is None:
-        book.write(
-            Record(kind="table", identity=column.identity, settings=column.model_dump(mode="json", by_alias=True))
-        )
+        with book.hold(column.identity, f"table {column.table} of {column.paper}"):
+            if book.find("table", column.identity) is None:  # still
+                settings = column.model_dump(mode="json", by_alias=True)
+                book.write(Record(kind="table", identity=column.identity, settings=settings))
     return book

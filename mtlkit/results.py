@@ -11,7 +11,7 @@ from typing import Any
 
 import mtlkit
 from mtlkit.errors import InputError
-from mtlkit.files import written_whole
+from mtlkit.files import at_home, written_whole
 from mtlkit.ledger import KEPT_LIMIT, LEASE_SECONDS, Ledger, intact
 
 
@@ -42,14 +42,19 @@ class Results:
         Args:
             own: as given, else ``MTLKIT_RESULTS``, else ``runs`` of the checkout, else ``runs`` in the current folder.
             kept_limit: as above.
+
+        Raises:
+            InputError: it is a file, or starts with ``~`` and no user.
         """
         root = checkout()
         if own is not None:
-            own = Path(os.path.expanduser(own))
+            own = at_home(own)
         elif named := os.environ.get("MTLKIT_RESULTS"):
-            own = Path(os.path.expanduser(named))
+            own = at_home(named)
         else:
             own = (root or Path.cwd()) / "runs"
+        if own.exists() and not own.is_dir():
+            raise InputError(f"The results folder {own} is a file; name a folder.")
         return cls(own, None if root is None else root / "results", kept_limit)
 
     def ledger(self, profile: str) -> Ledger:
@@ -94,7 +99,12 @@ def verify(folder: Path) -> tuple[int, list[str]]:
     """How many records a results folder holds, and a sentence for every one, or file of tensors, that is damaged.
 
     Nothing is changed.
+
+    Raises:
+        InputError: there is no such folder.
     """
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}; a results folder has records in PROFILE/KIND/.")
     count, faults = 0, []
     for profile in sorted(path for path in folder.glob("*") if path.is_dir()):
         ledger = Ledger(profile)
@@ -141,18 +151,26 @@ def merge(sources: Iterable[Path], into: Path) -> tuple[int, list[str]]:
             known = found.get(place, place if place.exists() else None)
             if known is None:
                 found[place] = path
-            elif _measured(known) != _measured(path):
-                conflicts.append(f"{path} holds other numbers than {known}, which stays; decide for one of them.")
+            elif measured(known) != measured(path):
+                threads = [_threads(one) for one in (path, known)]
+                why = "" if threads[0] == threads[1] else f" (computed with {threads[0]} threads, not {threads[1]})"
+                conflicts.append(f"{path} holds other numbers{why} than {known}, which stays; decide for one of them.")
     for place, path in found.items():
         with written_whole(place) as part:
             part.write_bytes(path.read_bytes())
     return len(found), conflicts
 
 
-def _measured(path: Path) -> dict[str, Any]:
+def measured(path: Path) -> dict[str, Any]:
     """What a record says apart from who ran it, when, on what, and how long it took."""
     apart = ("created", "commit", "versions", "hardware", "timing", "seconds", "loaded", "weights")
     return {key: value for key, value in json.loads(path.read_bytes()).items() if key not in apart}
+
+
+def _threads(path: Path) -> int | None:
+    """How many threads a record's numbers were computed with; on CPUs, where another number changes the last bits."""
+    found: int | None = json.loads(path.read_bytes()).get("hardware", {}).get("threads")
+    return found
 
 
 def _silent(path: Path) -> float:

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from mtlkit import papers
-from mtlkit.errors import InputError
+from mtlkit.errors import InputError, terminal
 from mtlkit.papers.cell import defaults
 from mtlkit.papers.options import Described, Option, Options, Places, Rate, Seconds, kind_of, renames_told
 
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 PLAIN: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": None}
 """Plain words, so that the last line on stderr is the sentence that says what is wrong."""
+
+
+def echo(text: object, *, err: bool = False, nl: bool = True) -> None:
+    """Prints text as :func:`mtlkit.errors.terminal` makes it."""
+    typer.echo(terminal(text), err=err, nl=nl)
 
 
 class Running(Places):
@@ -114,7 +119,7 @@ def table_command(paper: str, table: str) -> Any:
             options.known(name, tuple(Running.model_fields))
             texts.setdefault(name, []).append(value)
         values = {name: value_of(*kinds[name], found) for name, found in texts.items()}
-        with renames_told(lambda sentence: typer.echo(sentence, err=True)):
+        with renames_told(lambda sentence: echo(sentence, err=True)):
             chosen = options(**{name: value for name, value in values.items() if kinds[name][0] is options})
         running = Running(**{name: value for name, value in values.items() if kinds[name][0] is Running})
         chosen.check(table)
@@ -145,21 +150,23 @@ def run(paper: str, table: str, options: Options, running: Running, rows: list[s
     found = reproduce(papers.table(paper, table), options, runtime=runtime, results=running.results, methods=rows)
     print_comparisons([found], output)
     for sentence in found.diverged.values():
-        typer.echo(f"{sentence} Cells that need it say so; --retrain tries again.", err=True)
+        echo(f"{sentence} Cells that need it say so; --retrain tries again.", err=True)
 
 
 def print_comparisons(comparisons: "Sequence[SideBySide]", output: str, titles: Sequence[str] = ()) -> None:
     """Prints comparisons as text or Markdown, each under its title, or as one CSV or JSON document."""
     from mtlkit.report.side_by_side import tables_csv, tables_json
+    from mtlkit.report.table import markdown
 
     if output == "json":
-        typer.echo(tables_json(comparisons))
+        echo(tables_json(comparisons))
     elif output == "csv":
-        typer.echo(tables_csv(comparisons), nl=False)
+        echo(tables_csv(comparisons), nl=False)
     else:
         blocks = [getattr(comparison, output)().rstrip("\n") for comparison in comparisons]
         pairs = zip_longest(titles, blocks, fillvalue="")
-        typer.echo("\n\n".join(f"{title}\n\n{block}" if title else block for title, block in pairs))
+        heading = markdown if output == "markdown" else str
+        echo("\n\n".join(f"{heading(title)}\n\n{block}" if title else block for title, block in pairs))
 
 
 # --- from the arguments to one text a value ---

@@ -115,7 +115,8 @@ def settle_cuda() -> None:
     and a column at that name would mix two precisions; who wants tensor cores takes ``bf16-mixed``. cuDNN takes the
     algorithm that its heuristics name, and only one that adds up in a fixed order: chosen by trial (``benchmark``) it
     would depend on what else the machine does. Runs on one GPU still differ in the last bits, for the backward passes
-    of enlarging a map and of pooling regions add up in any order; bit for bit equal are runs on the CPU alone.
+    of enlarging a map and of pooling regions add up in any order; bit for bit equal are only runs on one model of
+    CPU with as many threads.
     """
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False

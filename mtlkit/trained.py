@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from mtlkit import papers
@@ -20,7 +20,7 @@ from mtlkit.data import AnyData
 from mtlkit.data.images import as_rgb, read_image
 from mtlkit.data.samples import collate
 from mtlkit.errors import InputError, WeightsMissing
-from mtlkit.files import written_whole
+from mtlkit.files import at_home, written_whole
 from mtlkit.ledger import Ledger, Record, digest_of
 from mtlkit.network import NetworkSettings
 from mtlkit.papers.options import PROFILES
@@ -137,11 +137,8 @@ class Trained:
             raise InputError(f"Weights are written to a file that ends in .safetensors, not to {path}.")
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()}
         about = {"identity": self.identity, "sha256": self.digest, "settings": json.dumps(self.settings)}
-        try:
-            with written_whole(path) as part:
-                save_file(tensors, part, about)
-        except OSError as error:
-            raise InputError(f"The file {path} cannot be written ({error.strerror}).") from error
+        with written_whole(path) as part:
+            part.write_bytes(save(tensors, about))
 
     def _outputs(self, canvases: Sequence[Tensor], regions: Tensor | None = None) -> dict[str, Tensor]:
         """Every task's outputs for canvases, or for regions ``(M, 4)`` of the only one."""
@@ -186,7 +183,7 @@ def load(identity_or_record: str | Path | Record, results_dir: str | Path | None
     ledgers = [results.ledger(profile) for profile in PROFILES]
     if isinstance(identity_or_record, Record):
         record = identity_or_record
-    elif (path := Path(identity_or_record)).suffix == ".safetensors":
+    elif (path := at_home(identity_or_record)).suffix == ".safetensors":
         return _exported(path)
     elif path.suffix == ".json":
         record = _record_of(path)
@@ -215,23 +212,20 @@ def write_predictions(trained: Trained, images: Sequence[Path], folder: Path) ->
         if stems.count(image.stem) > 1:
             raise InputError(f"Several images are called {image.stem}, as their drawings would be; predict them apart.")
     tasks, entries = trained.network.tasks, []
-    try:
-        for image in images:
-            pixels = _pixels(image)
-            (predictions,) = trained.predict(pixels)
-            drawings = {name: f"{image.stem}.{name}.png" for name in predictions}
-            for name, prediction in predictions.items():
-                drawing = tasks[name].draw_on(pixels.permute(1, 2, 0).numpy(), prediction)
-                with written_whole(folder / drawings[name]) as part:
-                    Image.fromarray(drawing).save(part, "PNG")
-            words = {name: tasks[name].to_json(prediction) for name, prediction in predictions.items()}
-            size = list(pixels.shape[-2:])
-            entries.append({"image": str(image), "size": size, "predictions": words, "drawings": drawings})
-        about = {"identity": trained.identity, "weights": trained.digest, "images": entries}
-        with written_whole(folder / "predictions.json") as part:
-            part.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"Predictions cannot be written to {folder} ({error.strerror}).") from error
+    for image in images:
+        pixels = _pixels(image)
+        (predictions,) = trained.predict(pixels)
+        drawings = {name: f"{image.stem}.{name}.png" for name in predictions}
+        for name, prediction in predictions.items():
+            drawing = tasks[name].draw_on(pixels.permute(1, 2, 0).numpy(), prediction)
+            with written_whole(folder / drawings[name]) as part:
+                Image.fromarray(drawing).save(part, "PNG")
+        words = {name: tasks[name].to_json(prediction) for name, prediction in predictions.items()}
+        size = list(pixels.shape[-2:])
+        entries.append({"image": str(image), "size": size, "predictions": words, "drawings": drawings})
+    about = {"identity": trained.identity, "weights": trained.digest, "images": entries}
+    with written_whole(folder / "predictions.json") as part:
+        part.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _each(images: Images) -> Iterator[str | Path | Image.Image | Tensor]:
@@ -272,12 +266,14 @@ def _pixels(image: str | Path | Image.Image | Tensor) -> Tensor:
 
 def _exported(path: Path) -> Trained:
     """What :meth:`Trained.save` wrote."""
+    if not path.is_file():  # a named pipe would be waited for
+        raise InputError(f"There is no weights file {path}.")
     try:
         tensors = load_file(path)
         with safe_open(path, "pt") as file:
             about = file.metadata() or {}
     except OSError as error:
-        raise InputError(f"There is no weights file {path}.") from error
+        raise InputError(f"The weights file {path} cannot be read ({error.strerror}).") from error
     except SafetensorError as error:
         raise InputError(f"{path} is damaged or no safetensors file; export the weights again.") from error
     if not {"identity", "settings", "sha256"} <= about.keys():
@@ -288,10 +284,12 @@ def _exported(path: Path) -> Trained:
 
 
 def _record_of(path: Path) -> Record:
+    if not path.is_file():
+        raise InputError(f"There is no record {path}.")
     try:
         return Record.model_validate_json(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"There is no record {path}.") from error
+        raise InputError(f"The record {path} cannot be read ({error.strerror}).") from error
     except ValueError as error:
         raise InputError(f"{path} is not a record of this version of mtlkit.") from error
 

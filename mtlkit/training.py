@@ -2,7 +2,8 @@
 
 Nothing here depends on a generator's past: what step ``s`` draws is a function of (seed, s), the data of step
 ``s`` of (seed, epoch, index), the learning rate of step ``s`` of the recipe. So a run that was killed and resumed
-from a checkpoint gives the same numbers as one that was not; on CPU bit for bit.
+from a checkpoint gives the same numbers as one that was not; on a CPU bit for bit, where it goes on with as many
+threads (``OMP_NUM_THREADS``), since sums are split among them.
 
 At a mixed precision the layers of a network compute with 16 bits where autocast
 (https://docs.pytorch.org/docs/stable/amp.html) holds that safe. All else stays in float32: images, regions and targets;

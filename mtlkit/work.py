@@ -131,11 +131,14 @@ class Worker:
         engines = [
             (Engine(self.results.ledger(job.profile), self.runtime, self.since), list(job.goals)) for job in self.jobs
         ]
+        for engine, _ in engines:
+            engine.ledger.sweep()
         while True:
             taken = held = False
             for engine, goals in engines:
                 goals[:] = [goal for goal in goals if not engine.there(goal, tensors=False)]
                 steps = engine.plan(goals)
+                engine.ledger.needed = {need.identity for step in steps for need in step.node.loads}
                 pending = {node.identity for step in steps for node in (step.node, *step.riders)}
                 for step in steps:
                     if any(need.identity in pending for need in step.node.needs) or not self._may(step, engine):
@@ -177,7 +180,7 @@ class Worker:
         """Runs a node; ``False`` where another process holds it."""
         identity = step.node.identity
         try:
-            with engine.ledger.lock(identity).acquire(timeout=0):
+            with engine.ledger.hold(identity, step.node.title, wait=False):
                 # Its failure in another process is on record by now: it was noted while that held the node.
                 if sentence := failure(engine.ledger, identity, self.since):
                     self.failed[identity] = sentence

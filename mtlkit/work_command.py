@@ -13,7 +13,8 @@ from typer.core import TyperCommand
 
 from mtlkit import papers
 from mtlkit.errors import InputError, unknown
-from mtlkit.run_command import one_spelling
+from mtlkit.files import at_home
+from mtlkit.run_command import echo, one_spelling
 
 if TYPE_CHECKING:
     from mtlkit.campaign import Campaign, Goal
@@ -32,7 +33,9 @@ Chosen = Annotated[
 Variables = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A variable of the campaign.")]
 ResultsDir = Annotated[Path | None, typer.Option("--results-dir", help="Your own runs, read over the published ones.")]
 Devices = Annotated[str, typer.Option("--device", help="auto, or devices of the workers in turn: cuda:0,cuda:1.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="Of each worker; by default the cores by the workers.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, max=1024, help="Of each worker; by default the cores by the workers.")
+]
 
 
 class Parameters(TyperCommand):
@@ -60,9 +63,9 @@ def plan(
     estimates = found.estimates(device.partition(",")[0], measure=measure)
     planned = found.plan(estimates)
     if as_json:
-        typer.echo(json.dumps(planned.graph() | {"machine": estimates.machine}, indent=1))
+        echo(json.dumps(planned.graph() | {"machine": estimates.machine}, indent=1))
     else:
-        typer.echo(text(planned, estimates))
+        echo(text(planned, estimates))
     found.complain()
 
 
@@ -71,17 +74,21 @@ def work(
     parameter: Chosen = None,
     variables: Variables = None,
     results_dir: ResultsDir = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="Processes on this machine.")] = 1,
     device: Devices = "auto",
     threads: Threads = None,
-    minutes: Annotated[float | None, typer.Option(min=0, help="Take nothing that will not end in this time.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, max=1e6, help="Take nothing that will not end in this time.")
+    ] = None,
     seed_major: Annotated[bool, typer.Option("--seed-major", help="One seed of a table before the next.")] = False,
     any_precision: Annotated[
         bool, typer.Option("--any-precision", help="Take trainings too whose precision is slower here than float32.")
     ] = False,
     retrain: Annotated[bool, typer.Option("--retrain", help="Try again what diverged.")] = False,
-    checkpoint_seconds: Annotated[float, typer.Option(min=0, help="Between two checkpoints of a training.")] = 60.0,
-    weights_limit: Annotated[float, typer.Option(min=0, help="GiB of weights that are kept.")] = 8.0,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(min=0, max=1e9, help="Between two checkpoints of a training.")
+    ] = 60.0,
+    weights_limit: Annotated[float, typer.Option(min=0, max=1e6, help="GiB of weights that are kept.")] = 8.0,
     executor: Annotated[
         Literal["local", "ray"], typer.Option(help="Processes here, or the machines of a Ray cluster.")
     ] = "local",
@@ -164,9 +171,9 @@ def work(
         if there:
             display.say(f"{there} of {sum(len(goal.nodes) for goal in found.goals)} evaluations found in the ledger")
         failed = run(tell)
-    typer.echo(display.state(), err=True)
+    echo(display.state(), err=True)
     for identity, sentence in failed.items():
-        typer.echo(f"{identity} failed: {sentence}", err=True)
+        echo(f"{identity} failed: {sentence}", err=True)
     found.complain()
     if failed:
         raise typer.Exit(1)
@@ -257,14 +264,14 @@ def campaign(targets: Sequence[str], parameter: Sequence[str], variables: Sequen
     """
     from mtlkit.campaign import Campaign
 
-    if targets and (targets[0].endswith(".toml") or Path(targets[0]).is_file()):
+    if targets and (targets[0].endswith(".toml") or at_home(targets[0]).is_file()):
         if len(targets) > 1:
             raise InputError(f"A campaign stands alone; {targets[0]} is followed by {' '.join(targets[1:])}.")
         if parameter:
             raise InputError("A campaign says its options itself; -p is for tables that are named.")
         # A shell's folders go from where it is, those in the file from the file.
-        given = {name: os.path.abspath(os.path.expanduser(value)) for name, value in _pairs(variables).items()}
-        return Campaign.read(Path(targets[0]), given)
+        given = {name: os.path.abspath(at_home(value)) for name, value in _pairs(variables).items()}
+        return Campaign.read(at_home(targets[0]), given)
     if variables:
         raise InputError("Only a campaign has variables; options of tables are given by -p.")
     return Campaign(tuple(_named(targets, _pairs(parameter))))
@@ -293,7 +300,7 @@ def _named(targets: Sequence[str], texts: dict[str, str]) -> "Iterator[Any]":
             except InputError as error:
                 if tables:
                     raise
-                typer.echo(f"Table {identifier} of {paper} is left out: {error}", err=True)
+                echo(f"Table {identifier} of {paper} is left out: {error}", err=True)
                 continue
             yield Wanted(papers.table(paper, identifier), options)
 

@@ -3,11 +3,13 @@ import inspect
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -16,9 +18,15 @@ import mtlkit
 from mtlkit import papers, reproduce
 from mtlkit.cli import app, main
 from mtlkit.data import LAYOUTS
+from mtlkit.data.images import read_image
 from mtlkit.errors import InputError
 from mtlkit.layouts import described
 from mtlkit.ledger import Ledger, Record
+from mtlkit.report.figures import labelled
+from mtlkit.report.style import use_style
+from mtlkit.reproduce import stored
+from mtlkit.results import Results
+from mtlkit.runs import Training
 from mtlkit.worlds import WORLDS, drawer, world
 
 RUN = CliRunner()
@@ -94,6 +102,23 @@ def test_coverage_has_the_promised_shape(tmp_path):
         (["run", "nddr", "4", "--epochs", "many"], "epochs must be a number above 0, not 'many'"),
         (["run", "nddr", "4", "--epochs", "-1"], "epochs must be a number above 0, not -1"),
         (["run", "nddr", "4", "--backbone", "vgg16", "--output-stride", "16"], "not 16"),
+        (["run", "nddr", "4", "--epochs", "inf"], "epochs must be a number above 0, not inf"),
+        (["run", "nddr", "4", "--epochs", "1e99"], "epochs must be at most 1000000.0, not 1e+99"),
+        (["run", "nddr", "4", "--batch-size", "9999999"], "batch_size must be at most 1000000, not 9999999"),
+        (["run", "nddr", "4", "--seeds", "9" * 30], "seeds must be at most 2147483647, not 999"),
+        (["run", "nddr", "4", "--workers", "-1"], "workers must be a whole number from 0, not -1"),
+        (["run", "nddr", "4", "--workers", "9999"], "workers must be at most 1024, not 9999"),
+        (["run", "nddr", "4", "--image-size", "4", "4"], "height and width, two whole numbers from 8, not 4"),
+        (["run", "nddr", "4", "--image-size", "9,99999"], "image_size must be at most 16384, not 99999"),
+        (["run", "nddr", "4", "--results-dir", "~nouser/x"], "There is no user 'nouser' for the path ~nouser/x"),
+        (["run", "nddr", "4", "--dataset", "npy", "--data-root", "~nouser"], "There is no user 'nouser'"),
+        (["run", "nddr", "4", "--results-dir", "/dev/null"], "The results folder /dev/null is a file; name a folder."),
+        (["run", "nddr", "4", "--results-dir", "a" * 300], "cannot be used (File name too long)"),
+        (["run", "nddr", "4", "--data-root", "a\0b", "--dataset", "npy"], "cannot be used (embedded null byte)"),
+        (["run", "nddr", "4", "--device", "cpu", "--results-dir", "/proc/version/x"], "cannot be written (Not a dir"),
+        (["data", "make", "rooms", "x", "--size", "0", "9"], "Images have 8 to 16384 pixels a side, not 0 x 9."),
+        (["data", "make", "objects", "/dev/null/x"], "/dev/null/x cannot be written (Not a directory)"),
+        (["results", "verify", "/no/where"], "There is no folder /no/where; a results folder has records"),
         (["run", "nddr", "4", "--device", "tpu"], "There is no device 'tpu'"),
         (["run", "nddr", "4", "--device", "cpu", "--precision", "16-mixed"], "16-mixed needs a GPU"),
         (["data", "check", "folders", "."], "did you mean 'folder'"),
@@ -106,6 +131,97 @@ def test_a_wrong_word_is_one_sentence(arguments, sentence, tmp_path, monkeypatch
     assert sentence in found
     assert "\n" not in found
     assert not list(tmp_path.glob("**/*.json"))  # nothing was started
+
+
+def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path):
+    for name in ("a.toml", "a.json", "a.safetensors", "a.png", "manifest.csv"):
+        os.mkfifo(tmp_path / name)
+    signal.alarm(60)  # waiting for a pipe would never end
+    try:
+        for arguments in (
+            ["work", tmp_path / "a.toml"],
+            ["predict", tmp_path / "a.json", "x.png", "--out", tmp_path],
+            ["predict", tmp_path / "a.safetensors", "x.png", "--out", tmp_path],
+            ["run", "nddr", "4", "--weights", tmp_path / "a.safetensors"],
+            ["run", "nddr", "4", "--results-dir", tmp_path / "a.png"],
+            ["data", "check", "manifest", tmp_path],
+        ):
+            assert str(tmp_path) in complaint(*map(str, arguments))
+        with pytest.raises(InputError, match="is no regular file but a pipe, a socket or a device"):
+            read_image(tmp_path / "a.png")
+    finally:
+        signal.alarm(0)
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "), "was killed (DataLoader worker (pid"),
+        (MemoryError(), "There is too little memory for"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 1"), "There is too little memory"),
+    ],
+)
+def test_what_is_the_machines_fault_is_a_sentence(monkeypatch, tmp_path, error, sentence):
+    def run(self, context):
+        raise error
+
+    monkeypatch.setattr(Training, "run", run)
+    assert sentence in complaint(*["run", "nddr", "4", "single", "--device", "cpu", "--results-dir"], str(tmp_path))
+
+
+def test_what_the_system_refuses_and_nobody_put_into_words_is_a_sentence_too(monkeypatch, capsys):
+    def refuse():
+        Path("/dev/null/x").read_bytes()
+
+    monkeypatch.setattr("mtlkit.cli.app", refuse)
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    told = "Error: /dev/null/x cannot be used (Not a directory); name another place.\n"
+    assert capsys.readouterr().err == told
+
+
+EVIL = "a|*b*<script>$x$&lt;\x1b[2J\u202e"
+
+
+def test_names_of_data_sets_are_escaped_in_every_medium(tmp_path, monkeypatch, capsys):
+    root, own = tmp_path / EVIL, tmp_path / "runs"
+    drawer("rooms").write(root, train=3, val=2, size=(32, 40))
+    arguments = ["run", "nddr", "4", "constant", "--dataset", "npy", "--data-root", str(root), "--device", "cpu"]
+    arguments += ["--image-size", "32,40", "--results-dir", str(own)]
+    shown = {form: said(*arguments, "--output", form) for form in ("text", "markdown", "csv", "json")}
+    for form, text in shown.items():
+        assert not set(text) & {"\x1b", "\u202e"}, form
+    assert json.loads(shown["json"])
+    assert "a\\|\\*b\\*\\<script\\>\\$x\\$\\&lt;" in shown["markdown"]
+    assert all("u001b[2J" in shown[form].replace("\\", "") for form in shown)
+    (column,) = stored(papers.table("nddr", "4"), Results(own))
+    assert "a|*b*&lt;script&gt;$x$&amp;lt;" in column.html() + column.card_html()
+    for text in (column.html(), column.card_html(), repr(column)):
+        assert not set(text) & {"\x1b", "\u202e"}
+        assert "<script" not in text.replace(repr(column), "")
+    monkeypatch.setattr("sys.argv", ["mtlkit", "data", "check", "npy", str(tmp_path / "no" / EVIL)])
+    with pytest.raises(SystemExit):
+        main()
+    assert f"{EVIL[:-5]}\\u001b[2J\\u202e; give the data set" in capsys.readouterr().err
+
+
+def test_a_dollar_is_no_formula_in_a_figure():
+    use_style()
+    figure = labelled([np.zeros((4, 4, 3), np.uint8)], ["$\\frac{1$ and a\\$b"])
+    figure.canvas.draw()  # a formula would be refused
+    assert figure.axes[0].title.get_parse_math() is False
+
+
+@pytest.mark.parametrize(("number", "what"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
+def test_what_is_stopped_says_how_to_go_on(monkeypatch, capsys, number, what):
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("mtlkit.cli.app", lambda: os.kill(os.getpid(), number) or time.sleep(5))
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 128 + number
+    assert capsys.readouterr().err.startswith(f"Stopped by {what}. What is finished is kept; the same command goes on")
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
 
 
 def test_main_prints_the_sentence_last_and_exits_with_2(monkeypatch, capsys):

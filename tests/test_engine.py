@@ -1,10 +1,16 @@
+import errno
 import hashlib
 import json
 import os
+import re
+import resource
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +18,7 @@ import torch
 from builders import NORMALS, SEGMENTATION, fused, network, network_of, recipe, room_data, training
 from safetensors.torch import save_file
 
-from mtlkit import checkpoints
+from mtlkit import checkpoints, files
 from mtlkit import runs as runs_module
 from mtlkit import training as training_module
 from mtlkit.data.sampling import eval_loader
@@ -346,23 +352,130 @@ def test_what_is_trained_anew_for_its_weights_keeps_its_record_and_is_named_wher
     assert ledger.find("evaluation", one.identity).loaded == {one.subject.identity: record.weights}
 
 
-def test_what_killed_processes_left_of_files_goes_when_the_node_is_done(data, tmp_path):
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from mtlkit.files import written_whole
+from mtlkit.ledger import Ledger
+ledger = Ledger(Path(sys.argv[1]))
+ledger.lock("b").acquire()
+paths = ledger.checkpoint("a"), ledger.tensors_path("weights", "a"), ledger.path("training", "a")
+writing = [written_whole(path) for path in paths]
+for file in writing:
+    file.__enter__().write_text("half")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_killed_processes_left_goes_with_the_next_run_and_nothing_of_others(tmp_path):
+    ledger = Ledger(tmp_path)
+    subprocess.run([sys.executable, "-c", KILLED, tmp_path], check=False)
+    left = [path for path in tmp_path.rglob("*") if path.suffix in (".part", ".lock")]
+    assert len(left) == 4
+    ledger.save("weights", "done", {"x": torch.zeros(1)})
+    ledger.write(Record(kind="training", identity="done", settings={}))
+    for identity in ("done", "unfinished"):
+        ledger.checkpoint(identity).write_bytes(b"state")
+    old, young = ledger.state / "weights/x.0123456789ab.part", ledger.state / "weights/y.0123456789ab.part"
+    for path, age in ((old, 2 * files.FOREIGN_SECONDS), (young, 600.0)):
+        path.write_bytes(b"half, of another machine")
+        os.utime(path, (time.time() - age,) * 2)
+    with files.written_whole(ledger.path("training", "c")) as mine, ledger.lock("d"):
+        mine.write_text("whole")
+        Engine(ledger, QUIET).run([])
+        assert mine.exists()
+        assert ledger.lock("d").is_locked
+    rest = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert rest == {"done.json", "done.safetensors", "unfinished.pt", "c.json", young.name}
+
+
+@pytest.mark.parametrize("room", [0, 2000])
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(data, tmp_path, room):
+    """A limit on the size of files, which the system answers as it does a full disk."""
+    subject = training(data, network=network((NORMALS,)), recipe=recipe(steps=2))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        with pytest.raises(files.NotWritten) as raised:
+            Engine(Ledger(tmp_path), replace(QUIET, checkpoint_seconds=0)).run([subject])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert re.fullmatch(r"/\S+ cannot be written \(File too large\); free some space there\.", str(raised.value))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_read_only_folder_is_a_sentence(data, tmp_path, monkeypatch):
+    def refuse(*given, **more):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
     subject = training(data, network=network((NORMALS,)), recipe=recipe(steps=2))
     ledger = Ledger(tmp_path)
-    left = [ledger.state / folder / f"{subject.identity}.x.part" for folder in ("checkpoints", "weights")]
-    other, young = ledger.state / "weights/another.x.part", ledger.state / "weights" / f"{subject.identity}.y.part"
-    for path in (*left, other, young):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"half")
-        os.utime(path, (time.time() - 600,) * 2)
-    os.utime(young)
-    Engine(ledger, QUIET).run([TestEvaluation(subject=subject, data=data)])
-    assert [path.exists() for path in (*left, other, young)] == [False, False, True, True]
+    ledger.lock("a")  # its folder
+    monkeypatch.setattr("filelock._soft.os.open", refuse)
+    with pytest.raises(InputError, match=r"cannot be written \(Permission denied\); name a place that can be written"):
+        Engine(ledger, QUIET).run([subject])
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_files_of_a_shared_folder_follow_the_umask(tmp_path):
+    ledger, before = Ledger(tmp_path), os.umask(0o002)
+    try:
+        ledger.save("weights", "a", {"x": torch.zeros(3)})
+        ledger.write(Record(kind="training", identity="a", settings={}))
+        checkpoints.save(ledger.checkpoint("a"), {"step": 1})
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*") if path.is_file()}
+    finally:
+        os.umask(before)
+    assert modes == dict.fromkeys(("a.safetensors", "a.json", "a.pt"), 0o664)
+
+
+def test_what_a_run_needs_is_never_let_go(data, tmp_path, trained):
+    evaluations, _ = graph(data)
+    ledger = Ledger(tmp_path, kept_limit=1)
+    Engine(ledger, QUIET).run(evaluations)
+    assert len(trained) == 3
+    assert ledger.needed == ()
+    ledger.save("features", "x", {"x": torch.zeros(3)})
+    assert [file.stem for file, *_ in ledger.kept()] == ["x"]
+
+
+def test_who_waits_says_once_for_whom(data, tmp_path, capsys):
+    subject = training(data, network=network((NORMALS,)), recipe=recipe(steps=2))
+    held = threading.Event()
+
+    def other():
+        with Ledger(tmp_path).lock(subject.identity):
+            held.set()
+            time.sleep(0.5)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    held.wait()
+    Engine(Ledger(tmp_path), QUIET).run([subject])
+    thread.join()
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Waiting")]
+    host = socket.gethostname()
+    assert lines == [f"Waiting for process {os.getpid()} on {host}, which runs {subject.title} ({subject.identity})."]
+
+
+def test_a_training_that_goes_on_with_other_threads_says_so(tmp_path):
+    device = torch.device("cpu")
+    checkpoints.save(tmp_path / "a.pt", {"step": 1})
+    assert checkpoints.load(tmp_path / "a.pt", device)["threads"] == 1
+    torch.set_num_threads(2)
+    try:
+        with pytest.warns(RuntimeWarning, match="began with 1 threads and goes on with 2; its numbers will not equal"):
+            checkpoints.load(tmp_path / "a.pt", device)
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_two_checkpoints_of_one_training_never_share_a_part(tmp_path, monkeypatch):
     parts = []
-    monkeypatch.setattr(checkpoints.torch, "save", lambda state, part: (parts.append(part), part.write_bytes(b"x")))
+    write = Path.write_bytes
+    monkeypatch.setattr(Path, "write_bytes", lambda part, content: (parts.append(part), write(part, content)))
     for _ in range(2):
         checkpoints.save(tmp_path / "a.pt", {})
     assert len(set(parts)) == 2

@@ -113,6 +113,11 @@ def test_merge_joins_records_names_conflicts_and_overwrites_nothing(tmp_path):
     count, (conflict,) = merge([other], own)
     assert count == 1
     assert "holds other numbers than" in conflict
+    threads = Ledger(tmp_path / "threads" / "lite")
+    for record in Ledger(own / "lite").all("evaluation"):
+        told = {"metrics": {"a": 0.3}, "hardware": {"threads": 2}}
+        threads.write(record.model_copy(update=told))
+    assert "holds other numbers (computed with 2 threads, not None) than" in merge([threads.root.parent], own)[1][0]
     assert before.items() <= files(own).items()
     done = CliRunner().invoke(app, ["results", "merge", str(other), "--results-dir", str(own)])
     assert "1 records differ" in str(done.exception)

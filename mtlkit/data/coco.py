@@ -28,6 +28,7 @@ from torchvision import tv_tensors
 from mtlkit.data.base import ObjectReader
 from mtlkit.data.images import read_image
 from mtlkit.data.joints import Joints, mirror_of
+from mtlkit.data.paths import regular
 from mtlkit.data.samples import IGNORE, Sample, Split, checked, digest
 from mtlkit.errors import InputError, extra, suggestion, unknown
 
@@ -551,6 +552,7 @@ def _load(path: Path) -> _Entry:
     Raises:
         InputError: it is damaged.
     """
+    regular(path)
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:

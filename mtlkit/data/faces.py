@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mtlkit.data.base import Division, Reader, by_groups
 from mtlkit.data.images import read_image
+from mtlkit.data.paths import regular
 from mtlkit.data.samples import Sample, Split, checked
 from mtlkit.errors import InputError, unknown
 
@@ -134,6 +135,7 @@ class Faces(Reader):
         count = min(len(rows), _OPENED)
         for number in range(count):
             path = self._folder / rows[number * len(rows) // count][0]
+            regular(path)
             try:
                 sha.update(hashlib.sha256(path.read_bytes()).digest())
             except OSError as error:

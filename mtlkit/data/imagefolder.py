@@ -19,6 +19,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_datas
 
 from mtlkit.data.base import Division, Reader, by_groups
 from mtlkit.data.images import read_image
+from mtlkit.data.paths import regular
 from mtlkit.data.samples import Sample, Split, checked
 from mtlkit.errors import InputError
 
@@ -133,6 +134,7 @@ class ImageFolder(Reader):
         count = min(len(samples), _OPENED)
         for number in range(count):
             path = self._folder / samples[number * len(samples) // count][0]
+            regular(path)
             try:
                 sha.update(hashlib.sha256(path.read_bytes()).digest())
             except OSError as error:

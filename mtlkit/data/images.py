@@ -11,7 +11,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torchvision import tv_tensors
 
-from mtlkit.data.paths import inside
+from mtlkit.data.paths import inside, regular
 from mtlkit.errors import InputError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
@@ -35,6 +35,7 @@ def opened(path: Path, root: Path | None = None) -> Iterator[Image.Image]:
     """
     if root is not None:
         inside(root, path)
+    regular(path)
     try:
         with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > LARGEST:

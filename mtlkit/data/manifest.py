@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from mtlkit.data.base import Division, Reader, by_groups
 from mtlkit.data.groups import held_out
 from mtlkit.data.images import read_image
-from mtlkit.data.paths import leads_out
+from mtlkit.data.paths import leads_out, regular
 from mtlkit.data.samples import Sample, Split, checked, digest
 from mtlkit.data.splits import parse_number
 from mtlkit.data.transforms import fitted
@@ -350,6 +350,7 @@ def _kcal(text: str) -> float:
 def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
     """The rows that are not blank, their cells without spaces around, numbered as a spreadsheet does: from 1, blank
     ones counted, and a cell of several lines in one row."""
+    regular(path)
     try:
         # Spreadsheets begin such a file with a byte order mark.
         with path.open(newline="", encoding="utf-8-sig") as file:

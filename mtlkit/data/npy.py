@@ -21,7 +21,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from mtlkit.data.base import SceneReader
-from mtlkit.data.paths import inside
+from mtlkit.data.paths import inside, regular
 from mtlkit.data.samples import IGNORE, Depth, Normals, Sample, Split, checked, digest, unit
 from mtlkit.errors import InputError, unknown
 
@@ -169,6 +169,7 @@ class Npy(SceneReader):
         """An array ``(H, W, 3)`` or, with one channel, ``(H, W)``, of the image's height and width."""
         path = self._path(folder, index)
         inside(self._root, path)
+        regular(path)
         try:
             array: NDArray[Any] = np.load(path, allow_pickle=False)
         except Exception as error:  # NumPy parses the header as Python

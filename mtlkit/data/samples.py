@@ -17,6 +17,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
+from mtlkit.data.paths import regular
 from mtlkit.errors import InputError, unknown
 
 Split = Literal["train", "val"]
@@ -162,6 +163,7 @@ def digest(root: Path, files: Iterable[str], blocks: int = 1, block: int = 1 << 
     for name in sorted(files):
         path = root / name
         try:
+            regular(path)
             size = path.stat().st_size
             sha.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
             with path.open("rb") as file:

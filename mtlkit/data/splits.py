@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mtlkit.data.paths import regular
 from mtlkit.data.samples import DataSet
 from mtlkit.errors import InputError
 
@@ -25,6 +26,7 @@ def lines(path: Path, holds: str) -> list[tuple[int, str]]:
     Raises:
         InputError: the file is missing or no UTF-8 text.
     """
+    regular(path)
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:

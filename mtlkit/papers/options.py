@@ -4,7 +4,6 @@ The command line, a notebook's parameters cell, the command on a card and the se
 from the fields of a paper's :class:`Options`. Nothing here reads data or imports torch.
 """
 
-import os
 import types
 import typing
 import warnings
@@ -13,10 +12,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from mtlkit.devices import Device, Precision
 from mtlkit.errors import InputError, suggestion, unknown
+from mtlkit.files import at_home
 
 Profile = Literal["smoke", "lite", "paper"]
 PROFILES: tuple[Profile, ...] = ("smoke", "lite", "paper")
@@ -116,7 +116,7 @@ def _several(value: object) -> object:
 
 
 def _folders(value: object) -> object:
-    if isinstance(value, str) and value and os.path.exists(os.path.expanduser(value)):
+    if isinstance(value, str) and value and at_home(value).exists():
         return [value]
     return _several(value)
 
@@ -143,14 +143,17 @@ def _named(value: object) -> object:
     return [_text(item) for item in several]
 
 
-Count = Annotated[PositiveInt, BeforeValidator(numeric)]
-Rate = Annotated[PositiveFloat, Field(allow_inf_nan=False), BeforeValidator(numeric)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(numeric)]
-Index = Annotated[int, Field(ge=0), BeforeValidator(numeric)]
+# Upper limits are beyond anything that can be run, and below what overflows or never ends.
+Count = Annotated[int, Field(gt=0, le=1_000_000), BeforeValidator(numeric)]
+Rate = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False), BeforeValidator(numeric)]
+Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False), BeforeValidator(numeric)]
+Index = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(numeric)]
+Readers = Annotated[int, Field(ge=0, le=1024), BeforeValidator(numeric)]
+Side = Annotated[int, Field(ge=8, le=16_384), BeforeValidator(numeric)]
 Fraction = Annotated[float, Field(gt=0, le=1), BeforeValidator(numeric)]
 Text = Annotated[str, BeforeValidator(_text)]
 OnePath = Annotated[Path, BeforeValidator(_text)]
-Pair = Annotated[tuple[Count, Count], BeforeValidator(_numbers)]
+Pair = Annotated[tuple[Side, Side], BeforeValidator(_numbers)]
 Counts = Annotated[tuple[Index, ...], BeforeValidator(_numbers)]
 Fractions = Annotated[tuple[Fraction, ...], BeforeValidator(_numbers)]
 Names = Annotated[tuple[Text, ...], BeforeValidator(_named)]
@@ -170,7 +173,7 @@ WEIGHTS = Option(
     path="FILE.safetensors",
     keywords=("none", "timm"),
 )
-IMAGE_SIZE = Option("height and width, such as 96,128", "height and width, two whole numbers")
+IMAGE_SIZE = Option("height and width, such as 96,128", "height and width, two whole numbers from 8")
 EPOCHS = Option("passes over the training images", "a number above 0")
 BATCH_SIZE = Option("images a step", "a whole number above 0")
 ACCUMULATE = Option(
@@ -306,6 +309,8 @@ class Described(BaseModel):
             return InputError(f"There is no parameter {name!r}; {suggestion(name, cls.model_fields)}")
         if first["type"] == "literal_error":
             return unknown(name, first["input"], get_args(cls.kind(name)))
+        if first["type"] == "less_than_equal":
+            return InputError(f"The parameter {name} must be at most {first['ctx']['le']}, not {first['input']!r}.")
         return InputError(f"The parameter {name} must be {cls.about(name).words}, not {first['input']!r}.")
 
 
@@ -436,7 +441,7 @@ class Places(Described):
     """
 
     workers: Annotated[
-        Index | None,
+        Readers | None,
         Option(
             "processes that read data; None: as many as there are cores beside a GPU, else none",
             "a whole number from 0",

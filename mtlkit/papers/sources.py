@@ -1,6 +1,5 @@
 """A table's data set by the name that a reader gives: its embedded world, or a folder of the reader's own."""
 
-import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from types import ModuleType
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple
 from mtlkit.data import Data, DataSet
 from mtlkit.data.splits import check_pair
 from mtlkit.errors import InputError, unknown
+from mtlkit.files import at_home
 from mtlkit.papers.declaration import one
 from mtlkit.papers.options import Options
 from mtlkit.worlds import cache_folder
@@ -72,7 +72,7 @@ def source(
     if name != drawing:
         if root is None:
             raise InputError(f"The layout {name} needs a folder: set data_root.")
-        root = Path(os.path.expanduser(root))
+        root = at_home(root)
         return Source(name, root.resolve().name, root, None)
     if root is not None:
         raise InputError(

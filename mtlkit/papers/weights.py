@@ -1,10 +1,9 @@
 """What a reader writes for start weights, as a value."""
 
 import hashlib
-import os
-from pathlib import Path
 
 from mtlkit.errors import InputError
+from mtlkit.files import at_home
 from mtlkit.network import Weights
 
 
@@ -18,7 +17,11 @@ def weights(given: str) -> Weights:
         return Weights()
     if given == "timm":
         return Weights(source="timm")
-    path = Path(os.path.expanduser(given))
+    path = at_home(given)
     if not path.is_file():
         raise InputError(f"There is no weights file {given}; weights is none, timm or the path of a safetensors file.")
-    return Weights(source="file", sha256=hashlib.sha256(path.read_bytes()).hexdigest(), path=path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"The weights file {given} cannot be read ({error.strerror}).") from error
+    return Weights(source="file", sha256=hashlib.sha256(content).hexdigest(), path=path)

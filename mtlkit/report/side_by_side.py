@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mtlkit.errors import terminal
 from mtlkit.graph import Node
 from mtlkit.ledger import Ledger, Record
 from mtlkit.metrics.bootstrap import Drawn, interval
@@ -367,7 +368,7 @@ class SideBySide:
         return self.html()
 
     def __repr__(self) -> str:
-        return self.text()
+        return terminal(self.text())
 
 
 def tables_csv(comparisons: Sequence[SideBySide]) -> str:

@@ -29,6 +29,7 @@ def use_style() -> None:
             "ytick.color": INK,
             "grid.color": "#e6e9ec",
             "svg.hashsalt": "mtlkit",
+            "text.parse_math": False,  # names of classes and data sets may hold a $
         },
     )
     mpl.rcParams["svg.fonttype"] = "path"

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from mtlkit.errors import terminal
+
 MISSING = "–"
 
 
@@ -155,12 +157,13 @@ class ReportTable:
 
 def markdown(text: str) -> str:
     """``text`` on one line, without anything that Markdown reads as its own."""
-    return re.sub(r"[\\`*\[\]<>|~$]|(?<!\w)_|_(?!\w)", r"\\\g<0>", text.replace("\n", " "))
+    return re.sub(r"[\\`*\[\]<>|~$&]|(?<!\w)_|_(?!\w)", r"\\\g<0>", terminal(text.replace("\n", " ")))
 
 
 def _escaped(text: str) -> str:
     """As HTML that never ends a line within an option such as ``--lr``, where browsers like to."""
-    options = re.sub(r"--[\w-]+", r"<span style='white-space: nowrap'>\g<0></span>", html.escape(text))
+    escaped = html.escape(terminal(text))
+    options = re.sub(r"--[\w-]+", r"<span style='white-space: nowrap'>\g<0></span>", escaped)
     return options.replace("\n", "<br>")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mtlkit.errors import InputError
-from mtlkit.files import set_aside
+from mtlkit.files import NotWritten, mark, set_aside, sweep
 
 SUMS = "SHA256SUMS"
 """The digests of a world's files, as ``sha256sum -c`` reads them."""
@@ -27,12 +27,22 @@ def write(folder: Path, world: dict[str, Any], fill: Callable[[Path], None]) -> 
 
     Raises:
         InputError: ``folder`` holds something else.
+        NotWritten: there is no room for it, or it may not be written there.
     """
     folder = Path(folder)
-    if _holds(folder, world):
-        return
+    try:
+        if not _holds(folder, world):
+            _draw(folder, world, fill)
+    except OSError as error:
+        raise error if isinstance(error, NotWritten) else NotWritten.of(folder, error) from error
+
+
+def _draw(folder: Path, world: dict[str, Any], fill: Callable[[Path], None]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
+    sweep(folder.parent, f".{folder.name}.")
+    with tempfile.TemporaryDirectory(
+        prefix=f".{folder.name}.{mark()}.", suffix=".part", dir=folder.parent, ignore_cleanup_errors=True
+    ) as scratch:
         whole = Path(scratch) / folder.name
         whole.mkdir()
         fill(whole)

@@ -1,8 +1,10 @@
 """The worlds `objects` and `places`: what their images promise, what they share, and the files they write."""
 
+import errno
 import hashlib
 import json
 import multiprocessing
+import os
 from pathlib import Path
 from types import ModuleType
 
@@ -13,7 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mtlkit.errors import DamagedFile, InputError
-from mtlkit.worlds import _easel, objects, places
+from mtlkit.files import mark
+from mtlkit.worlds import _easel, _folder, objects, places
 
 WORLDS = [objects, places]
 SIZE = 32
@@ -210,6 +213,21 @@ def test_processes_write_the_same_bytes_at_once(world: ModuleType, tmp_path: Pat
     digests = [hashlib.sha256(repr(sorted(contents(tmp_path / n).items())).encode()).digest() for n in ("set", "own")]
     assert digests[0] == digests[1]
     assert len(contents(tmp_path / "set")) == 5 * len(world.CLASSES)
+
+
+def test_a_world_has_no_room_or_a_read_only_place_in_one_sentence_and_leaves_no_scratch(tmp_path: Path) -> None:
+    def fill(folder: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    left = tmp_path / f".world.{mark()}.x.part"
+    left.with_name(left.name.replace(f"-{os.getpid()}-", "-4194999-")).mkdir()  # beyond the numbers of processes
+    left.mkdir()
+    with pytest.raises(InputError, match=r"world cannot be written \(No space left on device\); free some space"):
+        _folder.write(tmp_path / "world", {"world": "x"}, fill)
+    assert list(tmp_path.iterdir()) == [left], "what a living process writes stays"
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"world cannot be written \(.*\); name a place that can be written\."):
+        _folder.write(tmp_path / "file" / "world", {"world": "x"}, fill)
 
 
 def test_a_world_that_is_not_what_was_drawn_is_set_aside_and_drawn_again(tmp_path: Path) -> None:

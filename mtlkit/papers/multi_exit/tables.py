@@ -1,6 +1,5 @@
 """The declared tables; see the package for what they follow."""
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from mtlkit.data.splits import check_pair
 from mtlkit.data.transforms import ResizedCrop
 from mtlkit.errors import InputError, unknown
 from mtlkit.evaluations import Constant, Cost, TestEvaluation
+from mtlkit.files import at_home
 from mtlkit.heads import Exit
 from mtlkit.heads.exits import Gate
 from mtlkit.network import NetworkSettings
@@ -144,7 +144,7 @@ def image_set(
         return data, images, len(classes)
     if root is None:
         raise InputError(f"The layout {name} needs a folder: set data_root.")
-    root = Path(os.path.expanduser(root))
+    root = at_home(root)
     train_set, val_set = (IMAGE_LAYOUTS[name](root, split, ("label",)) for split in ("train", "val"))
     check_pair(train_set, val_set, root)
     data = Data(
