@@ -122,7 +122,7 @@ def scored(
         groups: as in :meth:`~mtlkit.evaluations.scoring.Scores.of`.
         mirrored: whether their outputs for mirror images count too.
     """
-    return Scores.of(gathered(networks, batches, fabric, groups), groups)
+    return Scores.of(gathered(networks, batches, fabric, groups, mirrored=mirrored), groups)
 
 
 @torch.inference_mode()
@@ -131,8 +131,10 @@ def gathered(
     batches: Iterable[Batch],
     fabric: "Fabric",
     groups: Mapping[str, Groups] | None = None,
+    *,
+    mirrored: bool = False,
 ) -> "dict[str, ImageMetric]":
-    """Task -> the metric behind :func:`scored`, which holds its statistics of every image."""
+    """Task -> the metric behind :func:`scored`, which holds its statistics of every image; arguments as there."""
     for network in networks:
         network.to(fabric.device).eval()
     tasks = networks[0].tasks
