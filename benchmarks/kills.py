@@ -130,7 +130,7 @@ def run() -> None:
                 wrong = differing(folder, reference)
                 faults += wrong
                 print(
-                    f"{' '.join(table[:2])}: {killed} of {crowd} killed, {'; '.join(wrong) or 'as undisturbed'}",
+                    f"{' '.join(table[:2])}: {killed} of {crowd} killed, {'; '.join(wrong[:5]) or 'as undisturbed'}",
                     flush=True,
                 )
                 shutil.rmtree(folder)
