@@ -29,9 +29,9 @@ from mtlkit.results import measured
 from mtlkit.runtime import Runtime
 
 TABLES = (
-    ("nddr", "4", "single", "nddr", "--image-size", "32,40", "--epochs", "0.3"),
-    ("nddr", "7", "single", "--epochs", "0.1"),
-    ("mcn", "2", "--image-size", "64,64", "--epochs", "0.1"),
+    ("nddr", "4", "single", "--image-size", "32,40", "--epochs", "0.2"),
+    ("nddr", "7", "single", "--image-size", "32,32", "--epochs", "0.05"),
+    ("calorie", "4", "--image-size", "48,48", "--epochs", "0.1"),
 )
 
 
@@ -130,7 +130,7 @@ def run() -> None:
                 wrong = differing(folder, reference)
                 faults += wrong
                 print(
-                    f"{' '.join(table[:2])}: {killed} of {crowd} killed, {'; '.join(wrong) or 'as undisturbed'}",
+                    f"{' '.join(table[:2])}: {killed} of {crowd} killed, {'; '.join(wrong[:5]) or 'as undisturbed'}",
                     flush=True,
                 )
                 shutil.rmtree(folder)

@@ -31,6 +31,8 @@ def load(path: Path, device: torch.device) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
+        if not path.is_file():  # a named pipe would be waited for
+            raise ValueError
         with zipfile.ZipFile(path) as file:
             whole = file.testzip() is None  # torch writes checksums and does not look at them
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True) if whole else {}

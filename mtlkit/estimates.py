@@ -22,7 +22,7 @@ from pydantic import BaseModel, TypeAdapter
 from mtlkit.data.samples import Split
 from mtlkit.engine import Engine
 from mtlkit.errors import InputError
-from mtlkit.files import written_whole
+from mtlkit.files import sweep, written_whole
 from mtlkit.graph import Node, reads
 from mtlkit.ledger import Ledger, Record
 from mtlkit.network import Weights
@@ -78,6 +78,7 @@ class Estimates:
         name = hashlib.sha256(self.machine.encode()).hexdigest()[:12]
         self._path = cache_folder() / "rates" / f"{name}.json"
         self._known: dict[str, Rate] = {}
+        sweep(self._path.parent)
         # Without the file, or with a damaged one, networks are timed again.
         with suppress(OSError, ValueError):
             self._known = _RATES.validate_json(self._path.read_bytes())

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import socket
+import stat
 import time
 import uuid
 import warnings
@@ -88,6 +89,20 @@ def at_home(path: str | Path) -> Path:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(f"The path {str(path)!r:.200} cannot be used ({reason}); name another one.") from error
     return Path(found)
+
+
+def regular(path: Path) -> None:
+    """Checks that what is there is a file or a folder: reading a named pipe would wait for whoever writes into it.
+
+    Raises:
+        InputError: it is a pipe, a socket or a device.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # reading it says so
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputError(f"{path} is no regular file but a pipe, a socket or a device; put a file in its place.")
 
 
 def mark() -> str:

@@ -29,7 +29,7 @@ from torch import Tensor
 
 import mtlkit
 from mtlkit.errors import InputError, WeightsMissing
-from mtlkit.files import NotWritten, set_aside, sweep, written_whole
+from mtlkit.files import NotWritten, regular, set_aside, sweep, written_whole
 from mtlkit.history import Divergence, History, Timing
 from mtlkit.metrics.bootstrap import Drawn
 from mtlkit.values import hash_of
@@ -139,6 +139,7 @@ class Ledger:
             InputError: when the file is there and is no record, or that of something else.
         """
         path = self.path(kind, identity)
+        regular(path)
         try:
             content = path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
@@ -383,11 +384,13 @@ def intact(path: Path, identity: str) -> bool:
 
 def _read_tensors(path: Path, identity: str) -> tuple[dict[str, Tensor], str] | None:
     """Tensors and their digest; ``None`` of a file that is damaged or that of another node."""
+    if not path.is_file():  # a named pipe would be waited for
+        return None
     try:
         tensors = load_file(path)
         with safe_open(path, "pt") as file:
             said = file.metadata() or {}
-    except (SafetensorError, ValueError, KeyError, TypeError):  # a header that only begins to be one
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError):  # a header that only begins to be one
         return None
     digest = digest_of(tensors)
     # Earlier versions wrote no metadata.

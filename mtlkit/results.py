@@ -11,7 +11,7 @@ from typing import Any
 
 import mtlkit
 from mtlkit.errors import InputError
-from mtlkit.files import at_home, written_whole
+from mtlkit.files import at_home, regular, written_whole
 from mtlkit.ledger import KEPT_LIMIT, LEASE_SECONDS, Ledger, intact
 
 
@@ -164,12 +164,28 @@ def merge(sources: Iterable[Path], into: Path) -> tuple[int, list[str]]:
 def measured(path: Path) -> dict[str, Any]:
     """What a record says apart from who ran it, when, on what, and how long it took."""
     apart = ("created", "commit", "versions", "hardware", "timing", "seconds", "loaded", "weights")
-    return {key: value for key, value in json.loads(path.read_bytes()).items() if key not in apart}
+    return {key: value for key, value in _content(path).items() if key not in apart}
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """A record as it is written.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    regular(path)
+    try:
+        found: dict[str, Any] = json.loads(path.read_bytes())
+        if isinstance(found, dict):
+            return found
+    except (OSError, ValueError, RecursionError):
+        pass
+    raise InputError(f"{path} is not a record; remove it to run its node again.")
 
 
 def _threads(path: Path) -> int | None:
     """How many threads a record's numbers were computed with; on CPUs, where another number changes the last bits."""
-    found: int | None = json.loads(path.read_bytes()).get("hardware", {}).get("threads")
+    found: int | None = _content(path).get("hardware", {}).get("threads")
     return found
 
 

@@ -29,7 +29,7 @@ from mtlkit.runs import Training, outermost
 from mtlkit.runtime import device_here
 from mtlkit.tasks.detections import Found
 from mtlkit.tasks.placement import Placement
-from mtlkit.values import from_canonical
+from mtlkit.values import from_canonical, hash_of
 
 Images = str | Path | Image.Image | Tensor | np.ndarray | Iterable[Any]
 """A path, a Pillow image, a tensor ``(3, H, W)`` or ``(N, 3, H, W)`` (uint8, or float in ``[0, 1]``), or several."""
@@ -280,18 +280,28 @@ def _exported(path: Path) -> Trained:
         raise InputError(f"{path} does not say which network its weights are of; write it with mtlkit export-weights.")
     if digest_of(tensors) != about["sha256"]:
         raise InputError(f"The weights in {path} are not those that were written; export them again.")
-    return Trained(about["identity"], json.loads(about["settings"]), tensors)
+    try:
+        settings = json.loads(about["settings"])
+        fits = hash_of(settings) == about["identity"]
+    except ValueError:
+        fits = False
+    if not fits:
+        raise InputError(f"The settings in {path} are not those that were written; export the weights again.")
+    return Trained(about["identity"], settings, tensors)
 
 
 def _record_of(path: Path) -> Record:
     if not path.is_file():
         raise InputError(f"There is no record {path}.")
     try:
-        return Record.model_validate_json(path.read_text(encoding="utf-8"))
+        record = Record.model_validate_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"The record {path} cannot be read ({error.strerror}).") from error
     except ValueError as error:
         raise InputError(f"{path} is not a record of this version of mtlkit.") from error
+    if fault := record.misfit(record.kind, record.identity):
+        raise InputError(f"{path} {fault}; copy it again.")
+    return record
 
 
 def _found(identity: str, ledgers: Sequence[Ledger], results: Results) -> Record:

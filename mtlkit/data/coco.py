@@ -28,9 +28,9 @@ from torchvision import tv_tensors
 from mtlkit.data.base import ObjectReader
 from mtlkit.data.images import read_image
 from mtlkit.data.joints import Joints, mirror_of
-from mtlkit.data.paths import regular
 from mtlkit.data.samples import IGNORE, Sample, Split, checked, digest
 from mtlkit.errors import InputError, extra, suggestion, unknown
+from mtlkit.files import regular
 
 _TASKS = ("detection", "pose", "segmentation")
 _OPENED = 512

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from mtlkit.data.base import Division, Reader, by_groups
 from mtlkit.data.images import read_image
-from mtlkit.data.paths import regular
 from mtlkit.data.samples import Sample, Split, checked
 from mtlkit.errors import InputError, unknown
+from mtlkit.files import regular
 
 AGES = 100
 """Ages are 0 to 99; faces of others are left out."""

@@ -19,9 +19,9 @@ from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_datas
 
 from mtlkit.data.base import Division, Reader, by_groups
 from mtlkit.data.images import read_image
-from mtlkit.data.paths import regular
 from mtlkit.data.samples import Sample, Split, checked
 from mtlkit.errors import InputError
+from mtlkit.files import regular
 
 _OPENED = 512
 _LAYOUT = "images lie in train/CLASS/ and val/CLASS/ of the data set's root folder"

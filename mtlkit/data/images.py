@@ -11,8 +11,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torchvision import tv_tensors
 
-from mtlkit.data.paths import inside, regular
+from mtlkit.data.paths import inside
 from mtlkit.errors import InputError
+from mtlkit.files import regular
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 """What a file may be, whatever its name ends in. Pillow starts other programs for some further formats."""

@@ -26,11 +26,12 @@ from numpy.typing import NDArray
 from mtlkit.data.base import Division, Reader, by_groups
 from mtlkit.data.groups import held_out
 from mtlkit.data.images import read_image
-from mtlkit.data.paths import leads_out, regular
+from mtlkit.data.paths import leads_out
 from mtlkit.data.samples import Sample, Split, checked, digest
 from mtlkit.data.splits import parse_number
 from mtlkit.data.transforms import fitted
 from mtlkit.errors import InputError, suggestion, unknown
+from mtlkit.files import regular
 from mtlkit.values import Value
 
 if TYPE_CHECKING:

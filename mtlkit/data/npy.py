@@ -21,9 +21,10 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from mtlkit.data.base import SceneReader
-from mtlkit.data.paths import inside, regular
+from mtlkit.data.paths import inside
 from mtlkit.data.samples import IGNORE, Depth, Normals, Sample, Split, checked, digest, unit
 from mtlkit.errors import InputError, unknown
+from mtlkit.files import regular
 
 CLASSES: tuple[str, ...] = (
     *("bed", "books", "ceiling", "chair", "floor", "furniture", "objects"),

@@ -1,7 +1,6 @@
 """Paths that come out of files: none leads out of its data set's folder."""
 
 import os
-import stat
 from pathlib import Path, PureWindowsPath
 
 from mtlkit.errors import InputError
@@ -55,17 +54,3 @@ def inside(root: Path, path: Path) -> None:
             f"{path} lies outside of the data set's folder {root}, at {real}; copy it there, or set {FOLLOW_LINKS}=1 "
             "to follow links."
         )
-
-
-def regular(path: Path) -> None:
-    """Checks that what is there is a file or a folder: reading a named pipe would wait for whoever writes into it.
-
-    Raises:
-        InputError: it is a pipe, a socket or a device.
-    """
-    try:
-        mode = path.stat().st_mode
-    except OSError:  # reading it says so
-        return
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise InputError(f"{path} is no regular file but a pipe, a socket or a device; put a file in its place.")

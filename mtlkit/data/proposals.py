@@ -20,7 +20,7 @@ from torchvision import tv_tensors
 
 from mtlkit.data.samples import DataSet, Sample
 from mtlkit.errors import InputError, extra
-from mtlkit.files import set_aside, written_whole
+from mtlkit.files import set_aside, sweep, written_whole
 from mtlkit.values import Value
 
 Image = NDArray[np.uint8] | Tensor | Sample
@@ -166,6 +166,7 @@ class Proposed:
 
     def __init__(self, dataset: DataSet, proposals: Proposals) -> None:
         self._dataset, self._proposals = dataset, proposals
+        sweep(proposals.folder)  # of what killed runs left half written
         self.classes, self.tasks = dataset.classes, dataset.tasks
 
     def __len__(self) -> int:

@@ -17,8 +17,8 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from mtlkit.data.paths import regular
 from mtlkit.errors import InputError, unknown
+from mtlkit.files import regular
 
 Split = Literal["train", "val"]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mtlkit.data.paths import regular
 from mtlkit.data.samples import DataSet
 from mtlkit.errors import InputError
+from mtlkit.files import regular
 
 Lines = Sequence[tuple[int, str]]
 """Lines of a text file with their numbers, from 1."""

@@ -30,6 +30,7 @@ def write(folder: Path, world: dict[str, Any], fill: Callable[[Path], None]) -> 
         NotWritten: there is no room for it, or it may not be written there.
     """
     folder = Path(folder)
+    sweep(folder.parent, f".{folder.name}.")
     try:
         if not _holds(folder, world):
             _draw(folder, world, fill)
@@ -39,7 +40,6 @@ def write(folder: Path, world: dict[str, Any], fill: Callable[[Path], None]) -> 
 
 def _draw(folder: Path, world: dict[str, Any], fill: Callable[[Path], None]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    sweep(folder.parent, f".{folder.name}.")
     with tempfile.TemporaryDirectory(
         prefix=f".{folder.name}.{mark()}.", suffix=".part", dir=folder.parent, ignore_cleanup_errors=True
     ) as scratch:

@@ -225,6 +225,11 @@ def test_a_world_has_no_room_or_a_read_only_place_in_one_sentence_and_leaves_no_
     with pytest.raises(InputError, match=r"world cannot be written \(No space left on device\); free some space"):
         _folder.write(tmp_path / "world", {"world": "x"}, fill)
     assert list(tmp_path.iterdir()) == [left], "what a living process writes stays"
+    _folder.write(tmp_path / "world", {"world": "x"}, lambda folder: None)
+    killed = left.with_name(left.name.replace(f"-{os.getpid()}-", "-4194999-"))
+    killed.mkdir()
+    _folder.write(tmp_path / "world", {"world": "x"}, fill)
+    assert not killed.exists(), "nor does it stay where another process drew the world"
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"world cannot be written \(.*\); name a place that can be written\."):
         _folder.write(tmp_path / "file" / "world", {"world": "x"}, fill)
