@@ -63,9 +63,11 @@ def test_a_handful_of_files_is_read_as_the_page_says(scopes, reader):
 
 def test_batches_are_as_the_page_says(scopes):
     scope = after(scopes, "for batch in batches")
-    shapes = {name: tuple(target.shape) for name, target in scope["targets"].items()}
+    shapes = {name: tuple(target.shape) for name, target in scope["batch"].targets.items()}
     assert shapes == {"segmentation": (2, 48, 64), "normals": (2, 3, 48, 64)}
     assert 0 <= scope["batch"].images.min() < scope["batch"].images.max() <= 1
+    assert scope["loss"].isfinite()
+    assert all(layer.weight.grad is not None for layer in scope["net"].heads.values())
 
 
 def test_a_table_is_run_and_its_network_predicts(scopes):
