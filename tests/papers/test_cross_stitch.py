@@ -218,7 +218,7 @@ def test_every_row_of_a_sweep_is_declared_and_builds(number, rows, counted):
     assert {row.id for row in SWEPT[number].values() if row.printed} == ids
     line = counted["papers"]["cross_stitch"]["tables"][number]
     assert (line["rows"], line["runnable"]) == (rows, rows)
-    assert all(counted["systems"][system] for system in ("S64", "S65", "S66", "S67"))
+    assert all(counted["systems"][system] for system in ("S64", "S65", "S66", "S67", "S68", "S75"))
 
 
 def test_the_starts_and_rates_are_the_printed_ones_on_the_units_alone():
