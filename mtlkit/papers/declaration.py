@@ -328,7 +328,11 @@ class Table:
         """The printed table of the same rows and tasks for another backbone, or ``None`` when the paper has none."""
         own = self.printed
         rows = {row.id for row in own.rows}
+        if own.backbone == backbone:
+            return self.id, own
         for identifier, table in printed(self.paper).tables.items():
+            if any(column.id not in self.measures for column in table.columns):
+                continue
             same = {row.id for row in table.rows} == rows and (table.tasks, table.variant) == (own.tasks, own.variant)
             if same and table.backbone == backbone:
                 return identifier, table
