@@ -29,7 +29,7 @@ from mtlkit.heads import Embedding as EmbeddingHead
 from mtlkit.history import Divergence
 from mtlkit.ledger import Ledger, Record
 from mtlkit.metrics.resize import enlarged
-from mtlkit.metrics.spaces import encode
+from mtlkit.metrics.spaces import encode, unit
 from mtlkit.necks import Upsampling
 from mtlkit.network import NetworkSettings
 from mtlkit.runtime import Runtime
@@ -230,7 +230,7 @@ def test_predictions_at_the_networks_size_are_what_the_evaluation_scored(evaluat
                 metrics[name].update(prediction[None], batch.targets[name][row : row + 1])
     logits, directions = (torch.cat(parts) for parts in outputs.values())
     assert torch.stack([each["segmentation"] for each in predictions]).equal(logits.argmax(1))
-    assert torch.stack([each["normals"] for each in predictions]).equal(F.normalize(directions, dim=1))
+    assert torch.stack([each["normals"] for each in predictions]).equal(unit(directions))
     record = Ledger(results / "smoke").find("evaluation", evaluation.identity)
     measured = {name: metric.compute() for name, metric in metrics.items()}
     scored = {f"{name}/{measure}": value for name, each in measured.items() for measure, value in each.items()}

@@ -220,7 +220,7 @@ def test_the_command_on_the_card_gives_the_same_column(own):
         ("1", {"dataset": ["imagefolder"]}, "take 2 folders in data_root, in this order, not 0"),
         ("1", {"data_root": ["here"]}, "take 2 folders in data_root, in this order, not 1"),
         ("1", {"data_root": ["/nowhere", "/nowhere"]}, "no folder /nowhere"),
-        ("1", {"fractions": [1.5]}, "fractions must be numbers above 0, at most 1, not 1.5"),
+        ("1", {"fractions": [1.5]}, "fractions must be at most 1.0, not 1.5"),
         ("1", {"fractions": "half"}, "fractions must be numbers above 0"),
         ("1", {"output_stride": 8}, "There is no parameter 'output_stride'"),
         ("1", {"profile": "paper"}, "needs a folder: set data_root"),
