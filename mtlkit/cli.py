@@ -130,7 +130,7 @@ def rows(
         echo(json.dumps(listing, indent=1, ensure_ascii=False))
         return
     for r in found:
-        mark = "" if r.printed else " (not in the print)"
+        mark = "" if r.printed else " (not in the paper)"
         echo(f"{r.id}: {r.label}{mark}")
         for what, text in (("", r.what), ("controls: ", ", ".join(r.controls))):
             if text:

@@ -176,7 +176,7 @@ class Reproduction:
             _markdown(f"Nothing of Table {identifier} is stored at profile `lite` or `paper` yet.")
             return
         self.say(identifier, words, of=of)
-        under = "Under each value stand the print, and the gain over a control with its 95 % interval."
+        under = "Under each value stand the published one, and the gain over a control with its 95 % interval."
         _markdown(f"{markdown(column.caption)} {under}")
         _html(*found.tables(column, column.printed, against))
         show(gain_intervals(column, against) if gains(column, against) else dots(column))

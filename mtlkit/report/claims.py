@@ -232,7 +232,7 @@ def claims_html(slug: str, tables: Sequence[str], columns: Iterable[SideBySide] 
         text = Text(f"{claim['text']} ({claim['where']})", folded=evidence(paper, claim, judged))
         ours = tuple(Text(one.verdict, f"{one.tally}\n{one.name}", kind=one.verdict) for one in judged)
         lines.append((text, Text(on_paper, kind=on_paper), ours or Text("undecided", kind="undecided")))
-    verdicts = heads(("on the print", "on our runs"))
+    verdicts = heads(("in the paper", "in our runs"))
     return ReportTable("Claims", "claim", verdicts, tuple(lines), kind="card claims").html()
 
 

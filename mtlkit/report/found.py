@@ -4,12 +4,11 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 
 from mtlkit.errors import InputError, unknown
 from mtlkit.report.claims import order
 from mtlkit.report.intervals import DAGGER, TOO_NARROW, Gain, gain_text, gains
-from mtlkit.report.side_by_side import Measured, SideBySide
+from mtlkit.report.side_by_side import Measured, SideBySide, parts
 from mtlkit.report.table import MISSING, Place, ReportTable, Text
 
 MEASURES = 5
@@ -87,24 +86,12 @@ def tables(column: SideBySide, measures: Sequence[Measured], against: str | None
     """
     there, gained = measured_rows(column), gains(column, against)
     shown = [one for one in measures if any(_has(column, row, one) for row in there)]
-    return [_cells(of, column, part, gained).html() for part in parts(shown)]
+    return [_cells(of, column, part, gained).html() for part in parts(shown, MEASURES)]
 
 
 def _has(column: SideBySide, row: str, measure: Measured) -> bool:
     cell = column.cell(row, measure.measure)
     return bool(cell.values or cell.diverged)
-
-
-def parts(measures: Sequence[Measured]) -> list[list[Measured]]:
-    """Parts that fit the page, a group of columns whole in one where it fits."""
-    found: list[list[Measured]] = [[]]
-    for _, group in groupby(measures, key=lambda one: one.group):
-        own = list(group)
-        if len(found[-1]) + len(own) > MEASURES:
-            found.append([])
-        found[-1] += own[:MEASURES]
-        found += [own[at : at + MEASURES] for at in range(MEASURES, len(own), MEASURES)]
-    return [part for part in found if part]
 
 
 def _cells(
@@ -124,7 +111,7 @@ def _cells(
             texts = [column.cell(row.id, one.measure).shown(one.unit)]
             text, bold = column.printed_cell(row.id, one.column) if one.column else (MISSING, False)
             if text != MISSING:
-                texts.append(Text(f"print {text}", bold=bold, kind="printed"))
+                texts.append(Text(f"paper {text}", bold=bold, kind="printed"))
             if one.measure in own:
                 found = gain_text(own[one.measure], one.unit)
                 texts.append(Text(found.text, found.note if found.note != MISSING else "", found.bold, "gain"))

@@ -15,7 +15,7 @@ from mtlkit.report.table import MISSING, ReportTable, Text
 
 DAGGER = "\u2020"
 
-TOO_NARROW = "drawn by single frames, which run in sequences: too narrow, decides nothing"
+TOO_NARROW = "resampled by single frames, though neighbouring frames show the same room: too narrow, decides nothing"
 
 
 @dataclass(frozen=True)

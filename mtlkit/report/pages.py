@@ -12,10 +12,10 @@ from typing import Any, Literal, get_args
 from mtlkit.papers import DECLARED, SLUGS, printed
 from mtlkit.papers.printed import PrintedPaper
 from mtlkit.report.claims import Compared, Judged, deciding_text, evidence, measured, names, on_print, on_runs, order
-from mtlkit.report.found import measured_rows, parts, tables
+from mtlkit.report.found import MEASURES, measured_rows, tables
 from mtlkit.report.intervals import DAGGER, TOO_NARROW, gain_text, gains
 from mtlkit.report.judging import Verdict
-from mtlkit.report.side_by_side import SideBySide
+from mtlkit.report.side_by_side import SideBySide, parts
 from mtlkit.report.stored import stored
 from mtlkit.report.table import Place, ReportTable, Text, heads, markdown
 from mtlkit.results import Results
@@ -98,7 +98,7 @@ def claims_page(claims: Sequence[ClaimOnRuns]) -> str:
     for slug, own in _by_paper(claims).items():
         blocks.append(f"## {markdown(printed(slug).name)}")
         blocks.append(f"[The chapter]({_chapter(slug)}), and [its columns](#results-{slug.replace('_', '-')}).")
-        verdicts = heads(("print", "our runs", "what decides, and where"))
+        verdicts = heads(("in the paper", "in our runs", "what decides, and where"))
         name, lines = f"Claims of {printed(slug).name}", tuple(map(_claim_line, own))
         blocks.append(ReportTable(name, "claim", verdicts, lines, kind="card claims decided", stacks=True).html())
     return _joined(blocks)
@@ -239,7 +239,7 @@ def _column(name: str, column: SideBySide, claims: Sequence[tuple[ClaimOnRuns, J
         blocks.append(table.html())
     lacked = tables(column, column.lacked, of=name)
     folded = [*lacked, f"```text\n{taken.command}\n```"]
-    title = "Measures that are not in the print, and the command" if lacked else "The command"
+    title = "Measures that are not in the paper, and the command" if lacked else "The command"
     blocks += [f":::{{dropdown}} {title}", *folded, ":::"]
     return blocks
 
@@ -250,7 +250,8 @@ def _beside_single_task(of: str, column: SideBySide) -> list[str]:
     rows = [row for row in column.rows if row.id in leads and trainings(row.evaluations)]
     over = next((row.label for row in column.rows if row.id == single), "")
     blocks = []
-    for measures in parts([one for one in column.printed if any(one.measure in leads[row.id] for row in rows)]):
+    led = [one for one in column.printed if any(one.measure in leads[row.id] for row in rows)]
+    for measures in parts(led, MEASURES):
         lines: list[tuple[Place, ...]] = []
         for row in rows:
             found = [gain_text(leads[row.id].get(one.measure), one.unit) for one in measures]

@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import groupby
 from typing import Any, Literal
 
 import numpy as np
@@ -29,6 +30,9 @@ from mtlkit.runtime import machine
 
 SCALES = {"G": (1e9, 4), "M": (1e6, 3), "-": (1, 3), "m": (1, 2), "images": (1, 0)}
 """Unit of the print -> what counts are divided by, and the digits behind the point that papers give them."""
+
+PAIRS = 4
+"""Printed columns, each with the measured one beside it, that fit the width of a page."""
 
 DIVERGED = "diverged"
 """What a cell says when a training behind it did."""
@@ -135,6 +139,18 @@ class Measured:
     def head(self) -> tuple[Text, Text]:
         """Its header in a table."""
         return Text(self.group), Text(self.label, self.unit)
+
+
+def parts(measures: Sequence[Measured], most: int) -> list[list[Measured]]:
+    """Parts of at most so many columns, a group whole in one where it fits."""
+    found: list[list[Measured]] = [[]]
+    for _, group in groupby(measures, key=lambda one: one.group):
+        own = list(group)
+        if len(found[-1]) + len(own) > most:
+            found.append([])
+        found[-1] += own[:most]
+        found += [own[at : at + most] for at in range(most, len(own), most)]
+    return [part for part in found if part]
 
 
 @dataclass(frozen=True)
@@ -264,17 +280,17 @@ class SideBySide:
         """The columns that are printed and measured, then those that the print lacks."""
         return *self.printed, *self.lacked
 
-    def _pairs(self, row: Row) -> list[Text]:
-        """For every printed column the paper's cell and the measured one."""
+    def _pairs(self, row: Row, columns: Sequence[Measured]) -> list[Text]:
+        """For these printed columns the paper's cell and the measured one."""
         found = []
-        for column in self.printed:
+        for column in columns:
             text, bold = self.printed_cell(row.id, column.column)
             found += [Text(text, bold=bold, kind="printed"), self.cell(row.id, column.measure).shown(column.unit)]
         return found
 
-    def _beyond(self, row: Row) -> list[Text]:
-        """The cells that the print lacks."""
-        return [self.cell(row.id, column.measure).shown(column.unit) for column in self.lacked]
+    def _beyond(self, row: Row, columns: Sequence[Measured]) -> list[Text]:
+        """The cells of these columns that the print lacks."""
+        return [self.cell(row.id, column.measure).shown(column.unit) for column in columns]
 
     def markdown(self) -> str:
         """A pipe table with the caption under it."""
@@ -284,7 +300,9 @@ class SideBySide:
         for row in self.rows:
             cells = [self.cell(row.id, column.measure) for column in self.measures]
             seeds = max((len(cell.by_seed) + len(cell.diverged) for cell in cells), default=0)
-            lines.append((Text(row.label), *self._pairs(row), *self._beyond(row), Text(str(seeds))))
+            lines.append(
+                (Text(row.label), *self._pairs(row, self.printed), *self._beyond(row, self.lacked), Text(str(seeds)))
+            )
         return ReportTable("", "row", heads([*sides, "n"]), tuple(lines), self.caption).markdown()
 
     def text(self) -> str:
@@ -292,25 +310,29 @@ class SideBySide:
         labels = [column.label for column in self.printed]
         names = [c.label if labels.count(c.label) == 1 else f"{c.group} {c.label}" for c in self.printed]
         sides = heads(side for name in names for side in (f"{name} p", "m"))
-        pairs = ReportTable("", "", sides, tuple((Text(row.label), *self._pairs(row)) for row in self.rows))
+        pairs = ReportTable(
+            "", "", sides, tuple((Text(row.label), *self._pairs(row, self.printed)) for row in self.rows)
+        )
         blocks = [f"{self.caption} p: printed, m: measured.", pairs.text()]
         if self.lacked:
-            more = tuple((Text(row.label), *self._beyond(row)) for row in self.rows)
+            more = tuple((Text(row.label), *self._beyond(row, self.lacked)) for row in self.rows)
             groups = "\n".join(dict.fromkeys(column.group for column in self.lacked))
             blocks.append(f"{groups}\n{ReportTable('', '', heads(c.label for c in self.lacked), more).text()}")
         return "\n\n".join(blocks)
 
     def html(self) -> str:
-        """Two scrollable tables in the book's theme: with the print, and the measures that the print lacks."""
-        sides = Text("print", kind="printed"), Text("ours")
-        pairs = tuple((*column.head, side) for column in self.printed for side in sides)
-        lines = tuple((_stub(row), *self._pairs(row)) for row in self.rows)
-        name = f"Table {self.table.id}"
-        tables = [ReportTable(name, name, pairs, lines, self.caption)]
-        if self.lacked:
-            lines = tuple((_stub(row), *self._beyond(row)) for row in self.rows)
-            columns = tuple(column.head for column in self.lacked)
-            tables.append(ReportTable(f"{name}, not in the print", "not in the print", columns, lines))
+        """Tables in the book's theme that fit its column: with the print, then the measures that the print lacks."""
+        sides = Text("published", kind="printed"), Text("measured")
+        name, tables = f"Table {self.table.id}", []
+        for number, part in enumerate(parts(self.printed, PAIRS)):
+            columns = tuple((*column.head, side) for column in part for side in sides)
+            lines = tuple((_stub(row), *self._pairs(row, part)) for row in self.rows)
+            of = f"{name}, {', '.join(dict.fromkeys(column.group for column in part))}"
+            tables.append(ReportTable(of, name, columns, lines, of if number else self.caption, stacks=True))
+        for part in parts(self.lacked, 2 * PAIRS):
+            lines = tuple((_stub(row), *self._beyond(row, part)) for row in self.rows)
+            of = f"{name}, not in the paper, {', '.join(dict.fromkeys(column.group for column in part))}"
+            tables.append(ReportTable(of, "not in the paper", tuple(c.head for c in part), lines, stacks=True))
         return "".join(table.html() for table in tables)
 
     def frame(self) -> list[dict[str, Any]]:

@@ -113,7 +113,7 @@ def test_gains_over_a_row_go_by_what_is_better(filled):
     page = gains_html(comparison, "single_longer")
     assert "<b>+4.0</b>" in page
     assert "<b>\u22124.0</b>" in page
-    assert page.count(" scope='row'") == page.count("over “Single task, trained on”") == 4
+    assert page.count(" scope='row'") == page.count("over “Single task, trained longer”") == 4
     assert "drawn by scene, 120 in all" in page
     assert DAGGER not in page
     assert "20.0 <span class='spread'>18." in intervals_html(comparison)

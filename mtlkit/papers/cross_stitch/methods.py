@@ -24,9 +24,9 @@ ENSEMBLE_SEEDS = 10_000
 
 CONTROLS = (
     "Controls",
-    "one-task, trained on: by the recipe of the cross-stitch rows; no exchange: cross-stitch networks whose weights "
-    "between encoders are zero and stay so; as many: splits and the shared network trained for as many images as the "
-    "cross-stitch rows",
+    "one-task, trained longer: by the recipe of the cross-stitch rows; no exchange: cross-stitch networks whose "
+    "weights between encoders are zero and stay so; trained longer: splits and the shared network trained for as many "
+    "images as the cross-stitch rows",
 )
 """Line of the protocol card for the rows that gains of cross-stitch rows are measured against."""
 
@@ -266,7 +266,7 @@ class Networks:
             Row(identifier, label, alone, "one network a task", printed),
             Row(
                 TRAINED_ON,
-                "One-task, trained on",
+                "One-task, trained longer",
                 tuple(value for training in self.longer for value in self.both(training)),
                 "as many images seen as the cross-stitch row, and by its recipe",
                 printed=False,
@@ -293,7 +293,7 @@ class Networks:
         return replace(
             row,
             id=f"{row.id}_longer",
-            label=f"{row.label}, as many",
+            label=f"{row.label}, trained longer",
             evaluations=tuple(lengthened(value, seen) for value in row.evaluations),  # type: ignore[arg-type]
             what="the same recipe, stretched to as many images as the cross-stitch rows have seen",
             printed=False,

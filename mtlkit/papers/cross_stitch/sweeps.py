@@ -134,8 +134,8 @@ def _protocol(units: str) -> Callable[[StitchColumn], list[tuple[str, str]]]:
             ("Learning rate", f"{recipe.lr:g}, fixed"),
             (
                 CONTROLS[0],
-                f"one-task, trained on: by the recipe of the cross-stitch rows; no exchange: {apart}"
-                + ("; as ImageNet: by that row's recipe; as many: trained for as many images" * (column.table == "3")),
+                f"one-task, trained longer: by the recipe of the cross-stitch rows; no exchange: {apart}"
+                + ("; as ImageNet: by that row's recipe; trained longer: for as many images" * (column.table == "3")),
             ),
         ]
 

@@ -360,7 +360,7 @@ def trained(
 
 CONTROLS = (
     "Controls",
-    "alone, as many: networks of one set trained for as many images as the joint ones",
+    "alone, trained longer: networks of one set trained for as many images as the joint ones",
 )
 """Line of the protocol card for the rows that gains of joint networks are measured against."""
 
@@ -432,7 +432,7 @@ def data_sizes(column: ExitColumn, seed: int) -> list[Row]:
             ),
             Row(f"stl_in_{share}", f"{share} %: objects alone", (alone["objects"],), "one network", in_print),
             Row(f"stl_pl_{share}", f"{share} %: places alone", (alone["places"],), "one network", in_print),
-            longer(column, seed, both, joint, f"longer_{share}", f"{share} %: alone, as many images"),
+            longer(column, seed, both, joint, f"longer_{share}", f"{share} %: alone, trained longer"),
             Row(
                 f"mtl_{share}", f"{share} %: together", (joint,), "one trunk, an exit a set", in_print,
                 (f"longer_{share}",),
@@ -455,7 +455,7 @@ def partners(column: ExitColumn, seed: int) -> list[Row]:
         joint = trained(column, seed, both)
         rows += [
             Row(f"stl_{short}", f"{label} alone", (trained(column, seed, partner),), "one network"),
-            longer(column, seed, both, joint, f"longer_{short}", f"alone, as many (with {label})"),
+            longer(column, seed, both, joint, f"longer_{short}", f"alone, trained longer (with {label})"),
             Row(f"mtl_{short}", f"with {label}", (joint,), "one trunk, an exit a set", controls=(f"longer_{short}",)),
             *filters(column, seed, both, short, f"with {label}"),
         ]
@@ -474,7 +474,7 @@ def backbones(column: ExitColumn, seed: int) -> list[Row]:
         rows += [
             Row(f"{short}_stl_in", f"{label}: objects alone", (alone["objects"],), name),
             Row(f"{short}_stl_pl", f"{label}: places alone", (alone["places"],), name),
-            longer(column, seed, both, joint, f"{short}_longer", f"{label}: alone, as many", backbone=name),
+            longer(column, seed, both, joint, f"{short}_longer", f"{label}: alone, trained longer", backbone=name),
             Row(
                 f"{short}_mtl", f"{label}: together", (joint,), f"{name}, an exit a set", controls=(f"{short}_longer",)
             ),
@@ -509,7 +509,7 @@ def placements(column: ExitColumn, seed: int) -> list[Row]:
     return [
         row("stl_imagenet", "objects alone", "one network", {"objects": -1}, controls=()),
         row("stl_places", "places alone", "one network", {"places": -1}, controls=()),
-        longer(column, seed, both, trained(column, seed, both), "longer", "both alone, as many"),
+        longer(column, seed, both, trained(column, seed, both), "longer", "both alone, trained longer"),
         *(
             row(f"mtl_layer{4 - early}", label, f"objects leave after the last stage, places {early} earlier",
                 {"objects": -1, "places": -1 - early}, controls=("mtl_layer4", "longer") if early else ("longer",))

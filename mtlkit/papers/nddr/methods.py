@@ -68,7 +68,10 @@ CONTROLS = (
 )
 """Line of the protocol card for the rows that gains of fused rows are measured against."""
 
-CONTROLS_WITH_SHARED = (CONTROLS[0], f"{CONTROLS[1]}; as many images: the multi-task network trained for longer")
+CONTROLS_WITH_SHARED = (
+    CONTROLS[0],
+    f"{CONTROLS[1]}; multi-task, trained longer: the shared network, for as many images",
+)
 """The same where there is a multi-task network."""
 
 
@@ -183,7 +186,7 @@ class Methods:
         """What the single-task networks become when they are trained for as long as a fused row in all."""
         return Row(
             "single_longer",
-            "Single task, trained on",
+            "Single task, trained longer",
             tuple(map(self.scored, self.trained_on())),
             "as many images seen as the fused rows",
             printed=False,
@@ -250,7 +253,7 @@ class Methods:
             Row("multi", "Multi-task", (self.scored(multi),), "one trunk, a head a task"),
             Row(
                 "multi_longer",
-                "Multi-task, as many images",
+                "Multi-task, trained longer",
                 (self.scored(longer),),
                 "as many images seen as the fused rows, in one schedule where these have two",
                 printed=False,
