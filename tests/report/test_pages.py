@@ -14,10 +14,10 @@ from mtlkit.ledger import Record
 from mtlkit.pages import behind, status, write
 from mtlkit.papers import SLUGS, printed
 from mtlkit.papers.nddr.options import NDDROptions
-from mtlkit.report.found import MEASURES, parts
+from mtlkit.report.found import MEASURES
 from mtlkit.report.judging import combined, deciding
 from mtlkit.report.pages import claims_page, compared, findings, judged_claims, results_page
-from mtlkit.report.side_by_side import Measured, SideBySide
+from mtlkit.report.side_by_side import Measured, SideBySide, parts
 from mtlkit.results import Results
 
 TABLE = papers.table("nddr", "7")
@@ -75,7 +75,7 @@ def test_a_column_has_its_cells_its_print_its_gains_and_its_claims(ahead):
     own = 40.0 if first.better == "lower" else 60.0
     printed_ = TABLE.printed.row("nddr").cells[first.id]
     assert f"<div>{own:.1f} <span class='spread'>±0.1</span></div>" in page
-    assert f"print {printed_}" in page.replace("<b>", "").replace("</b>", "")
+    assert f"paper {printed_}" in page.replace("<b>", "").replace("</b>", "")
     assert "gain over Single task, joint recipe" in page
     assert "<b>+10.0</b> <span class='spread'>+" in page
     assert "claims.html#claim-nddr-age-beats-all'>" in page
@@ -123,7 +123,7 @@ def test_no_number_of_a_column_at_smoke_is_compared(filled):
 )
 def test_tables_are_cut_between_groups_where_they_can(groups, sizes):
     measures = [Measured(f"m{place}", group, "x", "%", "higher") for place, group in enumerate(groups)]
-    cut = parts(measures)
+    cut = parts(measures, MEASURES)
     assert [one for part in cut for one in part] == measures
     assert [len(part) for part in cut] == sizes
     assert all(len(part) <= MEASURES for part in cut)
