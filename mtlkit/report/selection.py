@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from mtlkit.papers.declaration import TrainedColumn
 from mtlkit.report.found import measured_rows
-from mtlkit.report.side_by_side import SideBySide
+from mtlkit.report.side_by_side import PAIRS, SideBySide, parts
 from mtlkit.report.table import ReportTable, Text
 from mtlkit.runs import trainings
 
@@ -61,13 +61,17 @@ def selection_html(comparison: SideBySide, developed: Sequence[SideBySide], row:
         return ""
     found = tried(taken, developed)
     columns = [c for c in comparison.measures if any(one.cell(row, c.measure).values for _, one in found)]
-    lines = []
-    for column, one in found:
-        name = f"rate {column.recipe.lr:g}, {column.epochs:g} epochs ({column.recipe.steps:,} steps)"
-        best = (column.epochs, column.recipe.lr) == (taken.epochs, taken.recipe.lr)
-        lines.append((Text(name, bold=best), *(one.cell(row, c.measure).shown(c.unit) for c in columns)))
-    label = next((one.label for one in comparison.rows if one.id == row), row)
-    return ReportTable("Settings tried", label, tuple(c.head for c in columns), tuple(lines)).html()
+    label, tables = next((one.label for one in comparison.rows if one.id == row), row), []
+    for part in parts(columns, 2 * PAIRS):
+        lines = []
+        for column, one in found:
+            name = f"rate {column.recipe.lr:g}, {column.epochs:g} epochs"
+            best = (column.epochs, column.recipe.lr) == (taken.epochs, taken.recipe.lr)
+            cells = (one.cell(row, c.measure).shown(c.unit) for c in part)
+            lines.append((Text(name, f"{column.recipe.steps:,} steps", bold=best), *cells))
+        of = f"Settings tried, {', '.join(dict.fromkeys(c.group for c in part))}"
+        tables.append(ReportTable(of, label, tuple(c.head for c in part), tuple(lines), stacks=True))
+    return "".join(table.html() for table in tables)
 
 
 def selections_html(comparison: SideBySide, developed: Sequence[SideBySide]) -> str:
