@@ -60,7 +60,7 @@ class NetworkSettings(Value):
 
 
 class Network(nn.Module):
-    """Images to ``{task: output}``: encoders, shared or fused, then a head a task on the stages that it names."""
+    """Images to ``{task: output}``: encoders, shared or fused, then a head per task on the stages that it names."""
 
     def __init__(self, settings: NetworkSettings, *, weights: bool = True):
         super().__init__()

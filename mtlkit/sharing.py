@@ -1,4 +1,4 @@
-"""How tasks share encoders: all or part of one, or an encoder a task with fusion layers between them.
+"""How tasks share encoders: all or part of one, or an encoder per task with fusion layers between them.
 
 Hard sharing covers the single-task network (one task), the multi-task baseline of the papers (all stages shared) and
 every split in between; soft sharing is the family of cross-stitch, sluice and NDDR networks.
@@ -138,7 +138,7 @@ class HardSharing(Sharing):
             self.branches[task] = nn.ModuleList(other.stages[split:])
 
     def forward(self, images: Tensor, regions: Tensor | None = None) -> dict[str, StageFeatures]:
-        """Task -> one map a stage: ``(N, C, h, w)``, and ``(M, C, h, w)`` from the pooling of regions on.
+        """Task -> one map per stage: ``(N, C, h, w)``, and ``(M, C, h, w)`` from the pooling of regions on.
 
         Args:
             images: ``(N, 3, H, W)`` in ``[0, 1]``.
@@ -159,12 +159,12 @@ class HardSharing(Sharing):
     def prefix(self, task: str) -> str:
         """As of :class:`Sharing`."""
         if len(self.tasks) > 1:
-            raise InputError("Only a network with an encoder a task can start from single-task networks.")
+            raise InputError("Only a network with an encoder per task can start from single-task networks.")
         return "shared."
 
 
 class SoftSharing(Sharing):
-    """Soft sharing: an encoder a task, and fusion layers between them.
+    """Soft sharing: an encoder per task, and fusion layers between them.
 
     The features of a stage are what the fusion layer behind it returns.
 

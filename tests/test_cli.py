@@ -284,7 +284,7 @@ def test_rows_lists_ids_and_controls():
     assert listing["nddr"]["controls"] == ["no_exchange", "joint_recipe"]
     assert not listing["no_exchange"]["printed"]
     text = said("rows", "nddr", "4")
-    assert "nddr: NDDR (theirs)" in text
+    assert "nddr: NDDR\n" in text
     assert "no_exchange: NDDR, no exchange (not in the paper)" in text
     assert all(line["what"] in text for line in listing.values())
 

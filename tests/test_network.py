@@ -166,7 +166,7 @@ def test_only_matching_single_task_weights_are_taken():
     both = network(sharing=fused("nddr")).build()
     with pytest.raises(InputError, match="another shape"):
         both.load_single_task("normals", alone["segmentation"].state_dict())
-    with pytest.raises(InputError, match="an encoder a task"):
+    with pytest.raises(InputError, match="an encoder per task"):
         network().build().load_single_task("normals", alone["normals"].state_dict())
 
 

@@ -4,8 +4,8 @@
 
     JPEGImages/NAME.jpg
     attribute_data/apascal_train.txt, apascal_test.txt   a row an object, see below; val is the test list
-    attribute_data/attribute_names.txt                   one name a line, in the order of the columns
-    attribute_data/class_names.txt                       one name a line; the first 20 are the classes
+    attribute_data/attribute_names.txt                   one name per line, in the order of the columns
+    attribute_data/class_names.txt                       one name per line; the first 20 are the classes
 
 A row is the image's file name, a class, ``xmin ymin xmax ymax`` in pixels counted from 1, the last ones included, and
 a zero or one for every attribute, with spaces between. Other files are left alone.
@@ -263,10 +263,10 @@ def _number(text: str) -> float:
 def _names(path: Path) -> tuple[str, ...]:
     """The names in a file, one a line."""
     names: list[str] = []
-    for at, name in lines(path, "one name a line"):
+    for at, name in lines(path, "one name per line"):
         if name in names:
             raise InputError(f"{path}, line {at}, repeats the name {name!r}; every line needs another one.")
         names.append(name)
     if not names:
-        raise InputError(f"{path} is empty; it needs one name a line.")
+        raise InputError(f"{path} is empty; it needs one name per line.")
     return tuple(names)

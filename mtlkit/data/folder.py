@@ -1,4 +1,4 @@
-"""Plain folders of images: one file a sample and target, lists of names, and a table of classes.
+"""Plain folders of images: one file per sample and target, lists of names, and a table of classes.
 
 ::
 

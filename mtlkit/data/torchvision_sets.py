@@ -185,7 +185,7 @@ class OxfordPets(_Published):
         lists: dict[Path, list[tuple[int, str]]] = {}
         for path in (path for path in (folder / "trainval.txt", folder / "test.txt") if path.is_file()):
             lists[path] = []
-            for number, line in lines(path, "a name and three numbers a line"):
+            for number, line in lines(path, "a name and three numbers per line"):
                 name, *ids = line.split()
                 if len(ids) != 3 or not all(each.isascii() and each.isdigit() for each in ids):
                     raise InputError(f"{path}, line {number}, is {line!r}; it should be a name and three numbers.")
@@ -209,7 +209,7 @@ class Caltech101(_Published):
         InputError: a folder is missing, or a class has too few images to test on.
     """
 
-    description = "torchvision's folders for Caltech-101, 30 training images a class"
+    description = "torchvision's folders for Caltech-101, 30 training images per class"
     _needs = "the folder caltech101/101_ObjectCategories as it is published, with 101 classes and BACKGROUND_Google"
     _seed = 0
     _train = 30

@@ -2,7 +2,7 @@
 
 ::
 
-    category.txt             a header, then a number and a name a line
+    category.txt             a header, then a number and a name per line
     1/ ... 100/              a folder a category, called by its number
     N/bb_info.txt            a header, then the photograph's number and left, top, right, bottom of a dish a line
     N/*.jpg                  the photographs, called by their numbers
@@ -51,7 +51,7 @@ def categories(root: Path) -> dict[int, str]:
         InputError: ``category.txt`` is missing, or a line of it is no number and name.
     """
     path, found = root / "category.txt", {}
-    for line, text in lines(path, "a header, then a number and a name a line")[1:]:
+    for line, text in lines(path, "a header, then a number and a name per line")[1:]:
         number, _, name = text.partition("\t")
         if not number.isdecimal() or not name.strip() or int(number) in found:
             raise InputError(f"{path}, line {line}, is {text!r}; it should be a number, a tab and a name, each once.")

@@ -3,7 +3,7 @@
 ::
 
     image/[age]_[gender]_[race]_[date].jpg    or UTKFace/..., or in the root itself; also .jpg.chip.jpg
-    splits/train.txt, splits/val.txt          one file name a line; may be missing
+    splits/train.txt, splits/val.txt          one file name per line; may be missing
 
 Ages are in years, gender is 0 male or 1 female, race 0 to 4 (not read), the date digits that identify the image.
 Files of other kinds are left alone.
@@ -48,7 +48,7 @@ class UTKFace(Faces):
             off too, every image is then decoded once, which takes some tenths of a millisecond each.
 
     Raises:
-        InputError: a folder or list is missing, unreadable or names an image twice, or no image is left. Unless
+        InputError: a folder or list is missing, unreadable or names per image twice, or no image is left. Unless
             they are skipped: a file name has too few or too many fields, one that is no number, or an unknown gender
             or race; an image is missing or unreadable. Reading a sample: its image is cut off.
     """
@@ -123,7 +123,7 @@ def _listed(folder: Path, split: str) -> list[str]:
     Raises:
         InputError: a list is missing or no text, or a name occurs twice in both together.
     """
-    holds = f"one file name a line; without both lists, remove {folder} to have a split drawn"
+    holds = f"one file name per line; without both lists, remove {folder} to have a split drawn"
     lists = {path: lines(path, holds) for path in (folder / "train.txt", folder / "val.txt")}
     once(lists)
     return [name for _, name in lists[folder / f"{split}.txt"]]

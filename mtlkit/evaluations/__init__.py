@@ -1,4 +1,4 @@
-"""The kinds of evaluation: what can be measured of networks, data and specifications. One file a kind."""
+"""The kinds of evaluation: what can be measured of networks, data and specifications. One file per kind."""
 
 from mtlkit.evaluations.best_on_validation import BestOnValidation
 from mtlkit.evaluations.category_gains import CategoryGains

@@ -1,7 +1,7 @@
-"""Fusion layers between the encoders of several tasks. One file a method.
+"""Fusion layers between the encoders of several tasks. One file per method.
 
-A layer stands after a stage. It takes one map a task and gives one map a task, of the same shape and memory format, for
-any number of tasks from two. ``benchmarks/fusion_units.py`` compares each forward with its equivalents.
+A layer stands after a stage. It takes one map per task and gives one map per task, of the same shape and memory
+format, for any number of tasks from two. ``benchmarks/fusion_units.py`` compares each forward with its equivalents.
 """
 
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Heads: from stage features to a task's output. One file a kind."""
+"""Heads: from stage features to a task's output. One file per kind."""
 
 from typing import Annotated
 

@@ -20,7 +20,7 @@ Gate = Literal["input", "fixed", "half"]
 class FeatureFilter(nn.Module):
     """A gate a channel: ``F * sigmoid(alpha * F + beta)``, Eq. 2 of the paper, with `(C,)` each of alpha and beta.
 
-    Figure 4 of the paper shows one gate value a channel, which Eq. 2 does not have: there the gate depends on the
+    Figure 4 of the paper shows one gate value per channel, which Eq. 2 does not have: there the gate depends on the
     feature. ``gate="fixed"`` is that other reading, ``F * sigmoid(alpha + beta)``. Both start at zero, so that every
     gate starts at 1/2, where a good part of the gates in Figure 4 still are; the paper does not print its start.
 

@@ -282,7 +282,7 @@ def _sided(boxes: Tensor) -> NDArray[np.float64]:
 
 
 def _rows(columns: dict[str, NDArray[Any]]) -> list[dict[str, Any]]:
-    """One dictionary of plain numbers a row, for columns of one length."""
+    """One dictionary of plain numbers per row, for columns of one length."""
     return [
         dict(zip(columns, row, strict=True))
         for row in zip(*(column.tolist() for column in columns.values()), strict=True)

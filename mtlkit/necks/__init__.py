@@ -1,4 +1,4 @@
-"""Necks: what turns the maps of all stages of a backbone into one map for the heads. One file a kind."""
+"""Necks: what turns the maps of all stages of a backbone into one map for the heads. One file per kind."""
 
 from typing import Annotated
 

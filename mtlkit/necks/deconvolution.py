@@ -74,6 +74,6 @@ class Deconvolution(Neck):
             self.layers.extend([up, nn.BatchNorm2d(width), nn.ReLU()])
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        """One map a stage to ``(N, channels, H/4, W/4)``."""
+        """One map per stage to ``(N, channels, H/4, W/4)``."""
         output: Tensor = self.layers(self.halving(features)[-1])
         return output

@@ -77,7 +77,7 @@ class DLAUp(Neck):
         self.final = Aggregation(widths[:-1], [2**i for i in range(1, last)], deformable=deformable)
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        """One map a stage to ``(N, channels, H/4, W/4)``."""
+        """One map per stage to ``(N, channels, H/4, W/4)``."""
         *finer, coarsest = self.halving(features)
         maps, ends = [coarsest], []
         for step, x in zip(self.steps, reversed(finer), strict=True):

@@ -53,7 +53,7 @@ class Upsampling(Neck):
         self.smooth = block(width, width, deformable=False)
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        """One map a stage to ``(N, channels, H/4, W/4)``."""
+        """One map per stage to ``(N, channels, H/4, W/4)``."""
         maps = [lateral(features[stage]) for lateral, stage in zip(self.lateral, self.stages, strict=True)]
         joined = maps.pop()
         for finer in reversed(maps):

@@ -1,7 +1,7 @@
-"""From the losses of several tasks to one backward pass. One file a method.
+"""From the losses of several tasks to one backward pass. One file per method.
 
-A network that learns several tasks has a loss a task and one set of shared parameters; an objective says what gradient
-these get.
+A network that learns several tasks has a loss per task and one set of shared parameters; an objective says what
+gradient these get.
 """
 
 from typing import Annotated

@@ -302,6 +302,8 @@ class Table:
     """System id of the printed file -> the row that shows it."""
     single_task: str = ""
     """Id of the row with a network of its own for every task, where one row has them all."""
+    trained_longer: str = ""
+    """Id of the row with the same networks, trained for as many images as the joint rows."""
 
     def options(self, **given: Any) -> Options:
         """What a reader chooses for this table, checked; what is not given stays open.

@@ -175,7 +175,7 @@ WEIGHTS = Option(
 )
 IMAGE_SIZE = Option("height and width, such as 96,128", "height and width, two whole numbers from 8")
 EPOCHS = Option("passes over the training images", "a number above 0")
-BATCH_SIZE = Option("images a step", "a whole number above 0")
+BATCH_SIZE = Option("images per step", "a whole number above 0")
 ACCUMULATE = Option(
     "batches that the images of a step are cut into, for less memory; batch norms see one at a time",
     "a whole number above 0 that divides batch_size",
@@ -332,7 +332,7 @@ class Options(Described):
         weights: ``none``, ``timm`` or a safetensors file.
         image_size: height and width.
         epochs: passes over the training images.
-        batch_size: images a step.
+        batch_size: images per step.
         accumulate: into how many batches of equal size the images of a step are cut; the gradient is their mean.
         lr: base learning rate.
         seeds: one run each.

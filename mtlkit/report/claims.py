@@ -253,11 +253,10 @@ def evidence(paper: PrintedPaper, claim: dict[str, Any], judged: Sequence[Judged
         named = f" ({one.name})" if len(judged) > 1 else ""
         if compared.mean is None:
             return f"ours{named} {' and '.join(texts)}: open"
-        lead, _ = lead_texts(paper, comparison, compared)
-        return (
-            f"ours{named} {' and '.join(texts)}: {lead}, "
-            f"p {compared.above:.3f} above, {compared.below:.3f} below the margin"
-        )
+        found, _ = difference_texts(paper, comparison, compared)
+        open_ = min(compared.above, compared.below) == 1
+        sure = "open" if open_ else f"p {compared.above:.3f} above, {compared.below:.3f} below the margin"
+        return f"ours{named} {' and '.join(texts)}: {found}, {sure}"
 
     lines = []
     for place, comparison in enumerate(claim["compare"]):
@@ -272,7 +271,7 @@ def compared_cells(one: Judged, comparison: dict[str, Any]) -> dict[Place, Cell]
     return {at: one.setting[at[0]].cell(at[1], one.setting[at[0]].table.measures[at[2]]) for at in there}
 
 
-def lead_texts(paper: PrintedPaper, comparison: dict[str, Any], compared: Compared) -> tuple[str, str]:
+def difference_texts(paper: PrintedPaper, comparison: dict[str, Any], compared: Compared) -> tuple[str, str]:
     """What was found of a comparison that was measured, and its interval, empty where there is none."""
     _, digits = SCALES.get(_measure(paper, comparison["a"]).unit, (1, 1))
     ratio = comparison["op"] == "ratio_at_least"
@@ -305,15 +304,15 @@ def deciding_text(paper: PrintedPaper, claim: dict[str, Any], one: Judged) -> Te
     text = f"Table {tables}, {' and '.join(called)}: {cell(first)} against {cell(second)}"
     if compared.mean is None:
         return Text(text, "not measured")
-    lead, ends = lead_texts(paper, comparison, compared)
+    found, ends = difference_texts(paper, comparison, compared)
     by = comparison.get("by_from") or comparison.get("by", 0)
     margin = "the margin" if by else "1" if comparison["op"] == "ratio_at_least" else "0"
     if compared.exact:
-        return Text(text, f"lead {lead}, an exact count")
+        return Text(text, f"difference {found}, an exact count")
     side, p = ("above", compared.above) if compared.above <= compared.below else ("below", compared.below)
     level = f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
     sure = f"{level} {side} {margin}" if p < 1 else "open: no estimate of its noise that may decide"
-    return Text(text, f"lead {lead}{f' ({ends})' if ends else ''}, {sure}")
+    return Text(text, f"difference {found}{f' ({ends})' if ends else ''}, {sure}")
 
 
 def measured(claim: dict[str, Any], one: Judged) -> bool:

@@ -105,7 +105,8 @@ def gain_intervals(comparison: SideBySide, against: str | None = None) -> Figure
     for axis in axes.flat[len(columns) :]:
         axis.axis("off")
     control = f" over “{next(iter(over.values()))}”" if one_control else ""
-    figure.supxlabel(f"gain{control}, to the right is better", fontsize=9)
+    marks = "dot: mean; bar: 95 % interval, dotted where too narrow; tick: one seed"
+    figure.supxlabel(f"gain{control}, to the right is better\n{marks}", fontsize=9)
     figure.set_label(f"Gains with their 95 % intervals, {_of(comparison)}.")
     return figure
 
@@ -118,7 +119,7 @@ def _of(comparison: SideBySide) -> str:
 
 
 def losses(histories: Mapping[str, Sequence[History]]) -> Figure:
-    """The training losses of rows that start alike, one panel a task's term.
+    """The training losses of rows that start alike, one panel per task's term.
 
     Args:
         histories: row -> what the losses of its networks did.
@@ -128,7 +129,7 @@ def losses(histories: Mapping[str, Sequence[History]]) -> Figure:
 
 
 def task_weights(histories: Mapping[str, Sequence[History]]) -> Figure:
-    """What objectives multiplied the tasks' losses or gradients by, one panel a task; fixed weights have no line.
+    """What objectives multiplied the tasks' losses or gradients by, one panel per task; fixed weights have no line.
 
     Args:
         histories: row -> the histories of its networks.
@@ -146,7 +147,7 @@ def task_weights(histories: Mapping[str, Sequence[History]]) -> Figure:
 def _over_steps(
     what: str, rows: Mapping[str, Sequence[tuple[list[int], dict[str, list[float]]]]], fewest: int = 1
 ) -> Figure:
-    """One panel a name that at least so many rows have, one line a row."""
+    """One panel per name that at least so many rows have, one line per row."""
     lines: dict[str, dict[str, tuple[list[int], list[float]]]] = {}
     for row, several in rows.items():
         for steps, values in several:
@@ -169,7 +170,7 @@ def _over_steps(
 
 
 def gallery(columns: Sequence[tuple[str, Sequence[np.ndarray]]], *, width: float = 1.15) -> Figure:
-    """Images in a grid: one column a heading, one row a sample; each image ``(H, W, 3)``."""
+    """Images in a grid: one column per heading, one row a sample; each image ``(H, W, 3)``."""
     count = max(len(images) for _, images in columns)
     height, across = columns[0][1][0].shape[:2]
     figure, axes = plt.subplots(

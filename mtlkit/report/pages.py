@@ -15,7 +15,7 @@ from mtlkit.report.claims import Compared, Judged, deciding_text, evidence, meas
 from mtlkit.report.found import MEASURES, measured_rows, tables
 from mtlkit.report.intervals import DAGGER, TOO_NARROW, gain_text, gains
 from mtlkit.report.judging import Verdict
-from mtlkit.report.side_by_side import SideBySide, parts
+from mtlkit.report.side_by_side import Measured, SideBySide, parts
 from mtlkit.report.stored import stored
 from mtlkit.report.table import Place, ReportTable, Text, heads, markdown
 from mtlkit.results import Results
@@ -185,8 +185,8 @@ def anchor(column: SideBySide) -> str:
 
 
 def results_page(columns: Columns, claims: Sequence[ClaimOnRuns]) -> str:
-    """Every column with its cells, printed and measured, its gains, its leads over single-task networks, and the claims
-    judged on it, as Markdown."""
+    """Every column with its cells, printed and measured, its gains, its leads over single-task networks and over those
+    that were trained longer, and the claims judged on it, as Markdown."""
     blocks = []
     for slug, own in columns.items():
         blocks.append(f"(results-{slug.replace('_', '-')})=\n## {markdown(printed(slug).name)}")
@@ -217,7 +217,8 @@ def _column(name: str, column: SideBySide, claims: Sequence[tuple[ClaimOnRuns, J
     lacking = [row.label for row in column.rows if row.id not in there]
     seeds = f"{len(taken.seeds)} seeds" if len(taken.seeds) > 1 else "one seed"
     record = f"record `{taken.profile}/table/{taken.identity}.json`"
-    lead = f"{seeds[0].upper()}{seeds[1:]}; {record}."
+    images = (f"{_either(several)} {name}" for name, several in column.images.items() if several)
+    lead = f"{'; '.join([f'{seeds[0].upper()}{seeds[1:]}', *images, record])}."
     if lacking:
         lead += f" Rows not measured: {markdown('; '.join(lacking))}."
     if not gains(column):
@@ -226,7 +227,7 @@ def _column(name: str, column: SideBySide, claims: Sequence[tuple[ClaimOnRuns, J
     blocks = [f"({anchor(column)})=\n#### {markdown(name)}", lead]
 
     blocks += tables(column, column.printed, of=name)
-    blocks += _beside_single_task(name, column)
+    blocks += _leads(name, column, column.printed)
     if claims:
         verdicts = heads(("verdict", "comparisons"))
         lines = tuple(
@@ -237,33 +238,40 @@ def _column(name: str, column: SideBySide, claims: Sequence[tuple[ClaimOnRuns, J
         region = f"Table {column.table.id}: {title}"
         table = ReportTable(region, "claim", verdicts, lines, title, kind="card claims", stacks=True)
         blocks.append(table.html())
-    lacked = tables(column, column.lacked, of=name)
+    lacked = [*tables(column, column.lacked, of=name), *_leads(name, column, column.lacked)]
     folded = [*lacked, f"```text\n{taken.command}\n```"]
     title = "Measures that are not in the paper, and the command" if lacked else "The command"
     blocks += [f":::{{dropdown}} {title}", *folded, ":::"]
     return blocks
 
 
-def _beside_single_task(of: str, column: SideBySide) -> list[str]:
-    """By how much each trained row leads the single-task networks, where one row has these, as tables."""
-    single, leads = column.table.single_task, gains(column, column.table.single_task)
-    rows = [row for row in column.rows if row.id in leads and trainings(row.evaluations)]
-    over = next((row.label for row in column.rows if row.id == single), "")
+def _leads(of: str, column: SideBySide, measures: Sequence[Measured]) -> list[str]:
+    """By how much each trained row leads the single-task networks, and those trained longer, as tables."""
     blocks = []
-    led = [one for one in column.printed if any(one.measure in leads[row.id] for row in rows)]
-    for measures in parts(led, MEASURES):
-        lines: list[tuple[Place, ...]] = []
-        for row in rows:
-            found = [gain_text(leads[row.id].get(one.measure), one.unit) for one in measures]
-            cells = [(Text(one.text, bold=one.bold), Text("", one.note, kind="gain")) for one in found]
-            lines.append((Text(row.label, kind="" if row.printed else "ours", title=row.what), *cells))
-        groups = ", ".join(dict.fromkeys(one.group for one in measures))
-        name = f"Table {column.table.id}, {groups}: lead over “{over}”, with its 95 % interval"
-        note = f"{DAGGER} {TOO_NARROW}" if any(DAGGER in str(one) for line in lines for one in line[1:]) else ""
-        columns = tuple(one.head for one in measures)
-        table = ReportTable(f"{name}, {of}", "row", columns, tuple(lines), name, note, kind="results", stacks=True)
-        blocks.append(table.html())
+    for over in (column.table.single_task, column.table.trained_longer):
+        found = gains(column, over)
+        rows = [row for row in column.rows if row.id in found and trainings(row.evaluations)]
+        led = [one for one in measures if any(one.measure in found[row.id] for row in rows)]
+        for part in parts(led, MEASURES):
+            lines: list[tuple[Place, ...]] = []
+            for row in rows:
+                texts = [gain_text(found[row.id].get(one.measure), one.unit) for one in part]
+                cells = [(Text(one.text, bold=one.bold), Text("", one.note, kind="gain")) for one in texts]
+                lines.append((Text(row.label, kind="" if row.printed else "ours", title=row.what), *cells))
+            label = next(row.label for row in column.rows if row.id == over)
+            groups = ", ".join(dict.fromkeys(one.group for one in part))
+            name = f"Table {column.table.id}, {groups}: lead over “{label}”, with its 95 % interval"
+            note = f"{DAGGER} {TOO_NARROW}" if any(DAGGER in str(one) for line in lines for one in line[1:]) else ""
+            columns = tuple(one.head for one in part)
+            table = ReportTable(f"{name}, {of}", "row", columns, tuple(lines), name, note, kind="results", stacks=True)
+            blocks.append(table.html())
     return blocks
+
+
+def _either(numbers: Sequence[int]) -> str:
+    """Counts of which each network or evaluation has one."""
+    *first, last = (f"{one:,}" for one in numbers)
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def _chapter(slug: str) -> str:

@@ -167,6 +167,7 @@ class SideBySide:
         diverged: identity of a training that diverged -> a sentence that says when.
         origin: where its records lie, where some are published; else empty.
         renewed: identities of trainings that were repeated for weights no longer kept, and became other weights.
+        images: ``training images`` and ``test images`` -> how many a network or an evaluation had, each number once.
     """
 
     table: Table
@@ -178,6 +179,7 @@ class SideBySide:
     diverged: Mapping[str, str] = field(default_factory=dict)
     origin: str = ""
     renewed: frozenset[str] = frozenset()
+    images: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, table: Table, column: Column, ledger: Ledger, methods: Sequence[str] | None = None) -> "SideBySide":
@@ -219,9 +221,13 @@ class SideBySide:
             for identity, digest in record.loaded.items()
             if (first := found.get(identity)) is not None and first.weights != digest
         }
+        counts = {
+            name: tuple(sorted({record.data[key] for record in known.values() if key in record.data}))
+            for name, key in (("training images", "train_images"), ("test images", "test_images"))
+        }
         return cls(
             table, column, rows, measured, hours, tuple(dict.fromkeys(machines)), diverged,
-            _origin(known.values(), ledger), frozenset(renewed),
+            _origin(known.values(), ledger), frozenset(renewed), counts,
         )  # fmt: skip
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Tasks: named loss terms, metrics, drawing. One file a task."""
+"""Tasks: named loss terms, metrics, drawing. One file per task."""
 
 from typing import Annotated
 

@@ -49,7 +49,7 @@ def codebook(normals: Iterable[Tensor], words: int = 40) -> tuple[Direction, ...
 
 
 class CodedNormals(DenseTask):
-    """One word of a codebook a pixel. Output ``(N, words, h, w)`` logits; target ``(N, 3, H, W)``, zero for no value.
+    """One word of a codebook per pixel. Output ``(N, words, h, w)`` logits; target ``(N, 3, H, W)``, zero for no value.
 
     Trained by cross-entropy on the word nearest to the true normal; the answer is the mean of the words, weighted by
     their probabilities.

@@ -88,7 +88,7 @@ class RegionDetection(Task):
 
     @property
     def outputs(self) -> int:
-        """A logit more than there are classes, and four numbers a class."""
+        """A logit more than there are classes, and four numbers per class."""
         return 1 + 5 * len(self.classes)
 
     def _split(self, output: Tensor) -> tuple[Tensor, Tensor]:

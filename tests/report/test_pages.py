@@ -164,12 +164,12 @@ def test_a_claim_that_nothing_was_measured_of_says_so(ahead):
     assert (one.outcome, one.judged) == ("not measured yet", ())
 
 
-def test_what_is_decided_is_found_with_its_lead_its_interval_and_its_column(ahead):
+def test_what_is_decided_is_found_with_its_difference_its_interval_and_its_column(ahead):
     text = findings([one for one in judged_claims(none_but(ahead)) if one.claim["id"] == "age_beats_all"])
     line = next(line for line in text.splitlines() if "claim-nddr-age-beats-all" in line)
     assert line.startswith("- **Holds**: ")
-    assert re.search(r"“NDDR \(theirs\)” 40\.0 ±0\.1 against “.*?” 50\.0 ±0\.1, \*\*lead \+10\.0 ", line)
-    found = re.search(r"lead \+10\.0 \(\+(.*?) to \+(.*?)\), p", line)
+    assert re.search(r"“NDDR” 40\.0 ±0\.1 against “.*?” 50\.0 ±0\.1, \*\*difference \+10\.0 ", line)
+    found = re.search(r"difference \+10\.0 \(\+(.*?) to \+(.*?)\), p", line)
     assert 9 < float(found[1]) < 10 < float(found[2]) < 11
     assert f"](#column-{ahead.column.identity})" in line
 
@@ -192,7 +192,7 @@ def test_a_paper_has_one_finding_and_a_count_is_none(claims):
         for line, slug in zip(lines, papers_, strict=False):
             (link,) = re.findall(r"href='([^']*)'", line)
             assert {one.paper.slug for one in trained if one.link == link} == {slug}
-            assert re.search(r"lead .* \(.* to .*\), p", line)
+            assert re.search(r"difference .* \(.* to .*\), p", line)
     assert all((f"{slug}.ipynb" in text) == (slug not in papers_) for slug in SLUGS)
 
 

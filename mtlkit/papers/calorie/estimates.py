@@ -32,7 +32,7 @@ BANDS = (0.0, 200.0, 400.0, 600.0, 800.0)
 
 
 def errors_by_band(found: Mapping[str, Estimates], bands: Sequence[float] = BANDS) -> ReportTable:
-    """How far estimates lie from the truth, by what the truth is: two columns a row, means over images and seeds.
+    """How far estimates lie from the truth, by what the truth is: two columns per row, means over images and seeds.
 
     Args:
         found: label -> answers of a row, all on the same images.

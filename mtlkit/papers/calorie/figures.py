@@ -12,7 +12,7 @@ with extra("book"):
 
 
 def against_truth(found: Mapping[str, Estimates], *, across: int = 3) -> Figure:
-    """Estimated against true calories, a panel a row, with the lines of 20 % error; the first seed's answers.
+    """Estimated against true calories, a panel per row, with the lines of 20 % error; the first seed's answers.
 
     What the calorie paper announces as its Figure 2, whose drawing is lost.
     """

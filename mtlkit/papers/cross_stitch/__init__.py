@@ -1,4 +1,4 @@
-"""Cross-stitch networks (Misra et al., CVPR 2016): the declaration of its tables, one file a pair of tasks.
+"""Cross-stitch networks (Misra et al., CVPR 2016): the declaration of its tables, one file per pair of tasks.
 
 The text that could be read lacks the paper's section on data and base networks. What it leaves open follows the
 fully convolutional AlexNet that it names (https://github.com/shelhamer/fcn.berkeleyvision.org, ``voc-fcn-alexnet``),

@@ -54,8 +54,8 @@ def sorted_weights(
     """What units learnt from several starts, as the records of the trainings have it: Figure 4 of the cross-stitch
     paper, captioned "Table 4" there.
 
-    A panel a task and a place; in it a colour a start, the sorted weights of the task's own map (``alpha_S``) as a line
-    and those of another task's map (``alpha_D``) dashed. The two are sorted each for itself, as in the paper.
+    A panel per task and place; in it a colour per start, the sorted weights of the task's own map (``alpha_S``) as a
+    line and those of another task's map (``alpha_D``) dashed. The two are sorted each for itself, as in the paper.
 
     Args:
         learnt: start -> :attr:`mtlkit.history.History.mixing` of its network.
@@ -107,7 +107,7 @@ def weights_of_starts(comparison: SideBySide, ledger: Ledger) -> Figure | None:
 
 
 def splits_against_one_task(comparisons: Sequence[SideBySide]) -> Figure:
-    """What every split gains over the one-task networks, a panel a task: Figure 2 of the cross-stitch paper.
+    """What every split gains over the one-task networks, a panel per task: Figure 2 of the cross-stitch paper.
 
     Of a task it is the measure that chooses the best split. Up is better, whichever way the measure goes. A dot is the
     mean over seeds, its bar the 95 % interval, a tick a seed; grey is the gain that the paper's tables print for the

@@ -14,7 +14,7 @@ from mtlkit.runs import Training
 from mtlkit.sharing import HardSharing, SharingSettings, SoftSharing
 from mtlkit.tasks import AnyTask
 
-TRAINED_ON = "one_task_longer"
+TRAINED_LONGER = "one_task_longer"
 """The row of one-task networks that are trained on. They have the loss weights, the decay and the length of a
 cross-stitch network that starts from them, so it is a row by the joint recipe too."""
 
@@ -62,7 +62,7 @@ class Stitch:
             pools end the stages, so that it starts from the same one-task networks.
         length: what the table knows the length of its training as.
         started: whether it starts from the one-task networks, or from what these start from.
-        trained_on: id of the row of one-task networks that have its recipe.
+        trained_longer: id of the row of one-task networks that have its recipe.
         control: id of the row of its control; ``""``: one of its own.
     """
 
@@ -75,7 +75,7 @@ class Stitch:
     cut: Cut | None = None
     length: str = "fused"
     started: bool = True
-    trained_on: str = TRAINED_ON
+    trained_longer: str = TRAINED_LONGER
     control: str = ""
 
     @property
@@ -252,7 +252,7 @@ class Networks:
         return stitch.own(self.train(self.tasks, self.seed, self.data, stitch.sharing, stitch.length, starts))
 
     def baselines(self, blind: Constant, *, printed: bool, identifier: str = "one_task") -> list[Row]:
-        """The best constant, and one network a task, which are trained on in a row of their own.
+        """The best constant, and one network per task, which are trained on in a row of their own.
 
         Args:
             blind: the constant predictor.
@@ -263,9 +263,9 @@ class Networks:
         alone = tuple(map(self.scored, self.alone.values()))
         return [
             Row("constant", "Constant", (blind,), "never looks at the image", printed=False),
-            Row(identifier, label, alone, "one network a task", printed),
+            Row(identifier, label, alone, "one network per task", printed),
             Row(
-                TRAINED_ON,
+                TRAINED_LONGER,
                 "One-task, trained longer",
                 tuple(value for training in self.longer for value in self.both(training)),
                 "as many images seen as the cross-stitch row, and by its recipe",
@@ -275,12 +275,12 @@ class Networks:
 
     def row(self, stitch: Stitch) -> Row:
         """The row of a cross-stitch network."""
-        controls = (stitch.apart.id, stitch.trained_on)
+        controls = (stitch.apart.id, stitch.trained_longer)
         return Row(stitch.id, stitch.label, self.both(self.fused(stitch)), stitch.what, stitch.printed, controls)
 
     def control(self, stitch: Stitch) -> Row:
         """The row of the same network without exchange between encoders."""
-        return replace(self.row(stitch.apart), controls=(stitch.trained_on,))
+        return replace(self.row(stitch.apart), controls=(stitch.trained_longer,))
 
     def stitched(self, stitches: Iterable[Stitch]) -> list[Row]:
         """The rows of cross-stitch networks, each with that of its own control."""
@@ -289,7 +289,7 @@ class Networks:
     def as_many(self, row: Row, seen: int) -> Row:
         """A row's networks by the same recipe, stretched to as many images as cross-stitch networks have seen."""
         # Where one task is trained for less alone, its network has seen fewer images than these: no control of theirs.
-        controls = (TRAINED_ON,) if all(training.images_seen == seen for training in self.longer) else ()
+        controls = (TRAINED_LONGER,) if all(training.images_seen == seen for training in self.longer) else ()
         return replace(
             row,
             id=f"{row.id}_longer",
@@ -301,12 +301,12 @@ class Networks:
         )
 
     def ensemble(self) -> Row:
-        """Two networks a task, of seeds that no other row has."""
+        """Two networks per task, of seeds that no other row has."""
         members = [ENSEMBLE_SEEDS + 2 * self.seed, ENSEMBLE_SEEDS + 2 * self.seed + 1]
         several = (
             Ensemble(subjects=tuple(self.one_task(task, m) for m in members), data=self.data) for task in self.tasks
         )
-        what = "two networks a task, of other seeds, their probabilities averaged"
+        what = "two networks per task, of other seeds, their probabilities averaged"
         return Row("ensemble", "Ensemble", tuple(several), what)
 
     def split(self, every: Mapping[str, int]) -> list[Row]:

@@ -22,6 +22,7 @@ from mtlkit.heads import Exit
 from mtlkit.network import NetworkSettings, Weights
 from mtlkit.papers.cross_stitch.methods import (
     CONTROLS,
+    TRAINED_LONGER,
     Choice,
     Networks,
     Stitch,
@@ -212,7 +213,7 @@ def object_rows(column: ObjectColumn, seed: int) -> list[Row]:
             Stitch(
                 "cross_stitch",
                 "Cross-stitch",
-                "an encoder a task, a 2x2 matrix a layer, up to the pooling of regions",
+                "an encoder per task, a 2x2 matrix a layer, up to the pooling of regions",
                 SoftSharing.Settings(unit=unit, after=unit_places(column)),
             ),
             Stitch(
@@ -320,6 +321,7 @@ TABLE6 = Table(
     id="6",
     measures=MEASURES,
     single_task="one_task",
+    trained_longer=TRAINED_LONGER,
     columns=ObjectColumn,
     column=object_column,
     rows=object_rows,

@@ -24,6 +24,7 @@ from mtlkit.heads import Conv1x1Head
 from mtlkit.network import NetworkSettings, Weights
 from mtlkit.papers.cross_stitch.methods import (
     CONTROLS,
+    TRAINED_LONGER,
     Choice,
     Networks,
     Stitch,
@@ -112,7 +113,7 @@ def fcn_line(column: SceneColumn) -> str:
         if has_fc_layers(column.backbone)
         else "; maps enlarged bilinearly, their cells taken for tiles of the image"
     )
-    return f"{column.backbone}, stride {column.output_stride}, one 1x1 layer a task{layers}"
+    return f"{column.backbone}, stride {column.output_stride}, one 1x1 layer per task{layers}"
 
 
 def stitch_column(table: str, given: CrossStitchOptions) -> StitchColumn:
@@ -246,7 +247,7 @@ def constant_of(column: StitchColumn) -> Constant:
 def stitched(
     column: StitchColumn, identifier: str, label: str, what: str, *, alpha: float = 0.9, beta: float = 0.1, **more: Any
 ) -> Stitch:
-    """A row with a cross-stitch network that has a unit a channel, which starts at ``alpha`` and ``beta``."""
+    """A row with a cross-stitch network that has a unit per channel, which starts at ``alpha`` and ``beta``."""
     unit = CrossStitch.Settings(per="channel", alpha=alpha, beta=beta)
     if column.units_after == "convolutions":
         return Stitch(identifier, label, what, SoftSharing.Settings(unit=unit), cut="convolutions", **more)
@@ -293,7 +294,7 @@ def stitch_rows(column: StitchColumn, seed: int) -> list[Row]:
     networks = networks_of(column, seed, sorted_by_labels="segmentation")
     # Three of AlexNet's seven stages lie before its conv4.
     every = splits(column.stages, {"split_conv4": 3})
-    what = "an encoder a task, a 2x2 matrix for every channel"
+    what = "an encoder per task, a 2x2 matrix for every channel"
     return revised(
         compared(
             networks,
@@ -367,8 +368,8 @@ def stitch_protocol(column: StitchColumn) -> list[tuple[str, str]]:
     return [
         *network_lines(column),
         ("Rarest classes", "by pixels of the training set; gains are over the one-task network of the same seed"),
-        ("MTL-shared", "one trunk, a classifier a task"),
-        ("Ensemble", "two networks a task, of seeds of their own, probabilities averaged"),
+        ("MTL-shared", "one trunk, a classifier per task"),
+        ("Ensemble", "two networks per task, of seeds of their own, probabilities averaged"),
         ("Budget", f"{recipe.steps} steps of {recipe.images_a_step}, the others in the same ratio"),
         ("Learning rate", f"{recipe.lr:g}, fixed; {BUDGETS[column.profile].unit_scale:g} times that for the units"),
         *([best_split_line(CHOICES)] if column.data.part == "all" else []),
@@ -406,6 +407,7 @@ TABLE5 = Table(
     id="5",
     measures=MEASURES,
     single_task="one_task",
+    trained_longer=TRAINED_LONGER,
     columns=StitchColumn,
     extras=label_extras("segmentation", "Segmentation", "classes"),
     column=partial(stitch_column, "5"),

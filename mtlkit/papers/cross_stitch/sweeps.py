@@ -82,7 +82,7 @@ def sources(column: StitchColumn, seed: int) -> list[Row]:
         "both encoders start from the weights that one-task networks start from",
         length="fused_at_once",
         started=False,
-        trained_on="imagenet_one_task",
+        trained_longer="imagenet_one_task",
     )
     one_task = stitched(column, after.id, after.label, "each encoder starts from the one-task network of its task")
 
@@ -97,10 +97,10 @@ def sources(column: StitchColumn, seed: int) -> list[Row]:
             row,
             networks.as_many(row, networks.fused(one_task).images_seen),
             Row(
-                imagenet.trained_on,
+                imagenet.trained_longer,
                 "One-task, as ImageNet",
                 tuple(map(alone, networks.tasks)),
-                "one network a task, by the recipe of the row ImageNet and as long",
+                "one network per task, by the recipe of the row ImageNet and as long",
                 printed=False,
             ),
             control,

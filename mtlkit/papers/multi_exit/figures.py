@@ -194,7 +194,7 @@ def grad_cam(network: Network, task: str, images: Tensor, labels: Tensor | None 
 
 
 def attention(images: Sequence[np.ndarray], maps: Mapping[str, Tensor]) -> Figure:
-    """Images with heat maps over them, a column a network: Figure 5 of the multi-exit paper.
+    """Images with heat maps over them, a column per network: Figure 5 of the multi-exit paper.
 
     Args:
         images: uint8 ``(H, W, 3)``.

@@ -85,7 +85,7 @@ class MultiExitOptions(Options):
     ] = None
     backbone: Annotated[Text | None, BACKBONE.only("1", "2", "4", t3="compares two backbones of its own")] = None
     epochs: Annotated[Rate | None, EPOCHS.says("passes over the training images of the largest set")] = None
-    batch_size: Annotated[Count | None, BATCH_SIZE.says("images a step, of all sets together")] = None
+    batch_size: Annotated[Count | None, BATCH_SIZE.says("images per step, of all sets together")] = None
     lr: Annotated[
         Rate | None, LR.says("base learning rate; of the first backbone in table 3; a tenth without batch norm")
     ] = None

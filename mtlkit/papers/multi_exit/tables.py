@@ -306,7 +306,7 @@ def exit_network(
     backbone: str | None = None,
     size: tuple[int, int] | None = None,
 ) -> NetworkSettings:
-    """A network with an exit a task: ``stages`` says where, ``gate`` whether a feature filter stands before each."""
+    """A network with an exit per task: ``stages`` says where, ``gate`` whether a feature filter stands before each."""
     backbone = backbone or column.backbone
     last = Exit.Settings(filter=gate, width=HIDDEN if has_fc_layers(backbone) else None)
     return NetworkSettings(
@@ -364,7 +364,7 @@ CONTROLS = (
 )
 """Line of the protocol card for the rows that gains of joint networks are measured against."""
 
-GATES = (CONTROLS[0], f"{CONTROLS[1]}; filters: one value a channel (Figure 4), and half the map without learning")
+GATES = (CONTROLS[0], f"{CONTROLS[1]}; filters: one value per channel (Figure 4), and half the map without learning")
 """The same where filters are told from scaling."""
 
 
@@ -406,7 +406,9 @@ def filters(
 
     return [
         row(f"mtl_filter_{key}", "filter", "input", "a feature filter in front of each exit", half, together),
-        row(f"mtl_fixed_{key}", "fixed filter", "fixed", "a value a channel, the same for every image", half, together),
+        row(
+            f"mtl_fixed_{key}", "fixed filter", "fixed", "a value per channel, the same for all images", half, together
+        ),
         row(half, "halved", "half", "half of every map in front of each exit, without learning", together),
     ]
 
@@ -434,7 +436,7 @@ def data_sizes(column: ExitColumn, seed: int) -> list[Row]:
             Row(f"stl_pl_{share}", f"{share} %: places alone", (alone["places"],), "one network", in_print),
             longer(column, seed, both, joint, f"longer_{share}", f"{share} %: alone, trained longer"),
             Row(
-                f"mtl_{share}", f"{share} %: together", (joint,), "one trunk, an exit a set", in_print,
+                f"mtl_{share}", f"{share} %: together", (joint,), "one trunk, an exit per set", in_print,
                 (f"longer_{share}",),
             ),
             *filters(column, seed, both, share, f"{share} %: together", in_print),
@@ -456,7 +458,7 @@ def partners(column: ExitColumn, seed: int) -> list[Row]:
         rows += [
             Row(f"stl_{short}", f"{label} alone", (trained(column, seed, partner),), "one network"),
             longer(column, seed, both, joint, f"longer_{short}", f"alone, trained longer (with {label})"),
-            Row(f"mtl_{short}", f"with {label}", (joint,), "one trunk, an exit a set", controls=(f"longer_{short}",)),
+            Row(f"mtl_{short}", f"with {label}", (joint,), "one trunk, an exit per set", controls=(f"longer_{short}",)),
             *filters(column, seed, both, short, f"with {label}"),
         ]
     return rows
@@ -476,7 +478,8 @@ def backbones(column: ExitColumn, seed: int) -> list[Row]:
             Row(f"{short}_stl_pl", f"{label}: places alone", (alone["places"],), name),
             longer(column, seed, both, joint, f"{short}_longer", f"{label}: alone, trained longer", backbone=name),
             Row(
-                f"{short}_mtl", f"{label}: together", (joint,), f"{name}, an exit a set", controls=(f"{short}_longer",)
+                f"{short}_mtl", f"{label}: together", (joint,), f"{name}, an exit per set",
+                controls=(f"{short}_longer",),
             ),
             Row(
                 f"{short}_mtl_filter", f"{label}: together, filter", (filtered,),
@@ -566,7 +569,7 @@ def _accuracies(first: str, second: str) -> tuple[Extra, ...]:
     return tuple(
         Extra(f"{task}/{measure}", label, group, "%", "higher")
         for task, group in groups.items()
-        for measure, label in (("top5", "Top-5"), ("class_accuracy", "Class mean"))
+        for measure, label in (("top5", "Top-5"), ("class_accuracy", "Mean per class"))
     )
 
 

@@ -177,6 +177,7 @@ TABLEA1 = Table(
     id="A1",
     measures=SCENE_MEASURES,
     single_task="single",
+    trained_longer="single_longer",
     extras=SCENE_EXTRAS,
     columns=SceneColumn,
     column=fcn_column,

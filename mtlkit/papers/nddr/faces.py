@@ -234,8 +234,8 @@ def face_rows(column: FaceColumn, seed: int) -> list[Row]:
 MEASURES = {"age_mean_ae": "age/mean_error", "age_median_ae": "age/median_error", "gender_acc": "gender/accuracy"}
 
 EXTRAS = (
-    Extra("age/accuracy", "Very year", "Age", "%", "higher"),
-    Extra("gender/class_accuracy", "Class mean", "Gender", "%", "higher"),
+    Extra("age/accuracy", "Exact year", "Age", "%", "higher"),
+    Extra("gender/class_accuracy", "Mean per class", "Gender", "%", "higher"),
 )
 
 
@@ -265,7 +265,10 @@ def face_protocol(column: FaceColumn) -> list[tuple[str, str]]:
             "; ".join(column.faulty) or ("none" if data.faulty == "refuse" else "none among those that may be skipped"),
         ),
         ("Resolution", f"{data.size[0]}x{data.size[1]}"),
-        ("Network", f"{column.backbone}, {'fc6 and fc7' if full else 'average pooling'}, then one linear layer a task"),
+        (
+            "Network",
+            f"{column.backbone}, {'fc6 and fc7' if full else 'average pooling'}, then one linear layer per task",
+        ),
         (
             "Units",
             f"after every {'pool' if full else 'stage'}; start {start_of(NDDR)}; rate "
@@ -310,6 +313,7 @@ TABLE7 = Table(
     id="7",
     measures=MEASURES,
     single_task="single",
+    trained_longer="single_longer",
     extras=EXTRAS,
     columns=FaceColumn,
     column=face_column,

@@ -161,12 +161,12 @@ class Methods:
         return TestEvaluation(subject=training, data=self.data)
 
     def fused(self, method: Method, starts: Mapping[str, Training] | None = None) -> TestEvaluation:
-        """A network with an encoder a task; it starts from the single-task networks unless told otherwise."""
+        """A network with an encoder per task; it starts from the single-task networks unless told otherwise."""
         sharing = SoftSharing.Settings(unit=method.unit, after=self.after)
         return self.scored(self.joint(sharing, self.starts if starts is None else starts, {"fusion": method.lr_mult}))
 
     def baselines(self, *, printed: bool) -> list[Row]:
-        """The best constant, and one network a task; whether the paper has a row for the latter."""
+        """The best constant, and one network per task; whether the paper has a row for the latter."""
         return [
             Row(
                 "constant",
@@ -175,7 +175,7 @@ class Methods:
                 "never looks at the image",
                 printed=False,
             ),
-            Row("single", "Single task", tuple(map(self.scored, self.alone.values())), "one network a task", printed),
+            Row("single", "Single task", tuple(map(self.scored, self.alone.values())), "one network per task", printed),
         ]
 
     def trained_on(self) -> list[Training]:
@@ -228,14 +228,14 @@ class Methods:
     def fusions(self) -> list[Row]:
         """The three ways to fuse encoders, each with its control."""
         per = "" if self.cross_stitch.unit.per == "layer" else " and channel"  # type: ignore[union-attr]
-        scalars = f"an encoder a task, a scalar for every pair of encoders{per} after every stage"
-        subspaces = "an encoder a task in two subspaces, a scalar for every pair of subspaces after every stage"
-        channels = "an encoder a task, a 1x1 convolution over all encoders' channels after every stage"
+        scalars = f"an encoder per task, a scalar for every pair of encoders{per} after every stage"
+        subspaces = "an encoder per task in two subspaces, a scalar for every pair of subspaces after every stage"
+        channels = "an encoder per task, a 1x1 convolution over all encoders' channels after every stage"
         rows = []
         for method, identifier, label, short, what, control in (
             (self.cross_stitch, "cross_stitch", "Cross-stitch", "Cross-stitch", scalars, "cross_stitch_no_exchange"),
             (SLUICE, "sluice", "Sluice", "Sluice", subspaces, "sluice_no_exchange"),
-            (NDDR, "nddr", "NDDR (theirs)", "NDDR", channels, "no_exchange"),
+            (NDDR, "nddr", "NDDR", "NDDR", channels, "no_exchange"),
         ):
             rows += [
                 Row(identifier, label, (self.fused(method),), what, controls=(control, "joint_recipe")),
@@ -250,7 +250,7 @@ class Methods:
         stretched = recipe.model_copy(update={"steps": round(recipe.steps * seen / recipe.images)})
         longer = multi.model_copy(update={"recipe": stretched})
         return [
-            Row("multi", "Multi-task", (self.scored(multi),), "one trunk, a head a task"),
+            Row("multi", "Multi-task", (self.scored(multi),), "one trunk, a head per task"),
             Row(
                 "multi_longer",
                 "Multi-task, trained longer",

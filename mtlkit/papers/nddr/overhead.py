@@ -43,8 +43,8 @@ class Overhead:
 
     @property
     def table(self) -> ReportTable:
-        """The print, the count, and how the print reads."""
-        columns = (Text("print", kind="printed"),), (Text("counted"),), (Text("the print is"),)
+        """The published figure, the count, and how the one follows from the other."""
+        columns = (Text("published", kind="printed"),), (Text("counted"),), (Text("published is"),)
         lines = tuple(
             (Text(one.what), Text(_shown(one.printed, one.unit), kind="printed"), Text(_count(one)), Text(one.reading))
             for one in self.lines

@@ -387,6 +387,7 @@ def _table(identifier: str, systems: dict[str, str]) -> Table:
         id=identifier,
         measures=SCENE_MEASURES,
         single_task="single",
+        trained_longer="single_longer",
         extras=SCENE_EXTRAS,
         columns=SceneColumn,
         column=lambda options: scene_column(identifier, options),
