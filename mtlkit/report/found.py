@@ -89,6 +89,12 @@ def tables(column: SideBySide, measures: Sequence[Measured], against: str | None
     return [_cells(of, column, part, gained).html() for part in parts(shown, MEASURES)]
 
 
+def grouped(measures: Sequence[Measured], *, short: bool = False) -> str:
+    """The groups of some measures, each once; ``short``: what stands in front of a comma."""
+    groups = (one.group.split(", ")[0] if short else one.group for one in measures)
+    return ", ".join(dict.fromkeys(groups))
+
+
 def _has(column: SideBySide, row: str, measure: Measured) -> bool:
     cell = column.cell(row, measure.measure)
     return bool(cell.values or cell.diverged)
@@ -117,7 +123,7 @@ def _cells(
                 texts.append(Text(found.text, found.note if found.note != MISSING else "", found.bold, "gain"))
             places.append(tuple(texts))
         lines.append(tuple(places))
-    name = f"Table {column.table.id}, {', '.join(dict.fromkeys(one.group for one in measures))}"
+    name, title = (f"Table {column.table.id}, {grouped(measures, short=short)}" for short in (False, True))
     note = f"{DAGGER} {TOO_NARROW}" if any(DAGGER in str(text) for line in lines for text in line[1:]) else ""
     region, columns = f"{name}, {of}" if of else name, tuple(one.head for one in measures)
-    return ReportTable(region, "row", columns, tuple(lines), name, note, kind="results", stacks=True)
+    return ReportTable(region, "row", columns, tuple(lines), title, note, kind="results", stacks=True)

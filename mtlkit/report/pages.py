@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from mtlkit.papers import DECLARED, SLUGS, printed
 from mtlkit.papers.printed import PrintedPaper
 from mtlkit.report.claims import Compared, Judged, deciding_text, evidence, measured, names, on_print, on_runs, order
-from mtlkit.report.found import MEASURES, measured_rows, tables
+from mtlkit.report.found import MEASURES, grouped, measured_rows, tables
 from mtlkit.report.intervals import DAGGER, TOO_NARROW, gain_text, gains
 from mtlkit.report.judging import Verdict
 from mtlkit.report.side_by_side import Measured, SideBySide, parts
@@ -250,7 +250,11 @@ def _leads(of: str, column: SideBySide, measures: Sequence[Measured]) -> list[st
     blocks = []
     for over in (column.table.single_task, column.table.trained_longer):
         found = gains(column, over)
-        rows = [row for row in column.rows if row.id in found and trainings(row.evaluations)]
+        rows = [
+            row
+            for row in column.rows
+            if row.id in found and row.id != column.table.single_task and trainings(row.evaluations)
+        ]
         led = [one for one in measures if any(one.measure in found[row.id] for row in rows)]
         for part in parts(led, MEASURES):
             lines: list[tuple[Place, ...]] = []
@@ -259,11 +263,12 @@ def _leads(of: str, column: SideBySide, measures: Sequence[Measured]) -> list[st
                 cells = [(Text(one.text, bold=one.bold), Text("", one.note, kind="gain")) for one in texts]
                 lines.append((Text(row.label, kind="" if row.printed else "ours", title=row.what), *cells))
             label = next(row.label for row in column.rows if row.id == over)
-            groups = ", ".join(dict.fromkeys(one.group for one in part))
-            name = f"Table {column.table.id}, {groups}: lead over “{label}”, with its 95 % interval"
+            of_what = f"lead over “{label}”, with its 95 % interval"
+            region = f"Table {column.table.id}, {grouped(part)}: {of_what}, {of}"
+            title = f"Table {column.table.id}, {grouped(part, short=True)}: {of_what}"
             note = f"{DAGGER} {TOO_NARROW}" if any(DAGGER in str(one) for line in lines for one in line[1:]) else ""
             columns = tuple(one.head for one in part)
-            table = ReportTable(f"{name}, {of}", "row", columns, tuple(lines), name, note, kind="results", stacks=True)
+            table = ReportTable(region, "row", columns, tuple(lines), title, note, kind="results", stacks=True)
             blocks.append(table.html())
     return blocks
 
