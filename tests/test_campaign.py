@@ -1,7 +1,10 @@
 """Campaigns and plans: what a file says, what is wrong with it in a sentence, what is missing and what it costs."""
 
+import itertools
 import json
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -200,6 +203,15 @@ def test_a_network_is_timed_once_however_many_trainings_have_it(file, monkeypatc
     again = Plan.of(goals, results, RUNTIME, Estimates([], RUNTIME, measure=False))
     assert len(timed) == 3
     assert Total.of(again.missing).seconds == Total.of(plan.missing).seconds
+
+
+def test_what_other_processes_take_of_the_processor_is_no_part_of_a_step(file, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    late = SimpleNamespace(process_time=time.process_time, perf_counter=itertools.count(0, 1000).__next__)
+    monkeypatch.setattr(estimates_module, "time", late)
+    rate = estimates_module._timed(subjects(file)[0], RUNTIME)
+    assert 0 < rate.step < 100
+    assert 0 < rate.image < 100
 
 
 def test_a_damaged_file_of_rates_is_no_file_and_what_cannot_be_timed_is_unknown(file, monkeypatch, tmp_path):
