@@ -121,11 +121,11 @@ def networks(images: Tensor, several: Mapping[str, Network], *, least: float = S
     lines = {"image": _pixels(images)}
     lines |= {label: drawn(one, images, least=least, surest=surest) for label, one in several.items()}
     height, width = images.shape[-2:]
-    side = 6.6 / len(images)
+    side = min(2.2, 6.6 / len(images))
     figure, axes = plt.subplots(
         len(lines),
         len(images),
-        figsize=(6.6, (side * height / width + 0.25) * len(lines)),
+        figsize=(side * len(images), (side * height / width + 0.25) * len(lines)),
         squeeze=False,
         layout="constrained",
     )
