@@ -169,8 +169,8 @@ def centre_maps(network: Network, images: Tensor, *, least: float = SHOWN, sures
         surest: as of :func:`drawn`.
     """
     shown = _pixels(images)
-    heat = enlarged(centre_map(network, images)[:, None], images)[:, 0]
-    heat = (heat / heat.amax((1, 2), keepdim=True).clamp(min=1e-12)).cpu().numpy()
+    sure = enlarged(centre_map(network, images)[:, None], images)[:, 0]
+    heat = (sure / sure.amax((1, 2), keepdim=True).clamp(min=1e-12)).cpu().numpy()
     over = [
         (0.35 * image + 0.65 * 255 * plt.get_cmap("magma")(map_)[..., :3]).astype(np.uint8)
         for image, map_ in zip(shown, heat, strict=True)
