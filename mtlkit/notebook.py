@@ -381,7 +381,10 @@ def _in_few_colours(image: io.BytesIO) -> io.BytesIO:
 
     found = io.BytesIO()
     with Image.open(image) as full:
-        full.convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT).save(found, "png", optimize=True)
+        pixels = full.convert("RGB")
+    palette = pixels.quantize(256, method=Image.Quantize.FASTOCTREE)
+    # Dithered: slopes of colour, as those of heat maps, would show steps.
+    pixels.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(found, "png", optimize=True)
     return found
 
 
