@@ -111,15 +111,19 @@ class Network(nn.Module):
             regions=self.settings.regions,
         )
 
-    def forward(self, images: Tensor, regions: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(
+        self, images: Tensor, regions: Tensor | None = None, rows: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
         """Every task's output at its head's resolution.
 
         Args:
             images: ``(N, 3, H, W)`` float in ``[0, 1]``.
             regions: for a network that looks at regions: ``(M, 5)``, a row of ``images``, then left, top, right,
                 bottom in pixels. Its outputs are the regions', ``(M, ...)``.
+            rows: where tasks have norms of their own, task -> its rows of ``images``, which alone it then has outputs
+                of; see :meth:`mtlkit.sharing.HardSharing.forward`.
         """
-        features = self.trunk(images, regions)
+        features = self.trunk(images, regions, rows) if self.trunk.own_rows else self.trunk(images, regions)
         if "all" in self.necks:
             last = self.necks["all"](next(iter(features.values())))
             features = {task: [*maps, last] for task, maps in features.items()}

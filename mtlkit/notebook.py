@@ -4,7 +4,7 @@ import io
 import sys
 import types
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mtlkit.graph import Node
     from mtlkit.ledger import Ledger, Record
     from mtlkit.network import Network
-    from mtlkit.papers.declaration import Table
+    from mtlkit.papers.declaration import Row, Table
     from mtlkit.report.diagram import Diagram
     from mtlkit.report.side_by_side import SideBySide
     from mtlkit.results import Results
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 CARD = "Protocol card: what is printed and what was done"
 """Over a folded one."""
+
+LARGE = 250_000
+"""Bytes above which a figure, then one of many noisy images, is stored in 256 colours: a page holds a dozen of them."""
 
 _SHELL = {"In", "Out", "exit", "quit", "get_ipython", "open"}
 
@@ -254,14 +257,16 @@ class Reproduction:
             name: [("image", images), (f"{name}: truth", [task.draw(target) for target in batch.targets[name]])]
             for name, task in tasks.items()
         }
-        for label, training in trained:
+        for row, training in trained:
             with torch.inference_mode():
                 outputs = self.network(comparison, training).predict(batch.images)
             for name, output in outputs.items():
                 if name not in tasks:
                     continue
                 answers = enlarged(output, batch.targets[name])
-                columns[name].append((label, [tasks[name].draw(answer) for answer in tasks[name].postprocess(answers)]))
+                columns[name].append(
+                    (row.label, [tasks[name].draw(answer) for answer in tasks[name].postprocess(answers)])
+                )
         return columns
 
     def answers(self, comparison: "SideBySide", count: int = 8) -> dict[str, Answers]:
@@ -272,7 +277,7 @@ class Reproduction:
         from mtlkit.tasks import ClassTask
 
         found: dict[str, Answers] = {}
-        for label, training in _trained(comparison):
+        for row, training in _trained(comparison):
             network = self.network(comparison, training)
             names = tuple(task.name for task in training.network.tasks)
             sets = training.data.splits("val", names)
@@ -288,8 +293,24 @@ class Reproduction:
                 if name not in found:
                     images = [(image.permute(1, 2, 0) * 255).byte().numpy() for image in batch.images]
                     found[name] = Answers(images, [words[index] for index in batch.targets[name]], {})
-                found[name].said[label] = [words[index] for index in said]
+                found[name].said[row.label] = [words[index] for index in said]
         return found
+
+    def trained(self, comparison: "SideBySide") -> "dict[str, Training]":
+        """Id of its row -> training, of all that a figure can show.
+
+        Where the comparison has rows of the paper, of these alone; of a row with several networks the last one. A
+        training that diverged has no network and is left out.
+        """
+        return {row.id: training for row, training in _trained(comparison)}
+
+    def origin(self, comparison: "SideBySide", trainings: "Iterable[Training]") -> str:
+        """Where networks come from, in a sentence: profile, backbone, and how long they were trained."""
+        recipes = [training.recipe for training in trainings]
+        steps = ", ".join(f"{count:,}" for count in sorted({recipe.steps for recipe in recipes}))
+        images = ", ".join(map(str, sorted({recipe.images_a_step for recipe in recipes})))
+        column = comparison.column
+        return f"Networks of profile {column.profile}: {column.networks}; steps: {steps}; images per step: {images}."
 
     def ledger(self, comparison: "SideBySide") -> "Ledger":
         """The records behind a comparison."""
@@ -317,21 +338,25 @@ class Reproduction:
         return Engine(self.ledger(comparison), self.runtime)
 
 
-def _trained(comparison: "SideBySide") -> "list[tuple[str, Training]]":
-    """The comparison's networks under their rows' labels; where there are rows of the paper, of these alone."""
+def _trained(comparison: "SideBySide") -> "list[tuple[Row, Training]]":
+    """The comparison's networks with their rows; where there are rows of the paper, of these alone."""
     # Controls look like the rows that they belong to, and a figure has no room for as many columns.
     from mtlkit.runs import outermost, trainings
 
     rows = [row for row in comparison.rows if row.printed] or comparison.rows
-    found = [(row.label, need) for row in rows for need in outermost(row.evaluations)]
+    found = [(row, need) for row in rows for need in outermost(row.evaluations)]
     # There is no network of a training that diverged, nor of one that was to start from it.
-    return [(label, need) for label, need in found if not comparison.diverged.keys() & trainings([need]).keys()]
+    return [(row, need) for row, need in found if not comparison.diverged.keys() & trainings([need]).keys()]
 
 
-def show(what: "SideBySide | Figure") -> None:
+def show(what: "SideBySide | Figure", caption: str = "") -> None:
     """Displays print and measurement side by side, then the protocol card folded; or a figure.
 
     A figure's label becomes its alternative text, and it is closed.
+
+    Args:
+        what: a comparison or a figure.
+        caption: Markdown below a figure.
     """
     with extra("book"):
         from IPython.display import Image, display  # isort: skip
@@ -342,9 +367,25 @@ def show(what: "SideBySide | Figure") -> None:
         drawn = io.BytesIO()
         what.savefig(drawn, format="png", bbox_inches="tight")
         plt.close(what)
-        display(Image(drawn.getvalue(), format="png", alt=what.get_label()))  # type: ignore[no-untyped-call]
+        small = _in_few_colours(drawn) if drawn.tell() > LARGE else drawn
+        display(Image(small.getvalue(), format="png", alt=what.get_label()))  # type: ignore[no-untyped-call]
+        if caption:
+            _markdown(caption)
     else:
         _html(what.html(), _folded(CARD, what.card_html()))
+
+
+def _in_few_colours(image: io.BytesIO) -> io.BytesIO:
+    """A PNG with a palette of 256 colours."""
+    from PIL import Image
+
+    found = io.BytesIO()
+    with Image.open(image) as full:
+        pixels = full.convert("RGB")
+    palette = pixels.quantize(256, method=Image.Quantize.FASTOCTREE)
+    # Dithered: slopes of colour, as those of heat maps, would show steps.
+    pixels.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(found, "png", optimize=True)
+    return found
 
 
 def _html(*blocks: str) -> None:

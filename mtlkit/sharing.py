@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mtlkit.backbones import RegionPooling, StagedBackbone, last_weight
 from mtlkit.errors import InputError
@@ -20,6 +21,38 @@ from mtlkit.grid import Grid
 from mtlkit.values import Value
 
 StageFeatures = list[Tensor]
+Norms = Literal["shared", "own"]
+
+
+class TaskNorms(nn.Module):
+    """A batch norm per task, with statistics, scales and shifts of its own, where all else of an encoder is shared.
+
+    Chang et al., Domain-Specific Batch Normalization for Unsupervised Domain Adaptation, CVPR 2019,
+    https://arxiv.org/abs/1906.03950; there for domains, here for tasks that each have a data set of their own.
+
+    Args:
+        norm: what every task has a copy of.
+        tasks: their names.
+
+    Attributes:
+        task: whose norm the next maps pass.
+
+    >>> norms = TaskNorms(nn.BatchNorm2d(8), ["objects", "places"])
+    >>> norms.task = "places"
+    >>> _ = norms(torch.rand(4, 8, 6, 6) + 3)
+    >>> [bool(norm.running_mean.any()) for norm in norms.norms.values()]
+    [False, True]
+    """
+
+    def __init__(self, norm: nn.Module, tasks: Sequence[str]):
+        super().__init__()
+        self.norms = nn.ModuleDict({task: copy.deepcopy(norm) for task in tasks})
+        self.task = tasks[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The map ``(N, C, h, w)`` through the norm of :attr:`task`."""
+        normalised: Tensor = self.norms[self.task](x)
+        return normalised
 
 
 class Sharing(nn.Module):
@@ -31,8 +64,11 @@ class Sharing(nn.Module):
         strides: image pixels a feature pixel stands for, of every stage.
         grid: where the cells of the last stage look; ``None``: not known.
         regions: where the stages go over from images to regions of them; ``None``: nowhere.
+        own_rows: whether a task's features in training are to be those of its own rows of a batch alone; its
+            ``forward`` then takes them.
     """
 
+    own_rows = False
     tasks: tuple[str, ...]
     channels: tuple[int, ...]
     strides: tuple[int, ...]
@@ -90,9 +126,11 @@ class HardSharing(Sharing):
         tasks: the tasks' names.
         split_after: how many stages are shared; ``None``: all, so that only the heads are the tasks' own. A negative
             number counts from the end, as in a list: -1 gives every task a last stage of its own.
+        norms: ``"own"``: in the shared stages every task has batch norms of its own, see :class:`TaskNorms`. Its maps
+            are then computed apart from the other tasks'.
 
     Raises:
-        InputError: The encoder has no such stage.
+        InputError: The encoder has no such stage, or no batch norm where tasks are to have their own.
 
     >>> from mtlkit.backbones import staged
     >>> net = HardSharing(staged("resnet10t"), ["seg", "normals"], split_after=-1)
@@ -107,6 +145,7 @@ class HardSharing(Sharing):
 
         kind: Literal["shared"] = "shared"
         split_after: int | None = None
+        norms: Norms = "shared"
 
         @property
         def label(self) -> str:
@@ -115,7 +154,7 @@ class HardSharing(Sharing):
 
         def build(self, encoder: Callable[[], StagedBackbone], tasks: Sequence[str]) -> "HardSharing":
             """The module; ``encoder`` makes an encoder."""
-            return HardSharing(encoder, tasks, split_after=self.split_after)
+            return HardSharing(encoder, tasks, split_after=self.split_after, norms=self.norms)
 
     def __init__(
         self,
@@ -123,6 +162,7 @@ class HardSharing(Sharing):
         tasks: Sequence[str],
         *,
         split_after: int | None = None,
+        norms: Norms = "shared",
     ):
         first = encoder if isinstance(encoder, StagedBackbone) else encoder()
         super().__init__(tasks, first)
@@ -136,19 +176,38 @@ class HardSharing(Sharing):
         for task in tasks if split < count else ():
             other = copy.deepcopy(first) if encoder is first else encoder()
             self.branches[task] = nn.ModuleList(other.stages[split:])
+        self.task_norms = _own_norms(self.shared, self.tasks) if norms == "own" else []
+        self.own_rows = norms == "own"
+        if self.own_rows and not self.task_norms:
+            raise InputError(f"{first.name} has no batch norm in shared stages that tasks could have of their own.")
 
-    def forward(self, images: Tensor, regions: Tensor | None = None) -> dict[str, StageFeatures]:
+    def forward(
+        self, images: Tensor, regions: Tensor | None = None, rows: Mapping[str, Tensor] | None = None
+    ) -> dict[str, StageFeatures]:
         """Task -> one map per stage: ``(N, C, h, w)``, and ``(M, C, h, w)`` from the pooling of regions on.
 
         Args:
             images: ``(N, 3, H, W)`` in ``[0, 1]``.
             regions: ``(M, 5)``: a row of ``images``, then left, top, right, bottom in pixels.
+            rows: where tasks have norms of their own, task -> its rows of ``images``, ``(n,)``; its maps are
+                ``(n, C, h, w)`` then. ``None``: the maps of all images for every task.
         """
+        if not self.own_rows:
+            return self._features(images, regions, self.tasks)
+        features: dict[str, StageFeatures] = {}
+        for task in self.tasks:
+            for norm in self.task_norms:
+                norm.task = task
+            own = images if rows is None else images[rows[task]] if task in rows else images[:0]
+            features |= self._features(own, regions, [task])
+        return features
+
+    def _features(self, images: Tensor, regions: Tensor | None, tasks: Iterable[str]) -> dict[str, StageFeatures]:
         features, x = [], self.normalised(images)
         for index, stage in enumerate(self.shared):
             features.append(x := self.step(index, stage, x, regions))
         by_task = {}
-        for task in self.tasks:
+        for task in tasks:
             own, y = list(features), x
             branch: Iterable[nn.Module] = self.branches[task] if self.branches else ()  # type: ignore[assignment]
             for index, stage in enumerate(branch, len(features)):
@@ -161,6 +220,18 @@ class HardSharing(Sharing):
         if len(self.tasks) > 1:
             raise InputError("Only a network with an encoder per task can start from single-task networks.")
         return "shared."
+
+
+def _own_norms(module: nn.Module, tasks: Sequence[str]) -> list[TaskNorms]:
+    """Puts a norm per task in the place of every batch norm inside a module."""
+    found = []
+    for name, child in module.named_children():
+        if isinstance(child, _BatchNorm):
+            found.append(TaskNorms(child, tasks))
+            setattr(module, name, found[-1])
+        else:
+            found += _own_norms(child, tasks)
+    return found
 
 
 class SoftSharing(Sharing):

@@ -131,7 +131,7 @@ def outputs_of(network: Network, batch: Batch, layout: torch.memory_format, fabr
     """A network's outputs in float32, its layers at the fabric's precision."""
     # Not through the module that Fabric wraps: it rounds what goes in, and bfloat16 knows pixels above 256 by twos.
     with fabric.autocast():
-        outputs = network(batch.images.to(memory_format=layout), batch.regions)
+        outputs = network(batch.images.to(memory_format=layout), batch.regions, batch.rows)
     return {task: output.float() for task, output in outputs.items()}
 
 

@@ -2,18 +2,21 @@
 
 import ast
 import importlib
+import io
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
+import PIL.Image
 import pytest
 
 from mtlkit.errors import InputError
-from mtlkit.notebook import Reproduction, parameters
+from mtlkit.notebook import Reproduction, parameters, show
 from mtlkit.papers import options_of
 from mtlkit.papers.cell import parameters_cell
 from mtlkit.worlds import faces, rooms
@@ -101,6 +104,31 @@ def test_a_gallery_has_the_truth_and_the_answer_of_every_pixel_as_images():
         assert [heading for heading, _ in columns][2:] == ["Multi-task"]
         for _, pictures in columns:
             assert [(one.shape, one.dtype) for one in pictures] == [((32, 48, 3), np.uint8)] * 2
+
+
+def test_a_figure_can_show_every_trained_network_of_the_paper_and_says_which():
+    paper = Reproduction(
+        "nddr", PARAMETERS | {"methods": ["constant", "single_longer", "multi"], "epochs": 0.1, "image_size": [32, 48]}
+    )
+    comparison = paper.table("4")
+    found = paper.trained(comparison)
+    assert list(found) == ["multi"]
+    recipe = found["multi"].recipe
+    said = paper.origin(comparison, found.values())
+    assert said.startswith("Networks of profile smoke: mobilenetv3_small_050; ")
+    assert f"steps: {recipe.steps}; images a step: {recipe.images_a_step}" in said
+
+
+def test_a_large_figure_is_stored_in_few_colours_and_says_the_same(monkeypatch):
+    stored = []
+    monkeypatch.setattr("IPython.display.display", stored.append)
+    for side in (8, 700):
+        figure = plt.figure(figsize=(side / 72, side / 72))
+        figure.figimage(np.random.default_rng(0).random((side, side, 3)))
+        figure.set_label(f"Noise of {side} pixels.")
+        show(figure)
+    assert [PIL.Image.open(io.BytesIO(one.data)).mode for one in stored] == ["RGBA", "P"]
+    assert [one.alt for one in stored] == ["Noise of 8 pixels.", "Noise of 700 pixels."]
 
 
 def test_answers_about_faces_are_years_and_genders():

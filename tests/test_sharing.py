@@ -1,15 +1,22 @@
 """Sharing without settings: encoders of one's own, for any number of tasks and any fusion layer."""
 
+import copy
+import re
 from functools import partial
 
 import pytest
 import torch
+from torch import nn
 
 from mtlkit.backbones import staged
+from mtlkit.data.samples import Batch
 from mtlkit.errors import InputError
 from mtlkit.fusion import NDDR, CrossStitch, Sluice
-from mtlkit.network import parameter_groups
+from mtlkit.heads import Exit
+from mtlkit.network import NetworkSettings, parameter_groups
 from mtlkit.sharing import HardSharing, SoftSharing
+from mtlkit.tasks import Classification
+from mtlkit.training import loss_terms
 
 IMAGES = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
 LAYERS = [
@@ -167,3 +174,98 @@ def test_groups_of_a_module_of_ones_own():
     assert {g["weight_decay"] for g in every} == {0.5}
     with pytest.raises(InputError, match="did you mean 'adapter'"):
         parameter_groups(net, lr=0.1, lr_mult={"adaptor": 1})
+
+
+# --- norms of each task ---
+
+
+def stepped(net, images, rows, steps=3):
+    """A network after training steps on these images, on all of them at once or on every task's rows."""
+    net.train()
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.05)
+    for step in range(steps):
+        given = images + 0.1 * step
+        features = net(given, None, rows) if net.own_rows else net(given)
+        optimiser.zero_grad()
+        sum(maps[-1].square().mean() for maps in features.values()).backward()
+        optimiser.step()
+    return net
+
+
+def test_with_one_task_norms_of_its_own_are_ordinary_ones_bit_for_bit():
+    encoder = staged("mobilenetv3_small_050")
+    plain = HardSharing(copy.deepcopy(encoder), ["a"])
+    own = HardSharing(encoder, ["a"], norms="own")
+    stepped(plain, IMAGES, None)
+    stepped(own, IMAGES, {"a": torch.arange(len(IMAGES))})
+    state = {re.sub(r"norms\.a\.", "", key): value for key, value in own.state_dict().items()}
+    assert state.keys() == plain.state_dict().keys()
+    assert all(torch.equal(value, state[key]) for key, value in plain.state_dict().items())
+    with torch.inference_mode():
+        assert all(map(torch.equal, plain.eval()(IMAGES)["a"], own.eval()(IMAGES)["a"]))
+
+
+def test_the_statistics_of_a_task_are_those_of_its_own_rows_alone():
+    images = torch.cat([IMAGES, 0.2 * IMAGES.flip(0)])
+    rows = {"a": torch.tensor([0, 3]), "b": torch.tensor([1, 2])}
+    net = HardSharing(staged("mobilenetv3_small_050"), ["a", "b"], norms="own").train()
+    alone = {task: copy.deepcopy(net) for task in rows}
+    for place in range(3):
+        with torch.no_grad():
+            features = net(images + place, None, rows)
+            for task, other in alone.items():
+                maps = other((images + place)[rows[task]], None, {task: torch.arange(2)})[task]
+                assert all(map(torch.equal, maps, features[task]))
+    counted = 0
+    for task, other in alone.items():
+        for name, buffer in other.named_buffers():
+            if f"norms.{task}." in name:
+                assert torch.equal(buffer, net.get_buffer(name))
+                counted += 1
+    assert counted
+    ends = [net.task_norms[-1].norms[task].running_mean for task in rows]
+    assert not torch.allclose(*ends)
+    # Evaluated, every image can be looked at by either task, through the statistics of that one.
+    with torch.inference_mode():
+        both = net.eval()(images)
+        for task, other in alone.items():
+            maps = other.eval()(images, None, {task: torch.arange(4)})[task]
+            assert len(maps[-1]) == 4
+            assert all(map(torch.equal, maps, both[task]))
+
+
+def test_a_task_without_rows_moves_no_statistics_and_everything_but_the_norms_is_shared():
+    net = HardSharing(staged("mobilenetv3_small_050"), ["a", "b"], norms="own").train()
+    before = {name: buffer.clone() for name, buffer in net.named_buffers()}
+    features = net(IMAGES, None, {"a": torch.arange(len(IMAGES))})
+    assert len(features["b"][-1]) == 0
+    for name, buffer in net.named_buffers():
+        if "running" in name:
+            assert torch.equal(buffer, before[name]) == ("norms.a." not in name)
+    single = staged("mobilenetv3_small_050")
+    norms = sum(m.weight.numel() + m.bias.numel() for m in single.modules() if isinstance(m, nn.BatchNorm2d))
+    count = sum(parameter.numel() for parameter in net.parameters())
+    assert count == norms + sum(parameter.numel() for parameter in single.parameters())
+    with pytest.raises(InputError, match="vgg11 has no batch norm in shared stages"):
+        HardSharing(staged("vgg11"), ["a"], norms="own")
+
+
+def test_losses_of_a_network_are_those_of_every_tasks_own_rows():
+    tasks = (Classification(name="a", classes=3), Classification(name="b", classes=2))
+    sharing, head = HardSharing.Settings(norms="own"), Exit.Settings()
+    settings = NetworkSettings(backbone="mobilenetv3_small_050", tasks=tasks, sharing=sharing, head=head)
+    assert NetworkSettings.model_validate_json(settings.model_dump_json()) == settings
+    net = settings.build(weights=False).train()
+    batch = Batch(
+        images=torch.cat([IMAGES, 0.2 * IMAGES]),
+        targets={"a": torch.tensor([2, 0]), "b": torch.tensor([1, 0])},
+        rows={"a": torch.tensor([0, 3]), "b": torch.tensor([1, 2])},
+    )
+    alone = copy.deepcopy(net)
+    terms = loss_terms(net, net(batch.images, None, batch.rows), batch)
+    for task, rows in batch.rows.items():
+        output = alone(batch.images[rows], None, {task: torch.arange(2)})[task]
+        wanted = nn.functional.cross_entropy(output, batch.targets[task])
+        assert torch.equal(terms[f"{task}/cross_entropy"], wanted)
+    sum(terms.values()).backward()
+    assert all(parameter.grad is not None for parameter in net.parameters())

@@ -372,6 +372,8 @@ def _description(trunk: Sharing, necks: Mapping[str, Any], heads: Mapping[str, A
         parts.append(f"an encoder of {count} stages" if shared == count else f"{shared} of {count} stages shared")
         if shared < count:
             parts.append(f"{count - shared} of each task")
+        if trunk.own_rows:
+            parts.append("batch norms of each task")
     if trunk.regions is not None:
         parts.append(f"regions pooled after stage {trunk.regions.after}")
     if necks:

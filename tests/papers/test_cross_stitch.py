@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 
 import matplotlib as mpl
 import pytest
@@ -16,8 +17,14 @@ from mtlkit.errors import InputError
 from mtlkit.evaluations import BestOnValidation, CategoryGains, Ensemble, TestEvaluation
 from mtlkit.fusion import CrossStitch
 from mtlkit.graph import ordered
+from mtlkit.history import History
 from mtlkit.ledger import Ledger, Record
-from mtlkit.papers.cross_stitch.figures import gain_by_labels, sorted_weights, splits_against_one_task
+from mtlkit.papers.cross_stitch.figures import (
+    gain_by_labels,
+    sorted_weights,
+    splits_against_one_task,
+    weights_of_starts,
+)
 from mtlkit.papers.cross_stitch.methods import splits
 from mtlkit.papers.cross_stitch.options import CrossStitchOptions
 from mtlkit.papers.cross_stitch.rarity import _printed, judged, rarity_html
@@ -351,6 +358,28 @@ def test_figure_4_draws_own_and_other_weights_of_every_start_sorted():
         assert own == (["-", "--"] if task == "segmentation" else ["--", "-"]) * 2
     assert read_out(COLUMN) == {"pool1": 0, "pool5": 4, "fc7": 6}
     assert read_out(TABLE.column(CrossStitchOptions(image_size=(32, 40)))) == {"stage 1": 0, "stage 3": 2, "stage 5": 4}
+
+
+@pytest.mark.parametrize(("number", "shown"), [("1", 4), ("5", 1)])
+def test_figure_4_takes_the_printed_rows_with_units_from_their_records(number, shown):
+    table = papers.table("cross_stitch", number)
+    column = table.meta_column()
+    rows = tuple(table.rows(column, 0))
+    history = History(
+        mixing={f"{at}/{i}/{j}": [0.1, 0.2] for at in (0, 4, 6) for i in column.tasks for j in column.tasks}
+    )
+    asked = []
+
+    def find(kind, identity):
+        asked.append(identity)
+        return SimpleNamespace(history=history)
+
+    comparison = SideBySide(table, column, rows, {}, 0.0)
+    figure = weights_of_starts(comparison, SimpleNamespace(find=find))
+    assert len(asked) == len(set(asked)) == shown
+    assert [len(axis.get_lines()) for axis in figure.axes] == [2 * shown] * 6
+    lacking = SimpleNamespace(find=lambda kind, identity: SimpleNamespace(history=History()))
+    assert weights_of_starts(comparison, lacking) is None
 
 
 def test_figure_2_shows_every_split_less_the_one_task_network():

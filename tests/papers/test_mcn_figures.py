@@ -52,6 +52,10 @@ def test_boxes_stand_where_they_are_found_and_the_unsure_are_left_out():
     assert not np.array_equal(shown[0], plain[0])
     assert np.array_equal(shown[1], plain[1])
     assert shown[0].shape == (192, 288, 3)
+    # Nothing is sure in the second image, and one object of each is drawn all the same.
+    surest = drawn(net, IMAGES, surest=1)
+    assert np.array_equal(surest[0], shown[0])
+    assert not np.array_equal(surest[1], plain[1])
 
 
 def test_the_map_of_centres_is_the_surest_class():
@@ -63,12 +67,17 @@ def test_the_map_of_centres_is_the_surest_class():
         centre_map(network(SEGMENTATION), IMAGES)
 
 
-def test_a_column_a_network():
-    figure = networks(IMAGES, {"boxes": network(DETECTION), "both": network(SEGMENTATION, DETECTION)})
-    assert [axis.get_title() for axis in figure.axes if axis.get_title()] == ["image", "boxes", "both"]
+def test_a_line_a_network():
+    net = network(SEGMENTATION, DETECTION)
+    figure = networks(IMAGES, {"boxes": network(DETECTION), "both": net})
+    assert [title for axis in figure.axes if (title := axis.get_title("left"))] == ["image", "boxes", "both"]
+    shown = [axis.get_images()[0].get_array() for axis in figure.axes]
+    assert all(map(np.array_equal, shown[4:], drawn(net, IMAGES)))
     plt.close(figure)
     figure = centre_maps(network(DETECTION), IMAGES)
-    heat = figure.axes[2].get_images() or figure.axes[1].get_images()
-    assert heat
+    shown = [axis.get_images()[0].get_array() for axis in figure.axes]  # image, centres, boxes; a line each
+    dog = 0.35 * shown[0][34, 26] + 0.65 * 255 * np.array(plt.get_cmap("magma")(1.0)[:3])
+    assert np.allclose(shown[1][34, 26], dog, atol=8)  # the likeliest cell, where its centre is
+    assert np.array_equal(shown[2], drawn(network(DETECTION), IMAGES)[0])
     assert "centres" in figure.get_label()
     plt.close(figure)

@@ -140,7 +140,9 @@ def test_the_longer_row_sees_as_many_images_as_the_joint_one():
 def test_the_rows_that_the_paper_lacks():
     own = {
         "1": {
-            f"{kind}_{share}" for kind in ("constant", "longer", "mtl_fixed", "mtl_half") for share in ("5", "10", "20")
+            f"{kind}_{share}"
+            for kind in ("constant", "longer", "mtl_norms", "mtl_fixed", "mtl_half")
+            for share in ("5", "10", "20")
         },
         "2": {f"{kind}_{partner}" for kind in ("longer", "mtl_fixed", "mtl_half") for partner in ("op", "ca")},
         "3": {"se_longer", "vgg_longer"},
@@ -163,6 +165,17 @@ def test_the_rows_that_the_paper_lacks():
     )
 
 
+def test_own_norms_are_the_joint_row_but_for_the_norms():
+    column = TABLES["1"].meta_column()
+    rows = {row.id: row for row in TABLES["1"].rows(column, 0)}
+    joint, own = (rows[name].evaluations[0].subject for name in ("mtl_5", "mtl_norms_5"))
+    shared = own.network.model_copy(update={"sharing": own.network.sharing.model_copy(update={"norms": "shared"})})
+    assert own.model_copy(update={"network": shared}) == joint != own
+    assert rows["mtl_norms_5"].controls == ("mtl_5",)
+    plain = column.model_copy(update={"backbone": "vgg16"})
+    assert not any("norms" in row.id for row in TABLES["1"].rows(plain, 0))
+
+
 def test_a_joined_set_is_compared_at_the_length_of_the_joint_training():
     rows = {row.id: row for row in TABLES["2"].rows(TABLES["2"].meta_column(), 0)}
     steps = {row: {v.subject.recipe.steps for v in rows[row].evaluations} for row in ("stl_op", "longer_op", "mtl_op")}
@@ -174,6 +187,7 @@ def test_a_table_runs_on_two_folders_of_ones_own(own, tmp_path):
     found = reproduce(TABLES["1"], options, results=Results(tmp_path / "results"))
     assert found.cell("mtl_filter_50", "objects/accuracy").values
     assert found.cell("mtl_50", "places/accuracy").values[0] > 50  # two colours
+    assert found.cell("mtl_norms_50", "places/accuracy").values[0] > 50
     assert found.cell("constant_50", "objects/accuracy").values == (25.0,)
     assert all(not row.printed for row in found.rows)
     # Alone and together a set's test images are drawn alike, so that the rows compare draw by draw.

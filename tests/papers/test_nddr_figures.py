@@ -6,6 +6,7 @@ import pytest
 
 from mtlkit.data import UTKFace
 from mtlkit.fusion import NDDR
+from mtlkit.notebook import Reproduction
 from mtlkit.papers.nddr.figures import ages_and_genders, fusion_shares
 from mtlkit.worlds import faces
 
@@ -29,3 +30,15 @@ def test_all_faces_of_both_splits_are_counted(tmp_path):
     assert [sum(bar.get_height() for bar in axis.patches) for axis in (left, right)] == [17, 17]
     counts = np.bincount(np.concatenate([one.ages for one in sets]), minlength=100)
     assert [bar.get_height() for bar in right.patches] == counts.tolist()
+
+
+def test_figures_1_and_2_are_drawn_from_the_declared_networks():
+    paper = Reproduction("nddr", {"profile": "smoke", "device": "cpu"})
+    plain, shortcut = (paper.drawing(number, "nddr") for number in ("4", "6"))
+    for diagram, necks in ((plain, 0), (shortcut, 2)):
+        kinds = ("stage", "fusion", "neck", "task")
+        assert [diagram.svg.count(f'class="mtl-{kind}"') for kind in kinds] == [10, 5, necks, 2]
+        # A dot is a map of an earlier stage that a shortcut takes beside the last one's.
+        assert diagram.svg.count("<circle") == 4 * necks
+        assert "2 encoders of 5 stages, NDDR after stages 0, 1, 2, 3 and 4" in diagram.description
+    assert "the neck Shortcut for each task" in shortcut.description

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from torch import Tensor
 
 from mtlkit.errors import extra
 from mtlkit.ledger import Ledger
@@ -18,34 +17,13 @@ from mtlkit.report.side_by_side import SideBySide
 from mtlkit.report.style import INK, MEASURED, PRINTED
 from mtlkit.report.table import MISSING
 from mtlkit.runs import outermost
+from mtlkit.sharing import SoftSharing
 
 with extra("book"):
     import matplotlib.pyplot as plt
     import seaborn as sns
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
-
-
-def mixing(units: Mapping[str, Tensor], tasks: Sequence[str]) -> Figure:
-    """Cross-stitch weights `(C, K, K)` per place, sorted for each task: its own channel's and the other's.
-
-    The plot captioned "Table 4" of the cross-stitch paper.
-    """
-    figure, axes = plt.subplots(1, len(units), figsize=(3.6 * len(units), 2.4), squeeze=False, layout="constrained")
-    for axis, (name, alpha) in zip(axes[0], units.items(), strict=True):
-        weights = alpha.detach().cpu()
-        for place, task in enumerate(tasks):
-            for other, source in enumerate(tasks):
-                values = weights[:, place, other].sort().values.numpy()
-                style = {"color": MEASURED} if place == 0 else {"color": INK, "linestyle": "--"}
-                axis.plot(values, label=f"{task} from {source}", alpha=1 if place == other else 0.55, **style)
-        axis.set_title(name, fontsize=8)
-        axis.set_xlabel("channel, sorted")
-    axes[0, 0].set_ylabel("weight")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncol=len(tasks), fontsize=7)
-    figure.set_label(f"Sorted mixing weights of {', '.join(tasks)}, a panel each for {', '.join(units)}.")
-    return figure
 
 
 def sorted_weights(
@@ -80,7 +58,7 @@ def sorted_weights(
     for axis in axes[-1]:
         axis.set_xlabel("share of channels, sorted")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    title = "start of own and other weight; own maps solid, the other task's dashed"
+    title = "weights of own maps solid, of the other task's dashed"
     figure.legend(
         handles, labels, title=title, loc="outside lower center", ncol=len(learnt), fontsize=7, title_fontsize=7
     )
@@ -92,17 +70,20 @@ def sorted_weights(
 
 
 def weights_of_starts(comparison: SideBySide, ledger: Ledger) -> Figure | None:
-    """:func:`sorted_weights` of a column of Table 1, of its first seed; ``None`` where a record lacks them."""
+    """:func:`sorted_weights` of the paper's rows with units in a column, of its first seed: in Table 1 a row per start.
+
+    ``None`` where there is no such row, or a record lacks the weights.
+    """
     column = comparison.column
     assert isinstance(column, StitchColumn)
     learnt = {}
     for row in comparison.rows:
-        if row.printed:
-            (training,) = outermost(row.evaluations)
-            record = ledger.find(training.kind, training.identity)
-            if record is None or record.history is None or not record.history.mixing:
-                return None
-            learnt[row.label] = record.history.mixing
+        for training in outermost(row.evaluations):
+            if row.printed and isinstance(training.network.sharing, SoftSharing.Settings):
+                record = ledger.find(training.kind, training.identity)
+                if record is None or record.history is None or not record.history.mixing:
+                    return None
+                learnt[row.label] = record.history.mixing
     return sorted_weights(learnt, read_out(column), column.tasks) if learnt else None
 
 

@@ -55,13 +55,14 @@ def posed(
     return figure
 
 
-def drawn(network: Network, images: Tensor, *, least: float = SHOWN) -> list[np.ndarray]:
+def drawn(network: Network, images: Tensor, *, least: float = SHOWN, surest: int = 0) -> list[np.ndarray]:
     """Images with all that a network predicts of them: colours of classes, boxes, and joints as dots.
 
     Args:
         network: in evaluation mode.
         images: ``(N, 3, H, W)`` in ``[0, 1]``.
         least: the score of the least sure object that is drawn.
+        surest: how many objects of an image are drawn whatever their score.
 
     Returns:
         For every image uint8 ``(H, W, 3)``; with objects, small images are enlarged, or their names would hide them.
@@ -79,7 +80,10 @@ def drawn(network: Network, images: Tensor, *, least: float = SHOWN) -> list[np.
             ]
     for name, task in network.tasks.items():
         if isinstance(task, CenterDetection):
-            shown = [_with_objects(task, image, outputs[name][row : row + 1], least) for row, image in enumerate(shown)]
+            shown = [
+                _with_objects(task, image, outputs[name][row : row + 1], least, surest)
+                for row, image in enumerate(shown)
+            ]
     return shown
 
 
@@ -87,9 +91,10 @@ def _pixels(images: Tensor) -> list[np.ndarray]:
     return [(image.permute(1, 2, 0) * 255).round().byte().cpu().numpy() for image in images]
 
 
-def _with_objects(task: CenterDetection, image: np.ndarray, output: Tensor, least: float) -> np.ndarray:
+def _with_objects(task: CenterDetection, image: np.ndarray, output: Tensor, least: float, surest: int) -> np.ndarray:
     found = task.postprocess(output)
     sure = found.scores[0] > least
+    sure[:surest] = True  # the surest come first
     labels = found.labels[0, sure].tolist()
     words = [
         f"{task.classes[label]} {score:.2f}"
@@ -101,8 +106,8 @@ def _with_objects(task: CenterDetection, image: np.ndarray, output: Tensor, leas
     return boxed(canvas, (times * found.boxes[0, sure]).tolist(), labels, words, points)
 
 
-def networks(images: Tensor, several: Mapping[str, Network], *, least: float = SHOWN) -> Figure:
-    """Images as several networks see them, a column each: Figures 1, 5, 6, A1 and A2 of the paper.
+def networks(images: Tensor, several: Mapping[str, Network], *, least: float = SHOWN, surest: int = 0) -> Figure:
+    """Images as several networks see them, a line each: Figures 1, 5, 6, A1 and A2 of the paper.
 
     Figure 1 has the network of persons with all heads, 5 those of Table 1, 6 those of Table 2 with poses or masks, A1
     and A2 all of Tables 1, 2 and X1.
@@ -111,12 +116,26 @@ def networks(images: Tensor, several: Mapping[str, Network], *, least: float = S
         images: ``(N, 3, H, W)`` in ``[0, 1]``.
         several: label -> network.
         least: as of :func:`drawn`.
+        surest: as of :func:`drawn`.
     """
-    columns = [
-        ("image", _pixels(images)),
-        *((label, drawn(one, images, least=least)) for label, one in several.items()),
-    ]
-    return gallery(columns, width=min(2.4, 9.5 / len(columns)))
+    lines = {"image": _pixels(images)}
+    lines |= {label: drawn(one, images, least=least, surest=surest) for label, one in several.items()}
+    height, width = images.shape[-2:]
+    side = min(2.2, 6.6 / len(images))
+    figure, axes = plt.subplots(
+        len(lines),
+        len(images),
+        figsize=(side * len(images), (side * height / width + 0.25) * len(lines)),
+        squeeze=False,
+        layout="constrained",
+    )
+    for line, (label, shown) in zip(axes, lines.items(), strict=True):
+        line[0].set_title(label, fontsize=9, loc="left")
+        for axis, image in zip(line, shown, strict=True):
+            axis.imshow(image)
+            axis.axis("off")
+    figure.set_label(f"{len(images)} images side by side; a line each from the top: {', '.join(lines)}.")
+    return figure
 
 
 def centre_map(network: Network, images: Tensor) -> Tensor:
@@ -138,19 +157,23 @@ def centre_map(network: Network, images: Tensor) -> Tensor:
     return found
 
 
-def centre_maps(network: Network, images: Tensor, *, least: float = SHOWN) -> Figure:
+def centre_maps(network: Network, images: Tensor, *, least: float = SHOWN, surest: int = 0) -> Figure:
     """Images, the maps of centres over them, and the boxes that are found there: Figure 3 of the paper.
+
+    A map is shown up to its own highest value.
 
     Args:
         network: in evaluation mode.
         images: ``(N, 3, H, W)`` in ``[0, 1]``.
         least: as of :func:`drawn`.
+        surest: as of :func:`drawn`.
     """
     shown = _pixels(images)
-    heat = enlarged(centre_map(network, images)[:, None], images)[:, 0].cpu().numpy()
+    sure = enlarged(centre_map(network, images)[:, None], images)[:, 0]
+    heat = (sure / sure.amax((1, 2), keepdim=True).clamp(min=1e-12)).cpu().numpy()
     over = [
         (0.35 * image + 0.65 * 255 * plt.get_cmap("magma")(map_)[..., :3]).astype(np.uint8)
         for image, map_ in zip(shown, heat, strict=True)
     ]
-    boxes = drawn(network, images, least=least)
+    boxes = drawn(network, images, least=least, surest=surest)
     return gallery([("image", shown), ("centres", over), ("boxes", boxes)], width=2.4)

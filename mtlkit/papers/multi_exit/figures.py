@@ -11,7 +11,7 @@ from mtlkit.errors import InputError, extra, unknown
 from mtlkit.heads import Exit, FeatureFilter
 from mtlkit.network import Network
 from mtlkit.report.figures import gallery
-from mtlkit.report.style import INK, MEASURED, PRINTED
+from mtlkit.report.style import INK, MEASURED
 
 with extra("book"):
     import matplotlib.pyplot as plt
@@ -35,24 +35,6 @@ class FilterMaps(NamedTuple):
     channels: tuple[int, int]
     before: Tensor
     after: Tensor
-
-
-def gates(filters: Mapping[str, FeatureFilter]) -> Figure:
-    """The learnt filters as in Figure 4 of the multi-exit paper: the sigmoid of every channel's scale and offset."""
-    figure, axes = plt.subplots(
-        len(filters), 2, figsize=(7, 1.7 * len(filters)), squeeze=False, sharey=True, layout="constrained"
-    )
-    for row, (name, unit) in zip(axes, filters.items(), strict=True):
-        for axis, parameter in zip(row, ("alpha", "beta"), strict=True):
-            values = getattr(unit, parameter).detach().sigmoid().numpy()
-            axis.plot(values, ".", markersize=2.5, color=MEASURED)
-            axis.axhline(0.5, color=PRINTED, linewidth=0.8)
-            axis.set_title(f"{name}: sigmoid of {parameter}", fontsize=8)
-        row[0].set_ylabel("gate")
-    for axis in axes[-1]:
-        axis.set_xlabel("channel")
-    figure.set_label(f"Gates of every channel, from scale and from offset, a line each for {', '.join(filters)}.")
-    return figure
 
 
 def first_filters(network: Network) -> np.ndarray:
@@ -140,6 +122,7 @@ def filtering(unit: FeatureFilter, maps: FilterMaps) -> Figure:
         axis.plot(values, ".", markersize=2.5, color=MEASURED)
         for channel, way in zip(maps.channels, ("^", "v"), strict=True):
             axis.plot(channel, float(values[channel]), way, color=INK, markersize=6, label=f"channel {channel}")
+        axis.set_ylim(0, 1)
         axis.set_title(f"sigmoid of {name}", fontsize=8)
         axis.set_xlabel("channel", fontsize=8)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncol=2, fontsize=7)
@@ -209,7 +192,7 @@ def attention(images: Sequence[np.ndarray], maps: Mapping[str, Tensor]) -> Figur
             colours = plt.get_cmap("jet")((enlarged / enlarged.max().clamp(min=1e-12)).numpy())[..., :3]
             column.append((127.5 * colours + 0.5 * image).astype(np.uint8))
         columns.append((label, column))
-    return gallery(columns)
+    return gallery(columns, width=1.6)
 
 
 def _exit(network: Network, task: str) -> Exit:

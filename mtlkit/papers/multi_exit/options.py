@@ -74,7 +74,9 @@ class MultiExitOptions(Options):
     tables: ClassVar[tuple[str, ...]] = ("1", "2", "3", "4")
     first_tables: ClassVar[tuple[str, ...]] = ("1",)
     tables_help: ClassVar[str] = "tables to run, a number or a list: 1 to 4; the costs of Table 4 are always counted"
-    rows_help: ClassVar[str] = "rows, such as stl_in_5, longer_5, mtl_5, mtl_filter_5, mtl_fixed_5, mtl_half_5"
+    rows_help: ClassVar[str] = (
+        "rows, such as stl_in_5, longer_5, mtl_5, mtl_norms_5, mtl_filter_5, mtl_fixed_5, mtl_half_5"
+    )
 
     dataset: Annotated[
         Names | None,

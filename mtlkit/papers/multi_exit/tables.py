@@ -1,12 +1,16 @@
 """The declared tables; see the package for what they follow."""
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mtlkit.backbones import has_fc_layers
+import torch
+from torch import nn
+
+from mtlkit.backbones import has_fc_layers, staged
 from mtlkit.data import IMAGE_LAYOUTS, Data, Mixture
 from mtlkit.data.splits import check_pair
 from mtlkit.data.transforms import ResizedCrop
@@ -413,6 +417,22 @@ def filters(
     ]
 
 
+def own_norms(column: ExitColumn, seed: int, sets: Mapping[str, tuple[str, float]], key: str, label: str) -> list[Row]:
+    """The joint network of the row ``mtl_KEY`` with batch norms of each set; none where the backbone has none."""
+    if not has_batch_norm(column.backbone, column.data.size):
+        return []
+    value = trained(column, seed, sets, sharing=HardSharing.Settings(norms="own"))
+    what = "one trunk with batch norms of each set, an exit per set"
+    return [Row(f"mtl_norms_{key}", f"{label}, own norms", (value,), what, False, (f"mtl_{key}",))]
+
+
+@functools.cache
+def has_batch_norm(backbone: str, size: tuple[int, int]) -> bool:
+    """Whether a backbone has batch norms."""
+    with torch.device("meta"):
+        return any(isinstance(module, nn.BatchNorm2d) for module in staged(backbone, image_size=size).modules())
+
+
 def _percent(fraction: float) -> str:
     return f"{100 * fraction:g}"
 
@@ -439,6 +459,7 @@ def data_sizes(column: ExitColumn, seed: int) -> list[Row]:
                 f"mtl_{share}", f"{share} %: together", (joint,), "one trunk, an exit per set", in_print,
                 (f"longer_{share}",),
             ),
+            *own_norms(column, seed, both, share, f"{share} %: together"),
             *filters(column, seed, both, share, f"{share} %: together", in_print),
         ]  # fmt: skip
     return rows
