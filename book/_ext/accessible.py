@@ -18,6 +18,11 @@ REPAIRS = {
         '<div class="sidebar-primary-items__start sidebar-primary__section" role="navigation" aria-label="Book">'
     ),
     'role="doc-biblioentry"': 'role="listitem"',
+    # Folded cells that have no title: solutions of exercises, and the code of figures.
+    ">Show code cell content<": ">Solution<",
+    ">Hide code cell content<": ">Solution<",
+    ">Show code cell source<": ">The code<",
+    ">Hide code cell source<": ">The code<",
 }
 """What the theme writes -> what stands there instead."""
 
