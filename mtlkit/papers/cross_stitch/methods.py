@@ -314,7 +314,7 @@ class Networks:
         return [
             Row(
                 name,
-                f"Split after stage {every[name]} of {len(every) + 1}",
+                f"Split, {every[name]} of {len(every) + 1} stages shared",
                 (value,),
                 "the first stages shared, the others one for each task",
                 printed=not name.removeprefix("split_").isdigit(),

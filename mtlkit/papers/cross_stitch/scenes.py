@@ -352,7 +352,7 @@ def network_lines(column: StitchColumn) -> list[tuple[str, str]]:
         ("Classes", f"{len(column.classes)}, averaged over those that occur in the test truth"),
         ("Resolution", f"{height}x{width} throughout, images of another size resized"),
         ("Network", fcn_line(column)),
-        ("Units", f"after {places}, one a channel"),
+        ("Units", f"after {places}, one per channel"),
         (
             "Normals",
             f"classification over {len(column.words)} words, answered by their mean weighted by probability; logits "

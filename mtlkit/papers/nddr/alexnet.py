@@ -1,6 +1,6 @@
 """Table A1: three fusing methods on the fully convolutional AlexNet, with the cross-stitch paper's settings.
 
-So units stand after every pool and after fc6 and fc7, one a channel in cross-stitch networks, and losses are taken of
+So units stand after every pool and after fc6 and fc7, one per channel in cross-stitch networks, and losses are taken of
 the enlarged map.
 """
 
