@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mtlkit import papers
+from mtlkit.backbones import aside
 from mtlkit.evaluations.speed import speed
 from mtlkit.network import NetworkSettings
 from mtlkit.papers.mcn.options import MCNOptions
@@ -28,7 +29,7 @@ def operations(settings: NetworkSettings, size: int) -> tuple[float, float]:
     """Multiply-accumulates of a whole network and of its heads, in thousand millions; deformable ones are counted
     as plain convolutions of the same weights, which torch's counter would leave out."""
     counts = {"deformable": 0, "heads": 0}
-    with torch.device("meta"):
+    with aside():
         network = settings.build(weights=False).eval()
 
     def deformable(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:

@@ -20,10 +20,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from official_folders import folder
 
 from mtlkit import papers
+from mtlkit.backbones import aside
 from mtlkit.data import Data, Mixture
 from mtlkit.engine import Engine
 from mtlkit.errors import unknown
@@ -145,7 +145,7 @@ def rehearse(training: Training, root: Path, size: tuple[int, int] | None = None
 def settings(training: Training) -> dict[str, str]:
     """The settings of a training in words, read from its recipe and from the optimiser of its network."""
     recipe = training.recipe
-    with torch.device("meta"):
+    with aside():
         network = training.network.model_copy(update={"weights": Weights()}).build(weights=False)
     made = optimizer(network, recipe)
     set_rates(made, recipe, 0)

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from mtlkit.backbones import Cut, FullyConnected, StagedBackbone, revision, staged
+from mtlkit.backbones import Cut, FullyConnected, StagedBackbone, aside, revision, staged
 from mtlkit.errors import InputError, unknown
 from mtlkit.grid import Grid
 from mtlkit.heads import Exit, FeatureFilter, HeadSettings
@@ -303,7 +303,7 @@ def cost(settings: NetworkSettings, size: tuple[int, int]) -> dict[str, int]:
     def count(name: str, module: nn.Module) -> None:
         module.register_forward_pre_hook(lambda module, inputs: counts.update({name: inputs[0].numel()}))
 
-    with torch.device("meta"):
+    with aside():
         network = settings.build(weights=False).eval()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):

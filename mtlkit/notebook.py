@@ -212,8 +212,7 @@ class Reproduction:
         Raises:
             InputError: the table has no such row.
         """
-        import torch
-
+        from mtlkit.backbones import aside
         from mtlkit.network import Weights
         from mtlkit.report.diagram import draw
         from mtlkit.runs import outermost
@@ -224,7 +223,7 @@ class Reproduction:
         if row not in rows:
             raise unknown("row", row, rows)
         settings = outermost(rows[row].evaluations)[0].network
-        with torch.device("meta"):
+        with aside():
             network = settings.model_copy(update={"weights": Weights()}).build(weights=False)
         return draw(network, title=f"Table {identifier}: {rows[row].label}, {settings.backbone}")
 

@@ -2,12 +2,14 @@
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from builders import recipe, room_data, training
 
+from mtlkit.reproduce import reproduce
 from mtlkit.runtime import Runtime
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -122,8 +124,19 @@ def test_a_device_that_is_not_there_is_one_sentence(device, checks, capsys):
     assert device in capsys.readouterr().err.splitlines()[-1]
 
 
-@pytest.mark.slow  # draws the world of a paper, runs its table, and trains networks of full depth
-def test_a_paper_from_its_tables_to_its_printed_networks(checks, tmp_path):
-    assert checks.main(["--device", "cpu", "--only", "multi_exit", "--minutes", "1", "--out", str(tmp_path)]) == 0
+@pytest.mark.slow  # draws the world of a paper, runs a row of its table, and trains a network of full depth
+def test_a_paper_from_its_tables_to_its_printed_networks(checks, tmp_path, monkeypatch):
+    def first(paper, of):
+        return of(paper)[:1]
+
+    def shortened(table, options, **more):
+        column = table.column(options)
+        return reproduce(table, options, methods=[table.rows(column, column.seeds[0])[0].id], **more)
+
+    for name in ("default_networks", "networks"):
+        monkeypatch.setattr(checks, name, partial(first, of=getattr(checks, name)))
+    monkeypatch.setattr(checks, "reproduce", shortened)
+    assert checks.main(["--device", "cpu", "--only", "multi_exit", "--minutes", "60", "--out", str(tmp_path)]) == 0
     report = json.loads((tmp_path / "report.json").read_text())
-    assert all(report[part] for part in ("default", "tables", "printed"))
+    assert [len(report[part]) for part in ("default", "tables", "printed")] == [2, 1, 2]
+    assert (report["failed"], report["left_out"]) == ([], [])

@@ -23,39 +23,39 @@ CPU = Fabric(accelerator="cpu", devices=1)
 
 
 @pytest.mark.slow
-def test_boxes_joints_and_masks_overfit_eight_images(tmp_path):
-    people.write(tmp_path / "people", seed=0, train=8, val=1, size=SIZE)
+def test_boxes_joints_and_masks_overfit_two_images(tmp_path):
+    people.write(tmp_path / "people", seed=0, train=2, val=1, size=SIZE)
     data = Data(layout="coco", name="people", fingerprint="test", size=SIZE, keep=("person",), root=tmp_path / "people")
-    eight = data.split("train", ("detection", "pose", "segmentation"))
-    boxes = CenterDetection(classes=eight.classes, joints=eight.joints, sigmas=eight.sigmas)
-    tasks = (boxes, Segmentation(classes=("background", *eight.classes)))
+    two = data.split("train", ("detection", "pose", "segmentation"))
+    boxes = CenterDetection(classes=two.classes, joints=two.joints, sigmas=two.sigmas)
+    tasks = (boxes, Segmentation(classes=("background", *two.classes)))
     how = Recipe(
-        steps=250,
-        batch_size=4,
+        steps=160,
+        batch_size=2,
         optimizer="adam",
-        lr=2e-3,
+        lr=4e-3,
         schedule="cosine",
         loss_weights=LOSS_WEIGHTS,
         augmentation=Augmentation(size=SIZE, scale_min=1, scale_max=1, flip=0),
     )
-    head = Branches.Settings(width=64)
+    head = Branches.Settings(width=32)
     torch.manual_seed(0)
     net = NetworkSettings(
         backbone="resnet10t",
         tasks=tasks,
-        neck=Upsampling.Settings(width=64),
+        neck=Upsampling.Settings(width=32),
         head=head,
         heads={"detection": head.model_copy(update={"maps": boxes.maps, "heat_maps": boxes.heat_maps})},
     ).build()
     train(
         net,
-        lambda first: loader([eight], how.augmentation, batch_size=4, steps=how.steps, start_step=first, tasks=tasks),
+        lambda first: loader([two], how.augmentation, batch_size=2, steps=how.steps, start_step=first, tasks=tasks),
         how,
         seed=0,
         fabric=CPU,
         checkpoint=tmp_path / "none.pt",
     )
-    batches = eval_loader([eight], data.view, 8, tasks=tasks)
+    batches = eval_loader([two], data.view, 2, tasks=tasks)
     found, blind = scored([net], batches, CPU).metrics, constant(tasks, batches, batches).metrics
     for measure in ("detection/ap", "detection/pose_ap", "segmentation/miou"):
         assert found[measure] > 90 > blind[measure], measure

@@ -33,6 +33,7 @@ __all__ = [
     "FullyConnected",
     "RegionPooling",
     "StagedBackbone",
+    "aside",
     "family",
     "has_fc_layers",
     "last_weight",

@@ -3,10 +3,11 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torchvision.ops import roi_pool
 
 from mtlkit.errors import InputError
@@ -226,8 +227,33 @@ def spelled(name: str) -> str:
     return name.replace(".", "_")
 
 
+_DRAWS = {
+    Tensor.normal_,
+    Tensor.uniform_,
+    nn.init.normal_,
+    nn.init.uniform_,
+    nn.init.kaiming_normal_,
+    nn.init.kaiming_uniform_,
+}
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves out the draws of start weights, which take most of a build even where there is no memory to fill."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in _DRAWS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
 @contextmanager
 def aside() -> Iterator[None]:
-    """Build for facts only: no memory, and the random numbers of the run stay where they were."""
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+    """Build for facts only: no memory, no start weights, and the random numbers of the run stay where they were.
+
+    >>> with aside():
+    ...     layer = nn.Conv2d(3, 8, kernel_size=3)
+    >>> layer.weight.device, layer.weight.shape
+    (device(type='meta'), torch.Size([8, 3, 3, 3]))
+    """
+    with torch.random.fork_rng(devices=[]), torch.device("meta"), _Undrawn():
         yield

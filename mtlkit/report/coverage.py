@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import torch
-
+from mtlkit.backbones import aside
 from mtlkit.network import NetworkSettings
 from mtlkit.papers import DECLARED, SLUGS, printed
 from mtlkit.papers.declaration import Row, Table
@@ -18,19 +17,17 @@ WHOSE = ("published", "own")
 """Whose runs are counted apart."""
 
 
-def runnable(row: Row, built: set[str] | None = None) -> bool:
-    """Whether the networks behind a row, and those they start from, build as printed; on the meta device, now.
+_BUILT: set[str] = set()
+"""Identities of the networks that have been built in this process: rows and tables share most of them."""
 
-    Args:
-        row: of the printed column.
-        built: identities of networks that have been built, for a look at many rows; new ones are added.
-    """
-    built = set() if built is None else built
+
+def runnable(row: Row) -> bool:
+    """Whether the networks behind a row of a printed column, and those they start from, build; on the meta device."""
     for network in {network.identity: network for one in row.evaluations for network in networks(one)}.values():
-        if network.identity not in built:
-            with torch.device("meta"):
+        if network.identity not in _BUILT:
+            with aside():
                 network.build(weights=False)
-            built.add(network.identity)
+            _BUILT.add(network.identity)
     return bool(row.evaluations)
 
 
@@ -54,7 +51,6 @@ def coverage(results: Results) -> dict[str, Any]:
     """
     systems = {system["id"]: False for slug in SLUGS for system in printed(slug).systems}
     counted: dict[str, Any] = {}
-    built: set[str] = set()
     for slug in SLUGS:
         declared = {table.id: table for table in DECLARED.get(slug, ())}
         lines = {}
@@ -70,7 +66,7 @@ def coverage(results: Results) -> dict[str, Any]:
                 column = table.meta_column()
                 shown = {*table.systems.values(), *(row.id for row in print_.rows)}
                 rows = {row.id: row for row in table.rows(column, 0) if row.id in shown}
-                works = {key for key, row in rows.items() if runnable(row, built)}
+                works = {key for key, row in rows.items() if runnable(row)}
                 line["runnable"] = len(works & {row.id for row in print_.rows})
                 for system, row in table.systems.items():
                     systems[system] |= row in works

@@ -13,7 +13,7 @@ from PIL import ImageFont
 from torch import nn
 
 from mtlkit import papers
-from mtlkit.backbones import staged
+from mtlkit.backbones import aside, staged
 from mtlkit.errors import InputError
 from mtlkit.fusion import NDDR, CrossStitch, Sluice
 from mtlkit.heads import Conv1x1Head, Embedding, Exit, LargeFOV
@@ -45,7 +45,7 @@ def network(tasks=2, sharing=None, neck=None, head=None, **heads):
         head=head or Conv1x1Head.Settings(),
         heads=heads,
     )
-    with torch.device("meta"):
+    with aside():
         return settings.build(weights=False)
 
 
@@ -65,7 +65,7 @@ def declared(slug):
         key = net.backbone, net.tasks, sharing[0], type(sharing[1]).__qualname__, net.neck, heads
         shown.setdefault(repr(key), net)
     for net in shown.values():
-        with torch.device("meta"):
+        with aside():
             yield net.build(weights=False)
 
 
@@ -152,7 +152,7 @@ def test_every_declared_network_is_drawn_with_all_its_modules(slug):
 @pytest.mark.parametrize("split_after", [None, 3, 0])
 def test_hard_sharing(tasks, split_after):
     names = [f"task {i}" for i in range(tasks)]
-    with torch.device("meta"):
+    with aside():
         check(HardSharing(staged("resnet10t"), names, split_after=split_after))
 
 
@@ -160,7 +160,7 @@ def test_hard_sharing(tasks, split_after):
 @pytest.mark.parametrize("exchange", [True, False])
 @pytest.mark.parametrize("layer", [NDDR, CrossStitch, Sluice])
 def test_soft_sharing(tasks, exchange, layer):
-    with torch.device("meta"):
+    with aside():
         encoders = {f"task {i}": staged("resnet10t") for i in range(tasks)}
         net = SoftSharing(encoders, partial(layer, exchange=exchange), after=(1, 4), layer_mixing=layer is Sluice)
     root = check(net)
@@ -214,7 +214,7 @@ def test_boxes_say_shapes_and_widths():
 
 
 def test_text_is_escaped_and_long_names_fit():
-    with torch.device("meta"):
+    with aside():
         net = HardSharing(staged("resnet10t"), ['<a> & "b"', "a_name_that_is_longer_than_its_box"])
     root = check(net)
     assert "<a>" in root.get("aria-label")

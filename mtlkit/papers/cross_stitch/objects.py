@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
-
-from mtlkit.backbones import family, has_fc_layers, staged
+from mtlkit.backbones import aside, family, has_fc_layers, staged
 from mtlkit.data import AnyData, APascal, Data
 from mtlkit.data.proposals import SelectiveSearch
 from mtlkit.data.regions import RegionSampling
@@ -138,7 +136,7 @@ def object_column(given: CrossStitchOptions) -> ObjectColumn:
 
 def regions_of(backbone: str, size: tuple[int, int]) -> tuple[int, int]:
     """How many stages the backbone has here, and after which of them regions are pooled."""
-    with torch.device("meta"):
+    with aside():
         built = staged(backbone, **built_as(backbone), image_size=size, regions=True)
     assert built.regions is not None
     return len(built.stages), built.regions.after

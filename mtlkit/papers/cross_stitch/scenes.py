@@ -7,14 +7,12 @@ and the first author's code for normals (https://github.com/imisra/semantic-segm
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from typing import Any
 
-import torch
-
-from mtlkit.backbones import family, has_fc_layers, output_strides, staged
-from mtlkit.data import AnyData, Data, DataSet
+from mtlkit.backbones import aside, family, has_fc_layers, output_strides, staged
+from mtlkit.data import AnyData, Data
 from mtlkit.data.transforms import Augmentation, resized
 from mtlkit.errors import InputError
 from mtlkit.evaluations import BestOnValidation, Constant
@@ -36,7 +34,7 @@ from mtlkit.papers.cross_stitch.methods import (
 )
 from mtlkit.papers.cross_stitch.options import CrossStitchOptions, UnitsAfter
 from mtlkit.papers.declaration import Profile, Row, Settled, Table
-from mtlkit.papers.scenes import SceneColumn, objective, scenes
+from mtlkit.papers.scenes import TASKS, SceneColumn, objective, scenes
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
 from mtlkit.sharing import SharingSettings, SoftSharing
@@ -143,7 +141,7 @@ def stitch_column(table: str, given: CrossStitchOptions) -> StitchColumn:
         epochs=settled.epochs,
         seeds=settled.seeds,
         classes=train.classes,
-        words=words(train, size, budget.words),
+        words=words(data, budget.words),
         units_after=options.units_after,
         objective=objective(options.objective, options.precision),
     )
@@ -152,7 +150,7 @@ def stitch_column(table: str, given: CrossStitchOptions) -> StitchColumn:
 def stages(backbone: str, size: tuple[int, int]) -> int:
     """How many stages the backbone has here; counted without drawing AlexNet's sixty million weights."""
     layers = has_fc_layers(backbone)
-    with torch.device("meta"):
+    with aside():
         built = staged(
             backbone,
             fully_connected="padded" if layers else "none",
@@ -162,10 +160,12 @@ def stages(backbone: str, size: tuple[int, int]) -> int:
     return len(built.stages)
 
 
-def words(train: DataSet, size: tuple[int, int], count: int) -> tuple[Direction, ...]:
+@cache  # most of the time that a column takes, and the same for all tables of these frames
+def words(data: Data, count: int) -> tuple[Direction, ...]:
     """The codebook of some evenly spaced training frames."""
+    train = data.split("train", TASKS)
     frames = range(0, len(train), max(1, len(train) // FRAMES_OF_A_CODEBOOK))
-    found = (resized(train[index], size).get("normals") for index in islice(frames, FRAMES_OF_A_CODEBOOK))
+    found = (resized(train[index], data.size).get("normals") for index in islice(frames, FRAMES_OF_A_CODEBOOK))
     return codebook((normals for normals in found if normals is not None), count)
 
 

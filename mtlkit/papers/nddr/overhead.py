@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import torch
-
 from mtlkit import papers
+from mtlkit.backbones import aside
 from mtlkit.fusion import NDDR
 from mtlkit.heads import Exit
 from mtlkit.network import Network, NetworkSettings, parameter_count
@@ -101,7 +100,7 @@ def overhead() -> Overhead:
 
 
 def _built(settings: NetworkSettings) -> Network:
-    with torch.device("meta"):
+    with aside():
         return settings.build(weights=False)
 
 

@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import torch
-
-from mtlkit.backbones import has_fc_layers, output_strides, staged
+from mtlkit.backbones import aside, has_fc_layers, output_strides, staged
 from mtlkit.data import Data
 from mtlkit.data.transforms import Augmentation
 from mtlkit.errors import InputError, unknown
@@ -354,7 +352,7 @@ def with_shortcuts(column: SceneColumn) -> ShortcutColumn:
     networks without shortcuts fit behind it.
     """
     size = column.recipe.augmentation.size
-    with torch.device("meta"):
+    with aside():
         channels = staged(column.backbone, output_stride=column.output_stride, image_size=size).channels
     return ShortcutColumn(**dict(column), neck=Shortcut.Settings(width=channels[-1]))
 
