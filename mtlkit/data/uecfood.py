@@ -25,7 +25,7 @@ from mtlkit.data.base import ObjectReader
 from mtlkit.data.groups import held_out
 from mtlkit.data.imagefolder import ImageFolder, Listing
 from mtlkit.data.images import read_image
-from mtlkit.data.samples import Sample, Split, checked, digest
+from mtlkit.data.samples import Sample, Split, checked, digest, evenly_spaced
 from mtlkit.data.splits import check_classes, lines, parse_number
 from mtlkit.errors import InputError, unknown
 
@@ -34,8 +34,6 @@ TEST_SHARE = 0.3
 
 DISH = "dish"
 """The one class of boxes whose categories do not count."""
-
-_OPENED = 512
 
 
 class _Dish(NamedTuple):
@@ -210,6 +208,5 @@ class UECFoodBoxes(ObjectReader):
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits over the split's boxes and at most 512 evenly spaced photographs."""
         sha = hashlib.sha256(repr(sorted(zip(self._files, self._dishes, strict=True))).encode())
-        count = min(len(self), _OPENED)
-        sha.update(digest(self._root, {self._files[n * len(self) // count] for n in range(count)}).encode())
+        sha.update(digest(self._root, evenly_spaced(self._files)).encode())
         return sha.hexdigest()[:12]

@@ -9,7 +9,7 @@ from PIL import Image
 from torchvision import tv_tensors
 from torchvision.datasets import folder as theirs
 
-from mtlkit.data import imagefolder
+from mtlkit.data import samples
 from mtlkit.data.imagefolder import ImageFolder
 from mtlkit.data.samples import collate
 from mtlkit.errors import InputError
@@ -155,7 +155,7 @@ def test_fingerprint_is_the_same_on_every_machine(tmp_path):
 
 
 def test_fingerprint_opens_a_few_files_but_hashes_every_name(root, monkeypatch):
-    monkeypatch.setattr(imagefolder, "_OPENED", 2)  # of three: the first and the second
+    monkeypatch.setattr(samples, "OPENED", 2)  # of three: the first and the second
     opened = []
     read = Path.read_bytes
     monkeypatch.setattr(Path, "read_bytes", lambda path: opened.append(path.name) or read(path))
