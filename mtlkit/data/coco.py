@@ -455,7 +455,7 @@ def _take(entry: _Entry, key: str, is_good: Callable[[Any], bool], should: str) 
     """
     value = entry.get(key)
     if not is_good(value):
-        found = f"has {value!r} for its {key!r}" if key in entry else f"has no {key!r}"
+        found = f"has {value!r:.200} for its {key!r}" if key in entry else f"has no {key!r}"
         raise _Fault(f"bad {key}", f"{found}; it should be {should}.")
     return value
 

@@ -87,13 +87,19 @@ class ImageFolder(Reader):
         """The split's files, in the order of their indices.
 
         Raises:
-            InputError: the files are not as the format says.
+            InputError: the files are not as the format says, or a symbolic link leads to a folder that is read anyway.
         """
         classes = shared_classes(self._root)
         folder = str(self._root / split)
         numbers = {name: number for number, name in enumerate(classes)}
         found = make_dataset(folder, numbers, extensions=IMG_EXTENSIONS, allow_empty=True)
         labels = [label for _, label in found]
+        real: dict[str, str] = {}
+        for one in sorted({os.path.dirname(file) for file, _ in found}):
+            if (other := real.setdefault(os.path.realpath(one), one)) != one:
+                raise InputError(
+                    f"{one} is {other} under another name; remove the link, so that each image comes once."
+                )
         empty = set(numbers.values()).difference(labels)
         if empty:
             raise InputError(

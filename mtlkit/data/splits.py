@@ -28,7 +28,7 @@ def lines(path: Path, holds: str) -> list[tuple[int, str]]:
     """
     regular(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # editors of Windows begin with a byte order mark
     except FileNotFoundError as error:
         raise InputError(f"There is no {path}; it should hold {holds}.") from error
     except (OSError, UnicodeDecodeError) as error:

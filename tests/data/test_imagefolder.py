@@ -191,6 +191,11 @@ def empty_class(root: Path) -> None:
         (lambda root: shutil.rmtree(root / "val"), r"There is no folder .*pets/val; images lie in train/CLASS/"),
         (no_classes, r"pets/val holds no class folders; images lie in train/CLASS/"),
         (empty_class, r"train/dog holds no image; every class folder needs one \(\.jpg, "),
+        (lambda root: (root / "train/cat/again").symlink_to("."), r"train/cat/again is .*train/cat under another name"),
+        (
+            lambda root: shutil.rmtree(root / "train/dog") or (root / "train/dog").symlink_to("cat"),
+            r"train/dog is .*train/cat under another name",
+        ),
         (lambda root: picture(root / "train/ape/g.png"), r"'ape' is in .*pets/train but not in .*pets/val; both need"),
         (lambda root: picture(root / "val/emu/g.png"), r"'emu' is in .*pets/val but not in .*pets/train; both need"),
     ],
