@@ -136,7 +136,7 @@ def test_what_tensors_were_made_from_is_read_or_the_file_is_damaged(tmp_path):
     ledger = Ledger(tmp_path)
     ledger.save("features", "a", {"x": torch.zeros(3)}, {"b": "0123"})
     path = ledger.tensors_path("features", "a")
-    path.write_bytes(path.read_bytes().replace(rb"{\"b\"", rb"\"\"b\""))
+    path.write_bytes(path.read_bytes().replace(rb"{\"b\"", rb"[\"b\""))
     with pytest.raises(WeightsMissing, match="is damaged or that of another run"):
         ledger.load("features", "a")
     with pytest.warns(DamagedFile):
