@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from mtlkit.files import set_aside, written_whole
+from mtlkit.files import permitted, set_aside, written_whole
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -30,6 +30,7 @@ def load(path: Path, device: torch.device) -> dict[str, Any] | None:
     """
     if not path.exists():
         return None
+    permitted(path)
     try:
         if not path.is_file():  # a named pipe would be waited for
             raise ValueError

@@ -20,6 +20,9 @@ from mtlkit.errors import DamagedFile, InputError
 FOREIGN_SECONDS = 24 * 3600.0
 """How long a file that a process of another machine began and never ended is left alone."""
 
+SUMS = "SHA256SUMS"
+"""The name of a list of digests of a folder's files, as ``sha256sum -c`` reads it; drawn worlds have one."""
+
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _TOKEN = uuid.uuid4().hex[:8]  # a process may have the number of one that was killed
 _PART = re.compile(r"\.([0-9a-f]{8})-(\d+)-([0-9a-f]{8})\.\w+\.part$")
@@ -105,6 +108,16 @@ def regular(path: Path) -> None:
         raise InputError(f"{path} is no regular file but a pipe, a socket or a device; put a file in its place.")
 
 
+def permitted(path: Path) -> None:
+    """Checks that this user may read what is there: what another user keeps private is not damaged.
+
+    Raises:
+        InputError: another user alone may.
+    """
+    if path.exists() and not os.access(path, os.R_OK):
+        raise InputError(f"{path} is another user's and cannot be read; have it made readable, or name another folder.")
+
+
 def mark() -> str:
     """What stands in the name of a file that this process is writing."""
     return f"{_host()}-{os.getpid()}-{_TOKEN}"
@@ -159,6 +172,32 @@ def _host() -> str:
     return hashlib.sha256(f"{socket.gethostname()} {space}".encode()).hexdigest()[:8]
 
 
+def unlike_sums(folder: Path) -> list[str]:
+    """The files that a folder's :data:`SUMS` lists and that are others, or missing; none without that list.
+
+    Raises:
+        InputError: this user may not read one.
+    """
+    path = folder / SUMS
+    permitted(path)
+    try:
+        listed = path.read_text(encoding="utf-8").splitlines() if path.is_file() or not path.exists() else []
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError):
+        return [SUMS]
+    return [line[66:] for line in listed if _sha256(folder / line[66:]) != line[:64]] if listed else [SUMS]
+
+
+def _sha256(path: Path) -> str | None:
+    """Of a file's bytes; ``None`` where there is no file."""
+    permitted(path)
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    except OSError:
+        return None
+
+
 def set_aside(path: Path) -> None:
     """Renames a kept file or folder that is damaged or of something else, and warns of it.
 
@@ -167,6 +206,9 @@ def set_aside(path: Path) -> None:
     aside = path.with_name(f"{path.name}.damaged")
     if aside.is_dir():  # which nothing can take the place of
         shutil.rmtree(aside, ignore_errors=True)
+    elif path.is_dir():  # which can take the place of no file
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
     try:
         path.replace(aside)
     except FileNotFoundError:  # another process has done so
@@ -174,4 +216,6 @@ def set_aside(path: Path) -> None:
     except OSError as error:
         warnings.warn(f"{path} is damaged, and cannot be renamed ({error.strerror}).", DamagedFile, stacklevel=2)
         return
-    warnings.warn(f"{path} was damaged and is {aside.name} now; what it held is made again.", DamagedFile, stacklevel=2)
+    warnings.warn(
+        f"{path} was damaged and is {aside.name} now, and what it held counts as missing.", DamagedFile, stacklevel=2
+    )

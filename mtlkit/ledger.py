@@ -29,7 +29,7 @@ from torch import Tensor
 
 import mtlkit
 from mtlkit.errors import InputError, WeightsMissing
-from mtlkit.files import NotWritten, regular, set_aside, sweep, written_whole
+from mtlkit.files import NotWritten, permitted, regular, set_aside, sweep, written_whole
 from mtlkit.history import Divergence, History, Timing
 from mtlkit.metrics.bootstrap import Drawn
 from mtlkit.values import hash_of
@@ -384,12 +384,14 @@ def intact(path: Path, identity: str) -> bool:
 
 def _read_tensors(path: Path, identity: str) -> tuple[dict[str, Tensor], str] | None:
     """Tensors and their digest; ``None`` of a file that is damaged or that of another node."""
+    permitted(path)
     if not path.is_file():  # a named pipe would be waited for
         return None
     try:
         tensors = load_file(path)
         with safe_open(path, "pt") as file:
             said = file.metadata() or {}
+        dict(json.loads(said.get("loaded", "{}")))
     except (OSError, SafetensorError, ValueError, KeyError, TypeError):  # a header that only begins to be one
         return None
     digest = digest_of(tensors)

@@ -115,8 +115,11 @@ def verify(folder: Path) -> tuple[int, list[str]]:
             except InputError as error:
                 faults.append(str(error))
         for path in sorted(profile.glob(".state/*/*.safetensors")):
-            if not intact(path, path.stem):
-                faults.append(f"{path} is damaged or that of another run; it will be set aside when it is needed.")
+            try:
+                if not intact(path, path.stem):
+                    faults.append(f"{path} is damaged or that of another run; it will be set aside when it is needed.")
+            except InputError as error:
+                faults.append(str(error))
     return count, faults
 
 

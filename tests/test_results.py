@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from mtlkit import papers, results
+from mtlkit import checkpoints, papers, results
 from mtlkit.cli import app
-from mtlkit.errors import InputError
+from mtlkit.data.proposals import Proposals, SelectiveSearch
+from mtlkit.errors import DamagedFile, InputError, WeightsMissing
 from mtlkit.ledger import Ledger, Record
 from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.report.coverage import coverage
@@ -16,6 +18,7 @@ from mtlkit.reproduce import reproduce, stored
 from mtlkit.results import Results, merge, verify
 from mtlkit.runtime import Runtime
 from mtlkit.values import hash_of
+from mtlkit.worlds import drawer, objects
 
 TABLE = papers.table("nddr", "4")
 GIVEN = {"backbone": "resnet10t", "image_size": (32, 40), "epochs": 0.02}
@@ -127,3 +130,35 @@ def test_merge_joins_records_names_conflicts_and_overwrites_nothing(tmp_path):
     next(other.glob("lite/evaluation/*.json")).write_text("")
     with pytest.raises(InputError, match="is not a record"):
         merge([other], own)
+
+
+def test_what_tensors_were_made_from_is_read_or_the_file_is_damaged(tmp_path):
+    ledger = Ledger(tmp_path)
+    ledger.save("features", "a", {"x": torch.zeros(3)}, {"b": "0123"})
+    path = ledger.tensors_path("features", "a")
+    path.write_bytes(path.read_bytes().replace(rb"{\"b\"", rb"[\"b\""))
+    with pytest.raises(WeightsMissing, match="is damaged or that of another run"):
+        ledger.load("features", "a")
+    with pytest.warns(DamagedFile):
+        assert not ledger.keeps("features", "a")
+
+
+def test_what_another_user_keeps_private_is_not_damaged(tmp_path, monkeypatch):
+    folder = measured(tmp_path / "runs", {1: 0.5})
+    ledger = Ledger(folder / "lite")
+    ledger.save("weights", "a", {"x": torch.zeros(3)})
+    checkpoints.save(ledger.checkpoint("b"), {"step": 1})
+    Proposals(SelectiveSearch(), tmp_path).boxes(np.zeros((30, 40, 3), np.uint8))
+    drawer("objects").write(tmp_path / "set", train=1, val=1, size=24, classes=objects.CLASSES[:2])
+    before = files(tmp_path)
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may read all
+    for read in (
+        lambda: ledger.keeps("weights", "a"),
+        lambda: checkpoints.load(ledger.checkpoint("b"), torch.device("cpu")),
+        lambda: Proposals(SelectiveSearch(), tmp_path).boxes(np.zeros((30, 40, 3), np.uint8)),
+        lambda: drawer("objects").write(tmp_path / "set", train=1, val=1, size=24, classes=objects.CLASSES[:2]),
+    ):
+        with pytest.raises(InputError, match="is another user's and cannot be read; have it made readable, or name"):
+            read()
+    assert len(verify(folder)[1]) == 1
+    assert files(tmp_path) == before

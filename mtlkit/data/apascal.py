@@ -26,7 +26,7 @@ from torchvision import tv_tensors
 
 from mtlkit.data.base import ObjectReader
 from mtlkit.data.images import image_size, read_image
-from mtlkit.data.samples import Sample, Split, checked, digest
+from mtlkit.data.samples import Sample, Split, checked, contents, digest
 from mtlkit.data.splits import lines, once, parse_number
 from mtlkit.errors import InputError, suggestion, unknown
 
@@ -248,7 +248,7 @@ class APascal(ObjectReader):
         sha = hashlib.sha256()
         for name in (self._list, _CLASSES, _ATTRIBUTES):
             # Whole: rows are of one length, so a changed attribute would hide between the blocks of a digest.
-            sha.update(name.encode() + hashlib.sha256((self._root / name).read_bytes()).digest())
+            sha.update(name.encode() + contents(self._root, [name]))
         sha.update(digest(self._root, [f"{_IMAGES}/{image}" for image in self._images]).encode())
         return sha.hexdigest()[:12]
 

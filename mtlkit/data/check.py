@@ -14,6 +14,7 @@ from mtlkit.data import LAYOUTS, Reader
 from mtlkit.data.samples import IGNORE, Depth, Normals, Sample, Split
 from mtlkit.data.splits import check_pair
 from mtlkit.errors import InputError
+from mtlkit.files import SUMS, unlike_sums
 
 MOST = 20
 """Sentences about faults that are kept."""
@@ -90,6 +91,8 @@ def check(layout: str, root: Path, settings: Mapping[str, Any] | None = None) ->
             for one in several:
                 report.add(kind, one if " " in one else f"{root}, {split}: {one}: {kind}.")
         images[split] = _read(report, dataset, split)
+    if others := unlike_sums(root):
+        report.warnings.append(f"{len(others)} files are not those that {root / SUMS} lists ({_some(others)}).")
     if len(splits) == 2:
         try:
             check_pair(splits["train"], splits["val"], root)

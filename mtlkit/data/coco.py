@@ -28,12 +28,11 @@ from torchvision import tv_tensors
 from mtlkit.data.base import ObjectReader
 from mtlkit.data.images import read_image
 from mtlkit.data.joints import Joints, mirror_of
-from mtlkit.data.samples import IGNORE, Sample, Split, checked, digest
+from mtlkit.data.samples import IGNORE, Sample, Split, checked, contents, digest, evenly_spaced
 from mtlkit.errors import InputError, extra, suggestion, unknown
 from mtlkit.files import regular
 
 _TASKS = ("detection", "pose", "segmentation")
-_OPENED = 512
 _LEAST = 0.01  # of a pixel; float32 still tells the edges of such a box apart
 
 COCO_JOINTS = (
@@ -443,10 +442,8 @@ class Coco(ObjectReader):
         """
         sha = hashlib.sha256()
         for path in self._files:
-            sha.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
-        count = min(len(self), _OPENED)
-        files = {self._images[number * len(self) // count].file for number in range(count)}
-        sha.update(digest(self._folder, files).encode())
+            sha.update(path.name.encode() + contents(path.parent, [path.name]))
+        sha.update(digest(self._folder, evenly_spaced([image.file for image in self._images])).encode())
         return sha.hexdigest()[:12]
 
 
@@ -458,7 +455,7 @@ def _take(entry: _Entry, key: str, is_good: Callable[[Any], bool], should: str) 
     """
     value = entry.get(key)
     if not is_good(value):
-        found = f"has {value!r} for its {key!r}" if key in entry else f"has no {key!r}"
+        found = f"has {value!r:.200} for its {key!r}" if key in entry else f"has no {key!r}"
         raise _Fault(f"bad {key}", f"{found}; it should be {should}.")
     return value
 

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from mtlkit.data.base import Division, Reader, by_groups
 from mtlkit.data.images import read_image
-from mtlkit.data.samples import Sample, Split, checked
+from mtlkit.data.samples import Sample, Split, checked, contents, evenly_spaced
 from mtlkit.errors import InputError, unknown
-from mtlkit.files import regular
 
 AGES = 100
 """Ages are 0 to 99; faces of others are left out."""
@@ -30,7 +29,7 @@ GENDERS = ("male", "female")
 """The genders; the place of each is its id, whatever the files have."""
 
 TASKS = ("age", "gender")
-_OPENED, _NAMED = 512, 3
+_NAMED = 3
 
 
 class Faces(Reader):
@@ -132,14 +131,7 @@ class Faces(Reader):
         rows = sorted(zip(self._names, self.ages.tolist(), self.genders.tolist(), strict=True))
         for name, age, gender in rows:
             sha.update(f"{name}\0{age}\0{GENDERS[gender]}\0".encode(errors="surrogateescape"))
-        count = min(len(rows), _OPENED)
-        for number in range(count):
-            path = self._folder / rows[number * len(rows) // count][0]
-            regular(path)
-            try:
-                sha.update(hashlib.sha256(path.read_bytes()).digest())
-            except OSError as error:
-                raise InputError(f"{path} cannot be read ({error}); copy it again.") from error
+        sha.update(contents(self._folder, evenly_spaced([name for name, *_ in rows])))
         return sha.hexdigest()[:12]
 
 

@@ -30,6 +30,7 @@ from mtlkit.data.splits import check_classes, lines, once
 from mtlkit.errors import InputError
 
 _FOLDERS = {"segmentation": "label", "normals": "normal"}
+_DIGITS = 256  # no name of a file is longer
 _SUFFIXES = {"image": (".jpg", ".jpeg", ".png")}
 
 
@@ -80,7 +81,11 @@ class Folder(SceneReader):
             if not (self._root / folder).is_dir():
                 raise InputError(f"There is no folder {self._root / folder}; it should hold a file for every sample.")
             # One listing instead of a look-up a name: thousands of look-ups are slow on network drives.
-            there = {path.stem: path.name for path in (self._root / folder).iterdir() if path.suffix in suffixes}
+            there: dict[str, str] = {}
+            for path in (self._root / folder).iterdir():
+                if path.suffix in suffixes and (other := there.setdefault(path.stem, path.name)) != path.name:
+                    both = " and ".join(sorted((other, path.name)))
+                    raise InputError(f"{self._root / folder} holds {both}, two files for one sample; keep one.")
             for number, name in listed:
                 if name not in there:
                     raise InputError(
@@ -115,7 +120,7 @@ class Folder(SceneReader):
         """The run of frames (:func:`mtlkit.data.groups.runs`) of every sample, where names in both lists are numbers
         that tell; else each is its own."""
         # Neither names that are no numbers nor one run for all say anything.
-        numbers = all(name.isdecimal() for name in [*self._names, *self._others])
+        numbers = all(name.isdecimal() and len(name) < _DIGITS for name in [*self._names, *self._others])
         found = runs(list(map(int, self._names)), list(map(int, self._others))) if numbers else []
         return found if len(set(found)) > 1 else self._names
 

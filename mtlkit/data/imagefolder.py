@@ -19,11 +19,9 @@ from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_datas
 
 from mtlkit.data.base import Division, Reader, by_groups
 from mtlkit.data.images import read_image
-from mtlkit.data.samples import Sample, Split, checked
+from mtlkit.data.samples import Sample, Split, checked, contents, evenly_spaced
 from mtlkit.errors import InputError
-from mtlkit.files import regular
 
-_OPENED = 512
 _LAYOUT = "images lie in train/CLASS/ and val/CLASS/ of the data set's root folder"
 
 
@@ -89,13 +87,19 @@ class ImageFolder(Reader):
         """The split's files, in the order of their indices.
 
         Raises:
-            InputError: the files are not as the format says.
+            InputError: the files are not as the format says, or a symbolic link leads to a folder that is read anyway.
         """
         classes = shared_classes(self._root)
         folder = str(self._root / split)
         numbers = {name: number for number, name in enumerate(classes)}
         found = make_dataset(folder, numbers, extensions=IMG_EXTENSIONS, allow_empty=True)
         labels = [label for _, label in found]
+        real: dict[str, str] = {}
+        for one in sorted({os.path.dirname(file) for file, _ in found}):
+            if (other := real.setdefault(os.path.realpath(one), one)) != one:
+                raise InputError(
+                    f"{one} is {other} under another name; remove the link, so that each image comes once."
+                )
         empty = set(numbers.values()).difference(labels)
         if empty:
             raise InputError(
@@ -131,14 +135,7 @@ class ImageFolder(Reader):
         samples = sorted(zip(self._names, self.labels, strict=True))
         for name, label in samples:
             sha.update(f"{folder}/{name}\0{self.classes[label]}\0".encode(errors="surrogateescape"))
-        count = min(len(samples), _OPENED)
-        for number in range(count):
-            path = self._folder / samples[number * len(samples) // count][0]
-            regular(path)
-            try:
-                sha.update(hashlib.sha256(path.read_bytes()).digest())
-            except OSError as error:
-                raise InputError(f"{path} cannot be read ({error}); copy it again.") from error
+        sha.update(contents(self._folder, evenly_spaced([name for name, _ in samples])))
         return sha.hexdigest()[:12]
 
 

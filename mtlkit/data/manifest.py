@@ -27,7 +27,7 @@ from mtlkit.data.base import Division, Reader, by_groups
 from mtlkit.data.groups import held_out
 from mtlkit.data.images import read_image
 from mtlkit.data.paths import leads_out
-from mtlkit.data.samples import Sample, Split, checked, digest
+from mtlkit.data.samples import Sample, Split, checked, digest, evenly_spaced
 from mtlkit.data.splits import parse_number
 from mtlkit.data.transforms import fitted
 from mtlkit.errors import InputError, suggestion, unknown
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 _TASKS = {"calories": "kcal", "category": "category"}
 _SPLITS = ("train", "val")
-_OPENED = 512
 
 
 class Columns(Value):
@@ -330,8 +329,7 @@ class Manifest(Reader):
         for row in rows:
             sha.update(repr(tuple(row)).encode())
         sha.update(repr(self.classes).encode())
-        count = min(len(rows), _OPENED)
-        sha.update(digest(self._root, [rows[n * len(rows) // count].image for n in range(count)]).encode())
+        sha.update(digest(self._root, evenly_spaced([row.image for row in rows])).encode())
         return sha.hexdigest()[:12]
 
 

@@ -24,7 +24,7 @@ from mtlkit.data.base import SceneReader
 from mtlkit.data.paths import inside
 from mtlkit.data.samples import IGNORE, Depth, Normals, Sample, Split, checked, digest, unit
 from mtlkit.errors import InputError, unknown
-from mtlkit.files import regular
+from mtlkit.files import SUMS, regular
 
 CLASSES: tuple[str, ...] = (
     *("bed", "books", "ceiling", "chair", "floor", "furniture", "objects"),
@@ -172,7 +172,8 @@ class Npy(SceneReader):
         inside(self._root, path)
         regular(path)
         try:
-            array: NDArray[Any] = np.load(path, allow_pickle=False)
+            with path.open("rb") as file:  # np.load takes archives and, in what is damaged, pickles to be meant
+                array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
         except Exception as error:  # NumPy parses the header as Python
             raise InputError(f"{path} cannot be read as an array ({error}); copy or write it again.") from error
         if channels == 1 and array.ndim == 3 and array.shape[2] == 1:
@@ -205,11 +206,14 @@ class Npy(SceneReader):
 
 
 def _axes(world: Path) -> str:
-    if not world.is_file():
+    if not world.exists():
+        if (world.parent / SUMS).exists():  # its axes would be mistaken
+            raise InputError(f"{world.parent} is a drawn world without {world.name}; draw it again.")
         return PUBLISHED_AXES
+    regular(world)
     try:
         axes = str(json.loads(world.read_text(encoding="utf-8")).get("axes", PUBLISHED_AXES))
-    except (ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"{world} is not a JSON object ({error}); write the data set again.") from error
     if axes not in (PUBLISHED_AXES, CANONICAL_AXES):
         raise unknown(f"system of axes in {world}", axes, (PUBLISHED_AXES, CANONICAL_AXES))

@@ -46,8 +46,12 @@ _MAT, _SPLITS, _MAPPING, _NORMALS = "nyu_depth_v2_labeled.mat", "splits.mat", "c
 _MEMBERS = {"segmentation": "labels", "normals": "depths"}
 
 
-_SHAPES = {"images": ((3, 640, 480), "u"), "labels": ((640, 480), "iu"), "depths": ((640, 480), "f")}
-"""Of a frame, as HDF5 shows it, with the kinds of its numbers."""
+_SHAPES = {
+    "images": ((3, 640, 480), "u", "bytes"),
+    "labels": ((640, 480), "iu", "whole numbers"),
+    "depths": ((640, 480), "f", "floating-point numbers"),
+}
+"""Of a frame, as HDF5 shows it, with the kinds of its numbers and what a message calls them."""
 
 
 class NYUv2(SceneReader):
@@ -106,10 +110,12 @@ class NYUv2(SceneReader):
             if member not in found:
                 raise InputError(f"{path} has no member {member!r}; download the official file again.")
             shape, dtype = found[member]
-            wanted, kinds = (count, *_SHAPES[member][0]), _SHAPES[member][1]
+            size, kinds, numbers = _SHAPES[member]
+            wanted = (count, *size)
             if shape != wanted or dtype.kind not in kinds or (member == "images" and dtype != np.uint8):
                 raise InputError(
-                    f"{path} holds {member!r} of {dtype} {shape}, not {wanted}; download the official file again."
+                    f"{path} holds {member!r} of {dtype} {shape}, not {wanted} {numbers}; download the official file "
+                    "again."
                 )
         lists = self._matlab(_SPLITS, "trainNdxs", "testNdxs")
         frames = {name: _whole(values, f"{self._root / _SPLITS}, {name!r},", count) for name, values in lists.items()}

@@ -20,7 +20,7 @@ from torchvision import tv_tensors
 
 from mtlkit.data.samples import DataSet, Sample
 from mtlkit.errors import InputError, extra
-from mtlkit.files import set_aside, sweep, written_whole
+from mtlkit.files import permitted, set_aside, sweep, written_whole
 from mtlkit.values import Value
 
 Image = NDArray[np.uint8] | Tensor | Sample
@@ -228,11 +228,11 @@ def _write(path: Path, boxes: NDArray[np.float32]) -> None:
 
 def _read(path: Path) -> NDArray[np.float32] | None:
     """What :func:`_write` wrote; ``None`` where there is nothing, or it is damaged."""
-    try:
-        content = io.BytesIO(path.read_bytes())
-    except FileNotFoundError:
+    if not path.exists():
         return None
+    permitted(path)
     try:
+        content = io.BytesIO(path.read_bytes() if path.is_file() else b"")  # a named pipe would be waited for
         boxes: NDArray[np.float32] = np.load(content, allow_pickle=False)
         rest = content.read()
         whole = content.getvalue()[: -len(rest)] if rest else b""

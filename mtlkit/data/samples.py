@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +19,8 @@ from torchvision.transforms.v2 import functional as F
 
 from mtlkit.errors import InputError, unknown
 from mtlkit.files import regular
+
+T = TypeVar("T")
 
 Split = Literal["train", "val"]
 
@@ -173,6 +175,37 @@ def digest(root: Path, files: Iterable[str], blocks: int = 1, block: int = 1 << 
         except OSError as error:
             raise InputError(f"{path} cannot be read ({error.strerror}); copy it again.") from error
     return sha.hexdigest()[:12]
+
+
+def contents(root: Path, files: Iterable[str]) -> bytes:
+    """The SHA-256 of every file, whole, one after the other in the order of ``files``.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    found = b""
+    for name in files:
+        path = root / name
+        regular(path)
+        try:
+            found += hashlib.sha256(path.read_bytes()).digest()
+        except OSError as error:
+            raise InputError(f"{path} cannot be read ({error.strerror}); copy it again.") from error
+    return found
+
+
+OPENED = 512
+"""How many files of a large set its fingerprint opens."""
+
+
+def evenly_spaced(of: Sequence[T], most: int | None = None) -> list[T]:
+    """At most ``most`` evenly spaced entries, by default :data:`OPENED`.
+
+    >>> evenly_spaced("abcdefghi", most=3)
+    ['a', 'd', 'g']
+    """
+    count = min(len(of), OPENED if most is None else most)
+    return [of[number * len(of) // count] for number in range(count)]
 
 
 OF_OBJECTS = ("boxes", "crowd", "cover", "detection", "attributes", "pose")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mtlkit.data.samples import DataSet
+from mtlkit.data.samples import DataSet, evenly_spaced
 from mtlkit.errors import InputError
 from mtlkit.files import regular
 
@@ -28,7 +28,7 @@ def lines(path: Path, holds: str) -> list[tuple[int, str]]:
     """
     regular(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # editors of Windows begin with a byte order mark
     except FileNotFoundError as error:
         raise InputError(f"There is no {path}; it should hold {holds}.") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -108,10 +108,9 @@ def check_pair(train: DataSet, val: DataSet, root: Path) -> None:
                 f"train and val in {root} have different targets ({found}, in place {place or 0}); both need the same "
                 "names in the same order."
             )
-    count = min(len(train), _COMPARED)
     if len(train) == len(val) and all(
         np.array_equal(train[index]["image"].numpy(), val[index]["image"].numpy())
-        for index in (place * len(train) // count for place in range(count))
+        for index in evenly_spaced(range(len(train)), _COMPARED)
     ):
         raise InputError(f"train and val in {root} hold the same images; what is scored must not be trained on.")
 

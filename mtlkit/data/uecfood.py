@@ -13,6 +13,7 @@ one lie on one side.
 """
 
 import hashlib
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ from mtlkit.data.base import ObjectReader
 from mtlkit.data.groups import held_out
 from mtlkit.data.imagefolder import ImageFolder, Listing
 from mtlkit.data.images import read_image
-from mtlkit.data.samples import Sample, Split, checked, digest
+from mtlkit.data.samples import Sample, Split, checked, digest, evenly_spaced
 from mtlkit.data.splits import check_classes, lines, parse_number
 from mtlkit.errors import InputError, unknown
 
@@ -35,7 +36,7 @@ TEST_SHARE = 0.3
 DISH = "dish"
 """The one class of boxes whose categories do not count."""
 
-_OPENED = 512
+_DIGITS = 9  # of a category's number
 
 
 class _Dish(NamedTuple):
@@ -53,7 +54,7 @@ def categories(root: Path) -> dict[int, str]:
     path, found = root / "category.txt", {}
     for line, text in lines(path, "a header, then a number and a name per line")[1:]:
         number, _, name = text.partition("\t")
-        if not number.isdecimal() or not name.strip() or int(number) in found:
+        if not number.isdecimal() or len(number) > _DIGITS or not name.strip() or int(number) in found:
             raise InputError(f"{path}, line {line}, is {text!r}; it should be a number, a tab and a name, each once.")
         found[int(number)] = name.strip()
     if not found:
@@ -75,7 +76,8 @@ def dishes(root: Path) -> tuple[list[_Dish], tuple[str, ...]]:
         for line, text in lines(path, "the boxes of the category's dishes")[1:]:
             photograph, *sides = text.split()
             left, top, right, bottom = (*map(parse_number, sides), *[float("nan")] * 4)[:4]
-            if len(sides) != 4 or not (left < right and top < bottom):
+            finite = math.isfinite(left + top + right + bottom)
+            if len(sides) != 4 or not (finite and left < right and top < bottom):
                 raise InputError(
                     f"{path}, line {line}, is {text!r}; it should be a photograph's number and left, top, right and "
                     "bottom of a box."
@@ -152,7 +154,8 @@ class UECFoodBoxes(ObjectReader):
         objects: how many dishes every photograph has.
 
     Raises:
-        InputError: as of :func:`dishes`, or ``classes`` is something else.
+        InputError: as of :func:`dishes`, or ``classes`` is something else. Reading a sample: its image is damaged, or a
+            box lies outside of it.
     """
 
     description = "category.txt, NUMBER/bb_info.txt and NUMBER/*.jpg: UECFOOD-100, a box a dish"
@@ -194,7 +197,13 @@ class UECFoodBoxes(ObjectReader):
     def __getitem__(self, index: int) -> Sample:
         image = read_image(self._root / self._files[index], self._root)
         boxes, labels = zip(*self._dishes[index], strict=True)
-        canvas = tuple(image.shape[-2:])
+        height, width = canvas = tuple(image.shape[-2:])
+        for left, top, right, bottom in boxes:
+            if not (left < width and top < height and right > 0 and bottom > 0):
+                raise InputError(
+                    f"{self._root / self._files[index]} is {width} x {height}, but a bb_info.txt has the box {left:g} "
+                    f"{top:g} {right:g} {bottom:g}, which covers nothing of it; put it right or remove the line."
+                )
         return {
             "image": image,
             "boxes": tv_tensors.BoundingBoxes(torch.tensor(boxes), format="XYXY", canvas_size=canvas),
@@ -210,6 +219,5 @@ class UECFoodBoxes(ObjectReader):
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits over the split's boxes and at most 512 evenly spaced photographs."""
         sha = hashlib.sha256(repr(sorted(zip(self._files, self._dishes, strict=True))).encode())
-        count = min(len(self), _OPENED)
-        sha.update(digest(self._root, {self._files[n * len(self) // count] for n in range(count)}).encode())
+        sha.update(digest(self._root, evenly_spaced(self._files)).encode())
         return sha.hexdigest()[:12]

@@ -8,10 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mtlkit.errors import InputError
-from mtlkit.files import NotWritten, mark, set_aside, sweep
-
-SUMS = "SHA256SUMS"
-"""The digests of a world's files, as ``sha256sum -c`` reads them."""
+from mtlkit.files import SUMS, NotWritten, mark, set_aside, sweep, unlike_sums
 
 
 def write(folder: Path, world: dict[str, Any], fill: Callable[[Path], None]) -> None:
@@ -61,12 +58,12 @@ def _holds(folder: Path, world: dict[str, Any]) -> bool:
         return False
     try:
         found = json.loads((folder / "world.json").read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         found = None
     if found != world:
         held = "another world" if isinstance(found, dict) else "something that is no world"
         raise InputError(f"{folder} holds {held}, not {world['world']} with {world}; give another folder or remove it.")
-    if not _whole(folder):
+    if unlike_sums(folder):  # worlds of earlier versions do not tell
         set_aside(folder)
         return False
     return True
@@ -76,17 +73,3 @@ def _sums(folder: Path, files: Sequence[Path]) -> str:
     return "".join(
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder).as_posix()}\n" for path in files
     )
-
-
-def _whole(folder: Path) -> bool:
-    """Whether the files are those that were drawn; worlds of earlier versions do not tell."""
-    try:
-        sums = (folder / SUMS).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return True
-    except (OSError, UnicodeDecodeError):
-        return False
-    try:
-        return bool(sums) and sums == _sums(folder, [folder / line[66:] for line in sums.splitlines()])
-    except OSError:
-        return False

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from mtlkit.cli import app
 from mtlkit.data.check import MOST, check
 from mtlkit.errors import InputError
+from mtlkit.files import SUMS
 from mtlkit.worlds import drawer
 
 
@@ -80,6 +81,7 @@ def test_what_is_readable_and_no_use_is_a_warning(rooms):
         "1 of 3 images of val are in train too (2); what is scored should not be trained on.",
         "1 of 3 samples of val have no labelled pixel for segmentation (0).",
         "1 of 3 samples of val have one value everywhere for normals (1).",
+        f"3 files are not those that {rooms / SUMS} lists (val/image/2.npy, val/label/0.npy, val/normal/1.npy).",
     ]
 
 

@@ -115,6 +115,10 @@ def break_classes(root: Path) -> None:
         (lambda root: append(root / "classes.txt", "2 wall"), r"classes\.txt names two classes 'wall'"),
         (lambda root: write_classes(root, 256), r"classes\.txt names 256 classes, but 8-bit maps have place for 255"),
         (lambda root: (root / "classes.txt").write_bytes(b"0 \xff"), r"classes\.txt cannot be read as text"),
+        (
+            lambda root: image(root / "image/b.jpg", np.zeros((6, 8))),
+            r"image holds b\.jpg and b\.png, two files",
+        ),
         (break_classes, r"classes\.txt, line 2, is '2 bed'; it should be 1 and a name\."),
     ],
 )
@@ -150,6 +154,22 @@ def test_a_bad_file_is_named_when_it_is_read(root, damage, sentence):
     data[1]
     with pytest.raises(InputError, match=sentence):
         data[0]
+
+
+def test_lists_that_an_editor_of_windows_wrote_are_the_same(root):
+    first = [Folder(root, "train").name_of(index) for index in range(2)], Folder(root, "train").classes
+    for name in ("classes.txt", "splits/train.txt", "splits/val.txt"):
+        text = (root / name).read_text()
+        (root / name).write_bytes(b"\xef\xbb\xbf" + text.replace("\n", " \r\n").encode())
+    assert ([Folder(root, "train").name_of(index) for index in range(2)], Folder(root, "train").classes) == first
+
+
+def test_a_name_of_thousands_of_digits_is_no_frame_number(root):
+    (root / "splits/val.txt").write_text("9" * 5000)
+    for name in ("image/1.png", "label/1.png", "normal/1.png"):
+        shutil.copy((root / name).with_name("a.png"), root / name)
+    (root / "splits/train.txt").write_text("1\n")
+    assert Folder(root, "train").groups == ["1"]
 
 
 def test_unknown_names_get_the_nearest(root):

@@ -208,22 +208,33 @@ def damage(root: Path, draw: random.Random) -> str:
     return f"{how} {path.name}"
 
 
+def content(layout: str, root: Path, tasks: tuple[str, ...]) -> tuple[list[str], list[object]]:
+    """The fingerprints of both splits, and all that stands in them."""
+    fingerprints, samples = [], []
+    for split in ("train", "val"):
+        dataset = LAYOUTS[layout](root, split, tasks)
+        samples.append(dataset.classes)
+        for index in range(len(dataset)):
+            sample = [(name, value.shape, value.numpy().tobytes()) for name, value in dataset[index].items()]
+            samples.append((dataset.name_of(index), sample))
+        fingerprints.append(dataset.fingerprint())
+    return fingerprints, samples
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("layout", [*WORLDS, "imagefolder", "folder", "nyuv2", "imdb_wiki"])
 def test_a_damaged_set_is_read_or_refused_in_one_sentence(sets, layout, tmp_path):
     tasks = LAYOUTS[layout].offered(sets / layout)
     sentences: list[str] = []
+    good = content(layout, sets / layout, tasks)
     tries = FEW if layout in ("nyuv2", "imdb_wiki") else TRIES
     for seed in range(tries):
         root = Path(shutil.copytree(sets / layout, tmp_path / f"{seed}" / layout))
         how = damage(root, random.Random(seed))
         with told(f"seed {seed}, {how}", sentences):
-            for split in ("train", "val"):
-                dataset = LAYOUTS[layout](root, split, tasks)
-                dataset.fingerprint()
-                for index in range(len(dataset)):
-                    dataset[index]
+            found = content(layout, root, tasks)
+            assert found == good or found[0] != good[0], "other samples under the fingerprint of the good ones"
         shutil.rmtree(root.parent)
     assert all(sentence.endswith((".", "?")) for sentence in sentences)
     assert tries // 6 < len(sentences) <= tries - (tries == TRIES), "damage that does nothing, or a set that was bad"

@@ -9,7 +9,7 @@ from PIL import Image
 from torchvision import tv_tensors
 from torchvision.datasets import folder as theirs
 
-from mtlkit.data import imagefolder
+from mtlkit.data import samples
 from mtlkit.data.imagefolder import ImageFolder
 from mtlkit.data.samples import collate
 from mtlkit.errors import InputError
@@ -155,7 +155,7 @@ def test_fingerprint_is_the_same_on_every_machine(tmp_path):
 
 
 def test_fingerprint_opens_a_few_files_but_hashes_every_name(root, monkeypatch):
-    monkeypatch.setattr(imagefolder, "_OPENED", 2)  # of three: the first and the second
+    monkeypatch.setattr(samples, "OPENED", 2)  # of three: the first and the second
     opened = []
     read = Path.read_bytes
     monkeypatch.setattr(Path, "read_bytes", lambda path: opened.append(path.name) or read(path))
@@ -191,6 +191,11 @@ def empty_class(root: Path) -> None:
         (lambda root: shutil.rmtree(root / "val"), r"There is no folder .*pets/val; images lie in train/CLASS/"),
         (no_classes, r"pets/val holds no class folders; images lie in train/CLASS/"),
         (empty_class, r"train/dog holds no image; every class folder needs one \(\.jpg, "),
+        (lambda root: (root / "train/cat/again").symlink_to("."), r"train/cat/again is .*train/cat under another name"),
+        (
+            lambda root: shutil.rmtree(root / "train/dog") or (root / "train/dog").symlink_to("cat"),
+            r"train/dog is .*train/cat under another name",
+        ),
         (lambda root: picture(root / "train/ape/g.png"), r"'ape' is in .*pets/train but not in .*pets/val; both need"),
         (lambda root: picture(root / "val/emu/g.png"), r"'emu' is in .*pets/val but not in .*pets/train; both need"),
     ],

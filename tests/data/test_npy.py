@@ -1,4 +1,5 @@
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 
 from mtlkit.data.npy import CANONICAL_AXES, Npy
 from mtlkit.errors import InputError
+from mtlkit.worlds import drawer
 
 
 @pytest.fixture
@@ -119,6 +121,9 @@ def test_fingerprints_differ_by_split_and_content_only(root):
         (lambda root: (root / "train/label").rename(root / "labels"), r"There is no folder .*train/label"),
         (lambda root: (root / "world.json").write_text('{"axes": "x left"}'), "There is no system of axes"),
         (lambda root: (root / "world.json").write_text("[]"), r"world\.json is not a JSON object"),
+        (lambda root: (root / "world.json").write_text("[" * 100_000), r"world\.json is not a JSON object"),
+        (lambda root: (root / "world.json").mkdir(), r"world\.json is not a JSON object"),
+        (lambda root: os.mkfifo(root / "world.json"), r"world\.json is no regular file but a pipe"),
     ],
 )
 def test_what_is_missing_is_named_at_once(root, damage, sentence):
@@ -145,6 +150,20 @@ def test_a_bad_array_is_named_when_it_is_read(root, file, content, sentence):
     data[1]
     with pytest.raises(InputError, match=sentence):
         data[0]
+
+
+def test_a_drawn_world_without_what_says_its_axes_is_refused(tmp_path):
+    drawer("rooms").write(tmp_path / "rooms", train=2, val=2, size=(24, 32))
+    (tmp_path / "rooms/world.json").unlink()
+    with pytest.raises(InputError, match=r"rooms is a drawn world without world\.json; draw it again\."):
+        Npy(tmp_path / "rooms", "train")
+
+
+def test_an_archive_under_an_arrays_name_is_named(root):
+    with (root / "train/label/0.npy").open("wb") as file:
+        np.savez(file, label=np.zeros((4, 5)))
+    with pytest.raises(InputError, match=r"label/0\.npy cannot be read as an array \(the magic string is not correct"):
+        Npy(root, "train")[0]
 
 
 def test_a_damaged_file_is_named(root):

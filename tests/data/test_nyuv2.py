@@ -222,7 +222,7 @@ TWICE = np.array([["wall", "wall", "bed"]], dtype=object)
         (mat("classMapping40.mat", className=[[1, 2, 3]], mapClass=[[2, 1, 3]]), "has no text in 'className'"),
         (with_member("labels", np.full((4, 640, 480), -1, np.int16)), r"Frame 1 of .* has the raw label -1"),
         (with_member("labels", np.full((4, 640, 480), 9, np.uint16)), r"Frame 1 of .* has the raw label 9"),
-        (with_member("labels", np.ones((4, 640, 480))), r"holds 'labels' of float64"),
+        (with_member("labels", np.ones((4, 640, 480))), r"of float64 \(4, 640, 480\), not \(4, 640, 480\) whole"),
         (
             with_member("labels", np.ones((3, 640, 480), np.uint16)),
             r"holds 'labels' of uint16 \(3, 640, 480\), not \(4,",

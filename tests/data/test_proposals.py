@@ -1,3 +1,4 @@
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -170,6 +171,11 @@ def test_a_file_is_written_whole_or_not_at_all(searches, tmp_path, monkeypatch):
         with pytest.warns(DamagedFile, match=r"\.npy was damaged and is .*\.npy\.damaged now"):
             assert proposals.boxes(picture()).shape == boxes.shape
         assert len(path.read_bytes()) == len(whole)
+    for odd in (os.mkfifo, os.mkdir):
+        path.unlink()
+        odd(path)
+        with pytest.warns(DamagedFile, match="was damaged"):
+            assert proposals.boxes(picture()).shape == boxes.shape
     np.save(path, boxes[:3])  # as earlier versions wrote it
     np.testing.assert_array_equal(proposals.boxes(picture()), boxes[:3])
 

@@ -1,3 +1,4 @@
+from hashlib import sha256
 from typing import get_args
 
 import pytest
@@ -5,7 +6,7 @@ import torch
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as F
 
-from mtlkit.data.samples import Normals, collate, unit
+from mtlkit.data.samples import Normals, collate, contents, digest, evenly_spaced, unit
 from mtlkit.errors import InputError
 from mtlkit.tasks import AnyTask, Segmentation
 
@@ -71,3 +72,22 @@ def test_targets_of_objects_are_not_left_out_in_silence():
     sample = {"image": image, "boxes": torch.zeros(1, 4), "detection": torch.zeros(1, dtype=torch.int64)}
     with pytest.raises(InputError, match=r"targets of objects \(boxes, detection\); give tasks"):
         collate([sample])
+
+
+@pytest.mark.parametrize("count", [0, 1, 511, 512, 513, 1024, 1500])
+def test_a_fingerprint_opens_at_most_512_evenly_spaced_files(count):
+    """The entries that readers of earlier versions opened, so that fingerprints stay."""
+    opened = evenly_spaced(range(count))
+    assert opened == [number * count // min(count, 512) for number in range(min(count, 512))]
+    assert opened[:1] == [0][:count]
+    assert len({*opened}) == len(opened) == min(count, 512)
+
+
+def test_contents_are_the_files_in_the_order_given_and_what_cannot_be_read_is_named(tmp_path):
+    for name in "ab":
+        (tmp_path / name).write_text(name)
+    both = contents(tmp_path, ["b", "a"])
+    assert both == sha256(b"b").digest() + sha256(b"a").digest() != contents(tmp_path, ["a", "b"])
+    for read in (contents, digest):
+        with pytest.raises(InputError, match=r"c cannot be read \(No such file or directory\); copy it again\.$"):
+            read(tmp_path, ["a", "c"])

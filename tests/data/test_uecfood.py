@@ -111,6 +111,8 @@ def test_fingerprints_follow_the_content(root, copy):
         ("1/bb_info.txt", "img x1 y1 x2 y2\n1 9 9 5 20\n", "line 2, is '1 9 9 5 20'"),
         ("1/bb_info.txt", "img x1 y1 x2 y2\n1 9 9\n", "line 2, is '1 9 9'"),
         ("1/bb_info.txt", "img x1 y1 x2 y2\n999 1 1 5 5\n", "names 999.jpg, which is not there"),
+        ("1/bb_info.txt", "img x1 y1 x2 y2\n1 0 0 inf 9\n", "line 2, is '1 0 0 inf 9'"),
+        ("category.txt", f"id\tname\n{'9' * 5000}\tplate\n", "line 2, is '9999"),
         ("1/bb_info.txt", None, "There is no"),
     ],
 )
@@ -121,6 +123,14 @@ def test_what_is_wrong_is_one_sentence(copy, file, text, says):
     for reader in (UECFood, UECFoodBoxes):
         with pytest.raises(InputError, match=says):
             reader(copy, "train")
+
+
+def test_a_box_outside_of_its_photograph_is_named_when_it_is_read(copy):
+    for path in copy.glob("*/bb_info.txt"):
+        head, *rows = path.read_text().splitlines()
+        path.write_text("\n".join([head, *(f"{row.split()[0]} 900 0 960 9" for row in rows)]))
+    with pytest.raises(InputError, match=r"but a bb_info\.txt has the box 900 0 960 9, which covers nothing of it"):
+        UECFoodBoxes(copy, "train")[0]
 
 
 def test_other_classes_are_refused(root):
