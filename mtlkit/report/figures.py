@@ -1,7 +1,7 @@
 """Figures of the reports; the label of each says in words what it shows."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from textwrap import fill
 
 import numpy as np
@@ -62,7 +62,7 @@ def dots(comparison: SideBySide) -> Figure:
     grid.tight_layout()
     grid.add_legend(title="")
     figure: Figure = grid.figure
-    figure.set_label(f"What is printed and what every seed measured, {_of(comparison)}.")
+    figure.set_label(f"What is printed and what every seed measured, {_of(comparison, order)}.")
     return figure
 
 
@@ -107,15 +107,14 @@ def gain_intervals(comparison: SideBySide, against: str | None = None) -> Figure
     control = f" over “{next(iter(over.values()))}”" if one_control else ""
     marks = "dot: mean; bar: 95 % interval, dotted where too narrow; tick: one seed"
     figure.supxlabel(f"gain{control}, to the right is better\n{marks}", fontsize=9)
-    figure.set_label(f"Gains with their 95 % intervals, {_of(comparison)}.")
+    figure.set_label(f"Gains with their 95 % intervals, {_of(comparison, (labels[row] for row in found))}.")
     return figure
 
 
-def _of(comparison: SideBySide) -> str:
+def _of(comparison: SideBySide, rows: Iterable[str]) -> str:
     """Table, measures and rows in words, for those who do not see the figure."""
     measures = ", ".join(f"{one.label} ({one.unit})" for one in comparison.printed)
-    rows = ", ".join(row.label for row in comparison.rows)
-    return f"Table {comparison.table.id}: a panel each for {measures}; a line each for {rows}"
+    return f"Table {comparison.table.id}: a panel each for {measures}; a line each for {', '.join(rows)}"
 
 
 def losses(histories: Mapping[str, Sequence[History]]) -> Figure:

@@ -7,10 +7,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import torch
 from torch import nn
 
-from mtlkit.backbones import has_fc_layers, staged
+from mtlkit.backbones import aside, has_fc_layers, staged
 from mtlkit.data import IMAGE_LAYOUTS, Data, Mixture
 from mtlkit.data.splits import check_pair
 from mtlkit.data.transforms import ResizedCrop
@@ -429,7 +428,7 @@ def own_norms(column: ExitColumn, seed: int, sets: Mapping[str, tuple[str, float
 @functools.cache
 def has_batch_norm(backbone: str, size: tuple[int, int]) -> bool:
     """Whether a backbone has batch norms."""
-    with torch.device("meta"):
+    with aside():
         return any(isinstance(module, nn.BatchNorm2d) for module in staged(backbone, image_size=size).modules())
 
 
