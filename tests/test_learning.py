@@ -38,7 +38,7 @@ def test_a_short_training_beats_the_constant_predictors_on_rooms_it_never_saw(tm
     settings = network((SEGMENTATION, NORMALS), backbone="resnet10t").model_copy(update={"output_stride": 8})
     net = settings.model_copy(update={"head": settings.head.model_copy(update={"width": 64})}).build()
     how = recipe(
-        steps=150,
+        steps=105,
         batch_size=8,
         optimizer="adam",
         lr=2e-3,
