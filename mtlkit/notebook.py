@@ -37,7 +37,7 @@ CARD = "Protocol card: what is printed and what was done"
 """Over a folded one."""
 
 LARGE = 250_000
-"""Bytes above which a figure, then one of many noisy images, is stored in 256 colours: a page holds a dozen of them."""
+"""Bytes above which a figure is stored in 256 colours, since a page holds a dozen figures of noisy images."""
 
 _SHELL = {"In", "Out", "exit", "quit", "get_ipython", "open"}
 

@@ -194,7 +194,7 @@ def test_bad_folders_lists_and_arguments_are_one_sentence(root, tmp_path):
         UTKFace(root, "train")
     (lists / "val.txt").unlink()
     with pytest.raises(
-        InputError, match=r"There is no .*val\.txt; it should hold one file name a line; without both lists, remove"
+        InputError, match=r"There is no .*val\.txt; it should hold one file name per line; without both lists, remove"
     ):
         UTKFace(root, "train")
     (lists / "val.txt").write_text(NAMES["train"][3])

@@ -184,7 +184,7 @@ def test_a_joined_set_is_compared_at_the_length_of_the_joint_training():
 
 def test_a_table_runs_on_two_folders_of_ones_own(own, tmp_path):
     options = MultiExitOptions(**own | {"epochs": 3}, fractions=[0.5])
-    methods = [f"{kind}_50" for kind in ("constant", "stl_in", "stl_pl", "mtl", "mtl_filter")]
+    methods = [f"{kind}_50" for kind in ("constant", "stl_in", "stl_pl", "mtl", "mtl_norms", "mtl_filter")]
     found = reproduce(TABLES["1"], options, results=Results(tmp_path / "results"), methods=methods)
     assert found.cell("mtl_filter_50", "objects/accuracy").values
     assert found.cell("mtl_50", "places/accuracy").values[0] > 50  # two colours
