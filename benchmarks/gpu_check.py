@@ -60,7 +60,7 @@ SHARES = (0.35, 0.65, 1.0)
 """Of the minutes: by when the three parts end."""
 
 REDUCED_SIDE, REDUCED_BATCH = 64, 2
-"""Printed networks on the CPU: the side of their images, and images a step."""
+"""Printed networks on the CPU: the side of their images, and images per step."""
 
 
 @dataclass

@@ -222,8 +222,9 @@ def _timed(training: Training, runtime: Runtime) -> Rate:
         }
     )
     device = runtime.fabric().device
-    # A thread's own time, where there is one: what other processes take of a busy machine is no part of a step.
-    clock = time.process_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
+    # The process's own time, where it does all work in turn: what others take of a busy machine is no part of a step.
+    alone = device.type == "cpu" and torch.get_num_threads() == 1 and runtime.readers(device) == 0
+    clock = time.process_time if alone else time.perf_counter
 
     def watch(title: str, done: int, total: int) -> None:
         _wait(device)

@@ -112,10 +112,10 @@ def permitted(path: Path) -> None:
     """Checks that this user may read what is there: what another user keeps private is not damaged.
 
     Raises:
-        InputError: another user alone may.
+        InputError: this user may not.
     """
-    if path.exists() and not os.access(path, os.R_OK):
-        raise InputError(f"{path} is another user's and cannot be read; have it made readable, or name another folder.")
+    if path.exists() and not os.access(path, os.R_OK) and path.exists():  # not removed meanwhile
+        raise InputError(f"{path} cannot be read by this user; have it made readable, or name another folder.")
 
 
 def mark() -> str:

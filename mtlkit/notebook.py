@@ -234,7 +234,7 @@ class Reproduction:
         return stored(papers.table(self.paper, identifier), self.results, part="development")
 
     def predictions(self, comparison: "SideBySide", count: int = 3) -> "dict[str, list[tuple[str, list[np.ndarray]]]]":
-        """For every task with a target a pixel, images of the first test samples: image, truth, every answer.
+        """For every task with a target per pixel, images of the first test samples: image, truth, every answer.
 
         Returns:
             task -> (heading, images) a column of a figure, each image uint8 ``(H, W, 3)``.

@@ -130,7 +130,8 @@ class HardSharing(Sharing):
             are then computed apart from the other tasks'.
 
     Raises:
-        InputError: The encoder has no such stage, or no batch norm where tasks are to have their own.
+        InputError: The encoder has no such stage; or, where tasks are to have norms of their own, it has no batch norm
+            or looks at regions.
 
     >>> from mtlkit.backbones import staged
     >>> net = HardSharing(staged("resnet10t"), ["seg", "normals"], split_after=-1)
@@ -176,8 +177,10 @@ class HardSharing(Sharing):
         for task in tasks if split < count else ():
             other = copy.deepcopy(first) if encoder is first else encoder()
             self.branches[task] = nn.ModuleList(other.stages[split:])
-        self.task_norms = _own_norms(self.shared, self.tasks) if norms == "own" else []
         self.own_rows = norms == "own"
+        if self.own_rows and self.regions is not None:
+            raise InputError("Norms of each task's own need a network that looks at whole images, not at regions.")
+        self.task_norms = _own_norms(self.shared, self.tasks) if self.own_rows else []
         if self.own_rows and not self.task_norms:
             raise InputError(f"{first.name} has no batch norm in shared stages that tasks could have of their own.")
 

@@ -116,7 +116,7 @@ def test_a_figure_can_show_every_trained_network_of_the_paper_and_says_which():
     recipe = found["multi"].recipe
     said = paper.origin(comparison, found.values())
     assert said.startswith("Networks of profile smoke: mobilenetv3_small_050; ")
-    assert f"steps: {recipe.steps}; images a step: {recipe.images_a_step}" in said
+    assert f"steps: {recipe.steps}; images per step: {recipe.images_a_step}" in said
 
 
 def test_a_large_figure_is_stored_in_few_colours_and_says_the_same(monkeypatch):

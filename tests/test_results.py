@@ -158,7 +158,7 @@ def test_what_another_user_keeps_private_is_not_damaged(tmp_path, monkeypatch):
         lambda: Proposals(SelectiveSearch(), tmp_path).boxes(np.zeros((30, 40, 3), np.uint8)),
         lambda: drawer("objects").write(tmp_path / "set", train=1, val=1, size=24, classes=objects.CLASSES[:2]),
     ):
-        with pytest.raises(InputError, match="is another user's and cannot be read; have it made readable, or name"):
+        with pytest.raises(InputError, match="cannot be read by this user; have it made readable, or name"):
             read()
     assert len(verify(folder)[1]) == 1
     assert files(tmp_path) == before

@@ -269,3 +269,9 @@ def test_losses_of_a_network_are_those_of_every_tasks_own_rows():
         assert torch.equal(terms[f"{task}/cross_entropy"], wanted)
     sum(terms.values()).backward()
     assert all(parameter.grad is not None for parameter in net.parameters())
+
+
+def test_norms_of_each_tasks_own_need_whole_images():
+    encoder = staged("alexnet", fully_connected="plain", image_size=(96, 96), regions=True)
+    with pytest.raises(InputError, match="need a network that looks at whole images, not at regions"):
+        HardSharing(encoder, ["a", "b"], norms="own")

@@ -3,13 +3,15 @@ addEventListener("DOMContentLoaded", () => {
   const boxes = [...document.querySelectorAll(".cell_output > img")].map((image) => {
     const box = document.createElement("div");
     box.className = "mtl-figure";
+    box.setAttribute("role", "group");
+    box.setAttribute("aria-label", "Figure");
     image.replaceWith(box);
     box.append(image);
     return box;
   });
-  const reach = () => {
-    for (const box of boxes) box.tabIndex = box.scrollWidth > box.clientWidth ? 0 : -1;
-  };
-  addEventListener("load", reach);
-  addEventListener("resize", reach);
+  // Observed, since a figure in a fold gets its size when the fold is opened.
+  const watch = new ResizeObserver((entries) => {
+    for (const { target } of entries) target.tabIndex = target.scrollWidth > target.clientWidth ? 0 : -1;
+  });
+  for (const box of boxes) watch.observe(box);
 });

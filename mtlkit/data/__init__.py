@@ -41,7 +41,7 @@ LAYOUTS = {layout: _reader(name) for layout, name in layouts.LAYOUTS.items()}
 """The formats a data set on disk can have, by the name that users give."""
 
 SCENE_LAYOUTS = {layout: reader for layout, reader in LAYOUTS.items() if issubclass(reader, SceneReader)}
-"""Those with a target a pixel."""
+"""Those with a target per pixel."""
 
 IMAGE_LAYOUTS = {layout: reader for layout, reader in LAYOUTS.items() if issubclass(reader, ImageFolder)}
 """Those with one class per image."""

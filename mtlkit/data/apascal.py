@@ -3,7 +3,7 @@
 ::
 
     JPEGImages/NAME.jpg
-    attribute_data/apascal_train.txt, apascal_test.txt   a row an object, see below; val is the test list
+    attribute_data/apascal_train.txt, apascal_test.txt   a row per object, see below; val is the test list
     attribute_data/attribute_names.txt                   one name per line, in the order of the columns
     attribute_data/class_names.txt                       one name per line; the first 20 are the classes
 
@@ -261,7 +261,7 @@ def _number(text: str) -> float:
 
 
 def _names(path: Path) -> tuple[str, ...]:
-    """The names in a file, one a line."""
+    """The names in a file, one per line."""
     names: list[str] = []
     for at, name in lines(path, "one name per line"):
         if name in names:

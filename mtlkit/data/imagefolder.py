@@ -1,4 +1,4 @@
-"""Images of one class each, in a folder a class, as torchvision's ``ImageFolder`` reads them.
+"""Images of one class each, in a folder per class, as torchvision's ``ImageFolder`` reads them.
 
 ::
 

@@ -93,7 +93,7 @@ class _Fault(Exception):
 
 
 class Manifest(Reader):
-    """One split of a data set that a CSV table describes (see the module): a sample a row, in the table's order.
+    """One split of a data set that a CSV table describes (see the module): a sample per row, in the table's order.
 
     A sample is ``image`` (``tv_tensors.Image``, uint8, ``(3, H, W)``) and by task ``calories`` (kcal, float32, ``()``)
     and ``category`` (its id, int64, ``()``).

@@ -20,7 +20,7 @@ from torchvision.transforms.v2 import functional as F
 from mtlkit.errors import InputError, unknown
 from mtlkit.files import regular
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 Split = Literal["train", "val"]
 
@@ -198,7 +198,7 @@ OPENED = 512
 """How many files of a large set its fingerprint opens."""
 
 
-def evenly_spaced(of: Sequence[T], most: int | None = None) -> list[T]:
+def evenly_spaced(of: Sequence[_T], most: int | None = None) -> list[_T]:
     """At most ``most`` evenly spaced entries, by default :data:`OPENED`.
 
     >>> evenly_spaced("abcdefghi", most=3)

@@ -1,10 +1,10 @@
-"""UECFOOD-100: photographs of food with a box a dish (Matsuda, Hoashi and Yanai, ICME 2012).
+"""UECFOOD-100: photographs of food with a box per dish (Matsuda, Hoashi and Yanai, ICME 2012).
 
 ::
 
     category.txt             a header, then a number and a name per line
-    1/ ... 100/              a folder a category, called by its number
-    N/bb_info.txt            a header, then the photograph's number and left, top, right, bottom of a dish a line
+    1/ ... 100/              a folder per category, called by its number
+    N/bb_info.txt            a header, then the photograph's number and left, top, right, bottom of a dish per line
     N/*.jpg                  the photographs, called by their numbers
 
 A photograph of several dishes lies in the folder of each of their categories, under one name. The release has no
@@ -114,7 +114,7 @@ class UECFood(ImageFolder):
         InputError: as of :func:`dishes` and :class:`~mtlkit.data.imagefolder.ImageFolder`.
     """
 
-    description = "category.txt, NUMBER/bb_info.txt and NUMBER/*.jpg: UECFOOD-100, a category a photograph"
+    description = "category.txt, NUMBER/bb_info.txt and NUMBER/*.jpg: UECFOOD-100, a category per photograph"
     settings = {"test_share": "test_share"}
     grouped_by = "photograph"
 
@@ -158,7 +158,7 @@ class UECFoodBoxes(ObjectReader):
             box lies outside of it.
     """
 
-    description = "category.txt, NUMBER/bb_info.txt and NUMBER/*.jpg: UECFOOD-100, a box a dish"
+    description = "category.txt, NUMBER/bb_info.txt and NUMBER/*.jpg: UECFOOD-100, a box per dish"
     settings = {"classes": "keep", "test_share": "test_share"}
 
     def __init__(

@@ -48,7 +48,7 @@ class UTKFace(Faces):
             off too, every image is then decoded once, which takes some tenths of a millisecond each.
 
     Raises:
-        InputError: a folder or list is missing, unreadable or names per image twice, or no image is left. Unless
+        InputError: a folder or list is missing, unreadable or names an image twice, or no image is left. Unless
             they are skipped: a file name has too few or too many fields, one that is no number, or an unknown gender
             or race; an image is missing or unreadable. Reading a sample: its image is cut off.
     """

@@ -1,4 +1,4 @@
-"""What the heads for one output a pixel have in common."""
+"""What the heads for one output per pixel have in common."""
 
 from torch import Tensor, nn
 

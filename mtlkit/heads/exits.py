@@ -18,7 +18,7 @@ Gate = Literal["input", "fixed", "half"]
 
 
 class FeatureFilter(nn.Module):
-    """A gate a channel: ``F * sigmoid(alpha * F + beta)``, Eq. 2 of the paper, with `(C,)` each of alpha and beta.
+    """A gate per channel: ``F * sigmoid(alpha * F + beta)``, Eq. 2 of the paper, with `(C,)` each of alpha and beta.
 
     Figure 4 of the paper shows one gate value per channel, which Eq. 2 does not have: there the gate depends on the
     feature. ``gate="fixed"`` is that other reading, ``F * sigmoid(alpha + beta)``. Both start at zero, so that every

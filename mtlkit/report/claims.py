@@ -305,14 +305,16 @@ def deciding_text(paper: PrintedPaper, claim: dict[str, Any], one: Judged) -> Te
     if compared.mean is None:
         return Text(text, "not measured")
     found, ends = difference_texts(paper, comparison, compared)
+    if comparison["op"] != "ratio_at_least":  # which says itself what it is
+        found = f"difference {found}"
     by = comparison.get("by_from") or comparison.get("by", 0)
     margin = "the margin" if by else "1" if comparison["op"] == "ratio_at_least" else "0"
     if compared.exact:
-        return Text(text, f"difference {found}, an exact count")
+        return Text(text, f"{found}, an exact count")
     side, p = ("above", compared.above) if compared.above <= compared.below else ("below", compared.below)
     level = f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
     sure = f"{level} {side} {margin}" if p < 1 else "open: no estimate of its noise that may decide"
-    return Text(text, f"difference {found}{f' ({ends})' if ends else ''}, {sure}")
+    return Text(text, f"{found}{f' ({ends})' if ends else ''}, {sure}")
 
 
 def measured(claim: dict[str, Any], one: Judged) -> bool:

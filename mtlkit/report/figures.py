@@ -26,7 +26,7 @@ with extra("book"):
 
 
 def dots(comparison: SideBySide) -> Figure:
-    """One panel a printed measure, one line a method: the printed number and every seed's measured one."""
+    """One panel a printed measure, one line per method: the printed number and every seed's measured one."""
     _, printed = comparison.print_of
     lines = []
     for column in printed.columns:
@@ -169,7 +169,7 @@ def _over_steps(
 
 
 def gallery(columns: Sequence[tuple[str, Sequence[np.ndarray]]], *, width: float = 1.15) -> Figure:
-    """Images in a grid: one column per heading, one row a sample; each image ``(H, W, 3)``."""
+    """Images in a grid: one column per heading, one row per sample; each image ``(H, W, 3)``."""
     count = max(len(images) for _, images in columns)
     height, across = columns[0][1][0].shape[:2]
     figure, axes = plt.subplots(
@@ -215,7 +215,7 @@ def boxed(
 
 
 def answers(images: Sequence[np.ndarray], truth: Sequence[str], said: Mapping[str, Sequence[str]]) -> Figure:
-    """Images `(H, W, 3)` under their true class; below, a line a method with the class it names, bold where right."""
+    """Images `(H, W, 3)` under their true class; below, a line per method with the class it names, bold where right."""
     figure, axes = plt.subplots(1, len(images), figsize=(1.15 * len(images), 1.3 + 0.2 * len(said)), squeeze=False)
     figure.subplots_adjust(left=0.2, right=1, top=0.94, bottom=0.2 * len(said) / figure.get_figheight(), wspace=0.06)
     for axis, image, name in zip(axes[0], images, truth, strict=True):

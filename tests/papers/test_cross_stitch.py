@@ -357,7 +357,7 @@ def test_figure_4_draws_own_and_other_weights_of_every_start_sorted():
         own = [line.get_linestyle() for line in axis.get_lines()]
         assert own == (["-", "--"] if task == "segmentation" else ["--", "-"]) * 2
     assert read_out(COLUMN) == {"pool1": 0, "pool5": 4, "fc7": 6}
-    assert read_out(TABLE.column(CrossStitchOptions(image_size=(32, 40)))) == {"stage 1": 0, "stage 3": 2, "stage 5": 4}
+    assert read_out(TABLE.column(CrossStitchOptions(image_size=(32, 40)))) == {"stage 0": 0, "stage 2": 2, "stage 4": 4}
 
 
 @pytest.mark.parametrize(("number", "shown"), [("1", 4), ("5", 1)])

@@ -32,7 +32,7 @@ def sorted_weights(
     """What units learnt from several starts, as the records of the trainings have it: Figure 4 of the cross-stitch
     paper, captioned "Table 4" there.
 
-    A panel per task and place; in it a colour per start, the sorted weights of the task's own map (``alpha_S``) as a
+    A panel per task and place; in it a colour per row, the sorted weights of the task's own map (``alpha_S``) as a
     line and those of another task's map (``alpha_D``) dashed. The two are sorted each for itself, as in the paper.
 
     Args:
@@ -64,7 +64,7 @@ def sorted_weights(
     )
     figure.set_label(
         f"Sorted weights of own and of other maps after training: a panel each for {', '.join(places)} and "
-        f"{', '.join(tasks)}; a colour each for the starts {', '.join(learnt)}."
+        f"{', '.join(tasks)}; a colour each for {', '.join(learnt)}."
     )
     return figure
 
@@ -91,7 +91,7 @@ def splits_against_one_task(comparisons: Sequence[SideBySide]) -> Figure:
     """What every split gains over the one-task networks, a panel per task: Figure 2 of the cross-stitch paper.
 
     Of a task it is the measure that chooses the best split. Up is better, whichever way the measure goes. A dot is the
-    mean over seeds, its bar the 95 % interval, a tick a seed; grey is the gain that the paper's tables print for the
+    mean over seeds, its bar the 95 % interval, a tick per seed; grey is the gain that the paper's tables print for the
     same backbone.
 
     Args:
@@ -168,6 +168,6 @@ def gain_by_labels(gain: Mapping[str, float], labels: Mapping[str, int], what: s
     counts.set_ylabel(f"labelled {of} in the training set")
     counts.grid(visible=False)
     figure.set_label(
-        f"{what}, a bar a category, from the fewest to the most labelled {of} in the training set: {', '.join(names)}."
+        f"{what}, a bar per category, from the fewest to the most labelled {of} in training: {', '.join(names)}."
     )
     return figure

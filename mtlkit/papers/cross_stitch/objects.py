@@ -211,7 +211,7 @@ def object_rows(column: ObjectColumn, seed: int) -> list[Row]:
             Stitch(
                 "cross_stitch",
                 "Cross-stitch",
-                "an encoder per task, a 2x2 matrix a layer, up to the pooling of regions",
+                "an encoder per task, a 2x2 matrix per layer, up to the pooling of regions",
                 SoftSharing.Settings(unit=unit, after=unit_places(column)),
             ),
             Stitch(

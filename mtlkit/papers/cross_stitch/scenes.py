@@ -260,7 +260,7 @@ def read_out(column: StitchColumn) -> dict[str, int]:
     if unit_places(column) is not None:
         layer = "conv" if column.units_after == "convolutions" else "pool"
         return {f"{layer}1": 0, f"{layer}5": 4, "fc7": 6}
-    return {f"stage {stage + 1}": stage for stage in (0, column.stages // 2, column.stages - 1)}
+    return {f"stage {stage}": stage for stage in (0, column.stages // 2, column.stages - 1)}
 
 
 def in_front_of_pools(column: StitchColumn) -> list[Stitch]:

@@ -80,7 +80,7 @@ class MultiExitOptions(Options):
 
     dataset: Annotated[
         Names | None,
-        DATASET.says("one a set: objects, places (drawn), imagefolder, imagenet, places365, oxford_pets, caltech101"),
+        DATASET.says("one per set: objects, places (drawn), imagefolder, imagenet, places365, oxford_pets, caltech101"),
     ] = None
     data_root: Annotated[
         Folders | None, DATA_ROOT.says("folders of your own data, the set with more classes first")

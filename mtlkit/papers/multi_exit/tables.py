@@ -417,11 +417,14 @@ def filters(
 
 
 def own_norms(column: ExitColumn, seed: int, sets: Mapping[str, tuple[str, float]], key: str, label: str) -> list[Row]:
-    """The joint network of the row ``mtl_KEY`` with batch norms of each set; none where the backbone has none."""
+    """The joint network of the row ``mtl_KEY`` with a batch norm per set in the place of each shared one.
+
+    No row where the backbone has no batch norm.
+    """
     if not has_batch_norm(column.backbone, column.data.size):
         return []
     value = trained(column, seed, sets, sharing=HardSharing.Settings(norms="own"))
-    what = "one trunk with batch norms of each set, an exit per set"
+    what = "one trunk with batch norms per set, an exit per set"
     return [Row(f"mtl_norms_{key}", f"{label}, own norms", (value,), what, False, (f"mtl_{key}",))]
 
 

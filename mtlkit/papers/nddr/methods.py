@@ -34,7 +34,7 @@ class Method(NamedTuple):
 
 
 CROSS_STITCH = Method(fusion.CrossStitch.Settings(per="layer", alpha=0.9, beta=0.1), 1000)
-"""Start and rate as in the caption of Table A2; that a unit has four scalars a layer is our reading."""
+"""Start and rate as in the caption of Table A2; that a unit has four scalars per layer is our reading."""
 
 SLUICE = Method(fusion.Sluice.Settings(subspaces=2, alpha=0.9, beta=0.1), 1000)
 """Two subspaces (Sect. 5); the rest is unprinted and as of the cross-stitch units."""

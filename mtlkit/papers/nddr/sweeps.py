@@ -196,6 +196,7 @@ def _table(identifier: str, rows: Callable[[Any, int], list[Row]], systems: dict
         column=lambda options: scene_column(identifier, options),
         rows=rows,
         meta_column=lambda: printed_scene_column(identifier),
+        trained_longer="",
         systems=systems,
     )
 
