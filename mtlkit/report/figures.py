@@ -26,7 +26,7 @@ with extra("book"):
 
 
 def dots(comparison: SideBySide) -> Figure:
-    """One panel a printed measure, one line per method: the printed number and every seed's measured one."""
+    """One panel per printed measure, one line per method: the printed number and every seed's measured one."""
     _, printed = comparison.print_of
     lines = []
     for column in printed.columns:

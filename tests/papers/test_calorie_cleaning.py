@@ -45,19 +45,15 @@ def test_every_rule_drops_what_it_says_and_counts_it(tmp_path):
         cleaned([tmp_path / "text.png"], detect)
 
 
+def dishes(root, photographs, side, **given):
+    """Drawn photographs of dishes with their boxes, as a data set of the one class dish."""
+    plates.write_boxes(root, photographs=photographs, side=side)
+    return Data(layout="uecfood_boxes", name="dishes", fingerprint="test", keep=("dish",), root=root, **given)
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    root = tmp_path_factory.mktemp("dishes") / "dishes"
-    plates.write_boxes(root, photographs=20, side=64)
-    return Data(
-        layout="uecfood_boxes",
-        name="dishes",
-        fingerprint="test",
-        size=(64, 64),
-        keep=("dish",),
-        test_share=0.2,
-        root=root,
-    )
+    return dishes(tmp_path_factory.mktemp("dishes") / "dishes", 20, 64, size=(64, 64), test_share=0.2)
 
 
 def detector(data, folder, **given):
@@ -88,24 +84,14 @@ def test_a_detector_of_dishes_trains_and_cleans(data, tmp_path):
 
 @pytest.mark.slow
 def test_a_trained_detector_keeps_single_dishes_and_drops_pairs(tmp_path):
-    root = tmp_path / "dishes"
-    plates.write_boxes(root, photographs=60, side=48)
-    data = Data(
-        layout="uecfood_boxes",
-        name="dishes",
-        fingerprint="test",
-        size=(48, 96),
-        keep=("dish",),
-        test_share=0.3,
-        root=root,
-    )
+    data = dishes(tmp_path / "dishes", 60, 48, size=(48, 96), test_share=0.3)
     test = data.split("val", ("detection",))
-    dishes = {next(root.rglob(f"{test.name_of(at)}.jpg")): len(test[at]["boxes"]) for at in range(len(test))}
-    counts = list(dishes.values())
+    boxes = {next(data.root.rglob(f"{test.name_of(at)}.jpg")): len(test[at]["boxes"]) for at in range(len(test))}
+    counts = list(boxes.values())
     assert (counts.count(1), counts.count(2)) == (11, 7)
     detect = detector(data, tmp_path / "ledger", steps=150, batch_size=8, lr=0.003)
-    result = cleaned(dishes, detect, least_side=48, least_score=0.15)
-    kept, several = ([dishes[path] for path in paths] for paths in (result.kept, result.several))
+    result = cleaned(boxes, detect, least_side=48, least_score=0.15)
+    kept, several = ([boxes[path] for path in paths] for paths in (result.kept, result.several))
     # Without a detector a kept photograph would show one dish in 11 of 18 cases.
     assert kept.count(1) >= 9
     assert kept.count(2) <= 1
