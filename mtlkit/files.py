@@ -193,7 +193,10 @@ def _sha256(path: Path) -> str | None:
     """Of a file's bytes; ``None`` where there is no file."""
     permitted(path)
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None
 

@@ -179,10 +179,14 @@ class Reproduction:
             _markdown(f"Nothing of Table {identifier} is stored at profile `lite` or `paper` yet.")
             return
         self.say(identifier, words, of=of)
-        under = "Under each value stand the published one, and the gain over a control with its 95 % interval."
-        _markdown(f"{markdown(column.caption)} {under}")
+        gained = gains(column, against)
+        also = " and the gain over a control with its 95 % interval" if gained else ""
+        _markdown(f"{markdown(column.caption)} Under each value: the published one{also}.")
         _html(*found.tables(column, column.printed, against))
-        show(gain_intervals(column, against) if gains(column, against) else dots(column))
+        if gained:
+            show(gain_intervals(column, against))
+        elif not column.column.machine:  # times of two machines have no common axis
+            show(dots(column))
         tried = selections_html(column, self.developed(identifier))
         _html(_folded(CARD, column.card_html()), _folded("Settings that were tried on the development part", tried))
         links = ", ".join(f"[{markdown(name)}](#{anchor(one)})" for name, one in named(columns))

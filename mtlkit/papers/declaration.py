@@ -85,6 +85,11 @@ class Column(Value):
         return self.backbone
 
     @property
+    def machine(self) -> str:
+        """What its times are of, where it holds times of a machine; else empty."""
+        return ""
+
+    @property
     def start_line(self) -> str:
         """What backbones start from, for the protocol card."""
         file = f"weights of the file {self.weights.sha256[:12]}"

@@ -119,10 +119,12 @@ def agree(one: SideBySide, other: SideBySide) -> bool:
     These are the profile; where both tables are printed for one backbone, the backbone; where both are printed for one
     data set, the data sets of the same role, their size, and of trained networks the weights they start from, the
     rate, the batch size and the epochs; where they are printed for two data sets, that neither or both are drawn.
-    Columns that only count or time networks have no data and no recipe.
+    Columns that only count or time networks have no data and no recipe; those that time have the same machine.
     """
     first, second = one.column, other.column
     if first.profile != second.profile:
+        return False
+    if first.machine and second.machine and first.machine != second.machine:
         return False
     ours, theirs = one.table.printed, other.table.printed
     if ours.backbone == theirs.backbone and first.backbone != second.backbone:
@@ -165,14 +167,16 @@ def order(setting: Setting) -> tuple[bool, bool]:
 
 
 def names(settings: Sequence[Setting]) -> list[str]:
-    """What each setting is called: profile, data, size and networks, and whatever else tells it from one alike."""
+    """A name a setting: profile, data, size, networks, machine of times, and what else tells it from one alike."""
 
     def name(setting: Setting) -> str:
         columns = [one.column for one in setting.values()]
         sets = [data for column in columns for data in data_sets(column).values()]
         words = [", ".join(dict.fromkeys(data.name for data in sets))] if sets else []
         words += dict.fromkeys(f"{height}x{width}" for height, width in (data.size for data in sets))
-        return "; ".join([columns[0].profile, *words, ", ".join(dict.fromkeys(c.networks for c in columns))])
+        words += [", ".join(dict.fromkeys(column.networks for column in columns))]
+        words += dict.fromkeys(f"timed on {column.machine}" for column in columns if column.machine)
+        return "; ".join([columns[0].profile, *words])
 
     def options(setting: Setting) -> dict[str, str]:
         return {key: str(value) for one in setting.values() for key, value in one.column.spelled().items()}

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from mtlkit.errors import InputError, unknown
 from mtlkit.report.claims import order
-from mtlkit.report.intervals import DAGGER, TOO_NARROW, Gain, gain_text, gains
+from mtlkit.report.intervals import Gain, dagger_note, gain_text, gains
 from mtlkit.report.side_by_side import Measured, SideBySide, parts
 from mtlkit.report.table import MISSING, Place, ReportTable, Text
 
@@ -124,6 +124,5 @@ def _cells(
             places.append(tuple(texts))
         lines.append(tuple(places))
     name, title = (f"Table {column.table.id}, {grouped(measures, short=short)}" for short in (False, True))
-    note = f"{DAGGER} {TOO_NARROW}" if any(DAGGER in str(text) for line in lines for text in line[1:]) else ""
     region, columns = f"{name}, {of}" if of else name, tuple(one.head for one in measures)
-    return ReportTable(region, "row", columns, tuple(lines), title, note, kind="results", stacks=True)
+    return ReportTable(region, "row", columns, tuple(lines), title, dagger_note(lines), kind="results", stacks=True)

@@ -5,13 +5,13 @@ that two rows can be compared draw by draw. The interval of a cell says what oth
 seeds beside it what other seeds would; the interval of a gain has both (:mod:`mtlkit.report.judging`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mtlkit.metrics.bootstrap import interval
 from mtlkit.report.judging import LEVEL, difference
 from mtlkit.report.side_by_side import SCALES, Cell, SideBySide
-from mtlkit.report.table import MISSING, ReportTable, Text
+from mtlkit.report.table import MISSING, Place, ReportTable, Text
 
 DAGGER = "\u2020"
 
@@ -117,9 +117,13 @@ def _captioned(comparison: SideBySide, name: str, corner: str, lines: Sequence[t
     drawn = [cell.drawn for cell in comparison.cells.values() if cell.drawn is not None and cell.resampled]
     how = "; ".join(dict.fromkeys(f"drawn by {one.of}, {one.groups:,} in all" for one in drawn))
     caption = f"{what}{f' ({how})' if how else ''}."
-    note = f"{DAGGER} {TOO_NARROW}" if any(DAGGER in text.note for line in lines for text in line) else ""
     columns = tuple(column.head for column in comparison.measures)
-    return ReportTable(name, corner, columns, tuple(lines), caption, note).html()
+    return ReportTable(name, corner, columns, tuple(lines), caption, dagger_note(lines)).html()
+
+
+def dagger_note(lines: Iterable[Sequence[Place]]) -> str:
+    """What the daggers of a table's cells mean; empty where there is none."""
+    return f"{DAGGER} {TOO_NARROW}" if any(DAGGER in str(cell) for line in lines for cell in line[1:]) else ""
 
 
 def _ends(ends: tuple[float, float], unit: str, too_narrow: bool, *, signed: bool = False) -> str:

@@ -13,7 +13,7 @@ from mtlkit.papers import DECLARED, SLUGS, printed
 from mtlkit.papers.printed import PrintedPaper
 from mtlkit.report.claims import Compared, Judged, deciding_text, evidence, measured, names, on_print, on_runs, order
 from mtlkit.report.found import MEASURES, grouped, measured_rows, tables
-from mtlkit.report.intervals import DAGGER, TOO_NARROW, gain_text, gains
+from mtlkit.report.intervals import dagger_note, gain_text, gains
 from mtlkit.report.judging import Verdict
 from mtlkit.report.side_by_side import Measured, SideBySide, parts
 from mtlkit.report.stored import stored
@@ -133,7 +133,7 @@ def _claim_line(one: ClaimOnRuns) -> tuple[Place, ...]:
 
 
 def findings(claims: Sequence[ClaimOnRuns], most: int = FINDINGS) -> str:
-    """Of every paper the clearest claim that trained networks decide, and how much is open, as Markdown.
+    """Of every paper the clearest claim that a measurement decides, and how much is open, as Markdown.
 
     What was only counted, such as parameters, needs no run and is no finding.
 
@@ -149,7 +149,7 @@ def findings(claims: Sequence[ClaimOnRuns], most: int = FINDINGS) -> str:
     rest = f"Of {len(claims)} claims our runs decide {len(decided) or 'none'} so far."
     if open_ and trained:
         papers_text = ", ".join(f"[{markdown(printed(slug).name)}]({_chapter(slug)})" for slug in open_)
-        rest += f" No claim is decided by training yet of: {papers_text}."
+        rest += f" No claim is decided by a measurement yet of: {papers_text}."
     return "\n".join([*lines, *([""] if lines else []), rest]) + "\n"
 
 
@@ -266,8 +266,8 @@ def _leads(of: str, column: SideBySide, measures: Sequence[Measured]) -> list[st
             of_what = f"lead over “{label}”, with its 95 % interval"
             region = f"Table {column.table.id}, {grouped(part)}: {of_what}, {of}"
             title = f"Table {column.table.id}, {grouped(part, short=True)}: {of_what}"
-            note = f"{DAGGER} {TOO_NARROW}" if any(DAGGER in str(one) for line in lines for one in line[1:]) else ""
             columns = tuple(one.head for one in part)
+            note = dagger_note(lines)
             table = ReportTable(region, "row", columns, tuple(lines), title, note, kind="results", stacks=True)
             blocks.append(table.html())
     return blocks

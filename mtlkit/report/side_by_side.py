@@ -242,6 +242,8 @@ class SideBySide:
         number, printed = self.print_of
         seeds = len(self.column.seeds)
         runs = f"{seeds} seeds, mean ± standard deviation" if seeds > 1 else "one seed, so no spread"
+        if self.column.machine:
+            runs = f"timed on {self.column.machine}"
         data = self.column.data
         where = f"{data.name}{' (development part of its training images)' if data.part == 'development' else ''}"
         text = (

@@ -5,10 +5,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from cells import timed
 from matplotlib import pyplot as plt
 
+from mtlkit import papers
 from mtlkit.errors import InputError
-from mtlkit.papers.mcn.figures import centre_map, centre_maps, drawn, networks
+from mtlkit.papers.mcn.figures import centre_map, centre_maps, drawn, networks, time_ratios
+from mtlkit.report.side_by_side import SideBySide
 from mtlkit.tasks import CenterDetection, Segmentation
 from mtlkit.tasks.drawing import palette
 
@@ -80,4 +83,21 @@ def test_a_line_a_network():
     assert np.allclose(shown[1][34, 26], dog, atol=8)  # the likeliest cell, where its centre is
     assert np.array_equal(shown[2], drawn(network(DETECTION), IMAGES)[0])
     assert "centres" in figure.get_label()
+    plt.close(figure)
+
+
+def test_times_are_drawn_over_that_of_the_network_of_three_tasks_as_the_printed_ones_are():
+    table = papers.table("mcn", "F7")
+    column = table.meta_column().model_copy(update={"profile": "lite"})
+    cells = {
+        ("composite_stn", "speed/ratio"): timed(2.0, 2.4, 3.0, 3.2, 2.5),
+        ("triple_mcn", "speed/ratio"): timed(1.0, 1.1, 0.9, 1.0, 1.0),
+    }
+    figure = time_ratios([SideBySide(table, column, tuple(table.rows(column, 0)), cells, 0.0)])
+    (axis,) = figure.axes
+    drawn_at = [line.get_xdata() for line in axis.lines]  # a bar, a dot and a circle a row
+    assert np.allclose(drawn_at[0], (2.4, 3.0))
+    assert [x[0] for x in drawn_at[1::3]] == [2.5, 1.0]
+    assert [x[0] for x in drawn_at[2::3]] == [17 / 7, 1.0]
+    assert "Three networks, One network" in figure.get_label()
     plt.close(figure)

@@ -205,6 +205,13 @@ def test_tables_printed_for_two_backbones_need_not_agree_in_theirs():
     columns = [measured("mcn", table, cells) for table, cells in times.items()]
     assert [one.column.backbone for one in columns] == ["dla34", "resnet18"]
     assert verdict("shared_network_faster", *columns, slug="mcn") == "holds"
+    elsewhere = measured("mcn", "F7", times["F7"], hardware="another machine")
+    claim = next(one for one in printed("mcn").claims if one["id"] == "shared_network_faster")
+    judged = on_runs(printed("mcn"), claim, [columns[0], elsewhere])
+    assert {tuple(one.setting): one.name.rpartition("; ")[2] for one in judged} == {
+        ("4",): f"timed on {columns[0].column.machine}",
+        ("F7",): "timed on another machine",
+    }
 
 
 def test_every_setting_is_judged_paper_first_then_real_images_then_drawn_worlds():

@@ -195,7 +195,7 @@ def test_a_paper_has_one_finding_and_a_count_is_none(claims):
         for line, slug in zip(lines, papers_, strict=False):
             (link,) = re.findall(r"href='([^']*)'", line)
             assert {one.paper.slug for one in trained if one.link == link} == {slug}
-            assert re.search(r"difference .* \(.* to .*\), p", line)
+            assert re.search(r"(difference|ratio) .* \(.* to .*\), p", line)
     assert all((f"{slug}.ipynb" in text) == (slug not in papers_) for slug in SLUGS)
 
 

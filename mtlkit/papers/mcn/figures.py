@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 
 from mtlkit.errors import InputError, extra
+from mtlkit.evaluations.speed import Speed
 from mtlkit.metrics.resize import enlarged
 from mtlkit.network import Network
 from mtlkit.report.figures import gallery, legend, sheet
+from mtlkit.report.side_by_side import SideBySide
 from mtlkit.report.style import MEASURED, PRINTED
 from mtlkit.tasks import CenterDetection, Segmentation
 from mtlkit.tasks.detections import SHOWN
@@ -52,6 +54,42 @@ def posed(
     legend(figure, list(poses))
     found = ", ".join(f"{sum(map(len, several))} with {kind}" for kind, several in poses.items())
     figure.set_label(f"{len(images)} images with the joints of persons: {found}.")
+    return figure
+
+
+def time_ratios(comparisons: Sequence[SideBySide]) -> Figure:
+    """How many times as long as the network of all tasks each row takes: a panel a column, of Table 4 or Figure 7.
+
+    A dot is the median over rounds in which both were timed in turns, a bar the middle half of the rounds, a circle the
+    quotient of the printed times.
+    """
+    rows = [len(one.rows) for one in comparisons]
+    figure, axes = plt.subplots(
+        len(rows), 1, figsize=(7.2, 0.9 * len(rows) + 0.3 * sum(rows)), sharex=True, squeeze=False,
+        height_ratios=rows, layout="constrained",
+    )  # fmt: skip
+    for axis, one in zip(axes[:, 0], comparisons, strict=True):
+        timed = [(row.id, node) for row in one.rows for node in row.evaluations if isinstance(node, Speed)]
+        (whole,) = (row for row, node in timed if node.networks == node.reference)
+        for place, row in enumerate(one.rows):
+            cell = one.cell(row.id, "speed/ratio")
+            low, high = np.quantile(np.concatenate(list(cell.rounds.values())), (0.25, 0.75))
+            axis.plot((low, high), (place, place), color=MEASURED, linewidth=4, alpha=0.4)
+            axis.plot(cell.mean, place, "o", color=MEASURED)
+            times = [float(one.printed_cell(each, "ms")[0]) for each in (row.id, whole)]
+            axis.plot(times[0] / times[1], place, "o", color=PRINTED, fillstyle="none", markersize=10)
+        axis.set_yticks(range(len(one.rows)), [row.label for row in one.rows])
+        axis.set_title(f"{one.column.networks}, {one.column.machine}", fontsize=9)
+        axis.set(xlim=(0, None), ylim=(len(one.rows) - 0.5, -0.5))
+    figure.supxlabel(
+        "times the network of three tasks\ndot: measured, with the middle half of the rounds; circle: printed",
+        fontsize=9,
+    )
+    tables = " and ".join(f"Table {one.table.id}" for one in comparisons)
+    labels = ", ".join(dict.fromkeys(row.label for one in comparisons for row in one.rows))
+    figure.set_label(
+        f"Time over that of the network of three tasks, printed and measured, {tables}: a line each for {labels}."
+    )
     return figure
 
 

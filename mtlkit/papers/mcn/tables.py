@@ -155,6 +155,11 @@ class SpeedColumn(Column):
     enlarged: int
     hardware: str
 
+    @property
+    def machine(self) -> str:
+        """The machine that is timed."""
+        return self.hardware
+
     def decided(self) -> dict[str, Any]:
         """Option -> the value that gives this column."""
         return super().decided() | {"neck": neck_name(self.neck)}
