@@ -8,6 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.errors import ConfigError
 
@@ -136,3 +137,11 @@ def test_the_projects_own_redirects_and_address():
     for former, new in settings["sphinx"]["config"]["redirects"].items():
         assert former not in listed
         assert new in listed
+
+
+def test_predictions_are_those_of_networks_whose_records_are_committed():
+    pictures = sorted((BOOK / "_static").glob("predicted_*.png"))
+    assert pictures
+    for picture in pictures:
+        for identity in Image.open(picture).text["records"].split():
+            assert (ROOT / "results/lite/training" / f"{identity}.json").is_file(), picture
