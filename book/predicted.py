@@ -46,11 +46,13 @@ def main(identity: str) -> None:
         outputs = network.predict(batch.images)
     for name, task in network.tasks.items():
         predicted = task.postprocess(enlarged(outputs[name], batch.targets[name]))
-        columns.append((f"{name}: truth", [task.draw(target) for target in batch.targets[name]]))
-        columns.append((f"{name}: predicted", [task.draw(one) for one in predicted]))
+        columns.append((name, [task.draw(target) for target in batch.targets[name]]))
+        columns.append(("predicted", [task.draw(one) for one in predicted]))
     use_style()
     plt.rcParams["savefig.dpi"] = 144
     figure = gallery(columns, width=1.6)
+    for axis in figure.axes:  # to be read on a narrow screen too
+        axis.title.set_fontsize(13)
     figure.savefig(HERE / "_static" / "predicted_rooms.png", metadata={"Software": None, "records": training.identity})
 
 

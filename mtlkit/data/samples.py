@@ -198,13 +198,13 @@ OPENED = 512
 """How many files of a large set its fingerprint opens."""
 
 
-def evenly_spaced(of: Sequence[_T], most: int = OPENED) -> list[_T]:
-    """At most ``most`` evenly spaced entries.
+def evenly_spaced(of: Sequence[_T], most: int | None = None) -> list[_T]:
+    """At most ``most`` evenly spaced entries, by default :data:`OPENED`.
 
     >>> evenly_spaced("abcdefghi", most=3)
     ['a', 'd', 'g']
     """
-    count = min(len(of), most)
+    count = min(len(of), OPENED if most is None else most)
     return [of[number * len(of) // count] for number in range(count)]
 
 

@@ -101,3 +101,11 @@ def test_times_are_drawn_over_that_of_the_network_of_three_tasks_as_the_printed_
     assert [x[0] for x in drawn_at[2::3]] == [17 / 7, 1.0]
     assert "Three networks, One network" in figure.get_label()
     plt.close(figure)
+    del cells["composite_stn", "speed/ratio"]
+    some, none = (SideBySide(table, column, tuple(table.rows(column, 0)), held, 0.0) for held in (cells, {}))
+    figure = time_ratios([none, some])
+    assert len(figure.axes) == 1
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["One network"]
+    plt.close(figure)
+    with pytest.raises(InputError, match="was timed"):
+        time_ratios([none])

@@ -24,6 +24,8 @@ with extra("book"):
 DRAWN_SIDE = 320
 """Pixels that images with objects are brought to, about."""
 
+RATIO = "speed/ratio"
+
 
 def posed(
     images: Sequence[np.ndarray],
@@ -61,35 +63,42 @@ def time_ratios(comparisons: Sequence[SideBySide]) -> Figure:
     """How many times as long as the network of all tasks each row takes: a panel a column, of Table 4 or Figure 7.
 
     A dot is the median over rounds in which both were timed in turns, a bar the middle half of the rounds, a circle the
-    quotient of the printed times.
+    quotient of the printed times. Rows that were not timed are left out.
+
+    Args:
+        comparisons: columns of times.
+
+    Raises:
+        InputError: no row of these was timed.
     """
-    rows = [len(one.rows) for one in comparisons]
+    timed = [(one, [row for row in one.rows if one.cell(row.id, RATIO).rounds]) for one in comparisons]
+    timed = [(one, rows) for one, rows in timed if rows]
+    if not timed:
+        raise InputError("No row of these columns was timed.")
+    counts = [len(rows) for _, rows in timed]
     figure, axes = plt.subplots(
-        len(rows), 1, figsize=(7.2, 0.9 * len(rows) + 0.3 * sum(rows)), sharex=True, squeeze=False,
-        height_ratios=rows, layout="constrained",
+        len(counts), 1, figsize=(7.2, 0.9 * len(counts) + 0.3 * sum(counts)), sharex=True, squeeze=False,
+        height_ratios=counts, layout="constrained",
     )  # fmt: skip
-    for axis, one in zip(axes[:, 0], comparisons, strict=True):
-        timed = [(row.id, node) for row in one.rows for node in row.evaluations if isinstance(node, Speed)]
-        (whole,) = (row for row, node in timed if node.networks == node.reference)
-        for place, row in enumerate(one.rows):
-            cell = one.cell(row.id, "speed/ratio")
+    for axis, (one, rows) in zip(axes[:, 0], timed, strict=True):
+        speeds = [(row.id, node) for row in one.rows for node in row.evaluations if isinstance(node, Speed)]
+        (whole,) = (row for row, node in speeds if node.networks == node.reference)
+        for place, row in enumerate(rows):
+            cell = one.cell(row.id, RATIO)
             low, high = np.quantile(np.concatenate(list(cell.rounds.values())), (0.25, 0.75))
             axis.plot((low, high), (place, place), color=MEASURED, linewidth=4, alpha=0.4)
             axis.plot(cell.mean, place, "o", color=MEASURED)
             times = [float(one.printed_cell(each, "ms")[0]) for each in (row.id, whole)]
             axis.plot(times[0] / times[1], place, "o", color=PRINTED, fillstyle="none", markersize=10)
-        axis.set_yticks(range(len(one.rows)), [row.label for row in one.rows])
+        axis.set_yticks(range(len(rows)), [row.label for row in rows])
         axis.set_title(f"{one.column.networks}, {one.column.machine}", fontsize=9)
-        axis.set(xlim=(0, None), ylim=(len(one.rows) - 0.5, -0.5))
+        axis.set(xlim=(0, None), ylim=(len(rows) - 0.5, -0.5))
     figure.supxlabel(
         "times the network of three tasks\ndot: measured, with the middle half of the rounds; circle: printed",
         fontsize=9,
     )
-    tables = " and ".join(f"Table {one.table.id}" for one in comparisons)
-    labels = ", ".join(dict.fromkeys(row.label for one in comparisons for row in one.rows))
-    figure.set_label(
-        f"Time over that of the network of three tasks, printed and measured, {tables}: a line each for {labels}."
-    )
+    labels = ", ".join(dict.fromkeys(row.label for _, rows in timed for row in rows))
+    figure.set_label(f"Time over that of the network of three tasks, printed and measured: a line each for {labels}.")
     return figure
 
 
