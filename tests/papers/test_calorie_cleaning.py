@@ -92,9 +92,11 @@ def test_a_trained_detector_keeps_single_dishes_and_drops_pairs(tmp_path):
     detect = detector(data, tmp_path / "ledger", steps=250, batch_size=8, lr=0.002)
     result = cleaned(boxes, detect, least_side=48, least_score=0.15)
     kept, several = ([boxes[path] for path in paths] for paths in (result.kept, result.several))
-    # Keeping all is right for 11 of 18. Which photographs are mistaken hangs on how a machine rounds.
-    assert kept.count(1) + several.count(2) >= 15
+    # Without a detector a kept photograph would show one dish in 11 of 18 cases.
+    assert kept.count(1) >= 9
     assert kept.count(2) <= 1
+    assert several.count(2) >= 5
+    assert several.count(1) <= 1
 
 
 def test_a_detector_learns_one_class(data):

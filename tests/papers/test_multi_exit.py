@@ -316,7 +316,7 @@ def test_vgg_learns_four_colours_at_its_own_rate_and_not_at_the_others():
     faster = training.model_copy(update={"recipe": training.recipe.model_copy(update={"lr": 0.1})})
     # Guessing one of four colours costs 1.386. A rate for batches of 256 is bold for batches of eight: the losses of
     # some seeds stay or diverge, and which seeds these are hangs on how a machine rounds.
-    assert any(mean_of_last_losses(training, seed) < 0.6 for seed in range(5))
+    assert any(mean_of_last_losses(training, seed) < 0.5 for seed in range(5))
     assert all(mean_of_last_losses(faster, seed) > 1.2 for seed in range(2))
 
 
