@@ -24,6 +24,8 @@ class Weights(Value):
 
     source: Literal["none", "timm", "file"] = "none"
     sha256: str = ""
+    convolutions_only: bool = False
+    """Whether fully connected stages start at random, since the file has none of their tensors."""
     path: Path | None = Field(default=None, exclude=True)
 
 
@@ -109,6 +111,7 @@ class Network(nn.Module):
             cut=self.settings.cut,
             image_size=self.settings.image_size,
             regions=self.settings.regions,
+            convolutions_only=source.convolutions_only,
         )
 
     def forward(

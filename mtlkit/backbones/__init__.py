@@ -23,7 +23,7 @@ from mtlkit.backbones.dla import DLA
 from mtlkit.backbones.resnet import ResNet
 from mtlkit.backbones.timm import Timm
 from mtlkit.backbones.vgg import VGG
-from mtlkit.backbones.weights import load
+from mtlkit.backbones.weights import ends_with_convolutions, load
 from mtlkit.errors import InputError, unknown
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "RegionPooling",
     "StagedBackbone",
     "aside",
+    "ends_with_convolutions",
     "family",
     "has_fc_layers",
     "last_weight",
@@ -72,6 +73,7 @@ def staged(
     cut: Cut = "pools",
     image_size: tuple[int, int] | None = None,
     regions: bool = False,
+    convolutions_only: bool = False,
 ) -> StagedBackbone:
     """The network ``name``, cut into stages.
 
@@ -101,6 +103,8 @@ def staged(
             pooling of regions takes the place of the last pool of VGG and AlexNet, whose fully connected stages it
             needs; of any other network the last stage looks at regions of 7x7, much as in a ResNet
             (https://arxiv.org/abs/1512.03385, appendix A). Whoever steps the stages does the pooling.
+        convolutions_only: Fully connected stages start at random, whatever the file of weights holds: many files of
+            VGG and AlexNet end with the convolutions, see :func:`ends_with_convolutions`.
 
     Raises:
         InputError: The name is unknown, the network cannot be stepped or not built this way, or the weights do not
@@ -146,7 +150,8 @@ def staged(
         with torch.random.fork_rng(devices=[]):  # the run goes on as if no second network had been drawn
             backbone = build(pretrained=True)
     elif weights != "none":
-        load(backbone, of, Path(weights))
+        fc6_and_fc7 = backbone.stages[-2:] if fully_connected != "none" else ()
+        load(backbone, of, Path(weights), drawn=fc6_and_fc7 if convolutions_only else ())
     return of.for_regions(backbone) if regions else backbone
 
 

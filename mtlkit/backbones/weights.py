@@ -1,20 +1,25 @@
 """Start weights of backbones: files of tensors, and whether published ones can be had."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import safetensors
-from torch import Tensor
+from torch import Tensor, nn
 
 from mtlkit.backbones.base import Family, StagedBackbone, aside, spelled
 from mtlkit.errors import InputError
 
+FC6 = {"classifier.0.weight", "classifier.1.weight", "pre_logits.fc1.weight", "pre_logits_fc1.weight"}
+"""What the first fully connected layer is called in torchvision's VGG and AlexNet and in timm's VGG."""
 
-def load(backbone: StagedBackbone, family: Family, path: Path) -> None:
+
+def load(backbone: StagedBackbone, family: Family, path: Path, drawn: Collection[nn.Module] = ()) -> None:
     """Copy the tensors of ``path`` into ``backbone``.
 
-    Every tensor of the stages must be there. Others may be, if the whole network (as a classifier) has them: more
-    than that means a file of another network.
+    Every tensor of the stages must be there, but for those of ``drawn``, which stay as they are. Others may be, if the
+    whole network (as a classifier) has them: more than that means a file of another network.
 
     Raises:
         InputError: There is no such file, it cannot be read, or its tensors do not fit.
@@ -24,18 +29,15 @@ def load(backbone: StagedBackbone, family: Family, path: Path) -> None:
         raise InputError(f"The weights of {name} are 'none', 'timm' or a .safetensors file, not {str(path)!r}.")
     if not path.is_file():
         raise InputError(f"The weights file {path} for {name} does not exist.")
-    try:
-        with safetensors.safe_open(path, framework="pt", device="cpu") as file:
-            given = family.converted({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118, it is no mapping
-    except safetensors.SafetensorError as error:
-        raise InputError(f"The weights file {path} for {name} cannot be read ({reason(error)}).") from error
+    with _opened(path) as file:
+        given = family.converted({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118, it is no mapping
 
     with aside():
         whole = family.classifier(name)
     spelling = {spelled(key): key for key in whole.state_dict()}
     found = {spelled(key): (key, tensor) for key, tensor in given.items()}
-    # "stages.<i>." comes off
-    own = {spelled(key.split(".", 2)[2]): tensor for key, tensor in backbone.state_dict().items()}
+    stages = [stage for stage in backbone.stages if stage not in drawn]
+    own = {spelled(key): tensor for stage in stages for key, tensor in stage.state_dict().items()}
     counter = "num_batches_tracked"  # files written before PyTorch 0.4.1 lack it
     faults = {
         "missing": [spelling.get(key, key) for key in own if key not in found and not key.endswith(counter)],
@@ -60,6 +62,25 @@ def load(backbone: StagedBackbone, family: Family, path: Path) -> None:
         raise InputError(f"The weights file {path} does not fit {name}: {listed}.")
     for key in own.keys() & found.keys():
         own[key].copy_(found[key][1])
+
+
+def ends_with_convolutions(path: Path) -> bool:
+    """Whether a file of a VGG's or an AlexNet's weights lacks the fully connected layers.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    with _opened(path) as file:
+        return FC6.isdisjoint(file.keys())
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safetensors.safe_open(path, framework="pt", device="cpu") as file:
+            yield file
+    except safetensors.SafetensorError as error:
+        raise InputError(f"The weights file {path} cannot be read ({reason(error)}).") from error
 
 
 def reshaped(tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:

@@ -2,16 +2,21 @@
 
 import hashlib
 
+from mtlkit.backbones import ends_with_convolutions
 from mtlkit.errors import InputError
 from mtlkit.files import at_home
 from mtlkit.network import Weights
 
 
-def weights(given: str) -> Weights:
+def weights(given: str, *, fully_connected: bool = False) -> Weights:
     """``none``, ``timm``, or a safetensors file, which is known by its SHA-256 from then on.
 
+    Args:
+        given: what the reader wrote.
+        fully_connected: whether the network has fully connected stages, which start at random where a file lacks them.
+
     Raises:
-        InputError: when the file does not exist.
+        InputError: when the file does not exist or cannot be read.
     """
     if given == "none":
         return Weights()
@@ -24,4 +29,5 @@ def weights(given: str) -> Weights:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"The weights file {given} cannot be read ({error.strerror}).") from error
-    return Weights(source="file", sha256=hashlib.sha256(content).hexdigest(), path=path)
+    short = fully_connected and ends_with_convolutions(path)
+    return Weights(source="file", sha256=hashlib.sha256(content).hexdigest(), convolutions_only=short, path=path)

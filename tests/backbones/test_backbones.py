@@ -12,7 +12,16 @@ from safetensors.torch import save_file
 from timm.layers.format import Format
 from torch import nn
 
-from mtlkit.backbones import StagedBackbone, aside, family, last_weight, output_strides, rectified, staged
+from mtlkit.backbones import (
+    StagedBackbone,
+    aside,
+    ends_with_convolutions,
+    family,
+    last_weight,
+    output_strides,
+    rectified,
+    staged,
+)
 from mtlkit.errors import InputError
 
 WEIGHTS = Path(__file__).parents[3] / "shared" / "weights"
@@ -551,6 +560,38 @@ def test_real_vgg_weights_fit_the_surgery_and_leave_no_layer_undrawn():
     for other in ("vgg13", "vgg16_bn", "vgg19", "alexnet", "resnet18"):
         with pytest.raises(InputError, match=rf"does not fit {other}: .*missing .*unexpected"):
             staged(other, weights=path)
+
+
+@pytest.mark.parametrize("of", ["vgg16", "alexnet"])
+def test_fully_connected_stages_that_a_file_lacks_are_drawn_where_that_is_said(of):
+    path = real(f"{of}.tv_in1k.features.fp16.safetensors")
+    assert ends_with_convolutions(Path(path))
+    options = {"fully_connected": "padded", "cut": "layers"}
+    torch.manual_seed(0)
+    drawn = staged(of, **options)
+    torch.manual_seed(0)
+    backbone = staged(of, weights=path, convolutions_only=True, **options)
+    convolutions = staged(of, weights=path, cut="layers")
+    count = len(convolutions.stages)
+    assert len(backbone.stages) == count + 2
+    assert all(map(torch.equal, backbone.stages[:count].parameters(), convolutions.parameters()))
+    assert all(map(torch.equal, backbone.stages[count:].parameters(), drawn.stages[count:].parameters()))
+
+
+def test_files_with_fully_connected_layers_are_seen_in_every_spelling(tmp_path):
+    for of, name in {"vgg11": "vgg", "alexnet": "alexnet"}.items():
+        path = tmp_path / f"{name}.safetensors"
+        with aside():
+            names = list(getattr(torchvision.models, of)().state_dict())
+        save_file({key: torch.zeros(1) for key in names}, path)
+        assert not ends_with_convolutions(path)
+    with aside():
+        names = list(timm.create_model("vgg11").state_dict())
+    save_file({key: torch.zeros(1) for key in names}, path)
+    assert not ends_with_convolutions(path)
+    path.write_text("no tensors here")
+    with pytest.raises(InputError, match=r"alexnet.safetensors cannot be read"):
+        ends_with_convolutions(path)
 
 
 @pytest.fixture

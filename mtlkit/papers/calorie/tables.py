@@ -6,9 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import safetensors
-
-from mtlkit.backbones import FullyConnected, has_fc_layers
+from mtlkit.backbones import FullyConnected, ends_with_convolutions, has_fc_layers
 from mtlkit.data import IMAGE_LAYOUTS, TABLE_LAYOUTS, Columns, Data
 from mtlkit.data.manifest import Manifest
 from mtlkit.data.sampling import groups_of, values_of
@@ -313,11 +311,7 @@ def fully_connected(backbone: str, start: Weights) -> FullyConnected:
     """fc6 and fc7 where the backbone has them and its start weights do; a file may end with the convolutions."""
     if not has_fc_layers(backbone) or start.source == "none":
         return "none"
-    if start.path is None:
-        return "plain"
-    with safetensors.safe_open(start.path, framework="pt") as file:
-        names = set(file.keys())
-    return "plain" if names & {"classifier.0.weight", "classifier.1.weight", "pre_logits.fc1.weight"} else "none"
+    return "none" if start.path and ends_with_convolutions(start.path) else "plain"
 
 
 def calorie_recipe(table: str, settled: Settled, steps: int, budget: Budget) -> Recipe:

@@ -125,7 +125,7 @@ def object_column(given: CrossStitchOptions) -> ObjectColumn:
         backbone=settled.backbone,
         stages=stages,
         pooled_after=pooled_after,
-        weights=weights(settled.weights),
+        weights=weights(settled.weights, fully_connected=has_fc_layers(settled.backbone)),
         recipe=object_recipe(settled, budget.regions, settled.steps(images)),
         epochs=settled.epochs,
         seeds=settled.seeds,
@@ -267,6 +267,7 @@ def object_protocol(column: ObjectColumn) -> list[tuple[str, str]]:
             f"{column.backbone}, Fast R-CNN"
             + (", dropout behind fc6 and fc7 (Fast R-CNN's code)" if has_fc_layers(column.backbone) else ""),
         ),
+        ("Start", column.start_line),
         ("Proposals", f"selective search, {search.mode}, at most {search.most}, sides from {search.least_side} pixels"),
         (
             "Regions a step",

@@ -134,7 +134,7 @@ def stitch_column(table: str, given: CrossStitchOptions) -> StitchColumn:
         train_images=len(train),
         backbone=backbone,
         stages=stages(backbone, size),
-        weights=weights(settled.weights),
+        weights=weights(settled.weights, fully_connected=has_fc_layers(backbone)),
         output_stride=stride,
         head=Conv1x1Head.Settings(),
         recipe=stitch_recipe(settled, settled.steps(len(train))),
@@ -367,6 +367,7 @@ def stitch_protocol(column: StitchColumn) -> list[tuple[str, str]]:
     normals, segmentation = (LENGTHS[task] + LENGTHS["fused"] for task in ("normals", "segmentation"))
     return [
         *network_lines(column),
+        ("Start", f"{column.start_line}; cross-stitch networks from one-task networks"),
         ("Rarest classes", "by pixels of the training set; gains are over the one-task network of the same seed"),
         ("MTL-shared", "one trunk, a classifier per task"),
         ("Ensemble", "two networks per task, of seeds of their own, probabilities averaged"),

@@ -60,7 +60,7 @@ def fcn_column(given: NDDROptions) -> SceneColumn:
         data=data,
         train_images=len(train),
         backbone=settled.backbone,
-        weights=weights(settled.weights),
+        weights=weights(settled.weights, fully_connected=has_fc_layers(settled.backbone)),
         output_stride=stride,
         head=Conv1x1Head.Settings(),
         recipe=stitch_recipe(settled, settled.steps(len(train))),
