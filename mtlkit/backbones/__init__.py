@@ -150,8 +150,8 @@ def staged(
         with torch.random.fork_rng(devices=[]):  # the run goes on as if no second network had been drawn
             backbone = build(pretrained=True)
     elif weights != "none":
-        fc6_and_fc7 = backbone.stages[-2:] if fully_connected != "none" else ()
-        load(backbone, of, Path(weights), drawn=fc6_and_fc7 if convolutions_only else ())
+        drawn = list(backbone.stages[-2:]) if convolutions_only and fully_connected != "none" else []
+        load(backbone, of, Path(weights), drawn)
     return of.for_regions(backbone) if regions else backbone
 
 
