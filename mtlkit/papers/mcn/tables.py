@@ -75,8 +75,8 @@ class Budget:
 
 BUDGETS: dict[Profile, Budget] = {
     "smoke": Budget((64, 24), 32),
-    "lite": Budget((2000, 300), None),
-    "paper": Budget((2000, 300), None),
+    "lite": Budget((2000, 500), None),
+    "paper": Budget((2000, 500), None),
 }
 
 
