@@ -136,6 +136,38 @@ def test_a_network_that_is_not_cut_at_its_layers_has_no_units_in_front_of_pools(
     assert [row for row in BEFORE_POOLS if row in {r.id for r in TABLE.rows(vgg, 0)}] == ["cross_stitch_convolutions"]
 
 
+def test_alexnet_without_its_fully_connected_layers_keeps_its_units_and_splits_up_to_pool5():
+    column = COLUMN.model_copy(update={"fully_connected": False, "stages": 5})
+    rows = {row.id: row for row in TABLE.rows(column, 0)}
+    assert not set(BEFORE_POOLS) & rows.keys()
+    networks = {name: rows[name].evaluations[0].subject.network for name in ("one_task", "split_conv4", "cross_stitch")}
+    assert all((net.fully_connected, net.cut) == ("none", "layers") for net in networks.values())
+    assert networks["cross_stitch"].sharing.after == (0, 1, 4)
+    tried = [row for row in rows.values() if row.id.startswith("split") and not row.id.endswith("_longer")]
+    assert [row.evaluations[0].subject.network.sharing.split_after for row in tried] == [1, 2, 3, 4]
+    assert networks["split_conv4"].sharing.split_after == 3
+    assert read_out(column) == {"pool1": 0, "pool5": 4}
+    card = {what: ours for what, _, ours in TABLE.protocol(column)}
+    assert "without fc6 and fc7" in card["Network"]
+    assert card["Units"].startswith("after pool1, pool2, pool5, one per channel")
+    with torch.device("meta"):
+        built = networks["cross_stitch"].build(weights=False)
+        assert built.trunk.channels == (64, 192, 384, 256, 256)
+    assert column.options().fully_connected is False
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"backbone": "resnet10t"}, "resnet10t has no fc6 and fc7 to leave out"),
+        ({"backbone": "alexnet", "units_after": "convolutions"}, "the last pool belongs to fc6"),
+    ],
+)
+def test_what_cannot_be_left_out(options, message):
+    with pytest.raises(InputError, match=message):
+        SWEEPS["1"].column(CrossStitchOptions(fully_connected=False, **options))
+
+
 def chosen_on(column, **metrics):
     """The places of the splits that are chosen, task by task, where candidates have these metrics."""
     row = {row.id: row for row in TABLE.rows(column, 0)}["best_split"]

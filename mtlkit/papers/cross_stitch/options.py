@@ -78,6 +78,7 @@ class CrossStitchOptions(Options):
     Attributes:
         output_stride: image pixels a pixel of the last stage stands for.
         units_after: where the units of all cross-stitch networks of Tables 1, 2 and 3 stand.
+        fully_connected: whether fc6 and fc7 of AlexNet and VGG are there.
         objective: how the losses of networks of several tasks become one gradient, see :mod:`mtlkit.objectives`.
         on_error: whether a faulty row of Table 6's lists is an error or is skipped.
     """
@@ -107,6 +108,13 @@ class CrossStitchOptions(Options):
             "1", "2", "3", t5="has rows of units after convolutions", t6="has units up to the pooling of regions"
         ),
     ] = "pools"
+    fully_connected: Annotated[
+        bool,
+        Option(
+            "fc6 and fc7 of alexnet and the vgg networks; they start at random where a file of weights lacks them",
+            "true or false",
+        ).only(*SCENE_TABLES, t6="looks at regions through them"),
+    ] = True
     objective: Annotated[Text, OBJECTIVE.only(*SCENE_TABLES, t6="has one way to join its losses")] = "fixed"
     on_error: Annotated[OnError, ON_ERROR.only("6")] = "raise"
 

@@ -79,15 +79,22 @@ class StitchColumn(SceneColumn):
         stages: of the backbone.
         words: the codebook of the normals.
         units_after: where the units of its cross-stitch networks stand; in Table 5 of those that are printed.
+        fully_connected: whether the fc6 and fc7 of a backbone that has them are stages.
     """
 
     stages: int
     words: tuple[Direction, ...]
     units_after: UnitsAfter = "pools"
+    fully_connected: bool = True
+
+    @property
+    def whole(self) -> bool:
+        """Whether the backbone is one with fc6 and fc7, and has them here."""
+        return self.fully_connected and has_fc_layers(self.backbone)
 
     def decided(self) -> dict[str, Any]:
         """Option -> the value that gives this column."""
-        return super().decided() | {"units_after": self.units_after}
+        return super().decided() | {"units_after": self.units_after, "fully_connected": self.fully_connected}
 
 
 def fcn_stride(backbone: str, given: int | None) -> int:
@@ -104,14 +111,17 @@ def fcn_stride(backbone: str, given: int | None) -> int:
     return stride
 
 
-def fcn_line(column: SceneColumn) -> str:
-    """The network, for the protocol card."""
-    layers = (
-        "; image padded by 100 pixels, maps enlarged bilinearly and cropped, dropout behind fc6 and fc7 (FCN's code)"
-        if has_fc_layers(column.backbone)
-        else "; maps enlarged bilinearly, their cells taken for tiles of the image"
-    )
-    return f"{column.backbone}, stride {column.output_stride}, one 1x1 layer per task{layers}"
+def fcn_line(column: SceneColumn, *, whole: bool) -> str:
+    """The network, for the protocol card; ``whole``: with fc6 and fc7."""
+    if whole:
+        maps = (
+            "image padded by 100 pixels, maps enlarged bilinearly and cropped, dropout behind fc6 and fc7 (FCN's code)"
+        )
+    elif has_fc_layers(column.backbone):
+        maps = "without fc6 and fc7; maps enlarged bilinearly, each cell where it looks, borders by the nearest"
+    else:
+        maps = "maps enlarged bilinearly, their cells taken for tiles of the image"
+    return f"{column.backbone}, stride {column.output_stride}, one 1x1 layer per task; {maps}"
 
 
 def stitch_column(table: str, given: CrossStitchOptions) -> StitchColumn:
@@ -125,6 +135,13 @@ def stitch_column(table: str, given: CrossStitchOptions) -> StitchColumn:
             f"{backbone} is cut where timm cuts it, and its units stand after every stage; units_after=convolutions is "
             "for alexnet and the vgg networks."
         )
+    if not (options.fully_connected or has_fc_layers(backbone)):
+        raise InputError(
+            f"{backbone} has no fc6 and fc7 to leave out; fully_connected=false is for alexnet and the vgg networks."
+        )
+    if options.units_after == "convolutions" and not options.fully_connected:
+        raise InputError("With units_after=convolutions the last pool belongs to fc6; leave fully_connected as it is.")
+    whole = options.fully_connected and has_fc_layers(backbone)
     data, train = scenes(options, size, budget.images, options.split)
     return StitchColumn(
         paper="cross_stitch",
@@ -133,8 +150,8 @@ def stitch_column(table: str, given: CrossStitchOptions) -> StitchColumn:
         data=data,
         train_images=len(train),
         backbone=backbone,
-        stages=stages(backbone, size),
-        weights=weights(settled.weights, fully_connected=has_fc_layers(backbone)),
+        stages=stages(backbone, size, whole),
+        weights=weights(settled.weights, fully_connected=whole),
         output_stride=stride,
         head=Conv1x1Head.Settings(),
         recipe=stitch_recipe(settled, settled.steps(len(train))),
@@ -143,21 +160,23 @@ def stitch_column(table: str, given: CrossStitchOptions) -> StitchColumn:
         classes=train.classes,
         words=words(data, budget.words),
         units_after=options.units_after,
+        fully_connected=options.fully_connected,
         objective=objective(options.objective, options.precision),
     )
 
 
-def stages(backbone: str, size: tuple[int, int]) -> int:
+def stages(backbone: str, size: tuple[int, int], whole: bool) -> int:
     """How many stages the backbone has here; counted without drawing AlexNet's sixty million weights."""
-    layers = has_fc_layers(backbone)
     with aside():
-        built = staged(
-            backbone,
-            fully_connected="padded" if layers else "none",
-            cut="layers" if layers else "pools",
-            image_size=size,
-        )
-    return len(built.stages)
+        return len(staged(backbone, **built_as(backbone, whole), image_size=size).stages)
+
+
+def built_as(backbone: str, whole: bool) -> dict[str, Any]:
+    """A stage a layer of AlexNet and VGG, fc6 and fc7 among them if ``whole``; any other network as it comes."""
+    return {
+        "fully_connected": "padded" if whole else "none",
+        "cut": "layers" if has_fc_layers(backbone) else "pools",
+    }
 
 
 @cache  # most of the time that a column takes, and the same for all tables of these frames
@@ -203,13 +222,11 @@ def trained(
     starts: dict[str, Training],
 ) -> Training:
     """A network of these tables, as long as the print's ratio to the segmentation network's steps says."""
-    layers = has_fc_layers(column.backbone)
     network = NetworkSettings(
         backbone=column.backbone,
         weights=Weights() if starts else column.weights,
         output_stride=column.output_stride,
-        fully_connected="padded" if layers else "none",
-        cut="layers" if layers else "pools",
+        **built_as(column.backbone, column.whole),
         tasks=tasks,
         sharing=sharing,
         head=column.head,
@@ -229,7 +246,8 @@ def trained(
 
 def unit_places(column: StitchColumn) -> tuple[int, ...] | None:
     """After pool1, pool2, pool5, fc6 and fc7 of AlexNet (Sect. 5); after every stage of any other backbone."""
-    return family(column.backbone).stitched_after
+    named = family(column.backbone).stitched_after
+    return named and tuple(stage for stage in named if stage < column.stages)
 
 
 def networks_of(column: StitchColumn, seed: int, sorted_by_labels: str = "") -> Networks:
@@ -259,14 +277,15 @@ def read_out(column: StitchColumn) -> dict[str, int]:
     other backbone the first stage, the middle one and the last."""
     if unit_places(column) is not None:
         layer = "conv" if column.units_after == "convolutions" else "pool"
-        return {f"{layer}1": 0, f"{layer}5": 4, "fc7": 6}
+        return {f"{layer}1": 0, f"{layer}5": 4} | ({"fc7": 6} if column.whole else {})
     return {f"stage {stage}": stage for stage in (0, column.stages // 2, column.stages - 1)}
 
 
 def in_front_of_pools(column: StitchColumn) -> list[Stitch]:
     """Rows with units after convolutions, which the paper speaks of without numbers (Sect. 5): the printed ones moved
-    in front of their pools, and one after every convolution. A network that is not cut at its layers has none."""
-    if not has_fc_layers(column.backbone):
+    in front of their pools, and one after every convolution. A network without fc6, which begins with the last of these
+    pools, has none."""
+    if not column.whole:
         return []
     moved = column.model_copy(update={"units_after": "convolutions"})
     every = stitched(
@@ -292,8 +311,8 @@ def in_front_of_pools(column: StitchColumn) -> list[Stitch]:
 def stitch_rows(column: StitchColumn, seed: int) -> list[Row]:
     """Table 5, every split of the trunk, and for each task the split that scores best on a development part."""
     networks = networks_of(column, seed, sorted_by_labels="segmentation")
-    # Three of AlexNet's seven stages lie before its conv4.
-    every = splits(column.stages, {"split_conv4": 3})
+    # Three of AlexNet's seven stages lie before its conv4, of five where it lacks fc6 and fc7.
+    every = splits(column.stages, {"split_conv4": 3}, column.stages if unit_places(column) else 7)
     what = "an encoder per task, a 2x2 matrix for every channel"
     return revised(
         compared(
@@ -344,14 +363,14 @@ def network_lines(column: StitchColumn) -> list[tuple[str, str]]:
     """What these tables have in common of what differs between the paper's measurement and ours."""
     data = column.data
     height, width = data.size
-    places = "pool1, pool2, pool5, fc6, fc7" if unit_places(column) else "every stage"
+    places = f"pool1, pool2, pool5{', fc6, fc7' * column.whole}" if unit_places(column) else "every stage"
     if column.units_after == "convolutions":
         places = "every convolution, in front of its pool, fc6, fc7"
     return [
         ("Data", f"{data.name} ({data.fingerprint}), {column.train_images} training images"),
         ("Classes", f"{len(column.classes)}, averaged over those that occur in the test truth"),
         ("Resolution", f"{height}x{width} throughout, images of another size resized"),
-        ("Network", fcn_line(column)),
+        ("Network", fcn_line(column, whole=column.whole)),
         ("Units", f"after {places}, one per channel"),
         (
             "Normals",

@@ -133,7 +133,7 @@ def fcn_protocol(column: SceneColumn) -> list[tuple[str, str]]:
         ("Data", f"{data.name} ({data.fingerprint}), {column.train_images} training images"),
         ("Classes", f"{len(column.classes)}, averaged over those that occur in the test truth"),
         ("Resolution", f"{data.size[0]}x{data.size[1]} throughout, images of another size resized"),
-        ("Network", fcn_line(column)),
+        ("Network", fcn_line(column, whole=has_fc_layers(column.backbone))),
         (
             "Units",
             f"after {'every pool, fc6 and fc7' if has_fc_layers(column.backbone) else 'every stage'}; cross-stitch one "
