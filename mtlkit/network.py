@@ -111,7 +111,7 @@ class Network(nn.Module):
             cut=self.settings.cut,
             image_size=self.settings.image_size,
             regions=self.settings.regions,
-            convolutions_only=source.convolutions_only,
+            convolutions_only=weights and source.convolutions_only,
         )
 
     def forward(

@@ -23,7 +23,7 @@ from mtlkit.backbones.dla import DLA
 from mtlkit.backbones.resnet import ResNet
 from mtlkit.backbones.timm import Timm
 from mtlkit.backbones.vgg import VGG
-from mtlkit.backbones.weights import ends_with_convolutions, load
+from mtlkit.backbones.weights import lacks_fc_layers, load
 from mtlkit.errors import InputError, unknown
 
 __all__ = [
@@ -103,8 +103,8 @@ def staged(
             pooling of regions takes the place of the last pool of VGG and AlexNet, whose fully connected stages it
             needs; of any other network the last stage looks at regions of 7x7, much as in a ResNet
             (https://arxiv.org/abs/1512.03385, appendix A). Whoever steps the stages does the pooling.
-        convolutions_only: Fully connected stages start at random, whatever the file of weights holds: many files of
-            VGG and AlexNet end with the convolutions, see :func:`ends_with_convolutions`.
+        convolutions_only: Fully connected stages start at random: many files of weights of VGG and AlexNet end with the
+            convolutions, see :func:`ends_with_convolutions`.
 
     Raises:
         InputError: The name is unknown, the network cannot be stepped or not built this way, or the weights do not
@@ -142,6 +142,8 @@ def staged(
         cut=cut,
         image_size=image_size,
     )
+    if convolutions_only and (weights in ("none", "timm") or fully_connected == "none"):
+        raise InputError("convolutions_only is for a file of weights and a network with fully connected stages.")
     backbone = build()
     if image_size is None and of.fixed_input_size(name):
         raise InputError(f"{name} is built for one input size; give image_size=(height, width).")
@@ -150,9 +152,17 @@ def staged(
         with torch.random.fork_rng(devices=[]):  # the run goes on as if no second network had been drawn
             backbone = build(pretrained=True)
     elif weights != "none":
-        drawn = list(backbone.stages[-2:]) if convolutions_only and fully_connected != "none" else []
-        load(backbone, of, Path(weights), drawn)
+        load(backbone, of, Path(weights), list(backbone.stages[-2:]) if convolutions_only else [])
     return of.for_regions(backbone) if regions else backbone
+
+
+def ends_with_convolutions(name: str, weights: Path) -> bool:
+    """Whether a file of weights of ``name``, a VGG or AlexNet, has nothing of fc6 and fc7.
+
+    Raises:
+        InputError: There is no such file, or it cannot be read.
+    """
+    return lacks_fc_layers(name, family(name), weights)
 
 
 @functools.cache

@@ -21,6 +21,7 @@ class AlexNet(Chain):
     """torchvision's AlexNet, which timm lacks."""
 
     name: ClassVar[str] = "alexnet"
+    fc_layers: ClassVar[tuple[str, ...]] = ("classifier.1.", "classifier.4.")
     pools: ClassVar[int] = 3
     stitched_after: ClassVar[tuple[int, ...] | None] = (0, 1, 4, 5, 6)
     """pool1, pool2, pool5, fc6 and fc7 (Misra et al., CVPR 2016, Sect. 5)."""

@@ -110,6 +110,9 @@ class Family(ABC):
     has_fc_layers: ClassVar[bool] = False
     """Whether it is a chain of convolutions, then fc6 and fc7, which takes ``fully_connected`` and ``cut``."""
 
+    fc_layers: ClassVar[tuple[str, ...]] = ()
+    """How names of the tensors of fc6 and fc7 begin in files of weights."""
+
     pools: ClassVar[int] = 0
     """How many stages end in a pool where stages are cut there; 0 where the family is cut elsewhere."""
 

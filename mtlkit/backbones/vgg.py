@@ -18,6 +18,7 @@ class VGG(Chain):
     """VGG of 11 to 19 layers, with batch norm (``_bn``) or without."""
 
     name: ClassVar[str] = "vgg"
+    fc_layers: ClassVar[tuple[str, ...]] = ("classifier.0.", "classifier.3.", "pre_logits.")
     pools: ClassVar[int] = 5
 
     def handles(self, name: str) -> bool:

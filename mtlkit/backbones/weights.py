@@ -11,33 +11,27 @@ from torch import Tensor, nn
 from mtlkit.backbones.base import Family, StagedBackbone, aside, spelled
 from mtlkit.errors import InputError
 
-FC6 = {"classifier.0.weight", "classifier.1.weight", "pre_logits.fc1.weight", "pre_logits_fc1.weight"}
-"""What the first fully connected layer is called in torchvision's VGG and AlexNet and in timm's VGG."""
 
-
-def load(backbone: StagedBackbone, family: Family, path: Path, drawn: Collection[nn.Module] = ()) -> None:
+def load(backbone: StagedBackbone, family: Family, path: Path, left_out: Collection[nn.Module] = ()) -> None:
     """Copy the tensors of ``path`` into ``backbone``.
 
-    Every tensor of the stages must be there, but for those of ``drawn``, which stay as they are. Others may be, if the
-    whole network (as a classifier) has them: more than that means a file of another network.
+    Every tensor of the stages must be there, but for those of the stages ``left_out``, of which none may. Others may
+    be, if the whole network (as a classifier) has them: more than that means a file of another network.
 
     Raises:
         InputError: There is no such file, it cannot be read, or its tensors do not fit.
     """
     name = backbone.name
-    if path.suffix != ".safetensors":
-        raise InputError(f"The weights of {name} are 'none', 'timm' or a .safetensors file, not {str(path)!r}.")
-    if not path.is_file():
-        raise InputError(f"The weights file {path} for {name} does not exist.")
-    with _opened(path) as file:
+    with _opened(path, name) as file:
         given = family.converted({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118, it is no mapping
 
     with aside():
         whole = family.classifier(name)
     spelling = {spelled(key): key for key in whole.state_dict()}
     found = {spelled(key): (key, tensor) for key, tensor in given.items()}
-    stages = [stage for stage in backbone.stages if stage not in drawn]
+    stages = [stage for stage in backbone.stages if stage not in left_out]
     own = {spelled(key): tensor for stage in stages for key, tensor in stage.state_dict().items()}
+    others = {spelled(key) for stage in left_out for key in stage.state_dict()}
     counter = "num_batches_tracked"  # files written before PyTorch 0.4.1 lack it
     faults = {
         "missing": [spelling.get(key, key) for key in own if key not in found and not key.endswith(counter)],
@@ -52,6 +46,7 @@ def load(backbone: StagedBackbone, family: Family, path: Path, drawn: Collection
             if key in found and tensor.is_floating_point() and not found[key][1].is_floating_point()
         ],
         "unexpected": [found[key][0] for key in found.keys() - own.keys() - spelling.keys()],
+        "of layers that it is said to lack": [found[key][0] for key in found.keys() & others],
     }
     if any(faults.values()):
         listed = "; ".join(
@@ -64,23 +59,28 @@ def load(backbone: StagedBackbone, family: Family, path: Path, drawn: Collection
         own[key].copy_(found[key][1])
 
 
-def ends_with_convolutions(path: Path) -> bool:
-    """Whether a file of a VGG's or an AlexNet's weights lacks the fully connected layers.
+def lacks_fc_layers(name: str, family: Family, path: Path) -> bool:
+    """Whether a file of weights of ``name``, a network with fully connected layers, has no tensor of fc6 and fc7.
 
     Raises:
-        InputError: The file cannot be read.
+        InputError: There is no such file, or it cannot be read.
     """
-    with _opened(path) as file:
-        return FC6.isdisjoint(file.keys())
+    layers = tuple(map(spelled, family.fc_layers))
+    with _opened(path, name) as file:
+        return not any(spelled(key).startswith(layers) for key in file.keys())  # noqa: SIM118, it is no mapping
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _opened(path: Path, name: str) -> Iterator[Any]:
+    if path.suffix != ".safetensors":
+        raise InputError(f"The weights of {name} are 'none', 'timm' or a .safetensors file, not {str(path)!r}.")
+    if not path.is_file():
+        raise InputError(f"The weights file {path} for {name} does not exist.")
     try:
         with safetensors.safe_open(path, framework="pt", device="cpu") as file:
             yield file
     except safetensors.SafetensorError as error:
-        raise InputError(f"The weights file {path} cannot be read ({reason(error)}).") from error
+        raise InputError(f"The weights file {path} for {name} cannot be read ({reason(error)}).") from error
 
 
 def reshaped(tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:

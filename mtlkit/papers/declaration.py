@@ -80,9 +80,14 @@ class Column(Value):
     seeds: tuple[int, ...] = (0,)
 
     @property
-    def networks(self) -> str:
-        """The backbone's name, or the names where a table compares several."""
+    def network(self) -> str:
+        """The backbone as it is built here: its name, and what it lacks."""
         return self.backbone
+
+    @property
+    def networks(self) -> str:
+        """The backbone as it is built, or the names where a table compares several."""
+        return self.network
 
     @property
     def machine(self) -> str:

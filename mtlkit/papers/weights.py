@@ -8,12 +8,12 @@ from mtlkit.files import at_home
 from mtlkit.network import Weights
 
 
-def weights(given: str, *, fully_connected: bool = False) -> Weights:
+def weights(given: str, *, fc_of: str | None = None) -> Weights:
     """``none``, ``timm``, or a safetensors file, which is known by its SHA-256 from then on.
 
     Args:
         given: what the reader wrote.
-        fully_connected: whether the network has fully connected stages, which start at random where a file lacks them.
+        fc_of: the backbone, where it is built with fc6 and fc7; they start at random where a file lacks them.
 
     Raises:
         InputError: when the file does not exist or cannot be read.
@@ -29,5 +29,5 @@ def weights(given: str, *, fully_connected: bool = False) -> Weights:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"The weights file {given} cannot be read ({error.strerror}).") from error
-    short = fully_connected and ends_with_convolutions(path)
-    return Weights(source="file", sha256=hashlib.sha256(content).hexdigest(), convolutions_only=short, path=path)
+    lacking = fc_of is not None and ends_with_convolutions(fc_of, path)
+    return Weights(source="file", sha256=hashlib.sha256(content).hexdigest(), convolutions_only=lacking, path=path)

@@ -127,7 +127,7 @@ def agree(one: SideBySide, other: SideBySide) -> bool:
     if first.machine and second.machine and first.machine != second.machine:
         return False
     ours, theirs = one.table.printed, other.table.printed
-    if ours.backbone == theirs.backbone and first.backbone != second.backbone:
+    if ours.backbone == theirs.backbone and first.network != second.network:
         return False
     sets, others = data_sets(first), data_sets(second)
     if ours.dataset != theirs.dataset:
@@ -143,7 +143,7 @@ def agree(one: SideBySide, other: SideBySide) -> bool:
 def _recipe(column: TrainedColumn) -> tuple[object, ...]:
     recipe = column.recipe
     batch = recipe.batch_size, recipe.accumulate
-    return column.weights.source, column.weights.sha256, recipe.lr, batch, column.epochs
+    return column.weights.identity, recipe.lr, batch, column.epochs
 
 
 def _settings(columns: Sequence[SideBySide]) -> list[Setting]:

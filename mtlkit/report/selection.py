@@ -14,7 +14,7 @@ def tried(column: TrainedColumn, developed: Sequence[SideBySide]) -> list[tuple[
     """Of columns on development parts those that tried settings for this one: same data, size, backbone and start."""
 
     def sought(one: TrainedColumn) -> tuple[object, ...]:
-        return one.data.fingerprint, one.data.size, one.backbone, one.weights.sha256
+        return one.data.fingerprint, one.data.size, one.network, one.weights.identity
 
     found = [(one.column, one) for one in developed if isinstance(one.column, TrainedColumn)]
     alike = [pair for pair in found if sought(pair[0]) == sought(column)]

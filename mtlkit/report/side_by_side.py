@@ -250,8 +250,8 @@ class SideBySide:
             f"Printed: Table {number}, {f'{printed.backbone} on ' if printed.backbone else ''}{printed.dataset}. "
             f"Measured: {self.column.networks} on {where}, profile {self.column.profile}, {runs}."
         )
-        if printed.backbone and printed.backbone != self.column.backbone.removesuffix("_bn"):
-            text += f" The paper prints nothing for {self.column.backbone}."
+        if printed.backbone and printed.backbone != self.column.network.removesuffix("_bn"):
+            text += f" The paper prints nothing for {self.column.network}."
         return " ".join([text, *self.diverged.values()])
 
     def cell(self, row: str, measure: str) -> Cell:

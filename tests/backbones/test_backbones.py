@@ -563,35 +563,60 @@ def test_real_vgg_weights_fit_the_surgery_and_leave_no_layer_undrawn():
 
 
 @pytest.mark.parametrize("of", ["vgg16", "alexnet"])
-def test_fully_connected_stages_that_a_file_lacks_are_drawn_where_that_is_said(of):
+def test_fully_connected_stages_that_a_file_lacks_start_at_random_where_that_is_said(of):
     path = real(f"{of}.tv_in1k.features.fp16.safetensors")
-    assert ends_with_convolutions(Path(path))
+    assert ends_with_convolutions(of, Path(path))
     options = {"fully_connected": "padded", "cut": "layers"}
     torch.manual_seed(0)
-    drawn = staged(of, **options)
+    random = staged(of, **options)
     torch.manual_seed(0)
     backbone = staged(of, weights=path, convolutions_only=True, **options)
     convolutions = staged(of, weights=path, cut="layers")
     count = len(convolutions.stages)
     assert len(backbone.stages) == count + 2
     assert all(map(torch.equal, backbone.stages[:count].parameters(), convolutions.parameters()))
-    assert all(map(torch.equal, backbone.stages[count:].parameters(), drawn.stages[count:].parameters()))
+    assert all(map(torch.equal, backbone.stages[count:].parameters(), random.stages[count:].parameters()))
 
 
-def test_files_with_fully_connected_layers_are_seen_in_every_spelling(tmp_path):
-    for of, name in {"vgg11": "vgg", "alexnet": "alexnet"}.items():
-        path = tmp_path / f"{name}.safetensors"
-        with aside():
-            names = list(getattr(torchvision.models, of)().state_dict())
-        save_file({key: torch.zeros(1) for key in names}, path)
-        assert not ends_with_convolutions(path)
+def partial_file(folder, net, keep, spelling=str):
+    """A file with some tensors of a network, all zero."""
+    path = folder / "net.safetensors"
+    names = {key: spelling(key) for key in net.state_dict() if keep(key)}
+    save_file({name: torch.zeros(net.state_dict()[key].shape, dtype=torch.half) for key, name in names.items()}, path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["alexnet", "vgg11"])
+def test_a_file_with_anything_of_the_fully_connected_layers_does_not_end_with_the_convolutions(name, tmp_path):
     with aside():
-        names = list(timm.create_model("vgg11").state_dict())
-    save_file({key: torch.zeros(1) for key in names}, path)
-    assert not ends_with_convolutions(path)
-    path.write_text("no tensors here")
-    with pytest.raises(InputError, match=r"alexnet.safetensors cannot be read"):
-        ends_with_convolutions(path)
+        net = getattr(torchvision.models, name)()
+    assert ends_with_convolutions(name, partial_file(tmp_path, net, lambda key: key.startswith("features")))
+    for keep in (lambda key: True, lambda key: key.startswith("features") or key.endswith(("r.0.bias", "r.1.bias"))):
+        path = partial_file(tmp_path, net, keep)
+        assert not ends_with_convolutions(name, path)
+        with pytest.raises(InputError, match="of layers that it is said to lack"):
+            staged(name, weights=str(path), fully_connected="plain", convolutions_only=True)
+    underscores = partial_file(tmp_path, net, lambda key: True, lambda key: key.replace(".", "_"))
+    assert not ends_with_convolutions(name, underscores)
+
+
+def test_timms_names_of_fully_connected_layers_are_known(tmp_path):
+    with aside():
+        net = timm.create_model("vgg11")
+    assert not ends_with_convolutions("vgg11", partial_file(tmp_path, net, lambda key: not key.startswith("head")))
+
+
+def test_convolutions_only_needs_a_file_and_fully_connected_stages(tmp_path):
+    path = str(tmp_path / "net.safetensors")
+    for options in ({"fully_connected": "plain"}, {"fully_connected": "plain", "weights": "timm"}, {"weights": path}):
+        with pytest.raises(InputError, match="convolutions_only is for a file of weights"):
+            staged("alexnet", convolutions_only=True, **options)
+    for name, message in {"nowhere.safetensors": "for alexnet does not exist", "net.pth": "not '.*net.pth'"}.items():
+        with pytest.raises(InputError, match=message):
+            ends_with_convolutions("alexnet", tmp_path / name)
+    Path(path).write_text("no tensors here")
+    with pytest.raises(InputError, match=r"net.safetensors for alexnet cannot be read"):
+        ends_with_convolutions("alexnet", Path(path))
 
 
 @pytest.fixture

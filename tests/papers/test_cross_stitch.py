@@ -7,8 +7,10 @@ from types import SimpleNamespace
 import matplotlib as mpl
 import pytest
 import torch
+import torchvision
 from builders import SEGMENTATION, network, network_of, recipe, record_of, room_data, training
 from cells import cell
+from safetensors.torch import save_file
 
 from mtlkit import papers
 from mtlkit.backbones import staged
@@ -148,12 +150,40 @@ def test_alexnet_without_its_fully_connected_layers_keeps_its_units_and_splits_u
     assert networks["split_conv4"].sharing.split_after == 3
     assert read_out(column) == {"pool1": 0, "pool5": 4}
     card = {what: ours for what, _, ours in TABLE.protocol(column)}
-    assert "without fc6 and fc7" in card["Network"]
+    assert "no fc6 and fc7" in card["Network"]
     assert card["Units"].startswith("after pool1, pool2, pool5, one per channel")
     with torch.device("meta"):
         built = networks["cross_stitch"].build(weights=False)
         assert built.trunk.channels == (64, 192, 384, 256, 256)
     assert column.options().fully_connected is False
+    assert TABLE.rows(COLUMN.model_copy(update={"backbone": "vgg16", "fully_connected": False, "stages": 13}), 0)
+
+
+def alexnet_file(folder, *, whole):
+    """A file of AlexNet's weights, or of its convolutions alone."""
+    path = folder / f"alexnet_{whole}.safetensors"
+    state = torchvision.models.alexnet().state_dict()
+    save_file({key: one.half() for key, one in state.items() if whole or key.startswith("features")}, path)
+    return path
+
+
+def test_the_card_says_which_layers_start_at_random(tmp_path):
+    small = {"backbone": "alexnet", "image_size": (64, 80), "epochs": 0.1}
+    whole, short = (alexnet_file(tmp_path, whole=one) for one in (True, False))
+    for path, given, random in [(whole, {}, False), (short, {}, True), (short, {"fully_connected": False}, False)]:
+        column = TABLE.column(CrossStitchOptions(weights=str(path), **small, **given))
+        card = {what: ours for what, _, ours in TABLE.protocol(column)}
+        assert ("ends with the convolutions; fc6 and fc7 random" in card["Start"]) == random
+        assert column.weights.convolutions_only == random
+        assert ("without fc6 and fc7" in column.networks) == bool(given)
+        network_ = next(row for row in TABLE.rows(column, 0) if row.id == "one_task").evaluations[0].subject.network
+        assert network_.build()
+        assert network_.build(weights=False)
+        again = TABLE.column(column.options().model_copy(update={"weights": str(path)}))
+        assert again.identity == column.identity
+    with pytest.raises(InputError, match="Table 3 is about the weights that encoders start from"):
+        SWEEPS["3"].column(CrossStitchOptions(weights=str(short), **small))
+    assert SWEEPS["3"].column(CrossStitchOptions(weights=str(short), fully_connected=False, **small)).whole is False
 
 
 @pytest.mark.parametrize(

@@ -311,7 +311,7 @@ def fully_connected(backbone: str, start: Weights) -> FullyConnected:
     """fc6 and fc7 where the backbone has them and its start weights do; a file may end with the convolutions."""
     if not has_fc_layers(backbone) or start.source == "none":
         return "none"
-    return "none" if start.path and ends_with_convolutions(start.path) else "plain"
+    return "none" if start.path and ends_with_convolutions(backbone, start.path) else "plain"
 
 
 def calorie_recipe(table: str, settled: Settled, steps: int, budget: Budget) -> Recipe:

@@ -112,7 +112,7 @@ def splits_against_one_task(comparisons: Sequence[SideBySide]) -> Figure:
                 axis.plot([shared] * len(one.seeds), one.seeds, "_", color=INK, markersize=8)
                 axis.plot(shared, one.mean, "o", color=MEASURED)
             texts = [comparison.printed_cell(each, column.column)[0] for each in (row.id, "one_task")]
-            if comparison.print_of[1].backbone == comparison.column.backbone and MISSING not in texts:
+            if comparison.print_of[1].backbone == comparison.column.network and MISSING not in texts:
                 split, alone = map(float, texts)
                 axis.plot(shared + 0.15, column.sign * (split - alone), "o", color=PRINTED)
         axis.axhline(0, color=PRINTED, linewidth=1)

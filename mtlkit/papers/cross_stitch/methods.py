@@ -100,17 +100,17 @@ class Stitch:
         return training.model_copy(update={"network": network, "recipe": recipe})
 
 
-def splits(stages: int, printed: Mapping[str, int], of: int = 7) -> dict[str, int]:
+def splits(stages: int, printed: Mapping[str, int], missing: int = 0) -> dict[str, int]:
     """Row -> how many stages are shared, for every split.
 
     Args:
         stages: of the backbone.
-        printed: row -> how many of AlexNet's stages its split shares; of another backbone, about the same share, but at
-            least the first and at most all but the last.
-        of: how many stages that AlexNet has.
+        printed: row -> how many of AlexNet's seven stages its split shares; of another backbone, about the same share,
+            but at least the first and at most all but the last.
+        missing: stages at the end that the backbone has and this network lacks.
     """
     named = {
-        min(max(1, round(stages * shared / of)), stages - 1) if shared < of - 1 else stages - 1: name
+        min(max(1, round((stages + missing) * shared / 7)), stages - 1) if shared < 6 else stages - 1: name
         for name, shared in printed.items()
     }
     return {named.get(after, f"split_{after}"): after for after in range(1, stages)}

@@ -125,7 +125,7 @@ def object_column(given: CrossStitchOptions) -> ObjectColumn:
         backbone=settled.backbone,
         stages=stages,
         pooled_after=pooled_after,
-        weights=weights(settled.weights, fully_connected=has_fc_layers(settled.backbone)),
+        weights=weights(settled.weights, fc_of=settled.backbone if has_fc_layers(settled.backbone) else None),
         recipe=object_recipe(settled, budget.regions, settled.steps(images)),
         epochs=settled.epochs,
         seeds=settled.seeds,

@@ -111,7 +111,7 @@ class CrossStitchOptions(Options):
     fully_connected: Annotated[
         bool,
         Option(
-            "fc6 and fc7 of alexnet and the vgg networks; they start at random where a file of weights lacks them",
+            "fc6 and fc7 of alexnet and the vgg networks, and 100 pixels around the image for them",
             "true or false",
         ).only(*SCENE_TABLES, t6="looks at regions through them"),
     ] = True

@@ -92,6 +92,12 @@ class StitchColumn(SceneColumn):
         """Whether the backbone is one with fc6 and fc7, and has them here."""
         return self.fully_connected and has_fc_layers(self.backbone)
 
+    @property
+    def network(self) -> str:
+        """The backbone as it is built."""
+        cut = has_fc_layers(self.backbone) and not self.whole
+        return f"{self.backbone} without fc6 and fc7" if cut else self.backbone
+
     def decided(self) -> dict[str, Any]:
         """Option -> the value that gives this column."""
         return super().decided() | {"units_after": self.units_after, "fully_connected": self.fully_connected}
@@ -118,7 +124,7 @@ def fcn_line(column: SceneColumn, *, whole: bool) -> str:
             "image padded by 100 pixels, maps enlarged bilinearly and cropped, dropout behind fc6 and fc7 (FCN's code)"
         )
     elif has_fc_layers(column.backbone):
-        maps = "without fc6 and fc7; maps enlarged bilinearly, each cell where it looks, borders by the nearest"
+        maps = "no fc6 and fc7, image not padded; maps enlarged bilinearly from where their cells look"
     else:
         maps = "maps enlarged bilinearly, their cells taken for tiles of the image"
     return f"{column.backbone}, stride {column.output_stride}, one 1x1 layer per task; {maps}"
@@ -142,6 +148,12 @@ def stitch_column(table: str, given: CrossStitchOptions) -> StitchColumn:
     if options.units_after == "convolutions" and not options.fully_connected:
         raise InputError("With units_after=convolutions the last pool belongs to fc6; leave fully_connected as it is.")
     whole = options.fully_connected and has_fc_layers(backbone)
+    start = weights(settled.weights, fc_of=backbone if whole else None)
+    if start.convolutions_only and table == "3":
+        raise InputError(
+            f"Table 3 is about the weights that encoders start from, and the file {settled.weights} has none of fc6 "
+            "and fc7; set fully_connected=false, or give a file of the whole network."
+        )
     data, train = scenes(options, size, budget.images, options.split)
     return StitchColumn(
         paper="cross_stitch",
@@ -151,7 +163,7 @@ def stitch_column(table: str, given: CrossStitchOptions) -> StitchColumn:
         train_images=len(train),
         backbone=backbone,
         stages=stages(backbone, size, whole),
-        weights=weights(settled.weights, fully_connected=whole),
+        weights=start,
         output_stride=stride,
         head=Conv1x1Head.Settings(),
         recipe=stitch_recipe(settled, settled.steps(len(train))),
@@ -311,8 +323,9 @@ def in_front_of_pools(column: StitchColumn) -> list[Stitch]:
 def stitch_rows(column: StitchColumn, seed: int) -> list[Row]:
     """Table 5, every split of the trunk, and for each task the split that scores best on a development part."""
     networks = networks_of(column, seed, sorted_by_labels="segmentation")
-    # Three of AlexNet's seven stages lie before its conv4, of five where it lacks fc6 and fc7.
-    every = splits(column.stages, {"split_conv4": 3}, column.stages if unit_places(column) else 7)
+    # Three of AlexNet's seven stages lie before its conv4.
+    missing = 2 if has_fc_layers(column.backbone) and not column.whole else 0
+    every = splits(column.stages, {"split_conv4": 3}, missing)
     what = "an encoder per task, a 2x2 matrix for every channel"
     return revised(
         compared(

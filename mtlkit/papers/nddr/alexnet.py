@@ -60,7 +60,7 @@ def fcn_column(given: NDDROptions) -> SceneColumn:
         data=data,
         train_images=len(train),
         backbone=settled.backbone,
-        weights=weights(settled.weights, fully_connected=has_fc_layers(settled.backbone)),
+        weights=weights(settled.weights, fc_of=settled.backbone if has_fc_layers(settled.backbone) else None),
         output_stride=stride,
         head=Conv1x1Head.Settings(),
         recipe=stitch_recipe(settled, settled.steps(len(train))),

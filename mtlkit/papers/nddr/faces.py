@@ -121,7 +121,7 @@ def face_column(given: NDDROptions) -> FaceColumn:
         left_out=left_out(splits),
         faulty=tuple(f"{reason}: {some(names)}" for reason, names in faults(splits).items()),
         backbone=backbone,
-        weights=weights(settled.weights),
+        weights=weights(settled.weights, fc_of=backbone if full else None),
         fully_connected="plain" if full else "none",
         nddr_norm=options.nddr_norm,
         recipe=face_recipe(options.profile, settled, settled.steps(train, epochs)),
