@@ -131,6 +131,7 @@ def _ends(ends: tuple[float, float], unit: str, too_narrow: bool, *, signed: boo
 
 
 def _number(value: float, unit: str, *, signed: bool = False) -> str:
-    """As the table writes it, with a true minus."""
+    """As the table writes it, with a true minus; what rounds to 0 has no sign."""
     scale, digits = SCALES.get(unit, (1, 1))
-    return f"{value / scale:{'+' if signed else ''}.{digits}f}".replace("-", "\u2212")
+    text = f"{value / scale:{'+' if signed else ''}.{digits}f}"
+    return text.lstrip("+-") if float(text) == 0 else text.replace("-", "\u2212")

@@ -13,7 +13,7 @@ from mtlkit.evaluations import TestEvaluation
 from mtlkit.ledger import Drawn, Record
 from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.report.figures import gain_intervals
-from mtlkit.report.intervals import DAGGER, TOO_NARROW, gain, gains, gains_html, intervals_html
+from mtlkit.report.intervals import DAGGER, TOO_NARROW, Gain, gain, gain_text, gains, gains_html, intervals_html
 from mtlkit.report.judging import difference
 from mtlkit.report.selection import relative, selection_html
 from mtlkit.report.side_by_side import Cell, SideBySide
@@ -49,6 +49,12 @@ def test_a_gain_is_clear_only_off_what_seeds_and_images_change():
     wide = gain(cell(seeds(12, 13, 14.1), 10, stream=1), worse, 1)
     assert wide.interval[0] < 0 < wide.interval[1]
     assert not wide.clear
+
+
+def test_a_gain_that_rounds_to_nothing_has_no_sign():
+    for mean, text in {0.04: "0.0", -0.04: "0.0", 0.06: "+0.1", -0.06: "\u22120.1", 0.0: "0.0"}.items():
+        shown = gain_text(Gain(mean, (mean, 2.0), (mean,), clear=False), "%")
+        assert (shown.text, shown.note) == (text, f"{text} to +2.0")
 
 
 def test_seeds_of_a_gain_are_paired_by_number_though_one_is_missing():
