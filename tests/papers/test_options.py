@@ -5,6 +5,8 @@ import sys
 import warnings
 
 import pytest
+import torch
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from mtlkit import papers, reproduce
@@ -117,7 +119,7 @@ def test_the_command_on_the_card_gives_the_same_column(slug, number, profile, fo
         given |= {"dataset": layout, "data_root": [str(folders / name) for name in names.split(",")]}
         given |= {"epochs": 1.3, "lr": 0.0123456789, "seeds": [2, 5], "precision": "bf16-mixed"}
     file = folders / "weights.safetensors"
-    file.write_bytes(b"")
+    save_file({"features.0.weight": torch.zeros(1)}, file)
     given |= {name: str(file) for name in ("voc_weights",) if name in kind.model_fields and kind.takes(number, name)}
     given |= {"weights": str(file)} if slug == "nddr" else {}
     column = table.column(table.options(**given))
