@@ -81,7 +81,7 @@ class Column(Value):
 
     @property
     def network(self) -> str:
-        """The backbone as it is built here: its name, and what it lacks."""
+        """The backbone by its name, and what it lacks as it is built here."""
         return self.backbone
 
     @property
