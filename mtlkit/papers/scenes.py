@@ -2,6 +2,7 @@
 
 from typing import Any, get_args
 
+from mtlkit.backbones import has_fc_layers
 from mtlkit.data import SCENE_LAYOUTS, Data, DataSet
 from mtlkit.devices import Precision
 from mtlkit.errors import InputError, unknown
@@ -28,6 +29,7 @@ class SceneColumn(TrainedColumn):
         classes: of the segmentation.
         tasks: what the networks learn.
         objective: of networks that learn several.
+        fully_connected: whether the fc6 and fc7 of a fully convolutional backbone that has them are stages.
         scoring: revision of the row of tilted normals, where there is one. Until 1, float32 put an angle that is a
             threshold's on either side of it; columns that were stored then keep their numbers.
     """
@@ -39,7 +41,19 @@ class SceneColumn(TrainedColumn):
     classes: tuple[str, ...] = ()
     tasks: tuple[str, ...] = TASKS
     objective: ObjectiveSettings = FixedWeights.Settings()
+    fully_connected: bool = True
     scoring: int = 1
+
+    @property
+    def whole(self) -> bool:
+        """Whether the backbone is one with fc6 and fc7, and has them here."""
+        return self.fully_connected and has_fc_layers(self.backbone)
+
+    @property
+    def network(self) -> str:
+        """The backbone by its name, and what is left out of it."""
+        cut = has_fc_layers(self.backbone) and not self.whole
+        return f"{self.backbone} without fc6 and fc7" if cut else self.backbone
 
     def generic_lines(self) -> dict[str, str]:
         """What all trainings have."""
@@ -53,6 +67,7 @@ class SceneColumn(TrainedColumn):
         return super().decided() | {
             "objective": named(self.objective),
             "output_stride": self.output_stride,
+            "fully_connected": self.fully_connected,
             "tasks": None if self.tasks == TASKS else self.tasks,
         }
 

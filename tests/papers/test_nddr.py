@@ -216,6 +216,23 @@ def test_another_tasks_network_gives_all_but_its_classifier(tmp_path):
         assert {key.rpartition(".")[0] for key in own} == {f"heads.{task}.classifier"}
 
 
+def test_table_a1_without_fc6_and_fc7_ends_with_pool5_and_says_so():
+    column = TABLES["A1"].meta_column().model_copy(update={"fully_connected": False})
+    fused = ("cross_stitch", "sluice", "nddr", "no_exchange")
+    rows = {row.id: row.evaluations[0].subject.network for row in TABLES["A1"].rows(column, 0) if row.id in fused}
+    with torch.device("meta"):
+        trunks = {name: network.build(weights=False).trunk for name, network in rows.items()}
+    assert {trunk.channels for trunk in trunks.values()} == {(64, 192, 256)}
+    assert list(trunks["nddr"].units) == ["0", "1", "2"]
+    card = {what: ours for what, _, ours in TABLES["A1"].protocol(column)}
+    assert card["Units"].startswith("after every pool; ")
+    assert "no fc6 and fc7, image not padded" in card["Network"]
+    assert column.network == "alexnet without fc6 and fc7"
+    assert column.options().fully_connected is False
+    with pytest.raises(InputError, match="resnet10t has no fc6 and fc7 to leave out"):
+        TABLES["A1"].column(NDDROptions(fully_connected=False, backbone="resnet10t"))
+
+
 def test_table_a1_has_the_cross_stitch_papers_places_units_and_lengths():
     rows = trained("A1")
     (nddr,) = rows["nddr"]

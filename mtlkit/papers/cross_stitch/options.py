@@ -20,6 +20,10 @@ from mtlkit.papers.options import (
 SCENE_TABLES = ("1", "2", "3", "5")
 """The tables on the networks of Table 5."""
 
+FULLY_CONNECTED = Option(
+    "fc6 and fc7 of alexnet and the vgg networks, and 100 pixels around the image for them", "true or false"
+)
+
 UnitsAfter = Literal["pools", "convolutions"]
 """Where the units of cross-stitch networks stand, beside fc6 and fc7."""
 
@@ -108,13 +112,7 @@ class CrossStitchOptions(Options):
             "1", "2", "3", t5="has rows of units after convolutions", t6="has units up to the pooling of regions"
         ),
     ] = "pools"
-    fully_connected: Annotated[
-        bool,
-        Option(
-            "fc6 and fc7 of alexnet and the vgg networks, and 100 pixels around the image for them",
-            "true or false",
-        ).only(*SCENE_TABLES, t6="looks at regions through them"),
-    ] = True
+    fully_connected: Annotated[bool, FULLY_CONNECTED.only(*SCENE_TABLES, t6="looks at regions through them")] = True
     objective: Annotated[Text, OBJECTIVE.only(*SCENE_TABLES, t6="has one way to join its losses")] = "fixed"
     on_error: Annotated[OnError, ON_ERROR.only("6")] = "raise"
 

@@ -79,28 +79,15 @@ class StitchColumn(SceneColumn):
         stages: of the backbone.
         words: the codebook of the normals.
         units_after: where the units of its cross-stitch networks stand; in Table 5 of those that are printed.
-        fully_connected: whether the fc6 and fc7 of a backbone that has them are stages.
     """
 
     stages: int
     words: tuple[Direction, ...]
     units_after: UnitsAfter = "pools"
-    fully_connected: bool = True
-
-    @property
-    def whole(self) -> bool:
-        """Whether the backbone is one with fc6 and fc7, and has them here."""
-        return self.fully_connected and has_fc_layers(self.backbone)
-
-    @property
-    def network(self) -> str:
-        """The backbone as it is built."""
-        cut = has_fc_layers(self.backbone) and not self.whole
-        return f"{self.backbone} without fc6 and fc7" if cut else self.backbone
 
     def decided(self) -> dict[str, Any]:
         """Option -> the value that gives this column."""
-        return super().decided() | {"units_after": self.units_after, "fully_connected": self.fully_connected}
+        return super().decided() | {"units_after": self.units_after}
 
 
 def fcn_stride(backbone: str, given: int | None) -> int:
@@ -117,9 +104,22 @@ def fcn_stride(backbone: str, given: int | None) -> int:
     return stride
 
 
-def fcn_line(column: SceneColumn, *, whole: bool) -> str:
-    """The network, for the protocol card; ``whole``: with fc6 and fc7."""
-    if whole:
+def fcn_whole(backbone: str, fully_connected: bool) -> bool:
+    """Whether a fully convolutional backbone has fc6 and fc7.
+
+    Raises:
+        InputError: they are to be left out of a backbone without them.
+    """
+    if not (fully_connected or has_fc_layers(backbone)):
+        raise InputError(
+            f"{backbone} has no fc6 and fc7 to leave out; fully_connected=false is for alexnet and the vgg networks."
+        )
+    return fully_connected and has_fc_layers(backbone)
+
+
+def fcn_line(column: SceneColumn) -> str:
+    """The network, for the protocol card."""
+    if column.whole:
         maps = (
             "image padded by 100 pixels, maps enlarged bilinearly and cropped, dropout behind fc6 and fc7 (FCN's code)"
         )
@@ -141,13 +141,9 @@ def stitch_column(table: str, given: CrossStitchOptions) -> StitchColumn:
             f"{backbone} is cut where timm cuts it, and its units stand after every stage; units_after=convolutions is "
             "for alexnet and the vgg networks."
         )
-    if not (options.fully_connected or has_fc_layers(backbone)):
-        raise InputError(
-            f"{backbone} has no fc6 and fc7 to leave out; fully_connected=false is for alexnet and the vgg networks."
-        )
-    if options.units_after == "convolutions" and not options.fully_connected:
+    whole = fcn_whole(backbone, options.fully_connected)
+    if options.units_after == "convolutions" and not whole:
         raise InputError("With units_after=convolutions the last pool belongs to fc6; leave fully_connected as it is.")
-    whole = options.fully_connected and has_fc_layers(backbone)
     start = weights(settled.weights, fc_of=backbone if whole else None)
     if start.convolutions_only and table == "3":
         raise InputError(
@@ -383,7 +379,7 @@ def network_lines(column: StitchColumn) -> list[tuple[str, str]]:
         ("Data", f"{data.name} ({data.fingerprint}), {column.train_images} training images"),
         ("Classes", f"{len(column.classes)}, averaged over those that occur in the test truth"),
         ("Resolution", f"{height}x{width} throughout, images of another size resized"),
-        ("Network", fcn_line(column, whole=column.whole)),
+        ("Network", fcn_line(column)),
         ("Units", f"after {places}, one per channel"),
         (
             "Normals",

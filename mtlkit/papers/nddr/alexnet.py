@@ -10,7 +10,7 @@ from mtlkit.backbones import has_fc_layers
 from mtlkit.data import Data
 from mtlkit.heads import Conv1x1Head
 from mtlkit.network import NetworkSettings, Weights
-from mtlkit.papers.cross_stitch.scenes import BUDGETS, LENGTHS, fcn_line, fcn_stride, stitch_recipe
+from mtlkit.papers.cross_stitch.scenes import BUDGETS, LENGTHS, fcn_line, fcn_stride, fcn_whole, stitch_recipe
 from mtlkit.papers.declaration import Row, Settled, Table
 from mtlkit.papers.nddr.methods import (
     CONTROLS,
@@ -52,6 +52,7 @@ def fcn_column(given: NDDROptions) -> SceneColumn:
     options = given.filled("A1")
     settled = Settled.of(options)
     stride = fcn_stride(settled.backbone, options.output_stride)
+    whole = fcn_whole(settled.backbone, options.fully_connected)
     data, train = scenes(options, settled.size, BUDGETS[options.profile].images, options.split)
     return SceneColumn(
         paper="nddr",
@@ -60,13 +61,14 @@ def fcn_column(given: NDDROptions) -> SceneColumn:
         data=data,
         train_images=len(train),
         backbone=settled.backbone,
-        weights=weights(settled.weights, fc_of=settled.backbone if has_fc_layers(settled.backbone) else None),
+        weights=weights(settled.weights, fc_of=settled.backbone if whole else None),
         output_stride=stride,
         head=Conv1x1Head.Settings(),
         recipe=stitch_recipe(settled, settled.steps(len(train))),
         epochs=settled.epochs,
         seeds=settled.seeds,
         classes=train.classes,
+        fully_connected=options.fully_connected,
     )
 
 
@@ -86,7 +88,7 @@ def trained(
             backbone=column.backbone,
             weights=Weights() if starts else column.weights,
             output_stride=column.output_stride,
-            fully_connected="padded" if has_fc_layers(column.backbone) else "none",
+            fully_connected="padded" if column.whole else "none",
             tasks=tasks,
             sharing=fitted(sharing, column),
             head=column.head,
@@ -128,16 +130,16 @@ def fcn_rows(column: SceneColumn, seed: int) -> list[Row]:
 def fcn_protocol(column: SceneColumn) -> list[tuple[str, str]]:
     """What differs between the paper's measurement and ours."""
     recipe, data = column.recipe, column.data
+    places = f"every pool{', fc6 and fc7' * column.whole}" if has_fc_layers(column.backbone) else "every stage"
     fused = round(recipe.steps * LENGTHS["fused"] / LENGTHS["joint"])
     return [
         ("Data", f"{data.name} ({data.fingerprint}), {column.train_images} training images"),
         ("Classes", f"{len(column.classes)}, averaged over those that occur in the test truth"),
         ("Resolution", f"{data.size[0]}x{data.size[1]} throughout, images of another size resized"),
-        ("Network", fcn_line(column, whole=has_fc_layers(column.backbone))),
+        ("Network", fcn_line(column)),
         (
             "Units",
-            f"after {'every pool, fc6 and fc7' if has_fc_layers(column.backbone) else 'every stage'}; cross-stitch one "
-            f"a channel, as its own paper's; rates {CROSS_STITCH.lr_mult:g}, "
+            f"after {places}; cross-stitch one a channel, as its own paper's; rates {CROSS_STITCH.lr_mult:g}, "
             f"{SLUICE.lr_mult:g} (sluice) and {NDDR.lr_mult:g} (NDDR) times the base; {nddr_line(column)}",
         ),
         ("Start", column.start_line),

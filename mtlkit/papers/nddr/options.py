@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from mtlkit.papers.cross_stitch.options import scene_defaults
+from mtlkit.papers.cross_stitch.options import FULLY_CONNECTED, scene_defaults
 from mtlkit.papers.options import (
     BACKBONE,
     DATASET,
@@ -72,6 +72,7 @@ class NDDROptions(Options):
 
     Attributes:
         output_stride: image pixels a pixel of the last stage stands for.
+        fully_connected: whether Table A1's AlexNet or VGG has fc6 and fc7.
         tasks: two or three of segmentation, normals and depth.
         fused_epochs: passes over the training images of networks that start from trained ones; ``None``: as many as
             these had.
@@ -99,6 +100,9 @@ class NDDROptions(Options):
     ] = None
     backbone: Annotated[Text | None, BACKBONE.says("a timm network, or alexnet")] = None
     output_stride: Annotated[Count | None, OUTPUT_STRIDE.only(*SCENE_TABLES, "A1", t7="has one class per image")] = None
+    fully_connected: Annotated[
+        bool, FULLY_CONNECTED.only("A1", **{f"t{one}": "is on other networks" for one in (*SCENE_TABLES, "7")})
+    ] = True
     tasks: Annotated[
         Names | None,
         Option("two or three of segmentation, normals, depth; None: the paper's two", "a name or a list of names").only(
