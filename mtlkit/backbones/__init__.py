@@ -18,12 +18,13 @@ from mtlkit.backbones.base import (
     StagedBackbone,
     aside,
     last_weight,
+    spelled,
 )
 from mtlkit.backbones.dla import DLA
 from mtlkit.backbones.resnet import ResNet
 from mtlkit.backbones.timm import Timm
 from mtlkit.backbones.vgg import VGG
-from mtlkit.backbones.weights import lacks_fc_layers, load
+from mtlkit.backbones.weights import load, opened
 from mtlkit.errors import InputError, unknown
 
 __all__ = [
@@ -162,7 +163,9 @@ def ends_with_convolutions(name: str, weights: Path) -> bool:
     Raises:
         InputError: There is no such file, or it cannot be read.
     """
-    return lacks_fc_layers(name, family(name), weights)
+    layers = tuple(map(spelled, family(name).fc_layers))
+    with opened(weights, name) as file:
+        return not any(spelled(key).startswith(layers) for key in file.keys())  # noqa: SIM118, it is no mapping
 
 
 @functools.cache

@@ -107,11 +107,8 @@ class Family(ABC):
     name: ClassVar[str]
     """What messages call it."""
 
-    has_fc_layers: ClassVar[bool] = False
-    """Whether it is a chain of convolutions, then fc6 and fc7, which takes ``fully_connected`` and ``cut``."""
-
     fc_layers: ClassVar[tuple[str, ...]] = ()
-    """How names of the tensors of fc6 and fc7 begin in files of weights."""
+    """How names of the tensors of fc6 and fc7 begin in files of weights, of a family that has them."""
 
     pools: ClassVar[int] = 0
     """How many stages end in a pool where stages are cut there; 0 where the family is cut elsewhere."""
@@ -126,6 +123,11 @@ class Family(ABC):
 
     centernet_width: ClassVar[int] = 64
     """Channels inside the branches of CenterNet's heads; of ResNets, too, in its code."""
+
+    @property
+    def has_fc_layers(self) -> bool:
+        """Whether it is a chain of convolutions, then fc6 and fc7, which takes ``fully_connected`` and ``cut``."""
+        return bool(self.fc_layers)
 
     @abstractmethod
     def handles(self, name: str) -> bool:

@@ -1,7 +1,7 @@
 """Chains of layers, cut after their pools or their layers: what VGG and AlexNet share."""
 
 from collections.abc import Iterable
-from typing import ClassVar, cast
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -14,8 +14,6 @@ FCN_PADDING = 100
 
 class Chain(Family):
     """Convolutions, activations and pools one after the other, then fc6 and fc7."""
-
-    has_fc_layers: ClassVar[bool] = True
 
     def rectified(self, name: str) -> bool:
         """Always: stages are cut behind their ReLUs."""

@@ -22,7 +22,7 @@ def load(backbone: StagedBackbone, family: Family, path: Path, left_out: Collect
         InputError: There is no such file, it cannot be read, or its tensors do not fit.
     """
     name = backbone.name
-    with _opened(path, name) as file:
+    with opened(path, name) as file:
         given = family.converted({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118, it is no mapping
 
     with aside():
@@ -59,19 +59,13 @@ def load(backbone: StagedBackbone, family: Family, path: Path, left_out: Collect
         own[key].copy_(found[key][1])
 
 
-def lacks_fc_layers(name: str, family: Family, path: Path) -> bool:
-    """Whether a file of weights of ``name``, a network with fully connected layers, has no tensor of fc6 and fc7.
+@contextmanager
+def opened(path: Path, name: str) -> Iterator[Any]:
+    """The file of weights of ``name``, to ask for names and tensors.
 
     Raises:
-        InputError: There is no such file, or it cannot be read.
+        InputError: It is of another kind, there is none, or it cannot be read.
     """
-    layers = tuple(map(spelled, family.fc_layers))
-    with _opened(path, name) as file:
-        return not any(spelled(key).startswith(layers) for key in file.keys())  # noqa: SIM118, it is no mapping
-
-
-@contextmanager
-def _opened(path: Path, name: str) -> Iterator[Any]:
     if path.suffix != ".safetensors":
         raise InputError(f"The weights of {name} are 'none', 'timm' or a .safetensors file, not {str(path)!r}.")
     if not path.is_file():

@@ -97,8 +97,8 @@ class Column(Value):
     @property
     def start_line(self) -> str:
         """What backbones start from, for the protocol card."""
-        drawn = ", which ends with the convolutions; fc6 and fc7 random" * self.weights.convolutions_only
-        file = f"weights of the file {self.weights.sha256[:12]}{drawn}"
+        random = ", which ends with the convolutions; fc6 and fc7 random" * self.weights.convolutions_only
+        file = f"weights of the file {self.weights.sha256[:12]}{random}"
         return {"none": "random", "timm": "published weights (timm)", "file": file}[self.weights.source]
 
     def generic_lines(self) -> dict[str, str]:
