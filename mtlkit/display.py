@@ -32,7 +32,7 @@ class Display:
         self._tenths: dict[str, int] = {}
         self._later: set[str] = set()
         self._bars: dict[int, TaskID] = {}
-        self._said = 0.0
+        self._shown_at = 0.0
         self._progress: Progress | None = None
         if self.file.isatty():
             columns = TextColumn("{task.description}", markup=False), BarColumn(20), TextColumn("{task.fields[count]}")
@@ -96,7 +96,12 @@ class Display:
         self._tenths[event.node] = tenth
         if known is None and event.done:
             self._line(worker, f"{event.title} ({event.node}) resumed at step {event.done} of {event.total}")
-        elif known is not None and known < tenth < 10 and self._progress is None and now - self._said >= QUIET_SECONDS:
+        elif (
+            known is not None
+            and known < tenth < 10
+            and self._progress is None
+            and now - self._shown_at >= QUIET_SECONDS
+        ):
             self._line(worker, f"{event.title} ({event.node}) step {event.done} of {event.total}")
         if self._progress is not None:
             if worker not in self._bars:
@@ -114,7 +119,7 @@ class Display:
             self._progress.remove_task(bar)
 
     def _line(self, worker: int, text: str) -> None:
-        self._said = time.monotonic()
+        self._shown_at = time.monotonic()
         who = f"[{worker + 1}] " if self.workers > 1 else ""
         line = terminal(f"{time.strftime('%H:%M:%S')} {who}{text}")
         if self._progress is not None:

@@ -390,13 +390,13 @@ def _read_tensors(path: Path, identity: str) -> tuple[dict[str, Tensor], str] | 
     try:
         tensors = load_file(path)
         with safe_open(path, "pt") as file:
-            said = file.metadata() or {}
-        dict(json.loads(said.get("loaded", "{}")))
+            metadata = file.metadata() or {}
+        dict(json.loads(metadata.get("loaded", "{}")))
     except (OSError, SafetensorError, ValueError, KeyError, TypeError):  # a header that only begins to be one
         return None
     digest = digest_of(tensors)
     # Earlier versions wrote no metadata.
-    whole = (said.get("identity", identity), said.get("sha256", digest)) == (identity, digest)
+    whole = (metadata.get("identity", identity), metadata.get("sha256", digest)) == (identity, digest)
     return (tensors, digest) if whole else None
 
 

@@ -43,12 +43,12 @@ _SHELL = {"In", "Out", "exit", "quit", "get_ipython", "open"}
 
 
 @dataclass(frozen=True)
-class Answers:
-    """Images, uint8 ``(H, W, 3)``, with their true class and, row by row, the class that its network names."""
+class ClassPredictions:
+    """Images, uint8 ``(H, W, 3)``, with their true class and, row by row, the class that its network predicts."""
 
     images: "list[np.ndarray]"
     truth: list[str]
-    said: dict[str, list[str]]
+    predictions: dict[str, list[str]]
 
 
 class Reproduction:
@@ -266,20 +266,18 @@ class Reproduction:
             for name, output in outputs.items():
                 if name not in tasks:
                     continue
-                answers = enlarged(output, batch.targets[name])
-                columns[name].append(
-                    (row.label, [tasks[name].draw(answer) for answer in tasks[name].postprocess(answers)])
-                )
+                full = enlarged(output, batch.targets[name])
+                columns[name].append((row.label, [tasks[name].draw(one) for one in tasks[name].postprocess(full)]))
         return columns
 
-    def answers(self, comparison: "SideBySide", count: int = 8) -> dict[str, Answers]:
-        """For every task with one class per image, some test images, evenly spaced, and what every network says."""
+    def class_predictions(self, comparison: "SideBySide", count: int = 8) -> dict[str, ClassPredictions]:
+        """For every task with one class per image, some test images, evenly spaced, and every network's class."""
         import torch
 
         from mtlkit.data.sampling import Part, eval_loader
         from mtlkit.tasks import ClassTask
 
-        found: dict[str, Answers] = {}
+        found: dict[str, ClassPredictions] = {}
         for row, training in _trained(comparison):
             network = self.network(comparison, training)
             names = tuple(task.name for task in training.network.tasks)
@@ -292,11 +290,11 @@ class Reproduction:
                 (batch,) = eval_loader([Part(test, indices)], training.data.view, len(indices))
                 with torch.inference_mode():
                     output = network(batch.images)[name]
-                said, words = task.named(output), task.names(test.classes)
+                predicted, words = task.named(output), task.names(test.classes)
                 if name not in found:
                     images = [(image.permute(1, 2, 0) * 255).byte().numpy() for image in batch.images]
-                    found[name] = Answers(images, [words[index] for index in batch.targets[name]], {})
-                found[name].said[row.label] = [words[index] for index in said]
+                    found[name] = ClassPredictions(images, [words[index] for index in batch.targets[name]], {})
+                found[name].predictions[row.label] = [words[index] for index in predicted]
         return found
 
     def trained(self, comparison: "SideBySide") -> "dict[str, Training]":

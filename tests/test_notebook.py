@@ -114,9 +114,9 @@ def test_a_figure_can_show_every_trained_network_of_the_paper_and_says_which():
     found = paper.trained(comparison)
     assert list(found) == ["multi"]
     recipe = found["multi"].recipe
-    said = paper.origin(comparison, found.values())
-    assert said.startswith("Networks of profile smoke: mobilenetv3_small_050; ")
-    assert f"steps: {recipe.steps}; images per step: {recipe.images_a_step}" in said
+    shown = paper.origin(comparison, found.values())
+    assert shown.startswith("Networks of profile smoke: mobilenetv3_small_050; ")
+    assert f"steps: {recipe.steps}; images per step: {recipe.images_a_step}" in shown
 
 
 def test_a_large_figure_is_stored_in_few_colours_and_says_the_same(monkeypatch):
@@ -131,15 +131,15 @@ def test_a_large_figure_is_stored_in_few_colours_and_says_the_same(monkeypatch):
     assert [one.alt for one in stored] == ["Noise of 8 pixels.", "Noise of 700 pixels."]
 
 
-def test_answers_about_faces_are_years_and_genders():
+def test_class_predictions_of_faces_are_years_and_genders():
     paper = Reproduction(
         "nddr", PARAMETERS | {"tables": "7", "methods": ["multi"], "epochs": 0.1, "image_size": [32, 32]}
     )
-    found = paper.answers(paper.table("7"), 5)
+    found = paper.class_predictions(paper.table("7"), 5)
     assert set(found) == {"age", "gender"}
     for name, valid in (("age", set(map(str, range(100)))), ("gender", {"male", "female"})):
-        assert len(found[name].images) == len(found[name].truth) == len(found[name].said["Multi-task"]) == 5
-        assert {*found[name].truth, *found[name].said["Multi-task"]} <= valid
+        assert len(found[name].images) == len(found[name].truth) == len(found[name].predictions["Multi-task"]) == 5
+        assert {*found[name].truth, *found[name].predictions["Multi-task"]} <= valid
 
 
 def test_what_papermill_may_pass_is_understood():

@@ -81,8 +81,8 @@ def fetch(url: str, part: Path, *, size: int | None = None, checked: bool = Fals
 def _kept(part: Path, note: Path, url: str, checked: bool) -> int:
     """Bytes that an earlier transfer left and that this one can go on from."""
     try:
-        said = json.loads(note.read_text(encoding="utf-8"))
-        usable = said["url"] == url and (checked or said["version"])
+        noted = json.loads(note.read_text(encoding="utf-8"))
+        usable = noted["url"] == url and (checked or noted["version"])
         return part.stat().st_size if usable else 0
     except (OSError, ValueError, TypeError, KeyError):
         return 0

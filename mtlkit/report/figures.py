@@ -214,22 +214,30 @@ def boxed(
     return figure
 
 
-def answers(images: Sequence[np.ndarray], truth: Sequence[str], said: Mapping[str, Sequence[str]]) -> Figure:
-    """Images `(H, W, 3)` under their true class; below, a line per method with the class it names, bold where right."""
-    figure, axes = plt.subplots(1, len(images), figsize=(1.15 * len(images), 1.3 + 0.2 * len(said)), squeeze=False)
-    figure.subplots_adjust(left=0.2, right=1, top=0.94, bottom=0.2 * len(said) / figure.get_figheight(), wspace=0.06)
+def class_predictions(
+    images: Sequence[np.ndarray], truth: Sequence[str], predictions: Mapping[str, Sequence[str]]
+) -> Figure:
+    """Images `(H, W, 3)` under their true class; below, a line per method with its class, bold where right."""
+    figure, axes = plt.subplots(
+        1, len(images), figsize=(1.15 * len(images), 1.3 + 0.2 * len(predictions)), squeeze=False
+    )
+    figure.subplots_adjust(
+        left=0.2, right=1, top=0.94, bottom=0.2 * len(predictions) / figure.get_figheight(), wspace=0.06
+    )
     for axis, image, name in zip(axes[0], images, truth, strict=True):
         axis.imshow(image)
         axis.axis("off")
         axis.set_title(name, fontsize=7, fontweight="bold")
-    for line, (label, names) in enumerate(said.items(), 1):
+    for line, (label, names) in enumerate(predictions.items(), 1):
         # Inches below the images, whatever the figure's height.
         down = {"xycoords": "axes fraction", "textcoords": "offset points", "fontsize": 7, "va": "top"}
         axes[0, 0].annotate(label, (0, 0), (-6, -14 * line + 8), ha="right", **down)
         for axis, name, true in zip(axes[0], names, truth, strict=True):
             right = {"color": MEASURED, "fontweight": "bold"} if name == true else {"color": PRINTED}
             axis.annotate(name, (0.5, 0), (0, -14 * line + 8), ha="center", **down, **right)
-    right_of = ", ".join(f"{label} names {sum(map(str.__eq__, names, truth))} right" for label, names in said.items())
+    right_of = ", ".join(
+        f"{label} names {sum(map(str.__eq__, names, truth))} right" for label, names in predictions.items()
+    )
     figure.set_label(f"{len(images)} images with their class, {', '.join(truth)}; {right_of}.")
     return figure
 

@@ -7,7 +7,7 @@ from mtlkit.papers.declaration import TrainedColumn
 from mtlkit.report.found import measured_rows
 from mtlkit.report.side_by_side import PAIRS, SideBySide, parts
 from mtlkit.report.table import ReportTable, Text
-from mtlkit.runs import trainings
+from mtlkit.runs import outermost, trainings
 
 
 def tried(column: TrainedColumn, developed: Sequence[SideBySide]) -> list[tuple[TrainedColumn, SideBySide]]:
@@ -48,6 +48,13 @@ def relative(settings: Sequence[SideBySide], rows: Sequence[str]) -> list[float 
     return [statistics.fmean(of) if of else None for of in zip(*ratios, strict=True)] or [None] * len(settings)
 
 
+def _steps(comparison: SideBySide, row: str) -> str:
+    """The steps of a row's own trainings: the networks of a row may learn from sets of different sizes."""
+    evaluations = next((one.evaluations for one in comparison.rows if one.id == row), ())
+    counts = sorted({training.recipe.steps for training in outermost(evaluations)})
+    return " and ".join(f"{count:,}" for count in counts) + " steps"
+
+
 def selection_html(comparison: SideBySide, developed: Sequence[SideBySide], row: str) -> str:
     """What single-task networks scored on the development part, a line a setting, as HTML; empty if nothing was tried.
 
@@ -68,7 +75,7 @@ def selection_html(comparison: SideBySide, developed: Sequence[SideBySide], row:
             name = f"rate {column.recipe.lr:g}, {column.epochs:g} epochs"
             best = (column.epochs, column.recipe.lr) == (taken.epochs, taken.recipe.lr)
             cells = (one.cell(row, c.measure).shown(c.unit) for c in part)
-            lines.append((Text(name, f"{column.recipe.steps:,} steps", bold=best), *cells))
+            lines.append((Text(name, _steps(one, row), bold=best), *cells))
         of = f"Settings tried, {', '.join(dict.fromkeys(c.group for c in part))}"
         tables.append(ReportTable(of, label, tuple(c.head for c in part), tuple(lines), stacks=True))
     return "".join(table.html() for table in tables)

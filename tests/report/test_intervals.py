@@ -171,6 +171,18 @@ def test_columns_on_a_development_part_stand_apart(filled):
     assert selection_html(shown, [], "single") == ""
 
 
+def test_settings_tried_name_the_steps_of_the_networks_of_a_row():
+    """Two sets of different size, a network each: neither takes the steps of a network of both."""
+    published = Results.of()
+    (tried, *_) = stored(papers.table("multi_exit", "1"), published, part="development")
+    (shown, *_) = (one for one in stored(papers.table("multi_exit", "1"), published) if one.column.profile == "lite")
+    for row in ("stl_in_20", "stl_pl_20"):
+        (evaluations,) = (one.evaluations for one in tried.rows if one.id == row)
+        steps = evaluations[0].subject.recipe.steps
+        assert steps < tried.column.recipe.steps
+        assert f"{steps:,} steps" in selection_html(shown, [tried], row)
+
+
 def test_without_draws_there_is_nothing_to_show(tmp_path):
     column = TABLE.column(NDDROptions(image_size=(32, 40)))
     comparison = SideBySide.of(TABLE, column, Results(tmp_path).ledger("smoke"))
