@@ -116,6 +116,8 @@ class Campaign:
             raise InputError(f"The campaign {path} cannot be read ({error}).") from error
         except tomllib.TOMLDecodeError as error:
             raise InputError(f"The campaign {path} is no TOML: {error}.") from error
+        if "path" in content:
+            raise InputError(f"The campaign {path}: path: a campaign has no such entry.")
         try:
             file = File(path=path, **content)
         except (ValidationError, TypeError) as error:

@@ -454,7 +454,7 @@ def data_get(
     from mtlkit.data import LAYOUTS
     from mtlkit.data.obtain import get, verified
 
-    folder = to or Path(name)
+    folder = at_home(to or name)
     source = get(name, folder, accepted=accepted, parts=parts or (), say=typer.echo)
     if source.layout is None:
         typer.echo(f"The files lie in {folder}; no reader takes them as they are.")
@@ -480,6 +480,7 @@ def data_verify(
     """Compare the files of a published data set with its checksums and counts, whoever fetched them."""
     from mtlkit.data.obtain import verify
 
+    folder = at_home(folder)
     lines, faults = verify(folder, name)
     for line in lines:
         typer.echo(line)

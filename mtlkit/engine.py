@@ -12,7 +12,7 @@ from torch import OutOfMemoryError, Tensor
 from mtlkit.errors import InputError, WeightsMissing
 from mtlkit.graph import Context, Node
 from mtlkit.history import TrainingDiverged
-from mtlkit.ledger import Ledger, Record
+from mtlkit.ledger import Ledger, Record, commit
 from mtlkit.runtime import Runtime, hardware
 
 
@@ -182,10 +182,11 @@ class Engine:
             return
         context = self.context(*missing)
         start()
+        commit()
         began = time.perf_counter()
         try:
             content = node.run(context)
-        except (MemoryError, RuntimeError) as error:
+        except (MemoryError, RuntimeError, ValueError) as error:
             if sentence := _of_machine(error, node.title):
                 raise InputError(sentence) from error
             raise
@@ -222,8 +223,8 @@ class Engine:
         return self.ledger.save(node.keeps, node.identity, tensors, loaded)
 
 
-def _of_machine(error: MemoryError | RuntimeError, title: str) -> str:
-    """A sentence about what is the machine's fault; empty where it is not."""
+def _of_machine(error: MemoryError | RuntimeError | ValueError, title: str) -> str:
+    """A sentence about what the machine or the batch is too small for; empty of any other error."""
     text = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else ""
     # torch raises it wherever this process is, by a signal.
     if text.startswith("DataLoader worker"):
@@ -233,4 +234,9 @@ def _of_machine(error: MemoryError | RuntimeError, title: str) -> str:
         )
     if isinstance(error, MemoryError | OutOfMemoryError) or "can't allocate memory" in text:
         return f"There is too little memory for {title}; a smaller image_size or batch_size, or accumulate, needs less."
+    if text.startswith("Expected more than 1 value per channel"):
+        return (
+            f"A batch norm of {title} has one value a channel, of which there is no variance; a larger batch_size or "
+            "image_size, or a smaller accumulate, gives it more."
+        )
     return ""

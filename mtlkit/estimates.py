@@ -56,7 +56,7 @@ def shape(settings: Mapping[str, Any]) -> str:
     """What decides how long a step of a training takes, of its canonical form: all but rates, lengths and weights."""
     network = {name: value for name, value in settings["network"].items() if name != "weights"}
     recipe = settings["recipe"]
-    names = ("batch_size", "accumulate", "optimizer", "augmentation", "precision", "channels_last")
+    names = ("batch_size", "accumulate", "optimizer", "augmentation", "precision", "channels_last", "objective")
     data = settings["data"]
     layouts = [one["layout"] for one in data.get("sets", {"": data}).values()]
     text = json.dumps([network, {name: recipe.get(name) for name in names}, layouts], sort_keys=True)

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -270,14 +271,17 @@ class Ledger:
         self.checkpoint(identity).unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Removes what killed runs left: files half written, their locks, and checkpoints of what is done."""
+        """Removes what killed runs left: files half written, their locks, and checkpoints of what is done.
+
+        A checkpoint that is younger than the weights is of a training that is run anew, for its snapshots say.
+        """
         for folder in [*self.root.glob("*"), *self.state.glob("*")]:
             sweep(folder)
         locks = {path.stem for path in self.state.glob("locks/*.lock")}
         done = {
             path.stem
             for path in self.state.glob("checkpoints/*.pt")
-            if self.tensors_path("weights", path.stem).exists() and any(self.root.glob(f"[!.]*/{path.stem}.json"))
+            if _as_old(path, self.tensors_path("weights", path.stem)) and any(self.root.glob(f"[!.]*/{path.stem}.json"))
         }
         with suppress(OSError):  # a folder that this user may only read
             for identity in locks | done:
@@ -400,6 +404,13 @@ def _read_tensors(path: Path, identity: str) -> tuple[dict[str, Tensor], str] | 
     return (tensors, digest) if whole else None
 
 
+def _as_old(path: Path, other: Path) -> bool:
+    try:
+        return path.stat().st_mtime <= other.stat().st_mtime
+    except OSError:  # one is not there
+        return False
+
+
 def digest_of(tensors: dict[str, Tensor]) -> str:
     """SHA-256 of tensors as a safetensors file without metadata."""
     return hashlib.sha256(serialised(tensors)).hexdigest()
@@ -416,8 +427,12 @@ def versions() -> dict[str, str]:
     return found
 
 
+@cache
 def commit() -> str | None:
-    """The commit of the checkout that mtlkit runs from, with a ``+`` for uncommitted changes; else ``None``."""
+    """The commit of the checkout that mtlkit runs from, with a ``+`` for uncommitted changes; else ``None``.
+
+    Looked up once, when the first run begins: a checkout may move on while its code runs.
+    """
     root = Path(mtlkit.__file__).parents[1]
     if not (root / ".git").exists():
         return None

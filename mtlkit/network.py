@@ -167,9 +167,10 @@ class Network(nn.Module):
 
     def shared_parameters(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """The parameters that tasks may share, of the encoders with their fusion layers and of a neck for all,
-        and all others, each of one task."""
+        and all others, each of one task: heads, branches, norms of its own."""
         parts = [self.trunk, *([self.necks["all"]] if "all" in self.necks else [])]
-        shared = [parameter for part in parts for parameter in part.parameters()]
+        own = {id(parameter) for parameter in self.trunk.own_parameters()}
+        shared = [one for part in parts for one in part.parameters() if id(one) not in own]
         known = {id(parameter) for parameter in shared}
         return shared, [parameter for parameter in self.parameters() if id(parameter) not in known]
 

@@ -102,6 +102,10 @@ class Sharing(nn.Module):
         """What the sharing adds to the loss, weighted; ``None`` where it adds nothing."""
         return None
 
+    def own_parameters(self) -> list[nn.Parameter]:
+        """Those that one task's output alone depends on."""
+        return []
+
     def mixing_weights(self) -> dict[str, list[float]]:
         """``STAGE/TASK/SOURCE`` -> the sorted weights by which the layer behind a stage takes ``SOURCE``'s map, channel
         by channel, for ``TASK``'s; at most :data:`mtlkit.fusion.base.LISTED` of them. Nothing where no layer has such
@@ -183,6 +187,10 @@ class HardSharing(Sharing):
         self.task_norms = _own_norms(self.shared, self.tasks) if self.own_rows else []
         if self.own_rows and not self.task_norms:
             raise InputError(f"{first.name} has no batch norm in shared stages that tasks could have of their own.")
+
+    def own_parameters(self) -> list[nn.Parameter]:
+        """Those of branches and of norms that are a task's own."""
+        return [parameter for part in (self.branches, *self.task_norms) for parameter in part.parameters()]
 
     def forward(
         self, images: Tensor, regions: Tensor | None = None, rows: Mapping[str, Tensor] | None = None

@@ -18,6 +18,7 @@ from mtlkit.errors import InputError
 from mtlkit.estimates import Estimates, Rate, shape
 from mtlkit.history import Divergence
 from mtlkit.ledger import Record
+from mtlkit.objectives import JacobianDescent
 from mtlkit.planning import Plan, Total, jobs
 from mtlkit.results import Results
 from mtlkit.runs import Training
@@ -103,6 +104,7 @@ def test_variables_stand_in_paths_which_go_from_the_file(tmp_path):
     [
         ("columns = [", "is no TOML"),
         ("column = []", "column: extra inputs are not permitted"),
+        ('path = "x"', "path: a campaign has no such entry"),
         ("threads = 1", "names no columns"),
         ("threads = 0\ncolumns = []", "threads: input should be greater than 0"),
         ('[[columns]]\npaper = "nddr"', "columns 1 table: field required"),
@@ -244,6 +246,13 @@ def test_a_precision_that_this_machine_has_not_is_left_to_another(file, monkeypa
 def test_where_channels_lie_decides_how_long_a_step_takes(file):
     subject = subjects(file)[0]
     other = subject.model_copy(update={"recipe": subject.recipe.model_copy(update={"channels_last": True})})
+    assert shape(subject.canonical()) != shape(other.canonical())
+
+
+def test_what_joins_losses_decides_how_long_a_step_takes(file):
+    subject = subjects(file)[0]
+    objective = JacobianDescent.Settings(aggregator="PCGrad")
+    other = subject.model_copy(update={"recipe": subject.recipe.model_copy(update={"objective": objective})})
     assert shape(subject.canonical()) != shape(other.canonical())
 
 

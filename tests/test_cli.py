@@ -170,6 +170,13 @@ def test_what_is_the_machines_fault_is_a_sentence(monkeypatch, tmp_path, error, 
     assert sentence in complaint(*["run", "nddr", "4", "single", "--device", "cpu", "--results-dir"], str(tmp_path))
 
 
+def test_a_batch_too_small_for_a_batch_norm_is_a_sentence(tmp_path):
+    """Two images, one of either set, whose norms are each set's own, and a last map of one pixel."""
+    given = ["--batch-size", "2", "--image-size", "32,32", "--epochs", "0.01", "--results-dir", str(tmp_path)]
+    sentence = complaint("run", "multi_exit", "1", "mtl_norms_5", "--device", "cpu", *given)
+    assert "has one value a channel, of which there is no variance; a larger batch_size or image_size" in sentence
+
+
 def test_what_the_system_refuses_and_nobody_put_into_words_is_a_sentence_too(monkeypatch, capsys):
     def refuse():
         Path("/dev/null/x").read_bytes()

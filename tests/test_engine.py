@@ -374,8 +374,11 @@ def test_what_killed_processes_left_goes_with_the_next_run_and_nothing_of_others
     assert len(left) == 4
     ledger.save("weights", "done", {"x": torch.zeros(1)})
     ledger.write(Record(kind="training", identity="done", settings={}))
-    for identity in ("done", "unfinished"):
+    ledger.save("weights", "redone", {"x": torch.zeros(1)})
+    ledger.write(Record(kind="training", identity="redone", settings={}))
+    for identity in ("done", "redone", "unfinished"):
         ledger.checkpoint(identity).write_bytes(b"state")
+    os.utime(ledger.checkpoint("done"), (time.time() - 60,) * 2)  # before its weights; the other's came after them
     old, young = ledger.state / "weights/x.0123456789ab.part", ledger.state / "weights/y.0123456789ab.part"
     for path, age in ((old, 2 * files.FOREIGN_SECONDS), (young, 600.0)):
         path.write_bytes(b"half, of another machine")
@@ -386,7 +389,8 @@ def test_what_killed_processes_left_goes_with_the_next_run_and_nothing_of_others
         assert mine.exists()
         assert ledger.lock("d").is_locked
     rest = {path.name for path in tmp_path.rglob("*") if path.is_file()}
-    assert rest == {"done.json", "done.safetensors", "unfinished.pt", "c.json", young.name}
+    redone = {"redone.json", "redone.safetensors", "redone.pt"}
+    assert rest == redone | {"done.json", "done.safetensors", "unfinished.pt", "c.json", young.name}
 
 
 @pytest.mark.parametrize("room", [0, 2000])

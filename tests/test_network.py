@@ -83,6 +83,22 @@ def test_a_split_shares_the_stages_before_it(split):
     }
 
 
+@pytest.mark.parametrize(
+    "sharing", [HardSharing.Settings(split_after=split) for split in (0, 2, 5, None)] + [fused("cross_stitch")], ids=str
+)
+def test_parameters_are_shared_that_get_gradients_of_several_tasks(sharing):
+    net = network(sharing=sharing).build()
+    outputs = net(IMAGES)
+    reached = {}
+    for task, output in outputs.items():
+        gradients = torch.autograd.grad(output.sum(), list(net.parameters()), retain_graph=True, allow_unused=True)
+        for parameter, gradient in zip(net.parameters(), gradients, strict=True):
+            reached.setdefault(id(parameter), set()).update({task} if gradient is not None else ())
+    shared, own = net.shared_parameters()
+    assert {id(parameter) for parameter in shared} == {key for key, tasks in reached.items() if len(tasks) > 1}
+    assert {id(parameter) for parameter in own} == {key for key, tasks in reached.items() if len(tasks) < 2}
+
+
 def test_a_split_that_is_not_there_is_refused():
     with pytest.raises(InputError, match="has 5 stages, so it cannot split after stage 6"):
         network(sharing=HardSharing.Settings(split_after=6)).build()

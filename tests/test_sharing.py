@@ -246,6 +246,7 @@ def test_a_task_without_rows_moves_no_statistics_and_everything_but_the_norms_is
     norms = sum(m.weight.numel() + m.bias.numel() for m in single.modules() if isinstance(m, nn.BatchNorm2d))
     count = sum(parameter.numel() for parameter in net.parameters())
     assert count == norms + sum(parameter.numel() for parameter in single.parameters())
+    assert sum(parameter.numel() for parameter in net.own_parameters()) == 2 * norms
     with pytest.raises(InputError, match="vgg11 has no batch norm in shared stages"):
         HardSharing(staged("vgg11"), ["a"], norms="own")
 

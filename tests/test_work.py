@@ -218,7 +218,7 @@ def test_a_log_has_a_line_for_every_start_tenth_and_end(tmp_path, capsys):
     with display:
         display.tell(0, Event("start", "x", "net"))
         display.tell(0, Event("step", "x", "net", 40, 100))
-        display._said = float("-inf")
+        display._shown_at = float("-inf")
         for done in (41, 49, 50, 60):
             display.tell(0, Event("step", "x", "net", done, 100))
         display.tell(0, Event("done", "x", "net", seconds=70))

@@ -89,6 +89,15 @@ class Reader(ABC):
 class SceneReader(Reader):
     """A target for every pixel; the lists are frames as they were filmed."""
 
+    def sizes(self) -> set[tuple[int, int]]:
+        """Heights and widths that the split's images have on disk; here every sample is read for that.
+
+        Raises:
+            InputError: one cannot be read.
+        """
+        shapes = (self[index]["image"].shape for index in range(len(self)))
+        return {(shape[-2], shape[-1]) for shape in shapes}
+
     def development(self) -> Division:
         """Blocks of the list, and at their ends a frame that is in neither part."""
         return blocks(len(self))

@@ -24,7 +24,7 @@ from torchvision import tv_tensors
 
 from mtlkit.data.base import SceneReader
 from mtlkit.data.groups import runs
-from mtlkit.data.images import as_rgb, opened, read_ids, read_image
+from mtlkit.data.images import as_rgb, image_size, opened, read_ids, read_image
 from mtlkit.data.samples import IGNORE, Normals, Sample, Split, checked, digest, unit
 from mtlkit.data.splits import check_classes, lines, once
 from mtlkit.errors import InputError
@@ -110,6 +110,11 @@ class Folder(SceneReader):
         if "normals" in self.tasks:
             sample["normals"] = self._normals(index, image.shape)
         return sample
+
+    def sizes(self) -> set[tuple[int, int]]:
+        """From the files' headers."""
+        sides = (image_size(self._root / file, self._root) for file in self._files["image"])
+        return {(height, width) for width, height in sides}
 
     def name_of(self, index: int) -> str:
         """The name in the split's list."""

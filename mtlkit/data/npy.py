@@ -119,6 +119,10 @@ class Npy(SceneReader):
             sample["depth"] = self._depth(index, image.shape)
         return sample
 
+    def sizes(self) -> set[tuple[int, int]]:
+        """From the arrays' headers."""
+        return {self._size(index) for index in range(self._length)}
+
     def name_of(self, index: int) -> str:
         """The number of the sample's files."""
         return str(index)
@@ -143,6 +147,16 @@ class Npy(SceneReader):
             pixels = np.rint(pixels * 255).astype(np.uint8)
         image: Tensor = tv_tensors.Image(torch.from_numpy(pixels).permute(2, 0, 1).contiguous())
         return image
+
+    def _size(self, index: int) -> tuple[int, int]:
+        path = self._path("image", index)
+        inside(self._root, path)
+        regular(path)
+        try:
+            height, width, *_ = np.lib.format.open_memmap(path, mode="r").shape
+        except Exception as error:  # NumPy parses the header as Python
+            raise _unreadable(path, error) from error
+        return height, width
 
     def _label(self, index: int, shape: Sequence[int]) -> Tensor:
         label = self._load("label", index, 1, shape)
@@ -175,7 +189,7 @@ class Npy(SceneReader):
             with path.open("rb") as file:  # np.load takes archives and, in what is damaged, pickles to be meant
                 array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
         except Exception as error:  # NumPy parses the header as Python
-            raise InputError(f"{path} cannot be read as an array ({error}); copy or write it again.") from error
+            raise _unreadable(path, error) from error
         if channels == 1 and array.ndim == 3 and array.shape[2] == 1:
             array = array[..., 0]
         size = "(height, width)" if shape is None else f"({shape[-2]}, {shape[-1]})"
@@ -203,6 +217,10 @@ class Npy(SceneReader):
                 f"{self._path(folder, index)} holds values from {least:.4g} to {most:.4g}; they should lie between "
                 f"{low:.0f} and {high:.0f}."
             )
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path} cannot be read as an array ({error}); copy or write it again.")
 
 
 def _axes(world: Path) -> str:

@@ -147,6 +147,11 @@ class NYUv2(SceneReader):
             sample["normals"] = Normals(_inside(normals, 0))
         return sample
 
+    def sizes(self) -> set[tuple[int, int]]:
+        """The official one."""
+        _, width, height = _SHAPES["images"][0]
+        return {(height, width)}
+
     def name_of(self, index: int) -> str:
         """The frame's number in the labelled set, from 1 as in ``splits.mat``."""
         return f"{self._frames[index] + 1:04d}"

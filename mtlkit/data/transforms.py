@@ -33,6 +33,8 @@ class Augmentation(Value):
         scale_min, scale_max: the image is scaled by a factor drawn uniformly between them.
         scale_of: what a factor of 1 means: the image as it is, or fitted into the frame of ``size``, for sets of
             images of many sizes.
+        whole: height and width that the whole image has at a factor of 1, whatever its own: the size at which it is
+            scored. ``None``: as ``scale_of`` says.
         flip: probability of a mirror, which also turns the x of normals round.
         jitter: brightness, contrast and saturation are multiplied by factors drawn from ``1 - jitter .. 1 + jitter``.
         fill: colour of padded pixels, 8-bit RGB; the mean of ImageNet, so that it is about 0 once normalised.
@@ -44,6 +46,7 @@ class Augmentation(Value):
     scale_min: float = 0.5
     scale_max: float = 1.5
     scale_of: Literal["picture", "frame"] = "picture"  # an image; the word is part of identities
+    whole: tuple[int, int] | None = None
     flip: float = Field(default=0.5, ge=0, le=1)
     jitter: float = Field(default=0.0, ge=0, lt=1)
     fill: tuple[int, int, int] = MEAN_COLOUR
@@ -57,6 +60,11 @@ class Augmentation(Value):
                 f"Scales from {self.scale_min:g} to {self.scale_max:g} are impossible; "
                 "scale_min must be above 0 and at most scale_max."
             )
+        if self.whole is not None and (min(self.whole) < 1 or self.scale_of == "frame"):
+            raise InputError(
+                f"A whole image of {self.whole} is impossible with scale_of={self.scale_of}; give a height and a width "
+                "of at least 1 pixel, and leave scale_of as it is."
+            )
         return self
 
     def __call__(self, sample: Sample) -> Sample:
@@ -65,7 +73,8 @@ class Augmentation(Value):
         scale = self.scale_min + (self.scale_max - self.scale_min) * scale
         if self.scale_of == "frame":
             scale *= _fitting(sample, self.size)
-        height, width = (max(1, round(side * scale)) for side in sample["image"].shape[-2:])
+        sides = self.whole or sample["image"].shape[-2:]
+        height, width = (max(1, round(side * scale)) for side in sides)
         sample = resized(sample, (height, width))
         top = int(down * (max(0, height - self.size[0]) + 1))
         left = int(right * (max(0, width - self.size[1]) + 1))

@@ -1,9 +1,11 @@
 """What the scene tables (segmentation and surface normals) have in common: columns, data sets by name."""
 
+from functools import cache
 from typing import Any, get_args
 
 from mtlkit.backbones import has_fc_layers
 from mtlkit.data import SCENE_LAYOUTS, Data, DataSet
+from mtlkit.data.transforms import Augmentation
 from mtlkit.devices import Precision
 from mtlkit.errors import InputError, unknown
 from mtlkit.heads import HeadSettings
@@ -125,3 +127,28 @@ def scenes(
     splits = (SCENE_LAYOUTS[found.layout](found.root, which, tasks) for which in ("train", "val"))
     data = found.data(splits, size=size, part=PARTS[part])
     return data, data.split("train", tasks)
+
+
+@cache  # headers of all images, and the same for all columns of a data set
+def training_size(data: Data) -> tuple[int, int] | None:
+    """The size that training images are brought to before they are scaled and cropped: that at which images are scored.
+
+    ``None``: all images on disk have it.
+
+    Raises:
+        InputError: the data set is not at hand, or an image cannot be read.
+    """
+    if data.root is None:
+        raise InputError(f"The data set {data.name} is not at hand; name its folder with data_root.")
+    sizes = SCENE_LAYOUTS[data.layout](data.root, "train", ()).sizes()
+    return None if sizes == {data.size} else data.size
+
+
+def resolution(column: SceneColumn) -> str:
+    """The sizes of images, for the protocol card."""
+    (height, width), augmentation = column.data.size, column.recipe.augmentation
+    cropped = augmentation.size != column.data.size
+    line = f"crops of {augmentation.size[0]}, scored at {height}x{width}" if cropped else f"{height}x{width} throughout"
+    if isinstance(augmentation, Augmentation) and augmentation.whole is not None:
+        line += "; images, which have another size on disk, are brought to it first"
+    return line

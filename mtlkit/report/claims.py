@@ -9,10 +9,12 @@ from typing import Any, Literal
 
 from mtlkit.papers.declaration import TrainedColumn
 from mtlkit.papers.printed import Measure, PrintedPaper, printed
+from mtlkit.papers.registry import options_of
 from mtlkit.report.judging import LEVEL, Verdict, combined, deciding, difference
 from mtlkit.report.settings import data_sets, described, telling
 from mtlkit.report.side_by_side import SCALES, Cell, SideBySide, plain_label
 from mtlkit.report.table import MISSING, ReportTable, Text, heads
+from mtlkit.training import Recipe
 
 Place = tuple[str, str, str]
 """Table, row and column of a printed cell."""
@@ -118,7 +120,8 @@ def agree(one: SideBySide, other: SideBySide) -> bool:
 
     These are the profile; where both tables are printed for one backbone, the backbone; where both are printed for one
     data set, the data sets of the same role, their size, and of trained networks the weights they start from, the
-    rate, the batch size and the epochs; where they are printed for two data sets, that neither or both are drawn.
+    recipe and every option that both tables take; where they are printed for two data sets, that neither or both are
+    drawn.
     Columns that only count or time networks have no data and no recipe; those that time have the same machine.
     """
     first, second = one.column, other.column
@@ -137,13 +140,26 @@ def agree(one: SideBySide, other: SideBySide) -> bool:
         return False
     if not (isinstance(first, TrainedColumn) and isinstance(second, TrainedColumn)):
         return True
-    return _recipe(first) == _recipe(second)
+    if first.weights.identity != second.weights.identity or _recipe(first) != _recipe(second):
+        return False
+    chosen, theirs_chosen = _options(first), _options(second)
+    apart = PRINTED_APART if ours.backbone == theirs.backbone else {*PRINTED_APART, "output_stride", "neck"}
+    return all(chosen[name] == theirs_chosen[name] for name in (chosen.keys() & theirs_chosen.keys()) - apart)
 
 
-def _recipe(column: TrainedColumn) -> tuple[object, ...]:
-    recipe = column.recipe
-    batch = recipe.batch_size, recipe.accumulate
-    return column.weights.identity, recipe.lr, batch, column.epochs
+PRINTED_APART = {"backbone", "weights", "dataset", "data_root", "classes", "fractions", "seeds"}
+"""Options that are compared by what they stand for, or that tables of one paper differ in."""
+
+
+def _recipe(column: TrainedColumn) -> Recipe:
+    """But for the number of steps, which follows from the epochs."""
+    return column.recipe.model_copy(update={"steps": 1})
+
+
+def _options(column: TrainedColumn) -> dict[str, object]:
+    kind = options_of(column.paper)
+    decided = column.decided().items()
+    return {name: value for name, value in decided if name in kind.model_fields and kind.takes(column.table, name)}
 
 
 def _settings(columns: Sequence[SideBySide]) -> list[Setting]:

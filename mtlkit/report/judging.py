@@ -228,17 +228,22 @@ def _between(values: NDArray[np.float64]) -> tuple[float, int]:
 def _over_images(
     pairs: Sequence[tuple[Cell, Cell, int]], seeds: tuple[int | None, ...], log: bool
 ) -> tuple[float, int] | None:
-    """The variance over draws of the test images of the mean over seeds, with its degrees of freedom."""
+    """The variance over draws of the test images of the mean over seeds, with its degrees of freedom.
+
+    Draws of G groups with replacement vary by (G - 1) / G of what other groups would, which is made up for.
+    """
     by_draw = _differences(pairs, "resampled", seeds, log)
     if by_draw is None or by_draw[0].shape[1] < FEWEST_DRAWS:
         return None
     together: dict[str, NDArray[np.float64]] = {}
-    groups = []
+    groups: dict[str, int] = {}
     for (first, second, _), lead in zip(pairs, by_draw, strict=True):
         if first.drawn is None or second.drawn is None or first.drawn.key != second.drawn.key:
             return None
         key = first.drawn.key
         together[key] = together.get(key, 0.0) + lead.mean(0)
-        groups.append(first.drawn.groups)
-    variance = sum(float(lead.var(ddof=1)) for lead in together.values())
-    return (variance, min(groups) - 1) if min(groups) > 1 else None
+        groups[key] = first.drawn.groups
+    if min(groups.values()) < 2:
+        return None
+    variance = sum(float(lead.var(ddof=1)) * groups[key] / (groups[key] - 1) for key, lead in together.items())
+    return variance, min(groups.values()) - 1

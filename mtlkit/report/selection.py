@@ -33,19 +33,23 @@ def relative(settings: Sequence[SideBySide], rows: Sequence[str]) -> list[float 
         rows: ids of the rows.
 
     Returns:
-        A number a setting; ``None`` where no measure counts.
+        A number a setting; ``None`` where no measure counts, and of a setting with which a training of these rows
+        diverged, which the others are ranked without.
     """
+    measures = [(row, measure) for row in rows for measure in settings[0].measures]
+    diverged = [any(one.cell(row, m.measure).diverged for row, m in measures) for one in settings]
+    whole = [one for one, without in zip(settings, diverged, strict=True) if not without]
     ratios: list[list[float]] = []
-    for row in rows:
-        for measure in settings[0].measures:
-            cells = [one.cell(row, measure.measure) for one in settings]
-            if not all(cell.values for cell in cells):
-                continue
-            values = [cell.mean for cell in cells]
-            mean = statistics.fmean(values)
-            if (mean if measure.sign > 0 else min(values)) > 0:
-                ratios.append([(value / mean) ** measure.sign for value in values])
-    return [statistics.fmean(of) if of else None for of in zip(*ratios, strict=True)] or [None] * len(settings)
+    for row, measure in measures:
+        cells = [one.cell(row, measure.measure) for one in whole]
+        if not all(cell.values for cell in cells):
+            continue
+        values = [cell.mean for cell in cells]
+        mean = statistics.fmean(values)
+        if (mean if measure.sign > 0 else min(values)) > 0:
+            ratios.append([(value / mean) ** measure.sign for value in values])
+    means = iter([statistics.fmean(of) for of in zip(*ratios, strict=True)])
+    return [None if without else next(means, None) for without in diverged]
 
 
 def _steps(comparison: SideBySide, row: str) -> str:

@@ -4,6 +4,7 @@ import warnings
 
 from pydantic import ValidationError
 
+from mtlkit.errors import InputError
 from mtlkit.papers.declaration import PROFILES, Table
 from mtlkit.report.side_by_side import SideBySide
 from mtlkit.results import Results
@@ -25,7 +26,7 @@ def stored(table: Table, results: Results, *, part: str = "all") -> list[SideByS
                 continue
             try:
                 column = table.columns.model_validate(record.settings)
-            except ValidationError:
+            except (ValidationError, InputError):
                 path = book.path("table", record.identity)
                 warnings.warn(f"{path} is a column of another version of mtlkit; it is left out.", stacklevel=2)
                 continue

@@ -1,10 +1,12 @@
 """What a task is: losses, metrics and drawing from outputs and targets alone."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -17,6 +19,18 @@ from mtlkit.values import Value
 
 if TYPE_CHECKING:
     from mtlkit.metrics.base import ImageMetric
+
+
+def mean_log_probability(outputs: Sequence[Tensor]) -> Tensor:
+    """The logarithm of the mean over several networks of the probabilities that their logits ``(N, K, ...)`` stand for.
+
+    Finite where a probability is too small for its logarithm to be taken.
+
+    >>> sure = torch.tensor([[200.0, 0.0]])
+    >>> mean_log_probability([sure, sure]).tolist()
+    [[0.0, -200.0]]
+    """
+    return torch.stack([output.float().log_softmax(1) for output in outputs]).logsumexp(0) - math.log(len(outputs))
 
 
 class Task(Value):

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mtlkit.tasks.base import ClassTask
+from mtlkit.tasks.base import ClassTask, mean_log_probability
 from mtlkit.tasks.drawing import captioned
 from mtlkit.tasks.placement import Placement
 
@@ -51,7 +51,7 @@ class Classification(ClassTask):
 
     def ensemble(self, outputs: Sequence[Tensor]) -> Tensor:
         """The logarithm of the mean probability of every class."""
-        return torch.stack([output.float().softmax(1) for output in outputs]).mean(0).log()
+        return mean_log_probability(outputs)
 
     def named(self, output: Tensor) -> Tensor:
         """The class of every image that ``output`` stands for, ``(N,)`` int64."""

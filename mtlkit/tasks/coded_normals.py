@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mtlkit.errors import InputError, extra
 from mtlkit.metrics.spaces import unit
-from mtlkit.tasks.base import DenseTask
+from mtlkit.tasks.base import DenseTask, mean_log_probability
 from mtlkit.tasks.normals import Normals
 from mtlkit.tasks.placement import Placement
 
@@ -80,7 +80,7 @@ class CodedNormals(DenseTask):
 
     def ensemble(self, outputs: Sequence[Tensor]) -> Tensor:
         """The logarithm of the mean probability of every word."""
-        return torch.stack([output.float().softmax(1) for output in outputs]).mean(0).log()
+        return mean_log_probability(outputs)
 
     def metric(self) -> "ImageMetric":
         """A fresh :class:`mtlkit.metrics.angles.Angles` of the decoded directions."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision.ops import batched_nms, box_convert
 
 from mtlkit.data.samples import Sample, matched_objects, with_rows
-from mtlkit.tasks.base import Task
+from mtlkit.tasks.base import Task, mean_log_probability
 from mtlkit.tasks.detections import Found
 from mtlkit.tasks.placement import Placement
 
@@ -120,8 +120,7 @@ class RegionDetection(Task):
     def ensemble(self, outputs: Sequence[Tensor]) -> Tensor:
         """The logarithm of the mean probabilities, and the mean moves."""
         logits, by = zip(*map(self._split, outputs), strict=True)
-        probability = torch.stack([each.softmax(1) for each in logits]).mean(0)
-        return torch.cat([probability.log(), torch.stack(by).mean(0).flatten(1)], dim=1)
+        return torch.cat([mean_log_probability(logits), torch.stack(by).mean(0).flatten(1)], dim=1)
 
     def found(self, output: Tensor, regions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The boxes ``(D, 4)`` in one image, their scores ``(D,)`` and classes ``(D,)``, from regions ``(M, 4)``."""

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mtlkit.data.samples import IGNORE
-from mtlkit.tasks.base import DenseTask
+from mtlkit.tasks.base import DenseTask, mean_log_probability
 from mtlkit.tasks.drawing import palette
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Segmentation(DenseTask):
 
     def ensemble(self, outputs: Sequence[Tensor]) -> Tensor:
         """The logarithm of the mean probability of every class."""
-        return torch.stack([output.float().softmax(1) for output in outputs]).mean(0).log()
+        return mean_log_probability(outputs)
 
     def unmirrored(self, output: Tensor) -> Tensor:
         """The map turned back."""

@@ -154,6 +154,18 @@ def test_the_first_run_is_one_for_all_seeds(column):
     several = column.model_copy(update={"seeds": (0, 1, 2)})
     needed = trainings(regression(several, seed, category=False) for seed in several.seeds)
     assert len(needed) == 4
+    # A seed's training is the same whichever others are asked for.
+    alone = several.model_copy(update={"seeds": (2,)})
+    assert trainings([regression(alone, 2, category=False)]).keys() < needed.keys()
+
+
+def test_rows_of_joint_learning_say_what_they_learn_from(column, tmp_path):
+    def said(one):
+        return next(row.what for row in papers.table("calorie", "4").rows(one, 0) if row.id == "joint_k5")
+
+    assert said(column).endswith("trained on these very images") == (column.other == column.data)
+    elsewhere = column.model_copy(update={"other": column.data.model_copy(update={"fingerprint": "another"})})
+    assert said(elsewhere).endswith("trained on another set")
 
 
 def test_table_5_reads_no_categories(own):

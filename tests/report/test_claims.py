@@ -7,6 +7,7 @@ from cells import cell, counted, timed
 
 from mtlkit import papers
 from mtlkit.data import Data
+from mtlkit.objectives import JacobianDescent
 from mtlkit.papers import SLUGS, printed
 from mtlkit.report.claims import Compared, claims_html, on_print, on_runs
 from mtlkit.report.side_by_side import Cell, SideBySide
@@ -179,6 +180,13 @@ def test_tables_of_different_settings_are_not_compared():
     assert {len(one.setting) for one in on_runs(PAPER, claim, [four, apart])} == {1}
     (apart,) = columns_of("6", **frames, recipe=RECIPE.model_copy(update={"lr": 0.5}))
     assert {len(one.setting) for one in on_runs(PAPER, claim, [four, apart])} == {1}
+    combined = {"objective": JacobianDescent.Settings(aggregator="PCGrad")}
+    augmented = {"augmentation": RECIPE.augmentation.model_copy(update={"scale_min": 0.9})}
+    others = [combined, {"units_lr": 0.1}, {"fused_epochs": 3.0}, {"output_stride": 32}]
+    others += [{"recipe": RECIPE.model_copy(update=one)} for one in ({"precision": "bf16-mixed"}, augmented)]
+    for decided in others:
+        (apart,) = columns_of("6", **frames | decided)
+        assert {len(one.setting) for one in on_runs(PAPER, claim, [four, apart])} == {1}, decided
     (judged,) = on_runs(PAPER, claim, columns_of("4", "6", **frames))
     assert (set(judged.setting), judged.tally) == ({"4", "6"}, "28 hold, 0 fail, 7 open")
 

@@ -200,6 +200,8 @@ def test_settings_are_ranked_by_the_mean_ratio_of_their_measures(filled):
 
         def cell(self, row, measure):
             value = self.values.get(measure)
+            if value == "diverged":
+                return Cell(diverged=(0,))
             return Cell({0: value}) if row == "single" and value is not None else Cell()
 
     one = Setting(**{"segmentation/miou": 30.0, "normals/encoded/mean": 10.0, "normals/encoded/median": 0.0})
@@ -210,3 +212,7 @@ def test_settings_are_ranked_by_the_mean_ratio_of_their_measures(filled):
     three = Setting(**{"segmentation/miou": 0.0})
     assert relative([one, three], ["single"]) == [2, 0]
     assert relative([one, two], ["multi"]) == [None, None]
+    # A rate at which segmentation diverged does not win by its normals; the others are ranked without it.
+    four = Setting(**{"segmentation/miou": "diverged", "normals/encoded/mean": 1.0})
+    (first, second), ranked = relative([one, two], ["single"]), relative([one, four, two], ["single"])
+    assert ranked == [first, None, second]

@@ -33,12 +33,26 @@ def test_both_sources_have_their_share():
     seeds, images = lead.noise
     assert seeds == pytest.approx((np.var(list(SEEDS.values()), ddof=1) / 4, 3))
     draws = np.random.default_rng(1).normal(size=500) - np.random.default_rng(2).normal(size=500)
-    assert images == pytest.approx((np.var(0.1 * draws, ddof=1), 199))
+    assert images == pytest.approx((np.var(0.1 * draws, ddof=1) * 200 / 199, 199))
     error = math.sqrt(seeds[0] + images[0])
     share = seeds[0] / error**2
     t = (lead.mean - 0.2) / error
     assert lead.above(0.2) == pytest.approx(share * stats.t.sf(t, 3) + (1 - share) * stats.t.sf(t, 199))
     assert lead.above(0.2) + lead.below(0.2) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("groups", [3, 22])
+def test_draws_of_few_groups_vary_as_other_groups_would(groups):
+    """The variance of a mean over groups: that of the groups by their number, without the bias of drawing."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=groups)
+    draws = values[rng.integers(groups, size=(40_000, groups))].mean(1)
+    drawn = Drawn(of="portion", groups=groups, key="portions")
+    first = Cell(by_seed=SEEDS, resampled=dict.fromkeys(SEEDS, tuple(draws)), drawn=drawn)
+    second = Cell(by_seed=SEEDS, resampled=dict.fromkeys(SEEDS, (0.0,) * len(draws)), drawn=drawn)
+    _, (variance, freedom) = difference(first, second).noise
+    assert variance == pytest.approx(values.var(ddof=1) / groups, rel=0.02)
+    assert freedom == groups - 1
 
 
 def test_an_interval_holds_what_is_refused_on_neither_side():
@@ -167,6 +181,6 @@ def test_differences_on_two_data_sets_are_paired_each_within_itself():
     (_, _), (within, _) = difference(a, b).noise
     seeds, (variance, freedom) = difference(a, b, beyond=(c, d, 1)).noise
     assert seeds == (0, 3)
-    assert variance == pytest.approx(2 * within)
+    assert variance == pytest.approx(within + within * 199 / 200 * 40 / 39)
     assert freedom == 39
     assert difference(a, d, beyond=(c, b, 1)).noise == ()

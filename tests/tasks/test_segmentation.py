@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, jaccard_score
@@ -96,3 +97,17 @@ def test_drawing_an_answer_and_its_truth_use_the_same_colours():
     logits, _ = random_case(2, void=0)
     assert (TASK.draw(TASK.postprocess(logits)[0]) == TASK.draw(logits[0].argmax(0))).all()
     assert len({tuple(TASK.draw(torch.tensor([[c]]))[0, 0]) for c in range(4)}) == 4
+
+
+def test_networks_that_are_sure_stay_sure_together_and_beside_each_other():
+    """A probability too small for its logarithm would be minus infinity, and NaN once a map is enlarged."""
+    sure = torch.tensor([110.0, 0.0]).view(1, 2, 1, 1).repeat(1, 1, 2, 2)
+    sure[:, :, :, 1] = torch.tensor([0.0, 110.0]).view(1, 2, 1)
+    task = Segmentation(classes=("a", "b"))
+    together = task.ensemble([sure, sure])
+    assert together.isfinite().all()
+    large = F.interpolate(together, size=(6, 6), mode="bilinear", align_corners=False)
+    assert torch.equal(large.argmax(1), F.interpolate(sure, size=(6, 6), mode="bilinear").argmax(1))
+    mild = [torch.randn(2, 3, 4, 5), torch.randn(2, 3, 4, 5)]
+    naive = torch.stack([one.softmax(1) for one in mild]).mean(0).log()
+    assert torch.allclose(task.ensemble(mild), naive, atol=1e-5)

@@ -20,6 +20,7 @@ from mtlkit.fusion import CrossStitch
 from mtlkit.graph import Node
 from mtlkit.heads import Conv1x1Head
 from mtlkit.network import NetworkSettings, Weights
+from mtlkit.objectives import JacobianDescent
 from mtlkit.papers.cross_stitch.methods import (
     CONTROLS,
     TRAINED_LONGER,
@@ -34,13 +35,16 @@ from mtlkit.papers.cross_stitch.methods import (
 )
 from mtlkit.papers.cross_stitch.options import CrossStitchOptions, UnitsAfter
 from mtlkit.papers.declaration import Profile, Row, Settled, Table
-from mtlkit.papers.scenes import TASKS, SceneColumn, objective, scenes
+from mtlkit.papers.scenes import TASKS, SceneColumn, objective, resolution, scenes, training_size
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
-from mtlkit.sharing import SharingSettings, SoftSharing
+from mtlkit.sharing import HardSharing, SharingSettings, SoftSharing
 from mtlkit.tasks import AnyTask, CodedNormals, Normals, Segmentation
 from mtlkit.tasks.coded_normals import Direction, codebook
 from mtlkit.training import Recipe
+
+BRANCHES_OWN = 2
+"""Revision of networks with branches under combined gradients: until 1 branches counted as shared parameters."""
 
 LENGTHS = {"segmentation": 25_000, "normals": 15_000, "joint": 25_000, "fused": 10_000, "fused_at_once": 30_000}
 """Printed steps of the one-task networks and of a cross-stitch network that starts from them (Sect. 5) or from what
@@ -162,7 +166,7 @@ def stitch_column(table: str, given: CrossStitchOptions) -> StitchColumn:
         weights=start,
         output_stride=stride,
         head=Conv1x1Head.Settings(),
-        recipe=stitch_recipe(settled, settled.steps(len(train))),
+        recipe=stitch_recipe(settled, settled.steps(len(train)), training_size(data)),
         epochs=settled.epochs,
         seeds=settled.seeds,
         classes=train.classes,
@@ -196,10 +200,15 @@ def words(data: Data, count: int) -> tuple[Direction, ...]:
     return codebook((normals for normals in found if normals is not None), count)
 
 
-def stitch_recipe(settled: Settled, steps: int) -> Recipe:
+def stitch_recipe(settled: Settled, steps: int, whole: tuple[int, int] | None = None) -> Recipe:
     """SGD with momentum 0.9, decay 5e-4 and a fixed rate, twice as high for the classifiers' biases.
 
     No other bias has another rate in ``voc-fcn-alexnet/net.py``, where Fast R-CNN has twice the rate for all.
+
+    Args:
+        settled: batch size, rate and the like.
+        steps: of a training.
+        whole: size that images are brought to; ``None``: they have it.
     """
     return Recipe(
         steps=steps,
@@ -210,7 +219,7 @@ def stitch_recipe(settled: Settled, steps: int) -> Recipe:
         weight_decay=5e-4,
         schedule="constant",
         # A mirrored normal is another word: the first author's code has no flips, nor scales.
-        augmentation=Augmentation(size=settled.size, scale_min=1.0, scale_max=1.0, flip=0.0),
+        augmentation=Augmentation(size=settled.size, scale_min=1.0, scale_max=1.0, flip=0.0, whole=whole),
         precision=settled.precision,
     )
 
@@ -243,12 +252,15 @@ def trained(
     steps = max(1, round(column.recipe.steps * LENGTHS[length] / LENGTHS["segmentation"]))
     units = {"fusion": float(BUDGETS[column.profile].unit_scale)} if isinstance(sharing, SoftSharing.Settings) else {}
     joined = {"objective": column.objective} if len(tasks) > 1 else {}
+    branched = isinstance(sharing, HardSharing.Settings) and sharing.split_after is not None
+    combined = branched and len(tasks) > 1 and isinstance(column.objective, JacobianDescent.Settings)
     return Training(
         network=network,
         data=data,
         recipe=column.recipe.model_copy(update={"steps": steps, "lr_mult": column.recipe.lr_mult | units} | joined),
         seed=seed,
         starts=starts,
+        revision=BRANCHES_OWN if combined else 1,
     )
 
 
@@ -371,14 +383,13 @@ CHOICES = (
 def network_lines(column: StitchColumn) -> list[tuple[str, str]]:
     """What these tables have in common of what differs between the paper's measurement and ours."""
     data = column.data
-    height, width = data.size
     places = f"pool1, pool2, pool5{', fc6, fc7' * column.whole}" if unit_places(column) else "every stage"
     if column.units_after == "convolutions":
         places = "every convolution, in front of its pool, fc6, fc7"
     return [
         ("Data", f"{data.name} ({data.fingerprint}), {column.train_images} training images"),
         ("Classes", f"{len(column.classes)}, averaged over those that occur in the test truth"),
-        ("Resolution", f"{height}x{width} throughout, images of another size resized"),
+        ("Resolution", resolution(column)),
         ("Network", fcn_line(column)),
         ("Units", f"after {places}, one per channel"),
         (

@@ -32,7 +32,7 @@ from mtlkit.papers.nddr.scenes import (
     SCENE_MEASURES,
     scene_tasks,
 )
-from mtlkit.papers.scenes import SceneColumn, scenes
+from mtlkit.papers.scenes import SceneColumn, resolution, scenes, training_size
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
 from mtlkit.sharing import HardSharing, SharingSettings
@@ -64,7 +64,7 @@ def fcn_column(given: NDDROptions) -> SceneColumn:
         weights=weights(settled.weights, fc_of=settled.backbone if whole else None),
         output_stride=stride,
         head=Conv1x1Head.Settings(),
-        recipe=stitch_recipe(settled, settled.steps(len(train))),
+        recipe=stitch_recipe(settled, settled.steps(len(train)), training_size(data)),
         epochs=settled.epochs,
         seeds=settled.seeds,
         classes=train.classes,
@@ -135,7 +135,7 @@ def fcn_protocol(column: SceneColumn) -> list[tuple[str, str]]:
     return [
         ("Data", f"{data.name} ({data.fingerprint}), {column.train_images} training images"),
         ("Classes", f"{len(column.classes)}, averaged over those that occur in the test truth"),
-        ("Resolution", f"{data.size[0]}x{data.size[1]} throughout, images of another size resized"),
+        ("Resolution", resolution(column)),
         ("Network", fcn_line(column)),
         (
             "Units",

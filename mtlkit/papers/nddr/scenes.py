@@ -28,7 +28,7 @@ from mtlkit.papers.nddr.methods import (
     rated,
 )
 from mtlkit.papers.nddr.options import NDDROptions
-from mtlkit.papers.scenes import TASKS, SceneColumn, objective, scenes
+from mtlkit.papers.scenes import TASKS, SceneColumn, objective, resolution, scenes, training_size
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
 from mtlkit.sharing import HardSharing, SharingSettings, SoftSharing
@@ -148,7 +148,7 @@ def scene_column(table: str, given: NDDROptions) -> SceneColumn:
         weights=weights(settled.weights),
         output_stride=stride,
         head=scene_head(options.profile, size, stride),
-        recipe=scene_recipe(options.profile, settled, settled.steps(len(train))),
+        recipe=scene_recipe(options.profile, settled, settled.steps(len(train)), training_size(data)),
         epochs=settled.epochs,
         fused_epochs=options.fused_epochs,
         units_lr=options.units_lr,
@@ -166,8 +166,15 @@ def scene_head(profile: Profile, size: tuple[int, int], stride: int) -> LargeFOV
     return LargeFOV.Settings(width=BUDGETS[profile].width, dilation=dilation(crop, stride), batch_norm=True)
 
 
-def scene_recipe(profile: Profile, settled: Settled, steps: int) -> Recipe:
-    """SGD with momentum 0.9, a polynomial schedule, ten and twenty times the rate for the classifiers."""
+def scene_recipe(profile: Profile, settled: Settled, steps: int, whole: tuple[int, int] | None = None) -> Recipe:
+    """SGD with momentum 0.9, a polynomial schedule, ten and twenty times the rate for the classifiers.
+
+    Args:
+        profile: the budget.
+        settled: batch size, rate and the like.
+        steps: of a training.
+        whole: size that images are brought to before they are scaled; ``None``: they have it.
+    """
     small = profile != "paper"
     return Recipe(
         steps=steps,
@@ -175,7 +182,7 @@ def scene_recipe(profile: Profile, settled: Settled, steps: int) -> Recipe:
         accumulate=settled.accumulate,
         lr=settled.lr,
         lr_mult={"classifier": 10.0, "classifier_bias": 20.0},
-        augmentation=Augmentation(size=settled.size if small else CROP, scale_min=0.75 if small else 0.5),
+        augmentation=Augmentation(size=settled.size if small else CROP, scale_min=0.75 if small else 0.5, whole=whole),
         # Networks of depthwise convolutions train a seventh to two fifths faster so, on a processor too.
         channels_last=profile != "smoke",
         precision=settled.precision,
@@ -291,19 +298,13 @@ SCENE_EXTRAS = (
 
 def scene_protocol(column: SceneColumn) -> list[tuple[str, str]]:
     """What differs between the paper's measurement and ours."""
-    recipe, data = column.recipe, column.data
-    head = column.head
+    data, head = column.data, column.head
     assert isinstance(head, LargeFOV.Settings)
     return [
         *([] if column.tasks == TASKS else [("Tasks", ", ".join(column.tasks))]),
         ("Data", f"{data.name} ({data.fingerprint}), {column.train_images} training images"),
         ("Classes", f"{len(column.classes)}, averaged over those that occur in the test truth"),
-        (
-            "Resolution",
-            f"{data.size[0]}x{data.size[1]} throughout"
-            if recipe.augmentation.size == data.size
-            else f"crops of {recipe.augmentation.size[0]}, scored at {data.size[0]}x{data.size[1]}",
-        ),
+        ("Resolution", resolution(column)),
         (
             "Network",
             f"{column.backbone}, stride {column.output_stride}, "
