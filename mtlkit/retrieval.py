@@ -165,22 +165,6 @@ class NeighbourHits(ImageMetric):
         return found
 
 
-def retrieval_measures(
-    queries: Tensor,
-    database: Tensor,
-    indices: Tensor,
-    at: Sequence[int] = (1, 5, 10),
-    *,
-    normaliser: Normaliser = "hits",
-    average: Average = "categories",
-) -> dict[str, float]:
-    """The measures of :class:`NeighbourHits` at once."""
-    metric = NeighbourHits(at, normaliser=normaliser, average=average)
-    metric.update(queries, database, indices)
-    measures: dict[str, float] = metric.compute()
-    return measures
-
-
 class _Search:
     """The search in one database for ever more candidates, in blocks."""
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
 from mtlkit.errors import InputError
-from mtlkit.retrieval import average_precision, estimate, nearest, retrieval_measures
+from mtlkit.retrieval import NeighbourHits, average_precision, estimate, nearest
 
 SEEDS = st.integers(0, 999)
 
@@ -123,12 +123,18 @@ def test_average_precision_is_its_sum(seed, k, normaliser):
     assert found.tolist() == pytest.approx([naive_ap(row, normaliser, int(n)) for row, n in rows])
 
 
+def measures(queries, database, indices, at=(1, 5, 10), **choices):
+    metric = NeighbourHits(at, **choices)
+    metric.update(queries, database, indices)
+    return metric.compute()
+
+
 @given(seed=SEEDS, average=st.sampled_from(["categories", "queries"]), normaliser=st.sampled_from(["hits", "relevant"]))
-def test_retrieval_measures_are_the_means_of_average_precisions(seed, average, normaliser):
+def test_measures_of_neighbours_are_the_means_of_average_precisions(seed, average, normaliser):
     generator = torch.Generator().manual_seed(seed)
     queries, database = (torch.randint(4, (n,), generator=generator) for n in (12, 40))
     indices = torch.rand(12, 40, generator=generator).argsort(1)[:, :10]
-    found = retrieval_measures(queries, database, indices, normaliser=normaliser, average=average)
+    found = measures(queries, database, indices, normaliser=normaliser, average=average)
     hits = database[indices] == queries[:, None]
     for k in (1, 5, 10):
         each = torch.tensor(
@@ -143,26 +149,22 @@ def test_retrieval_measures_are_the_means_of_average_precisions(seed, average, n
     assert found["top1"] == pytest.approx(100 * float(hits[:, 0].float().mean()), abs=1e-4)
 
 
-def test_the_default_normaliser_can_rise_with_k_as_in_print_and_k_cannot():
+def test_the_default_normaliser_rises_where_a_first_miss_is_followed_by_hits_and_k_falls_after_a_first_hit():
     queries, database = torch.zeros(1, dtype=torch.int64), torch.tensor([1, 0, 0])
     indices = torch.arange(3)[None]
-    by_hits = retrieval_measures(queries, database, indices, (1, 3))
-    by_k = retrieval_measures(queries, database, torch.tensor([[1, 0, 2]]), (1, 3), normaliser="k")
+    by_hits = measures(queries, database, indices, (1, 3))
+    by_k = measures(queries, database, torch.tensor([[1, 0, 2]]), (1, 3), normaliser="k")
     assert by_hits["map1"] == 0 < by_hits["map3"]
     assert by_k["map3"] < by_k["map1"] == 100
 
 
 def test_a_category_that_the_database_lacks_is_never_hit():
-    found = retrieval_measures(
-        torch.tensor([7]), torch.tensor([1, 2]), torch.tensor([[0, 1]]), (1, 2), normaliser="relevant"
-    )
+    found = measures(torch.tensor([7]), torch.tensor([1, 2]), torch.tensor([[0, 1]]), (1, 2), normaliser="relevant")
     assert found == {"map1": 0, "map2": 0, "top1": 0}
 
 
 def test_nothing_asked_is_not_a_number():
-    found = retrieval_measures(
-        torch.zeros(0, dtype=torch.int64), torch.tensor([1]), torch.zeros(0, 1, dtype=torch.int64), (1,)
-    )
+    found = measures(torch.zeros(0, dtype=torch.int64), torch.tensor([1]), torch.zeros(0, 1, dtype=torch.int64), (1,))
     assert all(math.isnan(value) for value in found.values())
 
 
@@ -195,8 +197,8 @@ def test_unknown_names_and_too_few_neighbours_are_refused():
     with pytest.raises(InputError, match="did you mean 'hits'"):
         average_precision(indices > 0, "hit")
     with pytest.raises(InputError, match="average 'mean'"):
-        retrieval_measures(labels, labels, indices, (1,), average="mean")
+        measures(labels, labels, indices, (1,), average="mean")
     with pytest.raises(InputError, match="5 neighbours are not among the 2"):
-        retrieval_measures(labels, labels, indices)
+        measures(labels, labels, indices)
     with pytest.raises(InputError, match="3 neighbours are not among the 2"):
         estimate(labels.float(), indices, 3)

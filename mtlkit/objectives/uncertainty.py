@@ -16,7 +16,8 @@ class UncertaintyWeighting(Objective):
     ``sum_i (exp(-s_i) L_i + s_i) / 2`` with learned log-variances ``s_i = log sigma_i^2`` that start at 0, Eq. 7 of
     Kendall et al., Multi-Task Learning Using Uncertainty to Weigh Losses for Scene Geometry and Semantics, CVPR 2018,
     https://arxiv.org/abs/1705.07115. The paper has no factor 1/2 before a classification's loss; here all tasks have
-    it, as in ``torchjd.scalarization.UW``, which moves the best ``s_i`` by log 2. A task that a batch has no target of
+    it, as in ``torchjd.scalarization.UW``, which moves the best ``s_i`` by log 2. So weights start at one half, and first
+    steps are half as long as those of fixed weights of 1 at the same rate. A task that a batch has no target of
     leaves its ``s_i`` as it is.
 
     Args:
@@ -40,7 +41,7 @@ class UncertaintyWeighting(Objective):
             return UncertaintyWeighting(tasks, loss_weights=loss_weights)
 
         def __str__(self) -> str:
-            return "weights of tasks learned as inverse variances (Kendall et al., 2018)"
+            return "weights of tasks learned as inverse variances, from one half each (Kendall et al., 2018)"
 
     def __init__(self, tasks: Sequence[str], *, loss_weights: Mapping[str, float] | None = None):
         super().__init__(tasks, loss_weights=loss_weights)

@@ -6,7 +6,7 @@ from textwrap import fill
 
 import numpy as np
 
-from mtlkit.errors import InputError, extra
+from mtlkit.errors import extra
 from mtlkit.history import History
 from mtlkit.report.intervals import gains
 from mtlkit.report.side_by_side import SCALES, SideBySide, plain_label
@@ -125,22 +125,6 @@ def losses(histories: Mapping[str, Sequence[History]]) -> Figure:
     """
     shown = {row: [(history.steps, history.losses) for history in several] for row, several in histories.items()}
     return _over_steps("Training losses", shown, fewest=2)  # a unit's own penalty has one line
-
-
-def task_weights(histories: Mapping[str, Sequence[History]]) -> Figure:
-    """What objectives multiplied the tasks' losses or gradients by, one panel per task; fixed weights have no line.
-
-    Args:
-        histories: row -> the histories of its networks.
-
-    Raises:
-        InputError: all weights are fixed.
-    """
-    shown = {row: [(history.steps, history.weights) for history in several] for row, several in histories.items()}
-    changing = {row: several for row, several in shown.items() if any(lines for _, lines in several)}
-    if not changing:
-        raise InputError(f"Nothing changes the weights of {', '.join(histories) or 'no row'}; fixed ones have no line.")
-    return _over_steps("Weights of tasks", changing)
 
 
 def _over_steps(

@@ -8,10 +8,9 @@ seeds beside it what other seeds would; the interval of a gain has both (:mod:`m
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mtlkit.metrics.bootstrap import interval
 from mtlkit.report.judging import LEVEL, difference
 from mtlkit.report.side_by_side import SCALES, Cell, SideBySide
-from mtlkit.report.table import MISSING, Place, ReportTable, Text
+from mtlkit.report.table import MISSING, Place, Text
 
 DAGGER = "\u2020"
 
@@ -71,54 +70,12 @@ def gains(comparison: SideBySide, against: str | None = None) -> dict[str, dict[
     return found
 
 
-def intervals_html(comparison: SideBySide) -> str:
-    """Every measured cell with its 95 % interval, as an HTML table; empty where no record has draws."""
-
-    def shown(cell: Cell, unit: str) -> Text:
-        if cell.draws is None or cell.drawn is None:
-            return Text()
-        return Text(_number(cell.mean, unit), _ends(interval(cell.draws), unit, cell.drawn.too_narrow))
-
-    found = [
-        (row, [shown(comparison.cell(row.id, c.measure), c.unit) for c in comparison.measures])
-        for row in comparison.rows
-    ]
-    lines = [(Text(row.label), *cells) for row, cells in found if any(cell.note for cell in cells)]
-    what = "95 % intervals over draws of the test images: what other images would change, not what other seeds would"
-    return _captioned(comparison, "Intervals", "row", lines, what)
-
-
-def gains_html(comparison: SideBySide, against: str | None = None) -> str:
-    """What every row gains, with the interval of the difference, as an HTML table; see :func:`gains`.
-
-    A gain is in bold where its interval lies on one side of 0. Empty where nothing can be compared.
-    """
-
-    labels = {row.id: row.label for row in comparison.rows}
-    lines = []
-    for row, measures in gains(comparison, against).items():
-        over = next(labels[one.over] for one in measures.values())
-        cells = (gain_text(measures.get(column.measure), column.unit) for column in comparison.measures)
-        lines.append((Text(labels[row], f"over “{over}”"), *cells))
-    what = "95 % intervals of the mean gain, over seeds and over draws of the test images; bold where off 0"
-    return _captioned(comparison, "Gains", "gain", lines, what)
-
-
 def gain_text(one: Gain | None, unit: str) -> Text:
     """A gain in the unit of the print with its interval beside it, in bold where it is off 0."""
     if one is None:
         return Text()
     spread = MISSING if one.interval is None else _ends(one.interval, unit, one.too_narrow, signed=True)
     return Text(_number(one.mean, unit, signed=True), spread, bold=one.clear)
-
-
-def _captioned(comparison: SideBySide, name: str, corner: str, lines: Sequence[tuple[Text, ...]], what: str) -> str:
-    """Lines of all measures under what was drawn for them, with what their daggers mean; empty without a line."""
-    drawn = [cell.drawn for cell in comparison.cells.values() if cell.drawn is not None and cell.resampled]
-    how = "; ".join(dict.fromkeys(f"drawn by {one.of}, {one.groups:,} in all" for one in drawn))
-    caption = f"{what}{f' ({how})' if how else ''}."
-    columns = tuple(column.head for column in comparison.measures)
-    return ReportTable(name, corner, columns, tuple(lines), caption, dagger_note(lines)).html()
 
 
 def dagger_note(lines: Iterable[Sequence[Place]]) -> str:

@@ -1,12 +1,10 @@
 """What figures show is what they were given."""
 
 import matplotlib as mpl
-import pytest
 
 from mtlkit import papers
-from mtlkit.errors import InputError
 from mtlkit.history import History
-from mtlkit.report.figures import dots, losses, task_weights
+from mtlkit.report.figures import dots, losses
 from mtlkit.report.side_by_side import Cell, SideBySide
 
 mpl.use("Agg")
@@ -21,16 +19,6 @@ def test_losses_of_one_term_stand_in_one_panel_whatever_networks_they_come_from(
     assert (age.get_title(), gender.get_title()) == ("age/loss", "gender/loss")
     assert [list(line.get_ydata()) for line in age.lines] == [[2, 1], [8, 4]]
     assert [line.get_label() for line in gender.lines] == ["Single", "Fused"]
-
-
-def test_weights_of_tasks_are_drawn_where_an_objective_changes_them():
-    fixed = History(steps=[10, 20], losses={"age/loss": [8.0, 4.0]})
-    learned = History(steps=[10, 20], weights={"age": [0.5, 0.6], "gender": [0.5, 0.4]})
-    age, gender = task_weights({"Fixed": [fixed], "Uncertainty": [learned]}).axes
-    assert [axis.get_title() for axis in (age, gender)] == ["age", "gender"]
-    assert [list(line.get_ydata()) for line in gender.lines] == [[0.5, 0.4]]
-    with pytest.raises(InputError, match="Nothing changes the weights of Fixed"):
-        task_weights({"Fixed": [fixed]})
 
 
 def test_a_panel_of_dots_has_every_printed_and_measured_number():

@@ -13,10 +13,11 @@ from mtlkit.evaluations import TestEvaluation
 from mtlkit.ledger import Drawn, Record
 from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.report.figures import gain_intervals
-from mtlkit.report.intervals import DAGGER, TOO_NARROW, Gain, gain, gain_text, gains, gains_html, intervals_html
+from mtlkit.report.intervals import DAGGER, TOO_NARROW, Gain, dagger_note, gain, gain_text, gains
 from mtlkit.report.judging import difference
 from mtlkit.report.selection import relative, selection_html
 from mtlkit.report.side_by_side import Cell, SideBySide
+from mtlkit.report.table import Text
 from mtlkit.reproduce import Results, stored
 
 TABLE = papers.table("nddr", "4")
@@ -116,13 +117,10 @@ def test_gains_over_a_row_go_by_what_is_better(filled):
     assert found["nddr"]["segmentation/miou"].mean == pytest.approx(4)
     assert found["nddr"]["normals/encoded/mean"].mean == pytest.approx(-4)
     assert not found["multi"]["segmentation/miou"].clear
-    page = gains_html(comparison, "single_longer")
-    assert "<b>+4.0</b>" in page
-    assert "<b>\u22124.0</b>" in page
-    assert page.count(" scope='row'") == page.count("over “Single task, trained longer”") == 4
-    assert "drawn by scene, 120 in all" in page
-    assert DAGGER not in page
-    assert "20.0 <span class='spread'>18." in intervals_html(comparison)
+    better, worse = (gain_text(found["nddr"][name], "") for name in ("segmentation/miou", "normals/encoded/mean"))
+    assert (better.text, better.bold, worse.text, worse.bold) == ("+4.0", True, "\u22124.0", True)
+    assert DAGGER not in better.note
+    assert dagger_note([(Text("NDDR"), better, worse)]) == ""
     figure = gain_intervals(comparison, "single_longer")
     assert sum(axis.get_title() != "" for axis in figure.axes) == len(TABLE.printed.columns)
     assert "Constant" not in {label.get_text() for label in figure.axes[0].get_yticklabels()}
@@ -132,10 +130,10 @@ def test_gains_over_a_row_go_by_what_is_better(filled):
 @pytest.mark.parametrize("filled", [{"too_narrow": True}], indirect=True)
 def test_draws_of_single_frames_are_marked_and_nothing_is_bold(filled):
     (comparison,) = stored(TABLE, Results(filled))
-    for page in (gains_html(comparison, "single_longer"), intervals_html(comparison)):
-        assert f"{DAGGER}</span>" in page
-        assert page.count(TOO_NARROW) == 1
-        assert "<b>" not in page
+    for several in gains(comparison, "single_longer").values():
+        shown = [gain_text(one, "") for one in several.values()]
+        assert all(one.note.endswith(DAGGER) and not one.bold for one in shown)
+        assert dagger_note([(Text("a row"), *shown)]) == f"{DAGGER} {TOO_NARROW}"
 
 
 def test_every_row_is_measured_against_its_strictest_control_that_was_measured(filled):
@@ -149,9 +147,7 @@ def test_every_row_is_measured_against_its_strictest_control_that_was_measured(f
         "multi": {"single"},
     }
     assert found["nddr"]["segmentation/miou"].mean == pytest.approx(4)
-    page = gains_html(comparison)
     labels = {row.id: row.label for row in rows}
-    assert all(f"over “{labels[control]}”" in page for control in ("multi", "single"))
     figure = gain_intervals(comparison)
     ticks = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert f"{labels['nddr']}\nover {labels['multi']}" in ticks
@@ -186,7 +182,7 @@ def test_settings_tried_name_the_steps_of_the_networks_of_a_row():
 def test_without_draws_there_is_nothing_to_show(tmp_path):
     column = TABLE.column(NDDROptions(image_size=(32, 40)))
     comparison = SideBySide.of(TABLE, column, Results(tmp_path).ledger("smoke"))
-    assert intervals_html(comparison) == gains_html(comparison, "single") == ""
+    assert gains(comparison, "single") == {}
 
 
 def test_settings_are_ranked_by_the_mean_ratio_of_their_measures(filled):
