@@ -54,7 +54,7 @@ class Rate(BaseModel):
 
 def shape(settings: Mapping[str, Any]) -> str:
     """What decides how long a step of a training takes, of its canonical form: all but rates, lengths and weights."""
-    network = {name: value for name, value in settings["network"].items() if name != "weights"}
+    network = {name: value for name, value in settings["network"].items() if name not in ("weights", "weights_tag")}
     recipe = settings["recipe"]
     names = ("batch_size", "accumulate", "optimizer", "augmentation", "precision", "channels_last", "objective")
     data = settings["data"]

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from mtlkit.backbones import Cut, FullyConnected, StagedBackbone, aside, revision, staged
+from mtlkit.backbones import Cut, FullyConnected, StagedBackbone, aside, family, revision, staged
 from mtlkit.errors import InputError, unknown
 from mtlkit.grid import Grid
 from mtlkit.heads import Exit, FeatureFilter, HeadSettings
@@ -50,11 +50,14 @@ class NetworkSettings(Value):
     """Height and width, only for backbones whose parameters depend on them."""
 
     def canonical(self) -> dict[str, Any]:
-        """With the revision of its backbone where that was raised."""
+        """With the revision of its backbone where that was raised, and the tag of weights that are fetched by default."""
         kept = self.neck is None or isinstance(self.neck, Shortcut.Settings)
         maps = kept and any(isinstance(task, DenseTask) for task in self.tasks)
         raised = revision(self.backbone, self.fully_connected, maps)
-        return super().canonical() | ({"revision": raised} if raised > 1 else {})
+        tag = family(self.backbone).weights_tag(self.backbone) if self.weights.source == "timm" else ""
+        return (
+            super().canonical() | ({"revision": raised} if raised > 1 else {}) | ({"weights_tag": tag} if tag else {})
+        )
 
     def build(self, *, weights: bool = True) -> "Network":
         """The network, its backbones with their weights unless ``weights`` is false (they will be overwritten)."""

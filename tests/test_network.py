@@ -1,4 +1,5 @@
 from functools import partial
+from types import SimpleNamespace
 
 import builders
 import pytest
@@ -11,6 +12,7 @@ from mtlkit.heads import Conv1x1Head
 from mtlkit.network import NetworkSettings, Weights, cost, parameter_count, parameter_groups
 from mtlkit.sharing import HardSharing, SoftSharing
 from mtlkit.tasks import Classification, Normals, Segmentation
+from mtlkit.values import from_canonical
 
 network = partial(builders.network, backbone="resnet10t")  # counts by hand are of its stages
 
@@ -226,5 +228,20 @@ def test_a_networks_identity_has_its_backbones_revision_only_where_its_numbers_c
         backbone=backbone, fully_connected=fully_connected, tasks=(task,), head=Conv1x1Head.Settings()
     )
     assert settings.canonical().get("revision") == (2 if raised else None)
+    assert "weights_tag" not in settings.canonical()
     again = NetworkSettings.model_validate(settings.model_dump(mode="json"))
     assert again.identity == settings.identity
+
+
+@pytest.mark.parametrize(
+    ("backbone", "tag"), [("resnet50", "a1_in1k"), ("vgg16", "tv_in1k"), ("resnet50.tv_in1k", None), ("alexnet", None)]
+)
+def test_the_identity_of_fetched_weights_has_the_tag_that_timm_takes_by_default(backbone, tag, monkeypatch):
+    fetched = {"weights": Weights(source="timm"), "output_stride": None}
+    settings = builders.network((SEGMENTATION,), backbone=backbone).model_copy(update=fetched)
+    assert settings.canonical().get("weights_tag") == tag
+    assert from_canonical(settings.canonical(), NetworkSettings) == settings
+    before = settings.identity
+    if tag:
+        monkeypatch.setattr("mtlkit.backbones.timm.config", lambda name: SimpleNamespace(tag="newer_in1k"))
+        assert settings.model_copy().identity != before

@@ -141,6 +141,10 @@ class Family(ABC):
         """Whether there is a network of this name, which may have a tag of weights."""
         return name in self.names()
 
+    def weights_tag(self, name: str) -> str:
+        """The tag of the weights that are fetched for a name without one, where a release of timm may change that."""
+        return ""
+
     @abstractmethod
     def build(
         self,

@@ -36,6 +36,10 @@ class Timm(Family):
         """Whether timm knows the network; its tag is looked up when it is built."""
         return is_network(name)
 
+    def weights_tag(self, name: str) -> str:
+        """timm's default."""
+        return default_tag(name)
+
     def build(
         self,
         name: str,
@@ -129,6 +133,11 @@ def config(name: str) -> Any:
         base, _, tag = name.partition(".")
         tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{base}.*")]
         raise unknown(f"{base} tag", tag, tags) from None
+
+
+def default_tag(name: str) -> str:
+    """The tag of the weights that timm fetches for a name without one; empty where the name has one."""
+    return "" if "." in name else config(name).tag or ""
 
 
 def create(name: str, **settings: Any) -> nn.Module:

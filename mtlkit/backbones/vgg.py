@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mtlkit.backbones import deeplab
 from mtlkit.backbones.base import Cut, FullyConnected, StagedBackbone, cut_after
 from mtlkit.backbones.chain import AtLeast, Chain, cover, features, last_pool, sizes
-from mtlkit.backbones.timm import config, create, is_network, listed, reach_hub
+from mtlkit.backbones.timm import config, create, default_tag, is_network, listed, reach_hub
 from mtlkit.backbones.weights import reshaped
 from mtlkit.errors import InputError
 from mtlkit.grid import grid_of
@@ -32,6 +32,10 @@ class VGG(Chain):
     def knows(self, name: str) -> bool:
         """Whether timm knows the network; its tag is looked up when it is built."""
         return is_network(name)
+
+    def weights_tag(self, name: str) -> str:
+        """timm's default."""
+        return default_tag(name)
 
     def has_norm(self, name: str) -> bool:
         """Whether batch norm follows every convolution."""

@@ -16,8 +16,8 @@ class UncertaintyWeighting(Objective):
     ``sum_i (exp(-s_i) L_i + s_i) / 2`` with learned log-variances ``s_i = log sigma_i^2`` that start at 0, Eq. 7 of
     Kendall et al., Multi-Task Learning Using Uncertainty to Weigh Losses for Scene Geometry and Semantics, CVPR 2018,
     https://arxiv.org/abs/1705.07115. The paper has no factor 1/2 before a classification's loss; here all tasks have
-    it, as in ``torchjd.scalarization.UW``, which moves the best ``s_i`` by log 2. So weights start at one half, and first
-    steps are half as long as those of fixed weights of 1 at the same rate. A task that a batch has no target of
+    it, as in ``torchjd.scalarization.UW``, which moves the best ``s_i`` by log 2. So weights start at one half, and the
+    first steps are half as long as those of fixed weights of 1 at the same rate. A task that a batch has no target of
     leaves its ``s_i`` as it is.
 
     Args:
