@@ -50,14 +50,13 @@ class NetworkSettings(Value):
     """Height and width, only for backbones whose parameters depend on them."""
 
     def canonical(self) -> dict[str, Any]:
-        """With the revision of its backbone where that was raised, and the tag of weights that are fetched by default."""
+        """With the revision of its backbone where that was raised, and the tag of the weights that timm picks."""
         kept = self.neck is None or isinstance(self.neck, Shortcut.Settings)
         maps = kept and any(isinstance(task, DenseTask) for task in self.tasks)
         raised = revision(self.backbone, self.fully_connected, maps)
         tag = family(self.backbone).weights_tag(self.backbone) if self.weights.source == "timm" else ""
-        return (
-            super().canonical() | ({"revision": raised} if raised > 1 else {}) | ({"weights_tag": tag} if tag else {})
-        )
+        own = {"revision": raised if raised > 1 else None, "weights_tag": tag or None}
+        return super().canonical() | {name: value for name, value in own.items() if value is not None}
 
     def build(self, *, weights: bool = True) -> "Network":
         """The network, its backbones with their weights unless ``weights`` is false (they will be overwritten)."""
