@@ -14,6 +14,7 @@ from mtlkit.data.apascal import APascal
 from mtlkit.data.base import ObjectReader, Reader, SceneReader
 from mtlkit.data.coco import Coco
 from mtlkit.data.faces import Faces
+from mtlkit.data.faults import Faulty
 from mtlkit.data.folder import Folder
 from mtlkit.data.imagefolder import ImageFolder
 from mtlkit.data.imdb_wiki import IMDBWiki
@@ -97,7 +98,7 @@ class Data(Value):
     keep: tuple[str, ...] | None = None
     columns: Columns | None = None
     test_share: float = Field(default=0.3, gt=0, lt=1)
-    faulty: Literal["refuse", "skip"] = "refuse"
+    faulty: Faulty = "refuse"
     proposals: SelectiveSearch | None = None
     proposals_folder: Path | None = Field(default=None, exclude=True)
     root: Path | None = Field(default=None, exclude=True)

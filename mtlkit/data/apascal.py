@@ -14,10 +14,9 @@ a zero or one for every attribute, with spaces between. Other files are left alo
 import hashlib
 import math
 import os
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,10 +24,11 @@ from numpy.typing import NDArray
 from torchvision import tv_tensors
 
 from mtlkit.data.base import ObjectReader
+from mtlkit.data.faults import Fault, Faults, Faulty
 from mtlkit.data.images import image_size, read_image
 from mtlkit.data.samples import Sample, Split, checked, contents, digest
 from mtlkit.data.splits import lines, once, parse_number
-from mtlkit.errors import InputError, suggestion, unknown
+from mtlkit.errors import InputError, suggestion
 
 _IMAGES, _CLASSES, _ATTRIBUTES = "JPEGImages", "attribute_data/class_names.txt", "attribute_data/attribute_names.txt"
 _LISTS = {"train": "attribute_data/apascal_train.txt", "val": "attribute_data/apascal_test.txt"}
@@ -53,14 +53,6 @@ class _Row(NamedTuple):
     box: tuple[float, float, float, float]
     label: int
     attributes: NDArray[np.uint8]
-
-
-class _Fault(Exception):
-    """What is wrong with a row: the kind, and the rest of a sentence that begins with the file and the line."""
-
-    def __init__(self, reason: str, says: str):
-        super().__init__(says)
-        self.reason = reason
 
 
 class APascal(ObjectReader):
@@ -102,22 +94,20 @@ class APascal(ObjectReader):
         root: Path,
         split: Split,
         tasks: Sequence[str] = _TASKS,
-        faulty: Literal["refuse", "skip"] = "refuse",
+        faulty: Faulty = "refuse",
     ) -> None:
         self._root = Path(root)
         self.tasks = checked(self._root, split, tasks, _TASKS)
-        if faulty not in ("refuse", "skip"):
-            raise unknown("way with faulty rows", faulty, ("refuse", "skip"))
+        self._faults = Faults(faulty, "rows")
+        self.skipped, self.faults = self._faults.skipped, self._faults.sentences
         self.classes = _names(self._root / _CLASSES)[:_CLASS_COUNT]
         self.attributes = _names(self._root / _ATTRIBUTES)
         if not (self._root / _IMAGES).is_dir():
             raise InputError(f"There is no folder {self._root / _IMAGES}; it should hold the images.")
         self._list = _LISTS[split]
-        self.skipped: dict[str, int] = {}
-        self.faults: dict[str, list[str]] = {}
         self._images: list[str] = []
         self._rows: list[list[_Row]] = []
-        self._read(faulty)
+        self._read()
 
     @classmethod
     def arrange(cls, root: Path) -> None:
@@ -126,7 +116,7 @@ class APascal(ObjectReader):
         if images.is_dir() and not (root / _IMAGES).exists():
             images.rename(root / _IMAGES)
 
-    def _read(self, faulty: str) -> None:
+    def _read(self) -> None:
         path, ids = self._root / self._list, {name: number for number, name in enumerate(self.classes)}
         # One listing instead of a look-up a row: thousands of look-ups are slow on network drives.
         there, sizes = set(os.listdir(self._root / _IMAGES)), dict[str, tuple[int, int]]()
@@ -138,54 +128,47 @@ class APascal(ObjectReader):
         first = {path: {line.split()[0]: at for at, line in reversed(of)} for path, of in lists.items()}
         once({path: [(at, name) for name, at in of.items()] for path, of in first.items()})
         rows: dict[str, list[_Row]] = {}
-        skipped: Counter[str] = Counter()
         for at, line in listed:
             try:
                 row = self._row(line, ids)
                 self._place(row, there, sizes)
-            except _Fault as fault:
-                sentence = f"{path}, line {at}, {fault}"
-                if faulty == "refuse":
-                    raise InputError(sentence) from None
-                skipped[fault.reason] += 1
-                self.faults.setdefault(fault.reason, []).append(sentence)
+            except Fault as fault:
+                self._faults.add(f"{path}, line {at},", fault)
             else:
                 rows.setdefault(row.image, []).append(row)
         if not rows:
-            found = f"only bad rows ({dict(skipped)})" if skipped else "no row"
-            raise InputError(f"{path} holds {found}; it needs a row for every object.")
-        self.skipped = dict(skipped)
+            raise InputError(f"{path} holds {self._faults.only('row')}; it needs a row for every object.")
         self._images, self._rows = list(rows), list(rows.values())
 
     def _row(self, line: str, ids: dict[str, int]) -> _Row:
         """A row as it stands, its image not looked for.
 
         Raises:
-            _Fault: it is no row.
+            Fault: it is no row.
         """
         fields, count = line.split(), len(self.attributes)
         if len(fields) != 6 + count:
-            raise _Fault(
+            raise Fault(
                 "number of fields",
                 f"has {len(fields)} fields; a row has {6 + count}: an image, a class, four coordinates and {count} "
                 "zeros or ones.",
             )
         image, name, box, flags = fields[0], fields[1], fields[2:6], fields[6:]
         if name not in ids:
-            raise _Fault(
+            raise Fault(
                 "unknown class",
                 f"has the class {name!r}, which is not among the first {_CLASS_COUNT} of {_CLASSES}; "
                 f"{suggestion(name, ids)}",
             )
         left, top, right, bottom = (_number(text) for text in box)
         if not (left <= right and top <= bottom):
-            raise _Fault(
+            raise Fault(
                 "empty box",
                 f"has the empty box {' '.join(box)}; xmin must not be above xmax, nor ymin above ymax.",
             )
         wrong = next((column for column, flag in enumerate(flags) if flag not in ("0", "1")), None)
         if wrong is not None:
-            raise _Fault(
+            raise Fault(
                 "attribute neither 0 nor 1",
                 f"has {flags[wrong]!r} for the attribute {self.attributes[wrong]!r}; it should be 0 or 1.",
             )
@@ -196,11 +179,11 @@ class APascal(ObjectReader):
         """Looks for the row's image among the files ``there`` and adds its width and height to ``sizes``.
 
         Raises:
-            _Fault: the image is missing, or too small for the box.
+            Fault: the image is missing, or too small for the box.
             InputError: it is damaged.
         """
         if row.image not in there:
-            raise _Fault(
+            raise Fault(
                 "missing image",
                 f"names the image {row.image!r}, but there is no {_IMAGES}/{row.image}; add it or remove the row.",
             )
@@ -208,7 +191,7 @@ class APascal(ObjectReader):
             sizes[row.image] = image_size(self._root / _IMAGES / row.image, self._root)
         (left, top, right, bottom), (width, height) = row.box, sizes[row.image]
         if left < 0 or top < 0 or right > width or bottom > height:
-            raise _Fault(
+            raise Fault(
                 "box outside its image",
                 f"has the box {left + 1:g} {top + 1:g} {right:g} {bottom:g}, but {_IMAGES}/{row.image} is "
                 f"{width} x {height}; x must lie in 1 to {width} and y in 1 to {height}.",
@@ -256,7 +239,7 @@ class APascal(ObjectReader):
 def _number(text: str) -> float:
     value = parse_number(text)
     if not math.isfinite(value):
-        raise _Fault("coordinate that is no number", f"has the coordinate {text!r}; it should be a number of pixels.")
+        raise Fault("coordinate that is no number", f"has the coordinate {text!r}; it should be a number of pixels.")
     return value
 
 

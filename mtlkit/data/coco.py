@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from torchvision import tv_tensors
 
 from mtlkit.data.base import ObjectReader
+from mtlkit.data.faults import Fault, Faults, Faulty
 from mtlkit.data.images import read_image
 from mtlkit.data.joints import Joints, mirror_of
 from mtlkit.data.samples import IGNORE, Sample, Split, checked, contents, digest, evenly_spaced
@@ -80,14 +81,6 @@ class _Object(NamedTuple):
     area: float
     joints: NDArray[np.float32] | None
     shape: Any  # polygons or a run-length code
-
-
-class _Fault(Exception):
-    """What is wrong with an entry: the kind, and the rest of a sentence that begins with the file and the entry."""
-
-    def __init__(self, reason: str, says: str):
-        super().__init__(says)
-        self.reason = reason
 
 
 class Coco(ObjectReader):
@@ -149,12 +142,12 @@ class Coco(ObjectReader):
         split: Split,
         tasks: Sequence[str] = ("detection",),
         classes: Sequence[str] | None = None,
-        faulty: Literal["refuse", "skip"] = "refuse",
+        faulty: Faulty = "refuse",
     ) -> None:
         self._root = Path(root)
         self.tasks = checked(self._root, split, tasks, _TASKS)
-        if faulty not in ("refuse", "skip"):
-            raise unknown("way with faulty entries", faulty, ("refuse", "skip"))
+        self._faults = Faults(faulty, "entries")
+        self.skipped, self.faults = self._faults.skipped, self._faults.sentences
         self._path = _objects_file(self._root / "annotations", split)
         word = re.split("[_-]", self._path.stem)[-1]
         folders = [self._root / name for name in (f"images/{word}", word, "images")]
@@ -163,10 +156,6 @@ class Coco(ObjectReader):
         self._folder = next(folder for folder in folders if folder.is_dir())
         twin = self._path.with_name(self._path.name.replace("instances_", "person_keypoints_", 1))
         self._files = [self._path] + [twin] * (twin != self._path and twin.is_file())
-        self._faulty = faulty
-        self.skipped: dict[str, int] = {}
-        self.faults: dict[str, list[str]] = {}
-
         content = _load(self._path)
         self._masks = any(one.get("segmentation") for one in content["annotations"])
         names = _categories(self._path, content)
@@ -204,18 +193,13 @@ class Coco(ObjectReader):
 
     def _each(self, path: Path, content: _Entry, what: str, read: Callable[[_Entry], None]) -> int:
         """Reads the entries of one list; hands back how many are faulty, where that is allowed."""
-        faults = 0
+        before = len(self._faults)
         for number, entry in enumerate(content[what], 1):
             try:
                 read(entry)
-            except _Fault as fault:
-                sentence = f"{path}, {what[:-1]} {entry.get('id', f'number {number}')}, {fault}"
-                if self._faulty == "refuse":
-                    raise InputError(sentence) from None
-                self.skipped[fault.reason] = self.skipped.get(fault.reason, 0) + 1
-                self.faults.setdefault(fault.reason, []).append(sentence)
-                faults += 1
-        return faults
+            except Fault as fault:
+                self._faults.add(f"{path}, {what[:-1]} {entry.get('id', f'number {number}')},", fault)
+        return len(self._faults) - before
 
     def _poses(self, content: _Entry, twin: Path) -> dict[int, Any]:
         """The annotations' keypoints by their ids; sets the joints' names, mirror, skeleton and sigmas.
@@ -253,7 +237,7 @@ class Coco(ObjectReader):
         def read(entry: _Entry) -> None:
             key = _take(entry, "id", _is_id, "a whole number")
             if key not in images or images[key] != entry.get("image_id"):
-                raise _Fault(
+                raise Fault(
                     "joints without an object",
                     f"has no counterpart of that id and image in {self._path.name}; add it or remove the joints.",
                 )
@@ -274,15 +258,15 @@ class Coco(ObjectReader):
         def read(entry: _Entry) -> None:
             key = _take(entry, "id", _is_id, "a whole number")
             if key in used:
-                raise _Fault("repeated id", "has an id that an earlier annotation has; give it another one.")
+                raise Fault("repeated id", "has an id that an earlier annotation has; give it another one.")
             used.add(key)
             image, category = entry.get("image_id"), entry.get("category_id")
             if not _is_id(image) or (image not in images and image not in left_out):
-                raise _Fault(
+                raise Fault(
                     "unknown image", f"belongs to the image {image!r}, which is not listed; list it under 'images'."
                 )
             if not _is_id(category) or category not in names:
-                raise _Fault(
+                raise Fault(
                     "unknown category",
                     f"has the category {category!r}, which is not listed; {suggestion(str(category), map(str, names))}",
                 )
@@ -291,8 +275,7 @@ class Coco(ObjectReader):
 
         faults = self._each(self._path, content, "annotations", read)
         if not images:
-            found = f"only bad images ({self.skipped})" if self.skipped else "no image"
-            raise InputError(f"{self._path} lists {found}; it needs an entry for every image.")
+            raise InputError(f"{self._path} lists {self._faults.only('image')}; it needs an entry for every image.")
         if 0 < faults == len(content["annotations"]):
             raise InputError(f"{self._path} holds only bad annotations ({self.skipped}); it needs good ones.")
         flat = [each for key in images for each in objects[key]]
@@ -321,14 +304,14 @@ class Coco(ObjectReader):
         def read(entry: _Entry) -> None:
             key = _take(entry, "id", _is_id, "a whole number")
             if key in used:
-                raise _Fault("repeated id", "has an id that an earlier image has; give it another one.")
+                raise Fault("repeated id", "has an id that an earlier image has; give it another one.")
             used.add(key)
             name = _take(entry, "file_name", lambda value: isinstance(value, str), "a file's name")
             width, height = (_take(entry, side, _is_size, "a number of pixels") for side in ("width", "height"))
             if name not in there:
-                raise _Fault("missing image", f"is {name!r}, which is not in {self._folder}; add the file.")
+                raise Fault("missing image", f"is {name!r}, which is not in {self._folder}; add the file.")
             if name in named:
-                raise _Fault("repeated image", f"is {name!r}, as an earlier image is; list each file once.")
+                raise Fault("repeated image", f"is {name!r}, as an earlier image is; list each file once.")
             named.add(name)
             images[key] = _Image(name, width, height)
 
@@ -339,13 +322,13 @@ class Coco(ObjectReader):
         """One annotation.
 
         Raises:
-            _Fault: it is none.
+            Fault: it is none.
         """
         left, top, width, height = _take(entry, "bbox", _is_box, "left, top, width and height in pixels")
         right, bottom = left + width, top + height
         across = min(right, image.width) - max(left, 0), min(bottom, image.height) - max(top, 0)
         if min(width, height, *across) < _LEAST:
-            raise _Fault(
+            raise Fault(
                 "empty box",
                 f"has the box {[left, top, width, height]}, which covers nothing of its image of {image.width} x "
                 f"{image.height} pixels; give it a width and a height inside, remove it, or skip faulty entries.",
@@ -353,7 +336,7 @@ class Coco(ObjectReader):
         crowd = "iscrowd" in entry and _take(entry, "iscrowd", lambda value: value in (0, 1), "0 or 1")
         area = _take(entry, "area", lambda value: _is_number(value) and value >= 0, "a number of pixels")
         if area > max(width * height, image.width * image.height):
-            raise _Fault(
+            raise Fault(
                 "bad area",
                 f"has an area of {area:g} pixels, but its image has {image.width} x {image.height}; give the mask's or "
                 "the box's area.",
@@ -366,12 +349,12 @@ class Coco(ObjectReader):
         """Joints ``(J, 3)``.
 
         Raises:
-            _Fault: they are none, or outside of their image.
+            Fault: they are none, or outside of their image.
         """
         count = len(self.joints)
         if not _is_numbers(values, 3 * count):
             found = f"{len(values)} values" if isinstance(values, list) else repr(values)
-            raise _Fault(
+            raise Fault(
                 "bad keypoints",
                 f"has {found} for its 'keypoints'; it should be {3 * count} numbers: x, y and a visibility for each of "
                 f"{count} joints.",
@@ -379,11 +362,11 @@ class Coco(ObjectReader):
         joints = np.array(values, np.float32).reshape(count, 3)
         x, y, visibility = joints.T
         if not np.isin(visibility, (0, 1, 2)).all():
-            raise _Fault("bad keypoints", f"has the visibilities {visibility.tolist()}; each should be 0, 1 or 2.")
+            raise Fault("bad keypoints", f"has the visibilities {visibility.tolist()}; each should be 0, 1 or 2.")
         outside = (visibility > 0) & ((x < 0) | (y < 0) | (x > image.width) | (y > image.height))
         if outside.any():
             joint = int(outside.argmax())
-            raise _Fault(
+            raise Fault(
                 "joint outside its image",
                 f"has its {self.joints[joint]} at {x[joint]:g}, {y[joint]:g}, but its image is {image.width} x "
                 f"{image.height}; move the joint inside or give it the visibility 0.",
@@ -451,12 +434,12 @@ def _take(entry: _Entry, key: str, is_good: Callable[[Any], bool], should: str) 
     """A value of an entry.
 
     Raises:
-        _Fault: it is missing or not good.
+        Fault: it is missing or not good.
     """
     value = entry.get(key)
     if not is_good(value):
         found = f"has {value!r:.200} for its {key!r}" if key in entry else f"has no {key!r}"
-        raise _Fault(f"bad {key}", f"{found}; it should be {should}.")
+        raise Fault(f"bad {key}", f"{found}; it should be {should}.")
     return value
 
 
@@ -491,21 +474,21 @@ def _shape(value: Any, image: _Image) -> Any:
     """A mask as it is kept: polygons as they are, run-length codes compressed.
 
     Raises:
-        _Fault: it is none. COCO's own code would hang or crash on many of these.
+        Fault: it is none. COCO's own code would hang or crash on many of these.
     """
     width, height = image.width, image.height
     if not value:
-        raise _Fault("no segmentation", "has no 'segmentation'; give it a mask, or read other tasks.")
+        raise Fault("no segmentation", "has no 'segmentation'; give it a mask, or read other tasks.")
     if isinstance(value, list):
         for polygon in value:
             if not isinstance(polygon, list) or len(polygon) < 6 or not _is_numbers(polygon, len(polygon) // 2 * 2):
-                raise _Fault(
+                raise Fault(
                     "bad segmentation",
                     "has a bad polygon in its 'segmentation'; each is a list of x and y, and at least three points.",
                 )
             far = np.abs(np.reshape(polygon, (-1, 2)) / (width, height) - 0.5).max()
             if far > 1.5:
-                raise _Fault(
+                raise Fault(
                     "bad segmentation",
                     f"has a polygon far outside its image of {width} x {height} pixels; give it points inside.",
                 )
@@ -517,7 +500,7 @@ def _shape(value: Any, image: _Image) -> Any:
         code = rle.frPyObjects(value, height, width) if isinstance(counts, list) else value
         rle.decode(code)
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise _Fault(
+        raise Fault(
             "bad segmentation",
             f"has a run-length code that cannot be read ({error}); it needs the size [{height}, {width}] and counts "
             f"whose sum is {height * width}.",

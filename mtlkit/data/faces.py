@@ -8,16 +8,16 @@ class.
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from mtlkit.data.base import Division, Reader, by_groups
+from mtlkit.data.faults import Faulty, checked_faulty
 from mtlkit.data.images import read_image
 from mtlkit.data.samples import Sample, Split, checked, contents, evenly_spaced
-from mtlkit.errors import InputError, unknown
+from mtlkit.errors import InputError
 
 AGES = 100
 """Ages are 0 to 99; faces of others are left out."""
@@ -59,13 +59,11 @@ class Faces(Reader):
         root: Path,
         split: Split,
         tasks: Sequence[str] = TASKS,
-        faulty: Literal["refuse", "skip"] = "refuse",
+        faulty: Faulty = "refuse",
     ) -> None:
         self._root = Path(root)
         self.tasks = checked(self._root, split, tasks, TASKS)
-        if faulty not in ("refuse", "skip"):
-            raise unknown("way with faulty images", faulty, ("refuse", "skip"))
-        self._skips = faulty == "skip"
+        self._skips = checked_faulty(faulty, "images")
         self.skipped: dict[str, int] = {}
         self.faults: dict[str, tuple[str, ...]] = {}
         self.outside: tuple[str, ...] = ()

@@ -23,12 +23,13 @@ people counts once for each.
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mtlkit.data.faces import AGES, GENDERS, OUTSIDE, TASKS, Faces
+from mtlkit.data.faults import Faulty
 from mtlkit.data.groups import held_out
 from mtlkit.data.matlab import read_mat
 from mtlkit.data.paths import relative
@@ -81,7 +82,7 @@ class IMDBWiki(Faces):
         root: Path,
         split: Split,
         tasks: Sequence[str] = TASKS,
-        faulty: Literal["refuse", "skip"] = "refuse",
+        faulty: Faulty = "refuse",
         *,
         least_score: float | None = None,
         share: float = VAL_SHARE,

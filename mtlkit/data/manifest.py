@@ -14,23 +14,23 @@ import csv
 import hashlib
 import math
 import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from mtlkit.data.base import Division, Reader, by_groups
+from mtlkit.data.faults import Fault, Faults, Faulty
 from mtlkit.data.groups import held_out
 from mtlkit.data.images import read_image
 from mtlkit.data.paths import leads_out
 from mtlkit.data.samples import Sample, Split, checked, digest, evenly_spaced
 from mtlkit.data.splits import parse_number
 from mtlkit.data.transforms import fitted
-from mtlkit.errors import InputError, suggestion, unknown
+from mtlkit.errors import InputError, suggestion
 from mtlkit.files import regular
 from mtlkit.values import Value
 
@@ -84,14 +84,6 @@ class _Row(NamedTuple):
     split: str | None
 
 
-class _Fault(Exception):
-    """What is wrong with a row: the kind, and the rest of a sentence that begins with the file and the row."""
-
-    def __init__(self, reason: str, says: str):
-        super().__init__(says)
-        self.reason = reason
-
-
 class Manifest(Reader):
     """One split of a data set that a CSV table describes (see the module): a sample per row, in the table's order.
 
@@ -142,14 +134,12 @@ class Manifest(Reader):
         file: str = "manifest.csv",
         val_share: float = 0.3,
         seed: int = 0,
-        faulty: Literal["refuse", "skip"] = "refuse",
+        faulty: Faulty = "refuse",
     ) -> None:
         self._root, self._path = Path(root), Path(root) / file
         self.tasks = checked(self._root, split, tasks, _TASKS)
-        if faulty not in ("refuse", "skip"):
-            raise unknown("way with faulty rows", faulty, ("refuse", "skip"))
-        self._columns, self._refuse, self._skipped = columns or Columns(), faulty == "refuse", Counter[str]()
-        self.faults: dict[str, list[str]] = {}
+        self._columns, self._faults = columns or Columns(), Faults(faulty, "rows")
+        self.skipped, self.faults = self._faults.skipped, self._faults.sentences
         rows = self._whole()
         self.drawn = rows[0].split is None
         if self.drawn:
@@ -158,8 +148,7 @@ class Manifest(Reader):
         self._rows = [row for row in rows if row.split == split]
         for name in _SPLITS:
             if not any(row.split == name for row in rows):
-                raise InputError(f"{self._path} holds no {'good ' * bool(self._skipped)}row of the split {name}.")
-        self.skipped = dict(self._skipped)
+                raise InputError(f"{self._path} holds no {'good ' * bool(self.skipped)}row of the split {name}.")
         self.classes = tuple(sorted({row.category for row in rows if row.category is not None}))
         self.groups, self.grouped_by = [row.group for row in self._rows], "portion"
         ids = {name: number for number, name in enumerate(self.classes)}
@@ -180,27 +169,26 @@ class Manifest(Reader):
         for number, record in table:
             try:
                 if len(record) != len(header):
-                    raise _Fault("number of fields", f"has {len(record)} fields; the header has {len(header)}.")
+                    raise Fault("number of fields", f"has {len(record)} fields; the header has {len(header)}.")
                 row = self._row(number, {name: record[place] for name, place in places.items()}, folders)
                 if row.image in images:
-                    raise _Fault(
+                    raise Fault(
                         "repeated image",
                         f"names the image {row.image!r}, as row {images[row.image]} does; each needs one row.",
                     )
                 earlier, other = splits.setdefault(row.group, (number, row.split))
                 if row.split != other:
-                    raise _Fault(
+                    raise Fault(
                         "group in both splits",
                         f"puts the group {row.group!r} into {row.split}, but row {earlier} has it in {other}; "
                         "a group must lie in one split.",
                     )
                 images[row.image] = number
                 rows.append(row)
-            except _Fault as fault:
+            except Fault as fault:
                 self._count(number, fault)
         if not rows:
-            found = f"only bad rows ({dict(self._skipped)})" if self._skipped else "no row"
-            raise InputError(f"{self._path} holds {found}; it needs a row for every image.")
+            raise InputError(f"{self._path} holds {self._faults.only('row')}; it needs a row for every image.")
         return rows
 
     def _places(self, number: int, header: list[str]) -> dict[str, int]:
@@ -230,22 +218,22 @@ class Manifest(Reader):
         """A row as it stands; ``folders`` remembers what the folders of images hold.
 
         Raises:
-            _Fault: it is no row.
+            Fault: it is no row.
         """
         for field in ("image", "category", "group"):
             if cells.get(field) == "":
-                raise _Fault(f"empty {field}", f"has no {field} in the column {getattr(self._columns, field)!r}.")
+                raise Fault(f"empty {field}", f"has no {field} in the column {getattr(self._columns, field)!r}.")
         image, split = str(PurePosixPath(cells["image"])), cells.get("split")  # ./a.jpg is a.jpg
         folder, name = os.path.split(image)
         if folder not in folders:
             folders[folder] = self._files(folder)
         if name not in folders[folder]:
-            raise _Fault(
+            raise Fault(
                 "missing image",
                 f"names the image {image!r}, but there is no such file in {self._root}; add it or remove the row.",
             )
         if split is not None and split not in _SPLITS:
-            raise _Fault("unknown split", f"has the split {split!r}; it should be train or val.")
+            raise Fault("unknown split", f"has the split {split!r}; it should be train or val.")
         kcal = _kcal(cells["kcal"]) if "kcal" in cells else None
         return _Row(number, image, kcal, cells.get("category"), cells.get("group", image), split)
 
@@ -277,20 +265,16 @@ class Manifest(Reader):
                 continue
             self._count(
                 row.number,
-                _Fault(
+                Fault(
                     "category absent from training",
                     f"has the category {row.category!r}, of which no row is in train; move or remove it.",
                 ),
             )
         return good
 
-    def _count(self, number: int, fault: _Fault) -> None:
+    def _count(self, number: int, fault: Fault) -> None:
         """Refuses the table for a bad row, or counts it."""
-        sentence = f"{self._path}, row {number}, {fault}"
-        if self._refuse:
-            raise InputError(sentence) from None
-        self._skipped[fault.reason] += 1
-        self.faults.setdefault(fault.reason, []).append(sentence)
+        self._faults.add(f"{self._path}, row {number},", fault)
 
     # The data set ---------------------------------------------------------------------------------------------
 
@@ -335,14 +319,14 @@ class Manifest(Reader):
 
 def _kcal(text: str) -> float:
     if not text:
-        raise _Fault("empty kcal", "has no kcal; give the image's energy, or remove the row.")
+        raise Fault("empty kcal", "has no kcal; give the image's energy, or remove the row.")
     value = parse_number(text)
     if math.isnan(value):
-        raise _Fault("kcal that are no number", f"has {text!r} for its kcal; it should be a number such as 421.5.")
+        raise Fault("kcal that are no number", f"has {text!r} for its kcal; it should be a number such as 421.5.")
     if value < 0:
-        raise _Fault("negative kcal", f"has {text} kcal; energy cannot be negative.")
+        raise Fault("negative kcal", f"has {text} kcal; energy cannot be negative.")
     if value > float(np.finfo(np.float32).max):
-        raise _Fault("infinite kcal", f"has {text} kcal; energy must be finite.")
+        raise Fault("infinite kcal", f"has {text} kcal; energy must be finite.")
     return value
 
 

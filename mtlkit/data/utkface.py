@@ -16,11 +16,11 @@ images may lie on both sides.
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from mtlkit.data.faces import AGES, GENDERS, OUTSIDE, TASKS, Faces
+from mtlkit.data.faults import Faulty
 from mtlkit.data.groups import held_out
 from mtlkit.data.images import readable
 from mtlkit.data.samples import Split
@@ -60,7 +60,7 @@ class UTKFace(Faces):
         root: Path,
         split: Split,
         tasks: Sequence[str] = TASKS,
-        faulty: Literal["refuse", "skip"] = "refuse",
+        faulty: Faulty = "refuse",
     ) -> None:
         super().__init__(root, split, tasks, faulty)
         folder = next((self._root / name for name in _FOLDERS if (self._root / name).is_dir()), self._root)
