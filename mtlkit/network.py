@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from mtlkit.backbones import Cut, FullyConnected, StagedBackbone, aside, family, revision, staged
 from mtlkit.errors import InputError, unknown
 from mtlkit.grid import Grid
-from mtlkit.heads import Exit, FeatureFilter, HeadSettings
+from mtlkit.heads import HeadSettings
+from mtlkit.heads.base import Head
 from mtlkit.necks import NeckSettings, Shortcut
 from mtlkit.sharing import HardSharing, SharingSettings
 from mtlkit.tasks import AnyTask, DenseTask
@@ -298,9 +299,9 @@ def cost(settings: NetworkSettings, size: tuple[int, int]) -> dict[str, int]:
 
     Returns:
         ``parameters``; ``macs``, multiply-accumulates of convolutions and matrix products only (torch's flop counter
-        halved); ``normalised``, values that leave a batch norm; ``pooled/TASK``, values that an exit's average
-        pooling takes in, and ``gated/TASK``, those that pass its feature filter. Tools for counting differ in which
-        of these they add, and with what factor.
+        halved); ``normalised``, values that leave a batch norm; and ``NAME/TASK``, values that reach the layers that
+        a task's head names (:meth:`mtlkit.heads.base.Head.counted`), such as ``pooled`` and ``gated`` of an exit. Tools
+        for counting differ in which of these they add, and with what factor.
     """
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -315,10 +316,9 @@ def cost(settings: NetworkSettings, size: tuple[int, int]) -> dict[str, int]:
         if isinstance(module, nn.BatchNorm2d):
             count("normalised", module)  # a batch norm gives as many values as it takes
     for task, head in network.heads.items():
-        if isinstance(head, Exit):
-            count(f"pooled/{task}", head.pool)
-            if isinstance(head.filter, FeatureFilter):
-                count(f"gated/{task}", head.filter)
+        assert isinstance(head, Head)
+        for name, module in head.counted().items():
+            count(f"{name}/{task}", module)
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
         network(torch.empty(1, 3, *size, device="meta"))

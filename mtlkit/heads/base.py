@@ -1,5 +1,7 @@
 """What all heads have in common."""
 
+from collections.abc import Mapping
+
 from torch import nn
 
 
@@ -21,3 +23,7 @@ class Head(nn.Module):
         if not name.startswith("classifier."):
             return None
         return "classifier_bias" if name.endswith("bias") else "classifier"
+
+    def counted(self) -> Mapping[str, nn.Module]:
+        """Name -> a layer that has no product, of which :func:`mtlkit.network.cost` counts the values that it takes."""
+        return {}

@@ -4,7 +4,7 @@ Lee et al., *Multi-Task Learning with Task-Specific Feature Filtering in Low-Dat
 2691, 2021, https://www.mdpi.com/2079-9292/10/21/2691.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -96,6 +96,11 @@ class Exit(Head):
         self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.hidden = nn.Sequential(nn.Linear(channels, width), nn.ReLU()) if width else nn.Identity()
         self.classifier = nn.Linear(width or channels, outputs)
+
+    def counted(self) -> Mapping[str, nn.Module]:
+        """``pooled``, and ``gated`` where there is a filter."""
+        gated = {"gated": self.filter} if isinstance(self.filter, FeatureFilter) else {}
+        return {"pooled": self.pool} | gated
 
     def forward(self, features: Tensor) -> Tensor:
         """Stage features ``(N, C, h, w)`` to logits ``(N, outputs)``."""
