@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
+from mtlkit.evaluations import Constant
 from mtlkit.papers.declaration import TrainedColumn
 from mtlkit.papers.printed import Measure, PrintedPaper, printed
 from mtlkit.papers.registry import options_of
@@ -227,7 +228,23 @@ def _compared(paper: PrintedPaper, comparison: dict[str, Any], setting: Setting)
     ends = None if lead.too_narrow else lead.interval
     if ends is not None:
         ends = (math.exp(ends[0]), math.exp(ends[1])) if ratio else (ends[0] / scale, ends[1] / scale)
+    if by and not ratio and all(_near_constant(setting[at[0]], at, abs(margin)) for at in places[:2]):
+        return Compared(mean, interval=ends)
     return Compared(mean, lead.above(margin), lead.below(margin), ends)
+
+
+def _near_constant(comparison: SideBySide, at: Place, margin: float) -> bool:
+    """Whether a cell is less than a margin better than the best constant prediction of its column.
+
+    Networks that have not learnt a task can neither gain nor lose by the margin of those that have.
+    """
+    measure, sign = comparison.table.measures[at[2]], _sign(_measure(printed(comparison.table.paper), at))
+    for row in comparison.rows:
+        if any(isinstance(value, Constant) for value in row.evaluations):
+            constant = comparison.cell(row.id, measure)
+            if constant.values:
+                return sign * (comparison.cell(at[1], measure).mean - constant.mean) < margin
+    return False
 
 
 def _counted(cell: Cell) -> bool:

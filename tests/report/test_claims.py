@@ -103,6 +103,25 @@ def test_images_that_vary_leave_a_claim_open():
     assert verdict("beats_all_vgg16", measured("nddr", "4", rows(noise=30, **LOW, nddr=around(40)))) == "undecided"
 
 
+@pytest.mark.parametrize(
+    ("constant", "alone", "beside", "found"),
+    [
+        (0.0, 0.1, 0.1, "undecided"),  # neither has learnt the task: nothing to gain half a point of
+        (0.0, 50.0, 50.1, "fails"),
+        (49.8, 50.0, 50.1, "undecided"),
+        (0.0, 0.1, 50.0, "holds"),  # one of them has learnt it
+        (None, 0.1, 0.1, "fails"),  # nothing says that this is little
+    ],
+)
+def test_a_margin_is_judged_where_a_row_is_better_than_a_constant_by_it(constant, alone, beside, found):
+    values = {"det_pose": alone, "seg_det_pose": beside} | ({} if constant is None else {"constant": constant})
+    cells = {
+        (row, "pose_map"): cell(around(value, spread=0.002 * place), 0.004, stream=place)
+        for place, (row, value) in enumerate(values.items())
+    }
+    assert verdict("pose_gains_0p5_from_seg", measured("mcn", "2", cells), slug="mcn") == found
+
+
 def test_without_draws_nothing_is_decided():
     bare = {at: replace(one, resampled={}) for at, one in rows(**LOW, nddr=around(40)).items()}
     assert verdict("beats_all_vgg16", measured("nddr", "4", bare)) == "undecided"
