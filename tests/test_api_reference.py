@@ -4,6 +4,7 @@ import pkgutil
 import re
 import sys
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,13 @@ def test_every_module_stands_on_one_page(reference):
             continue
         # A package that hands its names on is documented as a whole.
         assert info.ispkg or {f"mtlkit.{name}", f"mtlkit.{room}"} & found.keys(), name
+
+
+def test_every_name_on_a_page_is_there(reference):
+    named = [(module, name) for page in PAGES for module, names in reference.modules(lines(page)) for name in names]
+    assert len(named) > 20
+    missing = [f"{module}.{name}" for module, name in named if not hasattr(import_module(module), name)]
+    assert missing == []
 
 
 def test_the_index_leads_to_every_page_and_so_does_the_table_of_contents():
