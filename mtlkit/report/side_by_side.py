@@ -138,7 +138,7 @@ class Measured:
     @property
     def head(self) -> tuple[Text, Text]:
         """Its header in a table."""
-        return Text(self.group), Text(self.label, self.unit)
+        return Text(self.group), Text(self.label, self.unit.removeprefix("-"))  # a dash stands for none
 
 
 def parts(measures: Sequence[Measured], most: int) -> list[list[Measured]]:
