@@ -273,7 +273,7 @@ class Ledger:
     def sweep(self) -> None:
         """Removes what killed runs left: files half written, their locks, and checkpoints of what is done.
 
-        A checkpoint that is younger than the weights is of a training that is run anew, for its snapshots say.
+        A checkpoint that is younger than its record is of a training that is run anew, for its snapshots say.
         """
         for folder in [*self.root.glob("*"), *self.state.glob("*")]:
             sweep(folder)
@@ -281,7 +281,8 @@ class Ledger:
         done = {
             path.stem
             for path in self.state.glob("checkpoints/*.pt")
-            if _as_old(path, self.tensors_path("weights", path.stem)) and any(self.root.glob(f"[!.]*/{path.stem}.json"))
+            if self.tensors_path("weights", path.stem).exists()
+            and any(_as_old(path, record) for record in self.root.glob(f"[!.]*/{path.stem}.json"))
         }
         with suppress(OSError):  # a folder that this user may only read
             for identity in locks | done:

@@ -103,7 +103,10 @@ class Sharing(nn.Module):
         return None
 
     def own_parameters(self) -> list[nn.Parameter]:
-        """Those that one task's output alone depends on."""
+        """Those of layers that are one task's own by construction; none where tasks exchange what they compute.
+
+        In soft sharing all encoders count as shared, those behind the last fusion layer among them.
+        """
         return []
 
     def mixing_weights(self) -> dict[str, list[float]]:

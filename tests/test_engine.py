@@ -378,7 +378,8 @@ def test_what_killed_processes_left_goes_with_the_next_run_and_nothing_of_others
     ledger.write(Record(kind="training", identity="redone", settings={}))
     for identity in ("done", "redone", "unfinished"):
         ledger.checkpoint(identity).write_bytes(b"state")
-    os.utime(ledger.checkpoint("done"), (time.time() - 60,) * 2)  # before its weights; the other's came after them
+    os.utime(ledger.checkpoint("done"), (time.time() - 60,) * 2)  # before its record; the other's came after it
+    assert ledger.load("weights", "redone") is not None  # which marks the weights as used just now
     old, young = ledger.state / "weights/x.0123456789ab.part", ledger.state / "weights/y.0123456789ab.part"
     for path, age in ((old, 2 * files.FOREIGN_SECONDS), (young, 600.0)):
         path.write_bytes(b"half, of another machine")

@@ -117,12 +117,15 @@ def read_ids(path: Path, root: Path | None = None) -> NDArray[np.uint8]:
 
 
 def image_size(path: Path, root: Path | None = None) -> tuple[int, int]:
-    """Width and height of an upright image, from its header.
+    """Width and height of an upright image, without decoding it where nothing in the file may say how it is turned.
 
     Raises:
         InputError: as of :func:`opened`.
     """
     with opened(path, root) as image:
+        # Of a PNG Pillow decodes all pixels to look for what may stand behind them.
+        if image.format == "PNG" and not any(mark in path.read_bytes() for mark in _TURNING):
+            return image.size
         turned = image.getexif().get(_ORIENTATION, 1) >= 5  # by a quarter
         return (image.height, image.width) if turned else image.size
 
@@ -139,4 +142,5 @@ def readable(path: Path, whole: bool) -> bool:
     return True
 
 
+_TURNING = (b"eXIf", b"Raw profile type exif", b"com.adobe.xmp")  # what Pillow finds an orientation of a PNG in
 _ORIENTATION = 0x0112  # the number of the EXIF field

@@ -150,5 +150,5 @@ def resolution(column: SceneColumn) -> str:
     cropped = augmentation.size != column.data.size
     line = f"crops of {augmentation.size[0]}, scored at {height}x{width}" if cropped else f"{height}x{width} throughout"
     if isinstance(augmentation, Augmentation) and augmentation.whole is not None:
-        line += "; images, which have another size on disk, are brought to it first"
+        line += f"; training images of another size on disk are brought to {height}x{width} first"
     return line

@@ -34,6 +34,7 @@ class Compared:
         below: that it lies below.
         interval: 95 % of what ``mean`` may be; ``None`` where that is not known, and of exact counts.
         exact: whether it compares counts, which no chance changes.
+        unlearnt: whether it is left open since neither row has learnt the task well enough for the margin.
     """
 
     mean: float | None = None
@@ -41,6 +42,7 @@ class Compared:
     below: float = 1.0
     interval: tuple[float, float] | None = None
     exact: bool = False
+    unlearnt: bool = False
 
     @property
     def status(self) -> Literal["hold", "fail", "open"]:
@@ -228,23 +230,26 @@ def _compared(paper: PrintedPaper, comparison: dict[str, Any], setting: Setting)
     ends = None if lead.too_narrow else lead.interval
     if ends is not None:
         ends = (math.exp(ends[0]), math.exp(ends[1])) if ratio else (ends[0] / scale, ends[1] / scale)
-    if by and not ratio and all(_near_constant(setting[at[0]], at, abs(margin)) for at in places[:2]):
-        return Compared(mean, interval=ends)
+    if by and not ratio and not any(_learnt(setting[at[0]], at, margin) for at in places[:2]):
+        return Compared(mean, interval=ends, unlearnt=True)
     return Compared(mean, lead.above(margin), lead.below(margin), ends)
 
 
-def _near_constant(comparison: SideBySide, at: Place, margin: float) -> bool:
-    """Whether a cell is less than a margin better than the best constant prediction of its column.
+def _learnt(comparison: SideBySide, at: Place, margin: float) -> bool:
+    """Whether a row is better than the best constant prediction of its column: by more than chance, and by more than
+    the loss that a margin below 0 allows.
 
-    Networks that have not learnt a task can neither gain nor lose by the margin of those that have.
+    A network that has not learnt a task can neither gain what one that has may gain, nor lose what that may lose. Where
+    no constant was measured, nothing is known of it, and the answer is yes.
     """
     measure, sign = comparison.table.measures[at[2]], _sign(_measure(printed(comparison.table.paper), at))
-    for row in comparison.rows:
-        if any(isinstance(value, Constant) for value in row.evaluations):
-            constant = comparison.cell(row.id, measure)
-            if constant.values:
-                return sign * (comparison.cell(at[1], measure).mean - constant.mean) < margin
-    return False
+    rows = [row.id for row in comparison.rows if any(isinstance(value, Constant) for value in row.evaluations)]
+    constants = [cell for cell in (comparison.cell(row, measure) for row in rows) if cell.values]
+    if not constants:
+        return True
+    best = max(constants, key=lambda cell: sign * cell.mean)
+    lead = difference(comparison.cell(at[1], measure), best, sign)
+    return lead is None or (lead.above() <= LEVEL and lead.mean > -margin)
 
 
 def _counted(cell: Cell) -> bool:
@@ -351,6 +356,8 @@ def deciding_text(paper: PrintedPaper, claim: dict[str, Any], one: Judged) -> Te
     side, p = ("above", compared.above) if compared.above <= compared.below else ("below", compared.below)
     level = f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
     sure = f"{level} {side} {margin}" if p < 1 else "open: no estimate of its noise that may decide"
+    if compared.unlearnt:
+        sure = f"open: neither row is better than a constant by {'the loss allowed' if by < 0 else 'more than chance'}"
     return Text(text, f"{found}{f' ({ends})' if ends else ''}, {sure}")
 
 

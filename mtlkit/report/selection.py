@@ -42,7 +42,7 @@ def relative(settings: Sequence[SideBySide], rows: Sequence[str]) -> list[float 
     ratios: list[list[float]] = []
     for row, measure in measures:
         cells = [one.cell(row, measure.measure) for one in whole]
-        if not all(cell.values for cell in cells):
+        if not cells or not all(cell.values for cell in cells):
             continue
         values = [cell.mean for cell in cells]
         mean = statistics.fmean(values)

@@ -4,7 +4,7 @@ import warnings
 
 from pydantic import ValidationError
 
-from mtlkit.errors import InputError
+from mtlkit.errors import ExtraMissing, InputError
 from mtlkit.papers.declaration import PROFILES, Table
 from mtlkit.report.side_by_side import SideBySide
 from mtlkit.results import Results
@@ -26,6 +26,9 @@ def stored(table: Table, results: Results, *, part: str = "all") -> list[SideByS
                 continue
             try:
                 column = table.columns.model_validate(record.settings)
+            except ExtraMissing as missing:
+                warnings.warn(f"{book.path('table', record.identity)} is left out. {missing}", stacklevel=2)
+                continue
             except (ValidationError, InputError):
                 path = book.path("table", record.identity)
                 warnings.warn(f"{path} is a column of another version of mtlkit; it is left out.", stacklevel=2)

@@ -102,3 +102,14 @@ def test_a_link_out_of_the_folder_is_followed_only_where_that_is_allowed(tmp_pat
             read_image(path, root)
     monkeypatch.setenv(FOLLOW_LINKS, "1")
     assert read_image(root / "far.png", root).shape == (3, 2, 3)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_the_size_in_a_header_is_that_of_the_image_as_it_is_read(orientation, suffix, tmp_path):
+    path, exif = tmp_path / f"turned.{suffix}", Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (7, 4), (10, 20, 30)).save(path, exif=exif)
+    assert image_size(path) == tuple(read_image(path).shape[:0:-1])
+    Image.new("RGB", (7, 4), (10, 20, 30)).save(path)
+    assert image_size(path) == (7, 4)

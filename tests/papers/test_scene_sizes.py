@@ -1,6 +1,7 @@
 """Scenes whose images have another size on disk than networks see: both parts see things at one size."""
 
 import numpy as np
+import planes
 import pytest
 import torch
 from PIL import Image
@@ -9,8 +10,10 @@ from mtlkit import papers
 from mtlkit.data.base import SceneReader
 from mtlkit.data.folder import Folder
 from mtlkit.data.npy import Npy
+from mtlkit.data.nyuv2 import NYUv2
 from mtlkit.papers.cross_stitch.options import CrossStitchOptions
 from mtlkit.papers.nddr.options import NDDROptions
+from mtlkit.papers.nddr.sweeps import drawn_at, stand_in
 from mtlkit.worlds import rooms
 
 SEEN = (48, 64)
@@ -82,3 +85,21 @@ def test_layouts_know_the_sizes_on_disk(tmp_path):
     assert SceneReader.sizes(Folder(root, "train", ())) == {(20, 30), (40, 30)}
     rooms.write(tmp_path / "drawn", train=2, val=1, size=(32, 40))
     assert Npy(tmp_path / "drawn", "train", ()).sizes() == {(32, 40)}
+
+
+def test_official_frames_have_their_size_without_a_look_at_each(tmp_path):
+    planes.write(tmp_path)
+    official = NYUv2(tmp_path, "train", ("segmentation",))
+    assert official.sizes() == SceneReader.sizes(official) == {(480, 640)}
+
+
+def test_a_stand_in_is_trained_on_at_the_size_at_which_it_is_scored(tmp_path):
+    """Whatever size the reader's own images have; people are drawn no smaller than a least size."""
+    found = []
+    for place, stored in enumerate([SEEN, (24, 32)]):
+        root = folder(tmp_path / str(place), stored)
+        given = {"backbone": "mobilenetv3_small_050", "image_size": SEEN, "epochs": 1.0}
+        found.append(papers.table("nddr", "3").column(NDDROptions(dataset=("folder",), data_root=(root,), **given)))
+    first, second = (stand_in(one, 0) for one in found)
+    assert first.identity == second.identity
+    assert (first.recipe.augmentation.whole is None) == (drawn_at(SEEN) == SEEN)

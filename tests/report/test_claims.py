@@ -9,7 +9,7 @@ from mtlkit import papers
 from mtlkit.data import Data
 from mtlkit.objectives import JacobianDescent
 from mtlkit.papers import SLUGS, printed
-from mtlkit.report.claims import Compared, claims_html, on_print, on_runs
+from mtlkit.report.claims import Compared, claims_html, deciding_text, on_print, on_runs
 from mtlkit.report.side_by_side import Cell, SideBySide
 
 PAPER = printed("nddr")
@@ -106,20 +106,38 @@ def test_images_that_vary_leave_a_claim_open():
 @pytest.mark.parametrize(
     ("constant", "alone", "beside", "found"),
     [
-        (0.0, 0.1, 0.1, "undecided"),  # neither has learnt the task: nothing to gain half a point of
+        (0.0, 0.0, 0.0, "undecided"),  # neither has learnt the task: nothing to gain half a point of
         (0.0, 50.0, 50.1, "fails"),
-        (49.8, 50.0, 50.1, "undecided"),
-        (0.0, 0.1, 50.0, "holds"),  # one of them has learnt it
-        (None, 0.1, 0.1, "fails"),  # nothing says that this is little
+        (0.0, 0.4, 0.4, "fails"),  # little, and more than chance
+        (50.0, 50.0, 50.0, "undecided"),
+        (0.0, 0.0, 50.0, "holds"),  # one of them has learnt it
+        (None, 0.0, 0.0, "fails"),  # nothing says that this is little
     ],
 )
-def test_a_margin_is_judged_where_a_row_is_better_than_a_constant_by_it(constant, alone, beside, found):
+def test_a_gain_is_judged_where_a_row_has_learnt_its_task(constant, alone, beside, found):
     values = {"det_pose": alone, "seg_det_pose": beside} | ({} if constant is None else {"constant": constant})
     cells = {
         (row, "pose_map"): cell(around(value, spread=0.002 * place), 0.004, stream=place)
         for place, (row, value) in enumerate(values.items())
     }
     assert verdict("pose_gains_0p5_from_seg", measured("mcn", "2", cells), slug="mcn") == found
+
+
+@pytest.mark.parametrize(
+    ("alone", "beside", "found"), [(0.4, 0.3, "undecided"), (50.0, 49.9, "holds"), (50.0, 0.3, "fails")]
+)
+def test_a_loss_is_allowed_to_rows_that_have_more_than_it_to_lose(alone, beside, found):
+    values = {"constant": 0.0, "only_det": alone, "seg_det": beside}
+    cells = {
+        (row, "det_ap"): cell(around(value, spread=0.002 * place), 0.004, stream=place)
+        for place, (row, value) in enumerate(values.items())
+    }
+    compare = [{"a": ["2", "seg_det", "det_ap"], "op": "at_least_by", "b": ["2", "only_det", "det_ap"], "by": -1.0}]
+    claim = {"compare": compare, "holds_if": "all"}
+    (judged,) = on_runs(printed("mcn"), claim, [measured("mcn", "2", cells)])
+    assert judged.verdict == found
+    said = deciding_text(printed("mcn"), claim, judged).note
+    assert ("open: neither row is better than a constant by the loss allowed" in said) == (found == "undecided")
 
 
 def test_without_draws_nothing_is_decided():

@@ -212,3 +212,4 @@ def test_settings_are_ranked_by_the_mean_ratio_of_their_measures(filled):
     four = Setting(**{"segmentation/miou": "diverged", "normals/encoded/mean": 1.0})
     (first, second), ranked = relative([one, two], ["single"]), relative([one, four, two], ["single"])
     assert ranked == [first, None, second]
+    assert relative([four, four], ["single"]) == [None, None]

@@ -121,11 +121,15 @@ def start_column(options: NDDROptions) -> StartColumn:
     if options.voc_weights is not None:
         return StartColumn(**column, voc=weights(options.voc_weights))
     size = column["data"].size
-    drawn = tuple(max(LEAST_SIDE, side) for side in size)
     images = BUDGETS[options.profile].images[0], PEOPLE_HELD
-    found = source(Options(), people, (), images=images, size=drawn)
+    found = source(Options(), people, (), images=images, size=drawn_at(size))
     data = found.data((), size=size)
     return StartColumn(**column, stand_in=data, stand_in_classes=Coco(found.root, "train", ("segmentation",)).classes)
+
+
+def drawn_at(size: tuple[int, int]) -> tuple[int, int]:
+    """The size at which the people that stand in are drawn for images of ``size``."""
+    return max(LEAST_SIDE, size[0]), max(LEAST_SIDE, size[1])
 
 
 def stand_in(column: StartColumn, seed: int) -> Training:
@@ -133,7 +137,10 @@ def stand_in(column: StartColumn, seed: int) -> Training:
     assert column.stand_in is not None
     classes = ("background", *column.stand_in_classes)
     task = Segmentation(classes=classes, loss_at=scene_tasks(column)[0].loss_at)
-    return single(column.model_copy(update={"data": column.stand_in}), task, seed)
+    size, augmentation = column.stand_in.size, column.recipe.augmentation
+    own = augmentation.model_copy(update={"whole": None if drawn_at(size) == size else size})
+    recipe = column.recipe.model_copy(update={"augmentation": own})
+    return single(column.model_copy(update={"data": column.stand_in, "recipe": recipe}), task, seed)
 
 
 def starts(column: StartColumn, seed: int) -> list[Row]:
