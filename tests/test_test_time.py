@@ -92,14 +92,14 @@ def test_the_options_are_parts_of_the_evaluation_alone(data, trained, engine):
         assert records[one.identity].metrics.keys() == records[plain.identity].metrics.keys()
 
 
-def test_mirrored_scores_are_those_of_the_mean_of_both_outputs(data, trained, engine):
+def test_mirrored_scores_are_those_of_both_outputs_as_an_ensemble(data, trained, engine):
     flipped = TestEvaluation(subject=trained, data=data, mirrored=True)
     found = record_of(engine, flipped).metrics
     net, metric = trained.trained(engine.context()), SEGMENTATION.metric()
     (batch,) = engine.context().batches(data, "val", trained.network.tasks, 5)[0]
     with torch.inference_mode():
         one, other = net(batch.images)["segmentation"], net(batch.images.flip(-1))["segmentation"].flip(-1)
-    metric.update((one.softmax(1) + other.softmax(1)).log(), batch.targets["segmentation"])
+    metric.update(SEGMENTATION.ensemble([one, other]), batch.targets["segmentation"])
     assert found["segmentation/miou"] == pytest.approx(metric.compute()["miou"], abs=1e-6)
 
 
