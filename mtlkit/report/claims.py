@@ -230,9 +230,11 @@ def _compared(paper: PrintedPaper, comparison: dict[str, Any], setting: Setting)
     ends = None if lead.too_narrow else lead.interval
     if ends is not None:
         ends = (math.exp(ends[0]), math.exp(ends[1])) if ratio else (ends[0] / scale, ends[1] / scale)
-    if by and not ratio and not any(_learnt(setting[at[0]], at, margin) for at in places[:2]):
+    above, below = lead.above(margin), lead.below(margin)
+    decides = min(above, below) < 1  # else nothing is known of its noise
+    if decides and by and not ratio and not any(_learnt(setting[at[0]], at, margin) for at in places[:2]):
         return Compared(mean, interval=ends, unlearnt=True)
-    return Compared(mean, lead.above(margin), lead.below(margin), ends)
+    return Compared(mean, above, below, ends)
 
 
 def _learnt(comparison: SideBySide, at: Place, margin: float) -> bool:

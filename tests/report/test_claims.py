@@ -137,6 +137,9 @@ def test_a_loss_is_allowed_to_rows_that_have_more_than_it_to_lose(alone, beside,
     (judged,) = on_runs(printed("mcn"), claim, [measured("mcn", "2", cells)])
     assert judged.verdict == found
     said = deciding_text(printed("mcn"), claim, judged).note
+    bare = {at: replace(one, resampled={}) for at, one in cells.items()}
+    (unknown,) = on_runs(printed("mcn"), claim, [measured("mcn", "2", bare)])
+    assert "open: no estimate of its noise" in deciding_text(printed("mcn"), claim, unknown).note
     assert ("open: neither row is better than a constant by the loss allowed" in said) == (found == "undecided")
 
 
