@@ -13,6 +13,7 @@ import platform
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -41,6 +42,9 @@ KEPT_LIMIT = 8 * GIB
 
 LEASE_SECONDS = 120.0
 """How long a silent holder's claim of a node stands."""
+
+UNSIGNED_SECONDS = 10.0
+"""How long a claim stands that names no holder."""
 
 
 class Record(BaseModel):
@@ -127,6 +131,7 @@ class Ledger:
         self.kept_limit = kept_limit
         self.needed: Collection[str] = ()
         self._locks: dict[str, SoftFileLease] = {}
+        self._unsigned: dict[str, tuple[tuple[int, int], float]] = {}
         self._whole: set[tuple[Path, int, int]] = set()
 
     def path(self, kind: str, identity: str) -> Path:
@@ -235,6 +240,7 @@ class Ledger:
         lock = self.lock(identity)
         try:
             try:
+                self._free_unsigned(lock)
                 lock.acquire(timeout=0)
             except Timeout:
                 if not wait:
@@ -242,7 +248,10 @@ class Ledger:
                 owner = lock.owner
                 who = "another process" if owner is None else f"process {owner.pid} on {owner.hostname}"
                 print(f"Waiting for {who}, which runs {title} ({identity}).", file=sys.stderr, flush=True)
-                lock.acquire()
+                while not lock.is_locked:
+                    self._free_unsigned(lock)
+                    with suppress(Timeout):
+                        lock.acquire(timeout=1)
         except Timeout:
             raise
         except OSError as error:
@@ -256,11 +265,31 @@ class Ledger:
         """Whether somebody runs the node now."""
         lock = self.lock(identity)
         try:
+            self._free_unsigned(lock)
             lock.acquire(timeout=0)
         except Timeout:
             return True
         lock.release()
         return False
+
+    def _free_unsigned(self, lock: SoftFileLease) -> None:
+        """Removes the claim of a process that was killed before it wrote who it is.
+
+        An empty file blocks filelock for good. Its age is watched here, since the clock of a shared disk is another's.
+        """
+        path, now = Path(lock.lock_file), time.monotonic()
+        try:
+            found = path.stat()
+        except OSError:  # nobody holds it
+            return
+        if found.st_size:
+            return
+        key = found.st_ino, found.st_mtime_ns
+        seen, since = self._unsigned.get(path.name, ((0, 0), now))
+        if seen != key:
+            self._unsigned[path.name] = key, now
+        elif now - since >= UNSIGNED_SECONDS:
+            path.unlink(missing_ok=True)
 
     def checkpoint(self, identity: str) -> Path:
         """Where an unfinished training keeps its state."""

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from nodes import Diverging, Reading, Task, Timed, runs
@@ -185,6 +186,22 @@ def test_killed_workers_lose_nothing(tmp_path, log):
     assert crew.run(tell) == {}
     assert len(lost) == 2
     assert values(tmp_path) == {f"n{place}": 1.0 for place in range(12)}
+
+
+def test_a_claim_without_a_name_is_free_after_a_while(tmp_path, log, monkeypatch):
+    """A process was killed between making the file and writing into it."""
+    monkeypatch.setattr("mtlkit.ledger.UNSIGNED_SECONDS", 0.3)
+    goal = Task(name="a", log=log)
+    work, _ = worker(tmp_path, goal)
+    claim = Path(Results(tmp_path / "results").ledger("smoke").lock(goal.identity).lock_file)
+    claim.touch()
+    assert work.run() == {}
+    assert values(tmp_path) == {"a": 1.0}
+    ledger = Results(tmp_path / "results").ledger("smoke")
+    claim.touch()
+    assert ledger.held(goal.identity), "it may be about to be written"
+    with ledger.hold(goal.identity, "a"):  # waits for it
+        assert claim.read_text()
 
 
 def test_workers_may_start_processes_that_read_data(tmp_path, log):
