@@ -182,7 +182,7 @@ class Engine:
             return
         context = self.context(*missing)
         start()
-        commit()
+        commit()  # of the code that runs now: when the record is written the checkout may have moved on
         began = time.perf_counter()
         try:
             content = node.run(context)

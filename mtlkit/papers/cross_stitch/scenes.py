@@ -200,7 +200,7 @@ def words(data: Data, count: int) -> tuple[Direction, ...]:
     return codebook((normals for normals in found if normals is not None), count)
 
 
-def stitch_recipe(settled: Settled, steps: int, whole: tuple[int, int] | None = None) -> Recipe:
+def stitch_recipe(settled: Settled, steps: int, whole_size: tuple[int, int] | None = None) -> Recipe:
     """SGD with momentum 0.9, decay 5e-4 and a fixed rate, twice as high for the classifiers' biases.
 
     No other bias has another rate in ``voc-fcn-alexnet/net.py``, where Fast R-CNN has twice the rate for all.
@@ -208,7 +208,7 @@ def stitch_recipe(settled: Settled, steps: int, whole: tuple[int, int] | None = 
     Args:
         settled: batch size, rate and the like.
         steps: of a training.
-        whole: size that images are brought to; ``None``: they have it.
+        whole_size: what whole images are brought to; ``None``: they have it.
     """
     return Recipe(
         steps=steps,
@@ -219,7 +219,7 @@ def stitch_recipe(settled: Settled, steps: int, whole: tuple[int, int] | None = 
         weight_decay=5e-4,
         schedule="constant",
         # A mirrored normal is another word: the first author's code has no flips, nor scales.
-        augmentation=Augmentation(size=settled.size, scale_min=1.0, scale_max=1.0, flip=0.0, whole=whole),
+        augmentation=Augmentation(size=settled.size, scale_min=1.0, scale_max=1.0, flip=0.0, whole=whole_size),
         precision=settled.precision,
     )
 

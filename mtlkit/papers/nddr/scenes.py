@@ -166,14 +166,14 @@ def scene_head(profile: Profile, size: tuple[int, int], stride: int) -> LargeFOV
     return LargeFOV.Settings(width=BUDGETS[profile].width, dilation=dilation(crop, stride), batch_norm=True)
 
 
-def scene_recipe(profile: Profile, settled: Settled, steps: int, whole: tuple[int, int] | None = None) -> Recipe:
+def scene_recipe(profile: Profile, settled: Settled, steps: int, whole_size: tuple[int, int] | None = None) -> Recipe:
     """SGD with momentum 0.9, a polynomial schedule, ten and twenty times the rate for the classifiers.
 
     Args:
         profile: the budget.
         settled: batch size, rate and the like.
         steps: of a training.
-        whole: size that images are brought to before they are scaled; ``None``: they have it.
+        whole_size: what whole images are brought to before they are scaled; ``None``: they have it.
     """
     small = profile != "paper"
     return Recipe(
@@ -182,7 +182,9 @@ def scene_recipe(profile: Profile, settled: Settled, steps: int, whole: tuple[in
         accumulate=settled.accumulate,
         lr=settled.lr,
         lr_mult={"classifier": 10.0, "classifier_bias": 20.0},
-        augmentation=Augmentation(size=settled.size if small else CROP, scale_min=0.75 if small else 0.5, whole=whole),
+        augmentation=Augmentation(
+            size=settled.size if small else CROP, scale_min=0.75 if small else 0.5, whole=whole_size
+        ),
         # Networks of depthwise convolutions train a seventh to two fifths faster so, on a processor too.
         channels_last=profile != "smoke",
         precision=settled.precision,
