@@ -12,7 +12,7 @@ from mtlkit.papers.declaration import TrainedColumn
 from mtlkit.papers.printed import Measure, PrintedPaper, printed
 from mtlkit.papers.registry import options_of
 from mtlkit.report.judging import LEVEL, Verdict, combined, deciding, difference
-from mtlkit.report.settings import data_sets, described, telling
+from mtlkit.report.settings import COLUMN, data_sets, described, telling
 from mtlkit.report.side_by_side import SCALES, Cell, SideBySide, plain_label
 from mtlkit.report.table import MISSING, ReportTable, Text, heads
 from mtlkit.training import Recipe
@@ -186,7 +186,8 @@ def order(setting: Setting) -> tuple[bool, bool]:
 
 
 def names(settings: Sequence[Setting]) -> list[str]:
-    """A name a setting: profile, data, size, networks, machine of times, and what else tells it from one alike."""
+    """A name a setting: profile, data, size, networks, machine of times, and what else tells it from one alike: the
+    options, and where they agree, as under an earlier version of a recipe, the identity."""
 
     def name(setting: Setting) -> str:
         columns = [one.column for one in setting.values()]
@@ -198,7 +199,8 @@ def names(settings: Sequence[Setting]) -> list[str]:
         return "; ".join([columns[0].profile, *words])
 
     def options(setting: Setting) -> dict[str, str]:
-        return {key: str(value) for one in setting.values() for key, value in one.column.spelled().items()}
+        spelled = {key: str(value) for one in setting.values() for key, value in one.column.spelled().items()}
+        return spelled | {COLUMN: ", ".join(one.column.identity for one in setting.values())}
 
     found = []
     for setting in settings:

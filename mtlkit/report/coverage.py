@@ -77,7 +77,7 @@ def coverage(results: Results) -> dict[str, Any]:
 
 
 def status(counted: dict[str, Any]) -> str:
-    """The counts a paper, as the Markdown table of the book's front page."""
+    """The counts a paper, as the table of the book's front page."""
     lines = []
     for slug, found in counted["papers"].items():
         tables = found["tables"].values()
@@ -89,7 +89,7 @@ def status(counted: dict[str, Any]) -> str:
     columns = heads(("tables", "rows that run", "printed cells", *sides))
     if all(line[-2:] == (Text("0"), Text("0")) for line in lines):
         lines, columns = [line[:-2] for line in lines], columns[:-2]
-    return ReportTable("Coverage", "paper", columns, tuple(lines)).markdown()
+    return ReportTable("Coverage", "paper", columns, tuple(lines), kind="results", stacks=True).html() + "\n"
 
 
 COUNTED: tuple[Profile, ...] = ("lite", "paper")

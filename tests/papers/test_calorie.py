@@ -7,6 +7,7 @@ import torch
 from builders import plate_data
 
 from mtlkit import papers
+from mtlkit.campaign import Wanted
 from mtlkit.engine import Engine
 from mtlkit.errors import InputError
 from mtlkit.evaluations import Retrieval, SnapshotEnsemble, TestEvaluation
@@ -148,6 +149,12 @@ def test_joint_learning_takes_another_layout(own, tmp_path):
     assert "stand-in: places" in named[0]
     assert "--dataset manifest,imagefolder --data-root FOLDER,FOLDER" in column.command
     Engine(Ledger(tmp_path / "ledger"), Runtime(device="cpu", progress=False)).run([training])
+
+
+def test_drawn_portions_are_named_once_and_found_by_their_campaign(column):
+    """The set that joint learning learns from by default was spelled out, so no settings gave the column."""
+    assert column.options().dataset == ("plates",)
+    assert Wanted(TABLES[column.table], CalorieOptions(dataset="plates", **SMALL)).gives(column)
 
 
 def test_the_first_run_is_one_for_all_seeds(column):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from mtlkit.papers import SLUGS, printed
 from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.report.found import MEASURES
 from mtlkit.report.judging import combined, deciding
-from mtlkit.report.pages import claims_page, compared, findings, judged_claims, results_page
+from mtlkit.report.pages import claims_page, compared, findings, judged_claims, named, results_page
 from mtlkit.report.side_by_side import Measured, SideBySide, parts
 from mtlkit.results import Results
 
@@ -64,6 +65,15 @@ def none_but(column):
 
 
 # --- results ---
+
+
+def test_columns_that_agree_in_every_option_are_told_apart(ahead):
+    """A recipe had changed between two versions: both columns had one name, and their tables one label."""
+    recipe = ahead.column.recipe.model_copy(update={"weight_decay": 0.1})
+    earlier = replace(ahead, column=ahead.column.model_copy(update={"recipe": recipe}))
+    names = [name for name, _ in named([ahead, earlier])]
+    assert names[0].endswith(ahead.column.identity)
+    assert names[1].endswith(earlier.column.identity)
 
 
 def test_a_column_has_its_cells_its_print_its_gains_and_its_claims(ahead):

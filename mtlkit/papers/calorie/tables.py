@@ -151,8 +151,9 @@ class CalorieColumn(TrainedColumn):
 
     def decided(self) -> dict[str, Any]:
         """Option -> the value that gives this column."""
-        # By default joint learning learns from the same set, which then is named once.
-        second = [self.other] if self.other is not None and self.other != self.data else []
+        # By default joint learning learns from the same set, or from other drawn portions; then one set is named.
+        others = [] if self.other is None else [self.other]
+        second = [one for one in others if one != self.data and not (one.drawn and self.data.drawn)]
         columns = self.data.columns and self.data.columns.model_dump(exclude_none=True, exclude_unset=True)
         return super().decided() | {
             **sets_of(self.data, *second),
