@@ -32,12 +32,14 @@ class Wanted:
         options: what was decided.
         rows: ids; ``None``: all.
         about: what for, in a line.
+        caution: what a reader of its numbers should know, a sentence; empty: nothing.
     """
 
     table: Table
     options: Options
     rows: tuple[str, ...] | None = None
     about: str = ""
+    caution: str = ""
 
     def __str__(self) -> str:
         return self.options.command(self.table.id).removeprefix("mtlkit run ")
@@ -149,6 +151,7 @@ class Entry(BaseModel):
     paper: str
     table: str
     about: str = ""
+    caution: str = ""
     rows: Annotated[list[str], Field(min_length=1)] | None = None
     use: list[str] = []
     each: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
@@ -163,8 +166,9 @@ class File(BaseModel):
         threads: of every process.
         variables: name -> value, by default a path from the file's own folder; ``$name`` in an option stands for it.
         options: name -> options that columns may ``use``.
-        columns: each with a paper, a table and options; what it is ``about``; its ``rows``, by default all; sets of
-            options that it may ``use``; and ``each``: option -> values, of which every combination is a column.
+        columns: each with a paper, a table and options; what it is ``about``; a ``caution``, which stands beside its
+            numbers; its ``rows``, by default all; sets of options that it may ``use``; and ``each``: option -> values,
+            of which every combination is a column.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -200,7 +204,7 @@ class File(BaseModel):
                 several = given | dict(zip(entry.each, values, strict=True))
                 options = {name: self._value(kind, name, value, variables) for name, value in several.items()}
                 rows = None if entry.rows is None else tuple(entry.rows)
-                yield Wanted(table, table.options(**options), rows, entry.about)
+                yield Wanted(table, table.options(**options), rows, entry.about, entry.caution)
         except InputError as error:
             raise InputError(f"{self.path}, column {at}: {error}") from error
 

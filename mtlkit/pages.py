@@ -36,14 +36,18 @@ def write(folder: Path, results: Results) -> list[Path]:
     columns, developed = compared(results), compared(results, part="development")
     claims = judged_claims(columns)
     campaigns = [] if results.published is None else sorted(results.published.glob("*.toml"))
+    read = {path.name: Campaign.read(path) for path in campaigns}
+    every = [one.column for several in columns.values() for one in several]
+    said = [one for campaign in read.values() for one in campaign.wanted if one.caution]
+    cautions = {column.identity: one.caution for one in said for column in every if one.gives(column)}
     texts = {
-        "results": results_page(columns, claims),
-        "claims": claims_page(claims),
-        "findings": findings(claims),
+        "results": results_page(columns, claims, cautions),
+        "claims": claims_page(claims, cautions),
+        "findings": findings(claims, cautions=cautions),
         "coverage": coverage_table(coverage(results)),
         "layouts": layouts(),
         "sources": published(),
-        "status": status(columns, developed, results, {path.name: Campaign.read(path) for path in campaigns}),
+        "status": status(columns, developed, results, read),
     }
     files = {folder / f"{name}.md": text for name, text in texts.items()}
     for path, text in files.items():

@@ -40,6 +40,7 @@ epochs = 0.02
 
 [[columns]]
 about = "rates"
+caution = "Of one pass."
 paper = "nddr"
 table = "4"
 use = ["small"]
@@ -82,6 +83,7 @@ def test_a_file_gives_its_columns_in_order_every_combination_one(file, tmp_path)
     expected = [(0.001, (0,), rows), (0.001, (1,), rows), (0.01, (0,), rows), (0.01, (1,), rows)]
     assert found == [*expected, (0.01, (0, 1), ("single", "multi"))]
     assert [wanted.about for wanted in campaign.wanted] == ["rates"] * 4 + [""]
+    assert [wanted.caution for wanted in campaign.wanted] == ["Of one pass."] * 4 + [""]
 
 
 def test_variables_stand_in_paths_which_go_from_the_file(tmp_path):

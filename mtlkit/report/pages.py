@@ -7,6 +7,7 @@ import html
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from mtlkit.papers import DECLARED, SLUGS, printed
@@ -23,6 +24,9 @@ from mtlkit.runs import trainings
 
 Columns = Mapping[str, Sequence[SideBySide]]
 """Paper -> its stored columns at profiles ``lite`` and ``paper``."""
+
+Cautions = Mapping[str, str]
+"""Identity of a column -> what a reader of its numbers should know, a sentence."""
 
 Outcome = Literal[Verdict, "not measured yet"]
 
@@ -92,14 +96,14 @@ def judged_claims(columns: Columns) -> list[ClaimOnRuns]:
     return found
 
 
-def claims_page(claims: Sequence[ClaimOnRuns]) -> str:
+def claims_page(claims: Sequence[ClaimOnRuns], cautions: Cautions = MappingProxyType({})) -> str:
     """Counts of verdicts by paper, then every claim with its verdicts and what decided them, as Markdown."""
     blocks = [_claim_counts(claims)]
     for slug, own in _by_paper(claims).items():
         blocks.append(f"## {markdown(printed(slug).name)}")
         blocks.append(f"[The chapter]({_chapter(slug)}), and [its columns](#results-{slug.replace('_', '-')}).")
         verdicts = heads(("in the paper", "in our runs", "what decides, and where"))
-        name, lines = f"Claims of {printed(slug).name}", tuple(map(_claim_line, own))
+        name, lines = f"Claims of {printed(slug).name}", tuple(_claim_line(one, cautions) for one in own)
         blocks.append(ReportTable(name, "claim", verdicts, lines, kind="card claims decided", stacks=True).html())
     return _joined(blocks)
 
@@ -117,7 +121,7 @@ def _claim_counts(claims: Sequence[ClaimOnRuns]) -> str:
     ).html()
 
 
-def _claim_line(one: ClaimOnRuns) -> tuple[Place, ...]:
+def _claim_line(one: ClaimOnRuns, cautions: Cautions) -> tuple[Place, ...]:
     claim = one.claim
     text = Text(f"{claim['text']} ({claim['where']})", folded=evidence(one.paper, claim, one.judged), anchor=one.anchor)
     on_paper = on_print(one.paper, claim)
@@ -128,11 +132,12 @@ def _claim_line(one: ClaimOnRuns) -> tuple[Place, ...]:
         verdicts.append(Text(judged.verdict, judged.tally, kind=judged.verdict))
         found = deciding_text(one.paper, claim, judged)
         deciding += [Text(found.text, found.note)]
-        deciding += [Text(judged.name, link=f"results.html#{anchor(column)}") for column in judged.setting.values()][:1]
+        first = next(iter(judged.setting.values()))
+        deciding.append(Text(judged.name, _cautioned(judged, cautions), link=f"results.html#{anchor(first)}"))
     return text, Text(on_paper, kind=on_paper), tuple(verdicts), tuple(deciding)
 
 
-def findings(claims: Sequence[ClaimOnRuns], most: int = FINDINGS) -> str:
+def findings(claims: Sequence[ClaimOnRuns], most: int = FINDINGS, *, cautions: Cautions = MappingProxyType({})) -> str:
     """Of every paper the clearest claim that a measurement decides, and how much is open, as Markdown.
 
     What was only counted, such as parameters, needs no run and is no finding.
@@ -140,11 +145,12 @@ def findings(claims: Sequence[ClaimOnRuns], most: int = FINDINGS) -> str:
     Args:
         claims: all there are.
         most: how many are shown.
+        cautions: which follow a finding.
     """
     decided = [one for one in claims if one.outcome in ("holds", "fails")]
     trained = _by_paper(one for one in decided if not _deciding(one).exact)
     clearest = [min(own, key=lambda one: min(_deciding(one).above, _deciding(one).below)) for own in trained.values()]
-    lines = [_finding(one) for one in clearest[:most]]
+    lines = [_finding(one, cautions) for one in clearest[:most]]
     open_ = [slug for slug in _by_paper(claims) if slug not in trained]
     rest = f"Of {len(claims)} claims our runs decide {len(decided) or 'none'} so far."
     if open_ and trained:
@@ -153,16 +159,22 @@ def findings(claims: Sequence[ClaimOnRuns], most: int = FINDINGS) -> str:
     return "\n".join([*lines, *([""] if lines else []), rest]) + "\n"
 
 
-def _finding(one: ClaimOnRuns) -> str:
+def _finding(one: ClaimOnRuns, cautions: Cautions) -> str:
     """A decided claim as an item of a list: the verdict, the claim, then what decides it and where."""
     judged = one.judged[0]
     found = deciding_text(one.paper, one.claim, judged)
     (column, *_) = judged.setting.values()
+    caution = _cautioned(judged, cautions)
     return (
         f"- **{one.outcome.capitalize()}**: <a href='{one.link}'>{html.escape(one.claim['text'].rstrip('.'))}</a> "
         f"({markdown(one.paper.name)}).<br>{markdown(found.text)}, **{markdown(found.note)}** "
-        f"([{markdown(judged.name)}](#{anchor(column)}))."
+        f"([{markdown(judged.name)}](#{anchor(column)})).{caution and f' {markdown(caution)}'}"
     )
+
+
+def _cautioned(judged: Judged, cautions: Cautions) -> str:
+    """What a reader of the columns of a verdict should know."""
+    return " ".join(cautions.get(one.column.identity, "") for one in judged.setting.values()).strip()
 
 
 def _deciding(one: ClaimOnRuns) -> Compared:
@@ -184,7 +196,7 @@ def anchor(column: SideBySide) -> str:
     return f"column-{column.column.identity}"
 
 
-def results_page(columns: Columns, claims: Sequence[ClaimOnRuns]) -> str:
+def results_page(columns: Columns, claims: Sequence[ClaimOnRuns], cautions: Cautions = MappingProxyType({})) -> str:
     """Every column with its cells, printed and measured, its gains, its leads over single-task networks and over those
     that were trained longer, and the claims judged on it, as Markdown."""
     blocks = []
@@ -198,7 +210,7 @@ def results_page(columns: Columns, claims: Sequence[ClaimOnRuns]) -> str:
                 blocks.append(f"### Table {table}: {markdown(printed(slug).tables[table].title)}")
             for name, column in named(several):
                 judged = [(one, each) for one in claims for each in one.judged if each.setting.get(table) is column]
-                blocks += _column(name, column, judged)
+                blocks += _column(name, column, judged, cautions.get(column.column.identity, ""))
         if lacking:
             tables_text = f"Table{'s' * (len(lacking) > 1)} {', '.join(lacking)}"
             blocks.append(f"Nothing is stored at `lite` or `paper` of {tables_text}.")
@@ -212,7 +224,7 @@ def named(columns: Sequence[SideBySide]) -> list[tuple[str, SideBySide]]:
     return [(name, column) for name, _, column in sorted(found, key=lambda each: order(each[1]))]
 
 
-def _column(name: str, column: SideBySide, claims: Sequence[tuple[ClaimOnRuns, Judged]]) -> list[str]:
+def _column(name: str, column: SideBySide, claims: Sequence[tuple[ClaimOnRuns, Judged]], caution: str) -> list[str]:
     taken, there = column.column, measured_rows(column)
     lacking = [row.label for row in column.rows if row.id not in there]
     seeds = f"{len(taken.seeds)} seeds" if len(taken.seeds) > 1 else "one seed"
@@ -223,7 +235,7 @@ def _column(name: str, column: SideBySide, claims: Sequence[tuple[ClaimOnRuns, J
         lead += f" Rows not measured: {markdown('; '.join(lacking))}."
     if not gains(column):
         lead += " No row stands beside a control that was measured, so there are no gains."
-    lead = " ".join([lead, *map(markdown, column.diverged.values())])
+    lead = " ".join([lead, *map(markdown, filter(None, (*column.diverged.values(), caution)))])
     blocks = [f"({anchor(column)})=\n#### {markdown(name)}", lead]
 
     blocks += tables(column, column.printed, of=name)

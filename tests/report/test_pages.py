@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -187,6 +188,15 @@ def test_what_is_decided_is_found_with_its_difference_its_interval_and_its_colum
     assert f"](#column-{ahead.column.identity})" in line
 
 
+def test_what_a_reader_should_know_of_a_column_stands_beside_its_numbers(ahead):
+    columns, cautions = none_but(ahead), {ahead.column.identity: "Its length was settled *late*."}
+    claims = [one for one in judged_claims(columns) if one.claim["id"] == "age_beats_all"]
+    for page in (results_page(columns, claims, cautions), findings(claims, cautions=cautions)):
+        assert page.count(r"Its length was settled \*late\*.") == 1
+    assert claims_page(claims, cautions).count("Its length was settled *late*.") == 1
+    assert "late" not in claims_page(claims, {"another": "Its length was settled late."})
+
+
 def test_nothing_is_found_where_nothing_is_decided():
     claims = judged_claims({slug: [] for slug in SLUGS})
     assert findings(claims) == f"Of {len(claims)} claims our runs decide none so far.\n"
@@ -260,10 +270,14 @@ def test_the_state_of_a_campaign_counts_records(tmp_path):
 
 def test_all_pages_are_written_and_the_book_includes_each(tmp_path, monkeypatch):
     monkeypatch.setattr("mtlkit.pages.coverage", lambda results: {"papers": {}})
-    files = write(tmp_path / "new", Results(RESULTS))
+    files = write(tmp_path / "new", Results(RESULTS, RESULTS))
     assert all(path.read_text().endswith("\n") for path in files)
     pages = "".join(path.read_text() for path in (RESULTS.parent / "book").glob("*.md"))
     assert {path.name for path in files} == set(re.findall(r"\{include\} _generated/(\S+)", pages))
+    said = [one for one in Campaign.read(RESULTS / "lite.toml").wanted if one.caution]
+    beside = (tmp_path / "new/results.md").read_text()
+    assert len(said) > 5
+    assert {text: beside.count(text) for text in (one.caution for one in said)} == Counter(one.caution for one in said)
     state = (tmp_path / "new/status.md").read_text()
     columns_of = [compared(Results(RESULTS), part=part) for part in ("all", "development")]
     every = sum(len(several) for columns in columns_of for several in columns.values())
