@@ -53,8 +53,8 @@ def test_a_network_of_ones_own_has_the_shapes_of_the_page(scopes):
 
 @pytest.mark.parametrize("reader", ["Folder", "Npy", "ImageFolder", "Coco", "APascal", "Manifest", "UTKFace"])
 def test_a_handful_of_files_is_read_as_the_page_says(scopes, reader):
-    (block,) = (block for block in BLOCKS if f"sample = {reader}(" in block)
-    sample = after(scopes, f"sample = {reader}(")["sample"]
+    (block,) = (block for block in BLOCKS if f"= {reader}(" in block and "sample = " in block)
+    sample = after(scopes, block)["sample"]
     names, _ = re.subn(r"\([^)]*\)", "", re.findall(r"sample = .*#(.*)", block)[0])
     assert {name.strip() for name in names.split(",")} == {*sample}
     for name, shape in re.findall(r"(\w+) \((\d[^)]*)\)", block.splitlines()[-1]):
