@@ -71,6 +71,10 @@ class Training(Node):
         """Images one encoder has seen by the end, those of the training it started from included."""
         return self.recipe.images + max((start.images_seen for start in self.starts.values()), default=0)
 
+    def images_seen_by(self, task: str) -> int:
+        """The same of a task's own encoder, whose start may have seen another number than those of other tasks."""
+        return self.recipe.images + (self.starts[task].images_seen if task in self.starts else 0)
+
     @property
     def title(self) -> str:
         """In a few words, for progress bars."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
+from mtlkit.data import Mixture
 from mtlkit.evaluations import Constant
 from mtlkit.papers.declaration import TrainedColumn
 from mtlkit.papers.printed import Measure, PrintedPaper, printed
@@ -15,6 +16,7 @@ from mtlkit.report.judging import LEVEL, Verdict, combined, deciding, difference
 from mtlkit.report.settings import COLUMN, data_sets, described, telling
 from mtlkit.report.side_by_side import SCALES, Cell, SideBySide, plain_label
 from mtlkit.report.table import MISSING, ReportTable, Text, heads
+from mtlkit.runs import trainings
 from mtlkit.training import Recipe
 
 Place = tuple[str, str, str]
@@ -348,6 +350,8 @@ def deciding_text(paper: PrintedPaper, claim: dict[str, Any], one: Judged) -> Te
     called = dict.fromkeys(" ".join(filter(None, (each.group, plain_label(each)))) for each in measures)
     tables = " and ".join(dict.fromkeys(at[0] for at in (first, second)))
     text = f"Table {tables}, {' and '.join(called)}: {cell(first)} against {cell(second)}"
+    if more := _times_the_images(one, first, second):
+        text += f", which has seen {1 / more:.2g} times as many images"
     if compared.mean is None:
         return Text(text, "not measured")
     found, ends = difference_texts(paper, comparison, compared)
@@ -363,6 +367,31 @@ def deciding_text(paper: PrintedPaper, claim: dict[str, Any], one: Judged) -> Te
     if compared.unlearnt:
         sure = f"open: neither row is better than a constant by {'the loss allowed' if by < 0 else 'more than chance'}"
     return Text(text, f"{found}{f' ({ends})' if ends else ''}, {sure}")
+
+
+def _times_the_images(one: Judged, first: Place, second: Place) -> float | None:
+    """How many times the images of the second row the networks of the first have seen; ``None``: as many, or it cannot
+    be said, as of networks that see several data sets, which share their images between them."""
+
+    def seen(at: Place) -> int | None:
+        comparison = one.setting.get(at[0])
+        row = next((row for row in comparison.rows if row.id == at[1]), None) if comparison else None
+        if comparison is None or row is None:
+            return None
+        words = comparison.table.measures[at[2]].split("/")
+        several = [
+            (training.data, training.images_seen_by(task.name))
+            for training in trainings(row.evaluations).values()
+            for task in training.network.tasks
+            if task.name in words
+        ]
+        mixed = any(isinstance(data, Mixture) for data, _ in several)
+        return None if mixed else max((count for _, count in several), default=None)
+
+    counts = seen(first), seen(second)
+    if counts[0] is None or counts[1] is None or math.isclose(counts[0], counts[1], rel_tol=0.01):
+        return None
+    return counts[0] / counts[1]
 
 
 def measured(claim: dict[str, Any], one: Judged) -> bool:

@@ -80,10 +80,23 @@ def test_the_ensembles_share_no_network_with_any_row():
     assert len(members) == 4
     assert all(isinstance(value, Ensemble) for value in ROWS["ensemble"].evaluations)
     for seed in range(5):
-        others = [row for row in TABLE.rows(COLUMN, seed) if row.id != "ensemble"]
+        others = [row for row in TABLE.rows(COLUMN, seed) if not row.id.startswith("ensemble")]
         assert members.isdisjoint(trainings(value for row in others for value in row.evaluations))
     next_seed = {row.id: row for row in TABLE.rows(COLUMN, 4)}["ensemble"]
     assert members.isdisjoint(training.identity for value in next_seed.evaluations for training in value.subjects)
+
+
+def test_the_longer_ensemble_has_seen_as_many_images_of_each_task_as_the_cross_stitch_row():
+    stitched = ROWS["cross_stitch"].evaluations[0].subject
+    short, longer = (
+        {t.network.tasks[0].name: value.subjects for value in ROWS[row].evaluations for t in value.subjects}
+        for row in ("ensemble", "ensemble_longer")
+    )
+    for task, members in longer.items():
+        assert [one.images_seen for one in members] == [stitched.images_seen_by(task)] * 2
+        assert [one.starts[task] for one in members] == list(short[task])
+        assert [one.recipe.lr_mult for one in members] == [ROWS["one_task"].evaluations[0].subject.recipe.lr_mult] * 2
+    assert stitched.images_seen == max(map(stitched.images_seen_by, longer))
 
 
 def test_steps_keep_the_prints_ratio():
@@ -103,7 +116,7 @@ def test_steps_keep_the_prints_ratio():
 def test_the_rows_that_the_paper_lacks():
     every = {"split_conv4", *(f"split_{after}" for after in (1, 2, 4, 5, 6))}
     assert {row.id for row in ROWS.values() if not row.printed} == {
-        "constant", "one_task_longer", "mtl_shared_longer", "cross_stitch_no_exchange",
+        "constant", "one_task_longer", "ensemble_longer", "mtl_shared_longer", "cross_stitch_no_exchange",
         *BEFORE_POOLS, *(f"{row}_no_exchange" for row in BEFORE_POOLS),
         "best_split", "best_split_longer", *every - {"split_conv4"}, *(f"{split}_longer" for split in every),
     }  # fmt: skip

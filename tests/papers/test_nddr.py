@@ -356,6 +356,25 @@ def test_fused_networks_may_have_a_length_and_their_units_a_rate_of_their_own():
             papers.table("nddr", "A1").column(NDDROptions(**{name: 1}))
 
 
+@pytest.mark.parametrize("number", ["4", "7", "A1"])
+def test_the_penalty_on_subspaces_is_the_columns_own_and_touches_sluice_networks_alone(number):
+    table, given = papers.table("nddr", number), {"image_size": (64, 80), "epochs": 0.1}
+    plain, column = table.column(NDDROptions(**given)), table.column(NDDROptions(**given, sluice_penalty=0))
+    assert plain.identity == table.column(NDDROptions(**given, sluice_penalty=0.1)).identity != column.identity
+    with_, without = trained(number, plain), trained(number, column)
+    touched = {row for row in with_ if [t.identity for t in with_[row]] != [t.identity for t in without[row]]}
+    assert touched == {"sluice", "sluice_no_exchange"}
+    for row in touched:
+        assert with_[row][0].network.sharing.unit.penalty == 0.1
+        assert without[row][0].network.sharing.unit.penalty == 0
+    assert "--sluice-penalty 0" in column.command
+    assert "penalty" not in plain.command
+    (ours,) = (ours for what, _, ours in table.protocol(column) if what == "Units")
+    assert "sluice at rate 1000 with no penalty" in ours
+    with pytest.raises(InputError, match="sluice_penalty must be a number of at least 0"):
+        NDDROptions(sluice_penalty=-1)
+
+
 @pytest.mark.parametrize(("backbone", "relu"), [("resnet18", True), ("mobilenetv2_100", False)])
 @pytest.mark.parametrize("number", ["1", "3", "4", "7", "A1"])
 def test_no_relu_cuts_what_a_linear_stage_puts_out(number, backbone, relu):

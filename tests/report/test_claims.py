@@ -314,6 +314,23 @@ def _tables(claim):
     return {at[0] for comparison in claim["compare"] for at in (comparison["a"], comparison["b"])}
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "column", "says"),
+    [
+        ("nddr", "single", "normals_mean", ", which has seen 0.5 times as many images"),
+        ("multi", "nddr", "seg_miou", ", which has seen 2 times as many images"),
+        ("nddr", "sluice", "normals_mean", ""),
+        ("multi", "single", "seg_miou", ""),
+    ],
+)
+def test_what_decides_says_where_one_network_has_seen_more_images(first, second, column, says):
+    claim = {"compare": [{"a": ["4", first, column], "op": "better", "b": ["4", second, column]}], "holds_if": "all"}
+    (judged,) = on_runs(PAPER, claim, [measured("nddr", "4", rows(**LOW, nddr=around(36)))])
+    text = deciding_text(PAPER, claim, judged).text
+    assert text.endswith(says)
+    assert ("as many images" in text) == bool(says)
+
+
 def test_every_claim_is_decided_where_every_table_repeats_the_print():
     """On columns that repeat the print with little noise the verdicts are the print's, but for ties."""
     columns = []

@@ -238,14 +238,15 @@ class Networks:
         """Task -> its one-task network."""
         return {task.name: self.one_task(task, self.seed) for task in self.tasks}
 
+    def trained_on(self, start: Training) -> Training:
+        """A one-task network, trained on by the recipe of a cross-stitch network that starts from it."""
+        (task,) = start.network.tasks
+        return self.train((task,), start.seed, self.data, HardSharing.Settings(), "fused", {task.name: start})
+
     @cached_property
     def longer(self) -> list[Training]:
-        """The one-task networks trained on by the recipe of a cross-stitch network that starts from them."""
-        return [
-            self.train((task,), self.seed, self.data, HardSharing.Settings(), "fused", {name: self.alone[name]})
-            for task in self.tasks
-            for name in [task.name]
-        ]
+        """The one-task networks trained on."""
+        return [self.trained_on(start) for start in self.alone.values()]
 
     def fused(self, stitch: Stitch) -> Training:
         """A cross-stitch network."""
@@ -301,14 +302,21 @@ class Networks:
             controls=controls,
         )
 
-    def ensemble(self) -> Row:
-        """Two networks per task, of seeds that no other row has."""
-        members = [ENSEMBLE_SEEDS + 2 * self.seed, ENSEMBLE_SEEDS + 2 * self.seed + 1]
-        several = (
-            Ensemble(subjects=tuple(self.one_task(task, m) for m in members), data=self.data) for task in self.tasks
-        )
+    def ensembles(self) -> list[Row]:
+        """Two networks per task, of seeds that no other row has; and the same trained on."""
+        seeds = [ENSEMBLE_SEEDS + 2 * self.seed, ENSEMBLE_SEEDS + 2 * self.seed + 1]
+        several = [[self.one_task(task, seed) for seed in seeds] for task in self.tasks]
+        longer = [[self.trained_on(member) for member in members] for members in several]
+
+        def scored(groups: list[list[Training]]) -> tuple[Ensemble, ...]:
+            return tuple(Ensemble(subjects=tuple(members), data=self.data) for members in groups)
+
         what = "two networks per task, of other seeds, their probabilities averaged"
-        return Row("ensemble", "Ensemble", tuple(several), what)
+        more = "each of them trained on to as many images seen as the cross-stitch row, and by its recipe"
+        return [
+            Row("ensemble", "Ensemble", scored(several), what),
+            Row("ensemble_longer", "Ensemble, trained longer", scored(longer), more, printed=False),
+        ]
 
     def split(self, every: Mapping[str, int]) -> list[Row]:
         """Every split; those whose id is no ``split_NUMBER`` are printed."""
@@ -350,7 +358,7 @@ def compared(
     sharing = [*networks.split(splits), *after_splits, networks.shared()]
     return [
         *networks.baselines(blind, printed=True),
-        networks.ensemble(),
+        *networks.ensembles(),
         *(each for row in sharing for each in (row, networks.as_many(row, seen))),
         *networks.stitched(stitches),
     ]

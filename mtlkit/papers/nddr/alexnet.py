@@ -17,11 +17,12 @@ from mtlkit.papers.nddr.methods import (
     CROSS_STITCH,
     NDDR,
     REVISION,
-    SLUICE,
     Methods,
+    NDDRSceneColumn,
     fitted,
     nddr_line,
     rated,
+    sluice_line,
 )
 from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.papers.nddr.scenes import (
@@ -32,7 +33,7 @@ from mtlkit.papers.nddr.scenes import (
     SCENE_MEASURES,
     scene_tasks,
 )
-from mtlkit.papers.scenes import SceneColumn, resolution, scenes, training_size
+from mtlkit.papers.scenes import resolution, scenes, training_size
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
 from mtlkit.sharing import HardSharing, SharingSettings
@@ -42,19 +43,19 @@ A_CHANNEL = CROSS_STITCH._replace(unit=CROSS_STITCH.unit.model_copy(update={"per
 """Cross-stitch units as their own paper has them on this network."""
 
 
-def fcn_tasks(column: SceneColumn) -> tuple[AnyTask, ...]:
+def fcn_tasks(column: NDDRSceneColumn) -> tuple[AnyTask, ...]:
     """The tasks, their losses taken at the image's size."""
     return tuple(task.model_copy(update={"loss_at": "image"}) for task in scene_tasks(column))
 
 
-def fcn_column(given: NDDROptions) -> SceneColumn:
+def fcn_column(given: NDDROptions) -> NDDRSceneColumn:
     """A reader's options as a column of Table A1."""
     options = given.filled("A1")
     settled = Settled.of(options)
     stride = fcn_stride(settled.backbone, options.output_stride)
     whole = fcn_whole(settled.backbone, options.fully_connected)
     data, train = scenes(options, settled.size, BUDGETS[options.profile].images, options.split)
-    return SceneColumn(
+    return NDDRSceneColumn(
         paper="nddr",
         table="A1",
         profile=options.profile,
@@ -66,6 +67,7 @@ def fcn_column(given: NDDROptions) -> SceneColumn:
         head=Conv1x1Head.Settings(),
         recipe=stitch_recipe(settled, settled.steps(len(train)), training_size(data)),
         epochs=settled.epochs,
+        sluice_penalty=options.sluice_penalty,
         seeds=settled.seeds,
         classes=train.classes,
         fully_connected=options.fully_connected,
@@ -73,7 +75,7 @@ def fcn_column(given: NDDROptions) -> SceneColumn:
 
 
 def trained(
-    column: SceneColumn,
+    column: NDDRSceneColumn,
     tasks: tuple[AnyTask, ...],
     seed: int,
     sharing: SharingSettings,
@@ -108,7 +110,7 @@ def trained(
     )
 
 
-def fcn_rows(column: SceneColumn, seed: int) -> list[Row]:
+def fcn_rows(column: NDDRSceneColumn, seed: int) -> list[Row]:
     """Table A1, with the baselines that it lacks."""
     methods = Methods(
         fcn_tasks(column),
@@ -127,7 +129,7 @@ def fcn_rows(column: SceneColumn, seed: int) -> list[Row]:
     ]
 
 
-def fcn_protocol(column: SceneColumn) -> list[tuple[str, str]]:
+def fcn_protocol(column: NDDRSceneColumn) -> list[tuple[str, str]]:
     """What differs between the paper's measurement and ours."""
     recipe, data = column.recipe, column.data
     places = f"every pool{', fc6 and fc7' * column.whole}" if has_fc_layers(column.backbone) else "every stage"
@@ -139,8 +141,8 @@ def fcn_protocol(column: SceneColumn) -> list[tuple[str, str]]:
         ("Network", fcn_line(column)),
         (
             "Units",
-            f"after {places}; cross-stitch one a channel, as its own paper's; rates {CROSS_STITCH.lr_mult:g}, "
-            f"{SLUICE.lr_mult:g} (sluice) and {NDDR.lr_mult:g} (NDDR) times the base; {nddr_line(column)}",
+            f"after {places}; cross-stitch one a channel, as its own paper's; rates {CROSS_STITCH.lr_mult:g} and "
+            f"{NDDR.lr_mult:g} (NDDR) times the base; {sluice_line(column)}; {nddr_line(column)}",
         ),
         ("Start", column.start_line),
         ("Metric space of normals", "encoded beside the print; the true angle in columns of its own"),
@@ -154,11 +156,11 @@ def fcn_protocol(column: SceneColumn) -> list[tuple[str, str]]:
     ]
 
 
-def printed_fcn_column() -> SceneColumn:
+def printed_fcn_column() -> NDDRSceneColumn:
     """The column of the printed networks, without data: for counting and for building."""
     settled = Settled.of(NDDROptions(profile="paper").filled("A1"))
     data = Data(layout="nyuv2", name="nyuv2", fingerprint="", size=settled.size)
-    return SceneColumn(
+    return NDDRSceneColumn(
         paper="nddr",
         table="A1",
         profile="paper",
@@ -181,7 +183,7 @@ TABLEA1 = Table(
     single_task="single",
     trained_longer="single_longer",
     extras=SCENE_EXTRAS,
-    columns=SceneColumn,
+    columns=NDDRSceneColumn,
     column=fcn_column,
     rows=fcn_rows,
     ours=fcn_protocol,

@@ -23,7 +23,6 @@ from mtlkit.papers.declaration import (
     Row,
     Settled,
     Table,
-    TrainedColumn,
     on_error_of,
 )
 from mtlkit.papers.nddr.methods import (
@@ -32,14 +31,15 @@ from mtlkit.papers.nddr.methods import (
     DECAY_JOINT,
     DECAY_SINGLE,
     NDDR,
-    SLUICE,
     Methods,
+    NDDRColumn,
     budget_line,
     fitted,
     nddr_line,
     pools,
     rate_line,
     rated,
+    sluice_line,
     start_of,
 )
 from mtlkit.papers.nddr.options import NDDROptions, Normed
@@ -66,7 +66,7 @@ LEAST_SIDE = 32
 SPLITS: tuple[Split, Split] = ("train", "val")
 
 
-class FaceColumn(TrainedColumn):
+class FaceColumn(NDDRColumn):
     """A column of Table 7.
 
     Attributes:
@@ -128,6 +128,7 @@ def face_column(given: NDDROptions) -> FaceColumn:
         epochs=epochs,
         fused_epochs=options.fused_epochs,
         units_lr=options.units_lr,
+        sluice_penalty=options.sluice_penalty,
         seeds=settled.seeds,
     )
 
@@ -272,7 +273,7 @@ def face_protocol(column: FaceColumn) -> list[tuple[str, str]]:
         (
             "Units",
             f"after every {'pool' if full else 'stage'}; start {start_of(NDDR)}; rate "
-            f"{CROSS_STITCH.lr_mult:g} (cross-stitch), {SLUICE.lr_mult:g} (sluice), {NDDR.lr_mult:g} (NDDR); "
+            f"{CROSS_STITCH.lr_mult:g} (cross-stitch), {NDDR.lr_mult:g} (NDDR); {sluice_line(column)}; "
             f"{norm_line(column)}",
         ),
         ("Start", column.start_line),

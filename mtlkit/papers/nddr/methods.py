@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from mtlkit import fusion
 from mtlkit.backbones import family, rectified
@@ -11,6 +11,8 @@ from mtlkit.data import AnyData
 from mtlkit.evaluations import Constant, TestEvaluation
 from mtlkit.objectives import FixedWeights
 from mtlkit.papers.declaration import Row, TrainedColumn
+from mtlkit.papers.nddr.options import SLUICE_PENALTY
+from mtlkit.papers.scenes import SceneColumn
 from mtlkit.runs import Training
 from mtlkit.sharing import HardSharing, SharingSettings, SoftSharing
 from mtlkit.tasks import AnyTask
@@ -37,7 +39,7 @@ CROSS_STITCH = Method(fusion.CrossStitch.Settings(per="layer", alpha=0.9, beta=0
 """Start and rate as in the caption of Table A2; that a unit has four scalars per layer is our reading."""
 
 SLUICE = Method(fusion.Sluice.Settings(subspaces=2, alpha=0.9, beta=0.1), 1000)
-"""Two subspaces (Sect. 5); the rest is unprinted and as of the cross-stitch units."""
+"""Two subspaces (Sect. 5); the rest is unprinted and as of the cross-stitch units, and the penalty the column's."""
 
 NDDR = Method(fusion.NDDR.Settings(norm="output", init="diagonal", alpha=0.9, beta=0.1), 100)
 """The layer of the authors' code (``nets/nddr_layer.py``), with the start and the rate of Sect. 4.1 and 4.2.
@@ -49,6 +51,32 @@ REVISION = 2
 
 DECAY_SINGLE, DECAY_JOINT = 5e-4, 2.5e-4
 """Weight decay of networks with one task and with two (``train_single_task.py``, ``train_multiple_tasks.py``)."""
+
+
+class NDDRColumn(TrainedColumn):
+    """A column of the paper.
+
+    Attributes:
+        sluice_penalty: what weighs the orthogonality of a sluice network's subspaces.
+    """
+
+    sluice_penalty: float = SLUICE_PENALTY
+
+    def decided(self) -> dict[str, Any]:
+        """Option -> the value that gives this column."""
+        return super().decided() | {"sluice_penalty": self.sluice_penalty}
+
+
+class NDDRSceneColumn(SceneColumn, NDDRColumn):
+    """A column of a table of scenes."""
+
+    tag: ClassVar[str] = "SceneColumn"
+
+
+def sluice_line(column: NDDRColumn) -> str:
+    """The rate and the penalty of sluice networks, for the protocol card."""
+    penalty = f"{column.sluice_penalty:g} times the penalty on subspaces" if column.sluice_penalty else "no penalty"
+    return f"sluice at rate {SLUICE.lr_mult:g} with {penalty}"
 
 
 def budget_line(column: TrainedColumn) -> str:
@@ -75,16 +103,21 @@ CONTROLS_WITH_SHARED = (
 """The same where there is a multi-task network."""
 
 
-def fitted(sharing: SharingSettings, column: TrainedColumn) -> SharingSettings:
-    """``sharing`` with its units as the column's backbone asks for.
+def fitted(sharing: SharingSettings, column: NDDRColumn) -> SharingSettings:
+    """``sharing`` with its units as the column and its backbone ask for.
 
     An NDDR layer ends as the backbone's stages do: the ReLU of the authors' code would cut the negative half off what,
     say, a MobileNet's put out.
     """
-    unit = sharing.unit if isinstance(sharing, SoftSharing.Settings) else None
-    if not isinstance(unit, fusion.NDDR.Settings) or rectified(column.backbone):
+    if not isinstance(sharing, SoftSharing.Settings):
         return sharing
-    return sharing.model_copy(update={"unit": unit.model_copy(update={"relu": False})})
+    own: dict[str, Any] = {}
+    match sharing.unit:
+        case fusion.NDDR.Settings() if not rectified(column.backbone):
+            own = {"relu": False}
+        case fusion.Sluice.Settings():
+            own = {"penalty": column.sluice_penalty}
+    return sharing.model_copy(update={"unit": sharing.unit.model_copy(update=own)})
 
 
 def rated(column: TrainedColumn, lr_mult: Mapping[str, float]) -> dict[str, float]:

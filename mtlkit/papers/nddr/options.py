@@ -2,6 +2,8 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
+from pydantic import BeforeValidator, Field
+
 from mtlkit.papers.cross_stitch.options import FULLY_CONNECTED, scene_defaults
 from mtlkit.papers.options import (
     BACKBONE,
@@ -17,10 +19,19 @@ from mtlkit.papers.options import (
     Profile,
     Rate,
     Text,
+    numeric,
 )
 
 SCENE_TABLES = ("1", "2", "3", "4", "5", "6", "A2")
 """The tables on the network of Table 4."""
+
+SLUICE_TABLES = ("4", "5", "6", "7", "A1")
+"""The tables with a sluice network."""
+
+SLUICE_PENALTY = 0.1
+"""The weight on the page of the sluice authors' code (https://github.com/sebastianruder/sluice-networks)."""
+
+Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False), BeforeValidator(numeric)]
 
 SCENES: dict[Profile, dict[str, Any]] = {
     "smoke": {
@@ -80,6 +91,9 @@ class NDDROptions(Options):
         objective: how the losses of networks of several tasks become one gradient, see :mod:`mtlkit.objectives`.
         voc_weights: a safetensors file with a backbone trained for segmentation on PASCAL VOC 2012; without it a
             network trained on drawn people and things stands in.
+        sluice_penalty: what weighs the orthogonality of a sluice network's subspaces. The print says nothing of it; the
+            default is of the sluice authors' page, for two matrices of an LSTM. A convolution has many more filters,
+            and of a VGG-16 from ImageNet weights the penalty begins eighty times as large as the losses: choose it.
         nddr_norm: which NDDR layers have a batch norm. Right in front of a trained linear classifier the norm rescales
             what it takes in; ``inner`` leaves it out there, ``none`` everywhere.
         on_error: whether a faulty image of Table 7's data set is an error or is skipped.
@@ -132,6 +146,12 @@ class NDDROptions(Options):
             path="FILE.safetensors",
         ).only("3"),
     ] = None
+    sluice_penalty: Annotated[
+        Weight,
+        Option("weight of the penalty on a sluice network's subspaces; 0: none", "a number of at least 0").only(
+            *SLUICE_TABLES, **{f"t{table}": "has no sluice network" for table in ("1", "2", "3", "A2")}
+        ),
+    ] = SLUICE_PENALTY
     nddr_norm: Annotated[
         Normed,
         Option("NDDR layers with batch norm: every, inner (all but the one in front of classifiers) or none").only(

@@ -19,16 +19,17 @@ from mtlkit.papers.nddr.methods import (
     DECAY_JOINT,
     DECAY_SINGLE,
     REVISION,
-    SLUICE,
     Methods,
+    NDDRSceneColumn,
     budget_line,
     fitted,
     nddr_line,
     rate_line,
     rated,
+    sluice_line,
 )
 from mtlkit.papers.nddr.options import NDDROptions
-from mtlkit.papers.scenes import TASKS, SceneColumn, objective, resolution, scenes, training_size
+from mtlkit.papers.scenes import TASKS, objective, resolution, scenes, training_size
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
 from mtlkit.sharing import HardSharing, SharingSettings, SoftSharing
@@ -88,7 +89,7 @@ SCENE_TASKS = ("segmentation", "normals", "depth")
 """What a network of a scene table can learn; the paper has the first two."""
 
 
-def scene_tasks(column: SceneColumn) -> tuple[Segmentation | Normals | Depth, ...]:
+def scene_tasks(column: NDDRSceneColumn) -> tuple[Segmentation | Normals | Depth, ...]:
     """The tasks of a scene table; the loss is taken at the output's size only at profile ``paper``."""
     loss_at: Literal["image", "output"] = "output" if column.profile == "paper" else "image"
     tasks = (Segmentation(classes=column.classes, loss_at=loss_at), Normals(loss_at=loss_at), Depth(loss_at=loss_at))
@@ -110,7 +111,7 @@ def asked(options: NDDROptions) -> tuple[str, ...]:
     return tuple(name for name in SCENE_TASKS if name in wanted)
 
 
-class ShortcutColumn(SceneColumn):
+class ShortcutColumn(NDDRSceneColumn):
     """A column of Table 6.
 
     Attributes:
@@ -120,12 +121,12 @@ class ShortcutColumn(SceneColumn):
     neck: Shortcut.Settings = Shortcut.Settings()
 
     @property
-    def plain(self) -> SceneColumn:
+    def plain(self) -> NDDRSceneColumn:
         """The column of the networks without shortcuts that fused networks start from."""
-        return SceneColumn(**{name: value for name, value in self if name != "neck"})
+        return NDDRSceneColumn(**{name: value for name, value in self if name != "neck"})
 
 
-def scene_column(table: str, given: NDDROptions) -> SceneColumn:
+def scene_column(table: str, given: NDDROptions) -> NDDRSceneColumn:
     """A reader's options as a column of a scene table."""
     options, budget = given.filled(table), BUDGETS[given.profile]
     settled = Settled.of(options)
@@ -138,7 +139,7 @@ def scene_column(table: str, given: NDDROptions) -> SceneColumn:
         stride = options.output_stride or 8  # the printed network is DeepLab-LargeFOV, at stride 8
     tasks = asked(options)
     data, train = scenes(options, size, budget.images, options.split, tasks)
-    return SceneColumn(
+    return NDDRSceneColumn(
         paper="nddr",
         table=table,
         profile=options.profile,
@@ -152,6 +153,7 @@ def scene_column(table: str, given: NDDROptions) -> SceneColumn:
         epochs=settled.epochs,
         fused_epochs=options.fused_epochs,
         units_lr=options.units_lr,
+        sluice_penalty=options.sluice_penalty,
         seeds=settled.seeds,
         classes=train.classes,
         tasks=tasks,
@@ -192,7 +194,7 @@ def scene_recipe(profile: Profile, settled: Settled, steps: int, whole_size: tup
 
 
 def scene_network(
-    column: SceneColumn, tasks: tuple[AnyTask, ...], sharing: SharingSettings, start: Weights
+    column: NDDRSceneColumn, tasks: tuple[AnyTask, ...], sharing: SharingSettings, start: Weights
 ) -> NetworkSettings:
     """A network of a scene table."""
     return NetworkSettings(
@@ -207,12 +209,12 @@ def scene_network(
     )
 
 
-def revision(column: SceneColumn) -> int:
+def revision(column: NDDRSceneColumn) -> int:
     """Of the column's trainings."""
     return SHORTCUT_REVISION if isinstance(column, ShortcutColumn) else REVISION
 
 
-def single(column: SceneColumn, task: AnyTask, seed: int, start: Training | None = None) -> Training:
+def single(column: NDDRSceneColumn, task: AnyTask, seed: int, start: Training | None = None) -> Training:
     """One task alone; or trained on from an earlier such training."""
     weight = NORMALS_SINGLE / DECODED_LOSS if task.name == "normals" else 1.0
     return Training(
@@ -228,7 +230,7 @@ def single(column: SceneColumn, task: AnyTask, seed: int, start: Training | None
 
 
 def joint(
-    column: SceneColumn,
+    column: NDDRSceneColumn,
     sharing: SharingSettings,
     seed: int,
     starts: Mapping[str, Training],
@@ -262,7 +264,7 @@ def joint(
     )
 
 
-def methods(column: SceneColumn, seed: int) -> Methods:
+def methods(column: NDDRSceneColumn, seed: int) -> Methods:
     """What the rows of a scene table are made of."""
     return Methods(
         scene_tasks(column),
@@ -298,7 +300,7 @@ SCENE_EXTRAS = (
 )
 
 
-def scene_protocol(column: SceneColumn) -> list[tuple[str, str]]:
+def scene_protocol(column: NDDRSceneColumn) -> list[tuple[str, str]]:
     """What differs between the paper's measurement and ours."""
     data, head = column.data, column.head
     assert isinstance(head, LargeFOV.Settings)
@@ -313,7 +315,7 @@ def scene_protocol(column: SceneColumn) -> list[tuple[str, str]]:
             f"LargeFOV head of {head.width} channels, dilation {head.dilation}{_placed(column)}",
         ),
         *_shortcut_line(column),
-        ("Units", f"the same; one cross-stitch matrix a layer, sluice at rate {SLUICE.lr_mult:g}, {nddr_line(column)}"),
+        ("Units", f"the same; one cross-stitch matrix a layer, {sluice_line(column)}, {nddr_line(column)}"),
         ("Start", column.start_line),
         ("Metric space of normals", "encoded beside the print; the true angle in columns of its own"),
         ("Pooling", "all pixels of the test set; threshold included"),
@@ -323,11 +325,11 @@ def scene_protocol(column: SceneColumn) -> list[tuple[str, str]]:
     ]
 
 
-def printed_scene_column(table: str) -> SceneColumn:
+def printed_scene_column(table: str) -> NDDRSceneColumn:
     """The column of a scene table's printed networks, without data: for counting and for building."""
     settled = Settled.of(NDDROptions(profile="paper").filled(table))
     data = Data(layout="nyuv2", name="nyuv2", fingerprint="", size=settled.size)
-    return SceneColumn(
+    return NDDRSceneColumn(
         paper="nddr",
         table=table,
         profile="paper",
@@ -348,7 +350,7 @@ def shortcut_column(options: NDDROptions) -> ShortcutColumn:
     return with_shortcuts(scene_column("6", options))
 
 
-def with_shortcuts(column: SceneColumn) -> ShortcutColumn:
+def with_shortcuts(column: NDDRSceneColumn) -> ShortcutColumn:
     """The column of Table 6 that is else as ``column``.
 
     A shortcut's map has the last stage's channels, as in ``nets/vgg_deeplab_nddr.py``, so that the heads of single-task
@@ -360,7 +362,7 @@ def with_shortcuts(column: SceneColumn) -> ShortcutColumn:
     return ShortcutColumn(**dict(column), neck=Shortcut.Settings(width=channels[-1]))
 
 
-def _placed(column: SceneColumn) -> str:
+def _placed(column: NDDRSceneColumn) -> str:
     """Where the cells of maps lie on the image, for the protocol card."""
     if not has_fc_layers(column.backbone):
         return "; maps enlarged bilinearly, their cells taken for tiles of the image"
@@ -369,7 +371,7 @@ def _placed(column: SceneColumn) -> str:
     )
 
 
-def _shortcut_line(column: SceneColumn) -> list[tuple[str, str]]:
+def _shortcut_line(column: NDDRSceneColumn) -> list[tuple[str, str]]:
     if not isinstance(column, ShortcutColumn):
         return []
     return [
@@ -390,7 +392,7 @@ def _table(identifier: str, systems: dict[str, str]) -> Table:
         single_task="single",
         trained_longer="single_longer",
         extras=SCENE_EXTRAS,
-        columns=SceneColumn,
+        columns=NDDRSceneColumn,
         column=lambda options: scene_column(identifier, options),
         rows=lambda column, seed: methods(column, seed).five(),
         ours=scene_protocol,
@@ -399,7 +401,7 @@ def _table(identifier: str, systems: dict[str, str]) -> Table:
     )
 
 
-def with_tilted(column: SceneColumn, seed: int) -> list[Row]:
+def with_tilted(column: NDDRSceneColumn, seed: int) -> list[Row]:
     """Table 4, with what an error of a known angle scores in the space of the print."""
     rows = methods(column, seed).five()
     for task in scene_tasks(column):

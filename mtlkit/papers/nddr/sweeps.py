@@ -8,7 +8,7 @@ from typing import Any
 from mtlkit.data import Coco, Data
 from mtlkit.network import Weights
 from mtlkit.papers.declaration import Row, Table, named_weights
-from mtlkit.papers.nddr.methods import CROSS_STITCH, NDDR, Method
+from mtlkit.papers.nddr.methods import CROSS_STITCH, NDDR, Method, NDDRSceneColumn
 from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.papers.nddr.scenes import (
     BUDGETS,
@@ -23,7 +23,6 @@ from mtlkit.papers.nddr.scenes import (
 )
 from mtlkit.papers.options import Options
 from mtlkit.papers.printed import PrintedRow, printed
-from mtlkit.papers.scenes import SceneColumn
 from mtlkit.papers.sources import source
 from mtlkit.papers.weights import weights
 from mtlkit.runs import Training
@@ -70,7 +69,7 @@ def same_control(method: Method, base: Method) -> bool:
 
 def sweep(
     method_of: Callable[[PrintedRow], Method], base: Method, label: str
-) -> Callable[[SceneColumn, int], list[Row]]:
+) -> Callable[[NDDRSceneColumn, int], list[Row]]:
     """The rows of a sweep: the two baselines of Table 4, a fused network for every printed row, and the controls.
 
     Args:
@@ -80,7 +79,7 @@ def sweep(
         label: of that method.
     """
 
-    def rows(column: SceneColumn, seed: int) -> list[Row]:
+    def rows(column: NDDRSceneColumn, seed: int) -> list[Row]:
         found = methods(column, seed)
         fused = []
         for row in printed(column.paper).tables[column.table].rows:
@@ -97,7 +96,7 @@ def sweep(
     return rows
 
 
-class StartColumn(SceneColumn):
+class StartColumn(NDDRSceneColumn):
     """A column of Table 3.
 
     Attributes:
@@ -188,7 +187,7 @@ def start_protocol(column: StartColumn) -> list[tuple[str, str]]:
     ]
 
 
-def random_protocol(column: SceneColumn) -> list[tuple[str, str]]:
+def random_protocol(column: NDDRSceneColumn) -> list[tuple[str, str]]:
     """As of any scene table, with what is unprinted about the row of random weights."""
     return [
         *scene_protocol(column),
