@@ -339,19 +339,22 @@ def deciding_text(paper: PrintedPaper, claim: dict[str, Any], one: Judged) -> Te
     comparison, compared = claim["compare"][one.deciding], one.comparisons[one.deciding]
     cells = compared_cells(one, comparison)
 
-    def cell(at: Place) -> str:
+    def label(at: Place) -> str:
         declared = one.setting[at[0]].rows if at[0] in one.setting else ()
         row = next((row for row in declared if row.id == at[1]), paper.tables[at[0]].row(at[1]))
-        value = f" {cells[at].text(_measure(paper, at).unit)}" if at in cells else ""
-        return f"“{row.label if row else at[1]}”{value}"
+        return f"“{row.label if row else at[1]}”"
+
+    def cell(at: Place) -> str:
+        return f"{label(at)} {cells[at].text(_measure(paper, at).unit)}" if at in cells else label(at)
 
     first, second = _places(comparison)[:2]
     measures = dict.fromkeys(_measure(paper, at) for at in (first, second))
     called = dict.fromkeys(" ".join(filter(None, (each.group, plain_label(each)))) for each in measures)
     tables = " and ".join(dict.fromkeys(at[0] for at in (first, second)))
     text = f"Table {tables}, {' and '.join(called)}: {cell(first)} against {cell(second)}"
-    if more := _times_the_images(one, first, second):
-        text += f", which has seen {1 / more:.2g} times as many images"
+    if times := _times_the_images(one, first, second):
+        more = label(first if times > 1 else second)
+        text += f"; {more} has seen {max(times, 1 / times):.2g} times as many images"
     if compared.mean is None:
         return Text(text, "not measured")
     found, ends = difference_texts(paper, comparison, compared)
