@@ -15,3 +15,13 @@ addEventListener("DOMContentLoaded", () => {
   });
   for (const box of boxes) watch.observe(box);
 });
+
+// Paper is white: a page in dark colours prints in light ones.
+let shown;
+addEventListener("beforeprint", () => {
+  shown = document.documentElement.dataset.theme;
+  document.documentElement.dataset.theme = "light";
+});
+addEventListener("afterprint", () => {
+  document.documentElement.dataset.theme = shown;
+});
