@@ -67,7 +67,7 @@ class Wanted:
         package = registry.PAPERS[paper]
         return json.dumps(
             {"paper": paper, "package": package, "table": self.table.id, "options": options, "rows": self.rows}
-            | {"about": self.about},
+            | {"about": self.about, "caution": self.caution},
             sort_keys=True,
         )
 
@@ -82,7 +82,7 @@ class Wanted:
         registry.PAPERS.setdefault(told["paper"], told["package"])
         table = papers.table(told["paper"], told["table"])
         rows = None if told["rows"] is None else tuple(told["rows"])
-        return cls(table, table.options(**told["options"]), rows, told["about"])
+        return cls(table, table.options(**told["options"]), rows, told["about"], told["caution"])
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,8 @@ def write(folder: Path, results: Results) -> list[Path]:
     campaigns = [] if results.published is None else sorted(results.published.glob("*.toml"))
     read = {path.name: Campaign.read(path) for path in campaigns}
     every = [one.column for several in columns.values() for one in several]
-    said = [one for campaign in read.values() for one in campaign.wanted if one.caution]
-    cautions = {column.identity: one.caution for one in said for column in every if one.gives(column)}
+    cautioned = [one for campaign in read.values() for one in campaign.wanted if one.caution]
+    cautions = {column.identity: one.caution for one in cautioned for column in every if one.gives(column)}
     texts = {
         "results": results_page(columns, claims, cautions),
         "claims": claims_page(claims, cautions),

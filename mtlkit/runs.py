@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from mtlkit.data import AnyData
+from mtlkit.data import AnyData, Mixture
 from mtlkit.data.sampling import Part, loader
 from mtlkit.graph import Content, Context, Node, ordered, reads
 from mtlkit.history import TrainingDiverged
@@ -71,9 +71,16 @@ class Training(Node):
         """Images one encoder has seen by the end, those of the training it started from included."""
         return self.recipe.images + max((start.images_seen for start in self.starts.values()), default=0)
 
-    def images_seen_by(self, task: str) -> int:
-        """The same of a task's own encoder, whose start may have seen another number than those of other tasks."""
-        return self.recipe.images + (self.starts[task].images_seen if task in self.starts else 0)
+    def images_seen_for(self, task: str) -> int:
+        """Images of the task that its encoder has seen by the end.
+
+        A start counts that learnt the same task from the same data; data sets that are learnt together share every
+        batch in equal parts, and a task's images are those of its own set.
+        """
+        sets = len(self.data.sets) if isinstance(self.data, Mixture) else 1
+        start = self.starts.get(task)
+        own = start and start.data == self.data and task in {one.name for one in start.network.tasks}
+        return self.recipe.images // sets + (start.images_seen_for(task) if start and own else 0)
 
     @property
     def title(self) -> str:

@@ -17,11 +17,12 @@ addEventListener("DOMContentLoaded", () => {
 });
 
 // Paper is white: a page in dark colours prints in light ones.
-let shown;
+let theme;
 addEventListener("beforeprint", () => {
-  shown = document.documentElement.dataset.theme;
+  theme ??= document.documentElement.dataset.theme;
   document.documentElement.dataset.theme = "light";
 });
 addEventListener("afterprint", () => {
-  document.documentElement.dataset.theme = shown;
+  document.documentElement.dataset.theme = theme;
+  theme = undefined;
 });

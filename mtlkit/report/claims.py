@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
-from mtlkit.data import Mixture
-from mtlkit.evaluations import Constant
+from mtlkit.evaluations import Constant, Ensemble
 from mtlkit.papers.declaration import TrainedColumn
 from mtlkit.papers.printed import Measure, PrintedPaper, printed
 from mtlkit.papers.registry import options_of
@@ -352,11 +351,11 @@ def deciding_text(paper: PrintedPaper, claim: dict[str, Any], one: Judged) -> Te
     called = dict.fromkeys(" ".join(filter(None, (each.group, plain_label(each)))) for each in measures)
     tables = " and ".join(dict.fromkeys(at[0] for at in (first, second)))
     text = f"Table {tables}, {' and '.join(called)}: {cell(first)} against {cell(second)}"
-    if times := _times_the_images(one, first, second):
-        more = label(first if times > 1 else second)
-        text += f"; {more} has seen {max(times, 1 / times):.2g} times as many images"
     if compared.mean is None:
         return Text(text, "not measured")
+    if times := _times_the_images(one, first, second):
+        more = label(first if times > 1 else second)
+        text += f"; {more} has seen {max(times, 1 / times):.3g} times as many images"
     found, ends = difference_texts(paper, comparison, compared)
     if comparison["op"] != "ratio_at_least":  # which says itself what it is
         found = f"difference {found}"
@@ -373,23 +372,22 @@ def deciding_text(paper: PrintedPaper, claim: dict[str, Any], one: Judged) -> Te
 
 
 def _times_the_images(one: Judged, first: Place, second: Place) -> float | None:
-    """How many times the images of the second row the networks of the first have seen; ``None``: as many, or it cannot
-    be said, as of networks that see several data sets, which share their images between them."""
+    """How many times the images of the task that a network of the second row has seen one of the first has; ``None``:
+    as many, or a row has no network of its own, or several a task, as ensembles have."""
 
     def seen(at: Place) -> int | None:
         comparison = one.setting.get(at[0])
         row = next((row for row in comparison.rows if row.id == at[1]), None) if comparison else None
-        if comparison is None or row is None:
+        if comparison is None or row is None or any(isinstance(value, Ensemble) for value in row.evaluations):
             return None
         words = comparison.table.measures[at[2]].split("/")
-        several = [
-            (training.data, training.images_seen_by(task.name))
+        counts = [
+            training.images_seen_for(task.name)
             for training in trainings(row.evaluations).values()
             for task in training.network.tasks
             if task.name in words
         ]
-        mixed = any(isinstance(data, Mixture) for data, _ in several)
-        return None if mixed else max((count for _, count in several), default=None)
+        return max(counts, default=None)
 
     counts = seen(first), seen(second)
     if counts[0] is None or counts[1] is None or math.isclose(counts[0], counts[1], rel_tol=0.01):

@@ -174,7 +174,8 @@ def _finding(one: ClaimOnRuns, cautions: Cautions) -> str:
 
 def _cautioned(judged: Judged, cautions: Cautions) -> str:
     """What a reader of the columns of a verdict should know."""
-    return " ".join(cautions.get(one.column.identity, "") for one in judged.setting.values()).strip()
+    found = (cautions.get(one.column.identity, "") for one in judged.setting.values())
+    return " ".join(dict.fromkeys(filter(None, found)))
 
 
 def _deciding(one: ClaimOnRuns) -> Compared:

@@ -93,10 +93,10 @@ def test_the_longer_ensemble_has_seen_as_many_images_of_each_task_as_the_cross_s
         for row in ("ensemble", "ensemble_longer")
     )
     for task, members in longer.items():
-        assert [one.images_seen for one in members] == [stitched.images_seen_by(task)] * 2
+        assert [one.images_seen for one in members] == [stitched.images_seen_for(task)] * 2
         assert [one.starts[task] for one in members] == list(short[task])
         assert [one.recipe.lr_mult for one in members] == [ROWS["one_task"].evaluations[0].subject.recipe.lr_mult] * 2
-    assert stitched.images_seen == max(map(stitched.images_seen_by, longer))
+    assert stitched.images_seen == max(map(stitched.images_seen_for, longer))
 
 
 def test_steps_keep_the_prints_ratio():

@@ -197,6 +197,14 @@ def test_what_a_reader_should_know_of_a_column_stands_beside_its_numbers(ahead):
     assert "late" not in claims_page(claims, {"another": "Its length was settled late."})
 
 
+def test_of_two_tables_with_one_caution_it_is_said_once(published):
+    (claim,) = (one for one in judged_claims(published) if one.claim["id"] == "fc6_better_than_fc7_15")
+    setting = claim.judged[0].setting
+    assert len(setting) == 2
+    cautions = {one.column.identity: "No rate was tried." for one in setting.values()}
+    assert claims_page([replace(claim, judged=claim.judged[:1])], cautions).count("No rate was tried.") == 1
+
+
 def test_nothing_is_found_where_nothing_is_decided():
     claims = judged_claims({slug: [] for slug in SLUGS})
     assert findings(claims) == f"Of {len(claims)} claims our runs decide none so far.\n"
@@ -274,10 +282,11 @@ def test_all_pages_are_written_and_the_book_includes_each(tmp_path, monkeypatch)
     assert all(path.read_text().endswith("\n") for path in files)
     pages = "".join(path.read_text() for path in (RESULTS.parent / "book").glob("*.md"))
     assert {path.name for path in files} == set(re.findall(r"\{include\} _generated/(\S+)", pages))
-    said = [one for one in Campaign.read(RESULTS / "lite.toml").wanted if one.caution]
+    cautioned = [one for one in Campaign.read(RESULTS / "lite.toml").wanted if one.caution]
     beside = (tmp_path / "new/results.md").read_text()
-    assert len(said) > 5
-    assert {text: beside.count(text) for text in (one.caution for one in said)} == Counter(one.caution for one in said)
+    texts = Counter(one.caution for one in cautioned)
+    assert len(cautioned) > 5
+    assert {text: beside.count(text) for text in texts} == texts
     state = (tmp_path / "new/status.md").read_text()
     columns_of = [compared(Results(RESULTS), part=part) for part in ("all", "development")]
     every = sum(len(several) for columns in columns_of for several in columns.values())

@@ -26,7 +26,7 @@ CONTROLS = (
     "Controls",
     "one-task, trained longer: by the recipe of the cross-stitch rows; no exchange: cross-stitch networks whose "
     "weights between encoders are zero and stay so; trained longer: splits and the shared network trained for as many "
-    "images as the cross-stitch rows",
+    "images as the cross-stitch rows, and ensembles by their recipe",
 )
 """Line of the protocol card for the rows that gains of cross-stitch rows are measured against."""
 

@@ -68,7 +68,7 @@ class NDDRColumn(TrainedColumn):
 
 
 class NDDRSceneColumn(SceneColumn, NDDRColumn):
-    """A column of a table of scenes."""
+    """A column of a table of scenes; it is stored as the class that it was before it had options of the paper's own."""
 
     tag: ClassVar[str] = "SceneColumn"
 
