@@ -146,6 +146,7 @@ def _named(value: object) -> object:
 # Upper limits are beyond anything that can be run, and below what overflows or never ends.
 Count = Annotated[int, Field(gt=0, le=1_000_000), BeforeValidator(numeric)]
 Rate = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False), BeforeValidator(numeric)]
+Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False), BeforeValidator(numeric)]
 Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False), BeforeValidator(numeric)]
 Index = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(numeric)]
 Readers = Annotated[int, Field(ge=0, le=1024), BeforeValidator(numeric)]

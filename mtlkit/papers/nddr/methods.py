@@ -39,7 +39,8 @@ CROSS_STITCH = Method(fusion.CrossStitch.Settings(per="layer", alpha=0.9, beta=0
 """Start and rate as in the caption of Table A2; that a unit has four scalars per layer is our reading."""
 
 SLUICE = Method(fusion.Sluice.Settings(subspaces=2, alpha=0.9, beta=0.1), 1000)
-"""Two subspaces (Sect. 5); the rest is unprinted and as of the cross-stitch units, and the penalty the column's."""
+"""Two subspaces (Sect. 5); the rest is unprinted: start and rate are those of cross-stitch units, the penalty is the
+column's."""
 
 NDDR = Method(fusion.NDDR.Settings(norm="output", init="diagonal", alpha=0.9, beta=0.1), 100)
 """The layer of the authors' code (``nets/nddr_layer.py``), with the start and the rate of Sect. 4.1 and 4.2.

@@ -2,8 +2,6 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
-
 from mtlkit.papers.cross_stitch.options import FULLY_CONNECTED, scene_defaults
 from mtlkit.papers.options import (
     BACKBONE,
@@ -19,7 +17,7 @@ from mtlkit.papers.options import (
     Profile,
     Rate,
     Text,
-    numeric,
+    Weight,
 )
 
 SCENE_TABLES = ("1", "2", "3", "4", "5", "6", "A2")
@@ -30,8 +28,6 @@ SLUICE_TABLES = ("4", "5", "6", "7", "A1")
 
 SLUICE_PENALTY = 0.1
 """The weight on the page of the sluice authors' code (https://github.com/sebastianruder/sluice-networks)."""
-
-Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False), BeforeValidator(numeric)]
 
 SCENES: dict[Profile, dict[str, Any]] = {
     "smoke": {
