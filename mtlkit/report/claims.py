@@ -187,13 +187,13 @@ def order(setting: Setting) -> tuple[bool, bool]:
 
 
 def names(settings: Sequence[Setting]) -> list[str]:
-    """A name a setting: profile, data, size, networks, machine of times, and what else tells it from one alike: the
-    options, and where they agree, as under an earlier version of a recipe, the identity."""
+    """A name a setting: profile, data and whether they are drawn, size, networks, machine of times, and what else tells
+    it from one alike: the options, and where they agree, as under an earlier version of a recipe, the identity."""
 
     def name(setting: Setting) -> str:
         columns = [one.column for one in setting.values()]
         sets = [data for column in columns for data in data_sets(column).values()]
-        words = [", ".join(dict.fromkeys(data.name for data in sets))] if sets else []
+        words = [", ".join(dict.fromkeys(data.name + " (drawn)" * data.drawn for data in sets))] if sets else []
         words += dict.fromkeys(f"{height}x{width}" for height, width in (data.size for data in sets))
         words += [", ".join(dict.fromkeys(column.networks for column in columns))]
         words += dict.fromkeys(f"timed on {column.machine}" for column in columns if column.machine)

@@ -275,7 +275,7 @@ def test_every_setting_is_judged_paper_first_then_real_images_then_drawn_worlds(
     judged = on_runs(PAPER, CLAIMS["beats_all_vgg16"], columns)
     assert [one.verdict for one in judged] == ["undecided", "holds", "fails", "holds"]
     names = [one.name for one in judged]
-    assert names[0] == "paper; rooms; 32x40; vgg16_bn"
+    assert names[0] == "paper; rooms (drawn); 32x40; vgg16_bn"
     assert len(set(names)) == 4
     assert names[1:3] == [f"lite; frames; 120x160; vgg16_bn; lr {rate:g}" for rate in (0.5, RECIPE.lr)]
     page = claims_html("nddr", ["4"], columns)
