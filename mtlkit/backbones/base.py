@@ -117,12 +117,12 @@ class Family(ABC):
     """The stages that the cross-stitch paper's units stand after, with ``cut="layers"`` and fully connected stages;
     ``None``: the paper does not say."""
 
-    centernet_neck: ClassVar[str] = "upsampling"
-    """The neck that MultiTask-CenterNet has behind it where the reader names none; for those in CenterNet's code
+    default_neck: ClassVar[str] = "upsampling"
+    """The neck behind it, for heads that predict maps, where the reader names none; for families in CenterNet's code
     (https://github.com/xingyizhou/CenterNet) the one there."""
 
-    centernet_width: ClassVar[int] = 64
-    """Channels inside the branches of CenterNet's heads; of ResNets, too, in its code."""
+    default_head_width: ClassVar[int] = 64
+    """Channels inside such heads where the reader names none; of DLA and ResNets the width in CenterNet's code."""
 
     @property
     def has_fc_layers(self) -> bool:

@@ -9,8 +9,8 @@ class DLA(Timm):
     """DLA of any depth."""
 
     name: ClassVar[str] = "dla"
-    centernet_neck: ClassVar[str] = "dla_up"
-    centernet_width: ClassVar[int] = 256
+    default_neck: ClassVar[str] = "dla_up"
+    default_head_width: ClassVar[int] = 256
 
     def handles(self, name: str) -> bool:
         """timm's names for them begin so."""

@@ -9,7 +9,7 @@ class ResNet(Timm):
     """ResNets, those with squeeze-and-excitation and other variants among them."""
 
     name: ClassVar[str] = "resnet"
-    centernet_neck: ClassVar[str] = "deformable_deconvolution"
+    default_neck: ClassVar[str] = "deformable_deconvolution"
 
     def handles(self, name: str) -> bool:
         """timm's names for them hold the word."""

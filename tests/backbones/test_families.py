@@ -16,8 +16,8 @@ def test_every_network_of_timm_has_a_family_that_knows_it():
     for name in timm.list_models():
         assert family(name).knows(name)
         assert has_fc_layers(name) == name.startswith("vgg")
-        assert (family(name).centernet_neck == "dla_up") == (family(name).centernet_width == 256) == ("dla" in name)
-        assert (family(name).centernet_neck == "deformable_deconvolution") == ("resnet" in name)
+        assert (family(name).default_neck == "dla_up") == (family(name).default_head_width == 256) == ("dla" in name)
+        assert (family(name).default_neck == "deformable_deconvolution") == ("resnet" in name)
     assert has_fc_layers("alexnet")
     assert not family("vgg99").knows("vgg99")
 

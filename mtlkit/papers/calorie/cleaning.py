@@ -102,7 +102,7 @@ def dish_detector(data: Data, *, backbone: str, steps: int, seed: int = 0, **rec
         backbone=backbone,
         tasks=(task,),
         neck=neck_of(backbone, None),
-        head=Branches.Settings(width=family(backbone).centernet_width, maps=task.maps, heat_maps=task.heat_maps),
+        head=Branches.Settings(width=family(backbone).default_head_width, maps=task.maps, heat_maps=task.heat_maps),
         image_size=data.size,
     )
     settings: dict[str, Any] = {"batch_size": 16, "lr": 5e-4, "optimizer": "adam", "schedule": "step"} | recipe

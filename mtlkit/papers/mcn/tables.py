@@ -167,7 +167,7 @@ class SpeedColumn(Column):
 
 def neck_of(backbone: str, name: NeckName | None) -> NeckSettings:
     """A neck by its name, or the one that goes with the backbone."""
-    match name or family(backbone).centernet_neck:
+    match name or family(backbone).default_neck:
         case "dla_up":
             return DLAUp.Settings()
         case "deconvolution":
@@ -215,7 +215,7 @@ def center_column(table: str, given: MCNOptions) -> CenterColumn:
         backbone=backbone,
         weights=weights(settled.weights),
         neck=neck_of(backbone, options.neck),
-        head_width=budget.head_width or family(backbone).centernet_width,
+        head_width=budget.head_width or family(backbone).default_head_width,
         recipe=center_recipe(settled, settled.steps(len(used))),
         epochs=settled.epochs,
         seeds=settled.seeds,
@@ -453,7 +453,7 @@ def printed_center_column(table: str) -> CenterColumn:
         train_images=118_287,
         backbone=settled.backbone,
         neck=neck_of(settled.backbone, None),
-        head_width=family(settled.backbone).centernet_width,
+        head_width=family(settled.backbone).default_head_width,
         recipe=center_recipe(settled, settled.steps(118_287)),
         epochs=settled.epochs,
         seeds=(0,),
@@ -506,7 +506,7 @@ def speed_column(table: str, enlarged: int, given: MCNOptions) -> SpeedColumn:
         data=Data(layout="coco", name="one image of noise", fingerprint="", size=size),
         backbone=backbone,
         neck=neck_of(backbone, options.neck),
-        head_width=budget.head_width or family(backbone).centernet_width,
+        head_width=budget.head_width or family(backbone).default_head_width,
         enlarged=enlarged,
         hardware=machine(hardware(Runtime(options.device).fabric().device)),
     )
