@@ -40,7 +40,7 @@ app.command(cls=Parameters)(plan)
 app.command(cls=Parameters)(work)
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-ResultsDir = Annotated[Path | None, typer.Option("--results-dir", help="Your own runs, read over the published ones.")]
+ResultsDir = Annotated[Path | None, typer.Option("--results-dir", help="Your own runs, read over the book's.")]
 
 
 def _version(asked: bool) -> None:
@@ -170,7 +170,7 @@ def coverage(
     markdown: Annotated[bool, typer.Option("--markdown", help="The table of the book's front page.")] = False,
     results_dir: ResultsDir = None,
 ) -> None:
-    """Count what is declared, what can be run, and what has been measured: published cells + those of your own runs."""
+    """Count what is declared, what can be run, and what has been measured: the book's cells + your own."""
     from mtlkit.report.coverage import coverage as count
     from mtlkit.report.coverage import status
     from mtlkit.results import Results
@@ -223,14 +223,13 @@ def clean(
     from mtlkit.results import Results, leftovers
 
     results = Results.of(results_dir)
-    found = leftovers(results.own)
+    if not (found := leftovers(results.own)):
+        echo(f"Nothing to remove in {results.own}.")
+        return
     for word in what or ():
         if word not in found:
             raise unknown(f"thing to remove in {results.own}", word, found)
     chosen = {word: files for word, files in found.items() if word in (what or found)}
-    if not chosen:
-        echo(f"Nothing to remove in {results.own}.")
-        return
     for word, files in chosen.items():
         size = sum(file.stat().st_size for file in files)
         echo(f"{word}: {len(files)} file{'' if len(files) == 1 else 's'}, {size / 1e6:,.1f} MB")

@@ -58,7 +58,8 @@ def extra(name: str) -> Iterator[None]:
 
 def suggestion(name: str, choices: Iterable[str]) -> str:
     """The end of a sentence about an unknown name: the nearest valid ones, or all of them when few."""
-    known = sorted(map(str, choices))
+    if not (known := sorted(map(str, choices))):
+        return "there is none at all."
     near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.6)
     if near:
         return f"did you mean {' or '.join(repr(n) for n in near)}?"

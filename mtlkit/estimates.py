@@ -28,7 +28,7 @@ from mtlkit.ledger import Ledger, Record
 from mtlkit.network import Weights
 from mtlkit.processes import clean
 from mtlkit.runs import Training, outermost
-from mtlkit.runtime import Runtime, hardware, machine
+from mtlkit.runtime import Runtime, hardware, machine, wait
 from mtlkit.worlds import cache_folder
 
 SLOW = 0.8
@@ -227,7 +227,7 @@ def _timed(training: Training, runtime: Runtime) -> Rate:
     clock = time.process_time if alone else time.perf_counter
 
     def watch(title: str, done: int, total: int) -> None:
-        _wait(device)
+        wait(device)
         times.append(clock())
 
     told = Runtime(device=runtime.device, workers=runtime.workers, progress=False, watch=watch)
@@ -246,14 +246,6 @@ def _timed(training: Training, runtime: Runtime) -> Rate:
                 output.cpu()
             image = min(image, (clock() - began) / len(batch.images))
     return Rate(step=(times[-1] - times[1]) / (STEPS - 1), image=image, memory=_peak(device))
-
-
-def _wait(device: torch.device) -> None:
-    """Until a device, which is told its work long before it does it, has done it."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
 
 
 def _peak(device: torch.device) -> int | None:
@@ -285,7 +277,7 @@ def precisions(device: torch.device) -> dict[str, float]:
                 with torch.autocast(device.type, kind or torch.bfloat16, enabled=kind is not None):
                     loss = layer(image).float().square().mean()
                 loss.backward()
-            _wait(device)
+            wait(device)
             found.setdefault(name, []).append(time.perf_counter() - began)
     medians = {name: statistics.median(times[1:]) for name, times in found.items()}
     return {name: medians["32-true"] / seconds for name, seconds in medians.items()}

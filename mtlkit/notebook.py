@@ -163,7 +163,7 @@ class Reproduction:
             words: Markdown about one column, with places for its numbers; see :func:`mtlkit.report.found.filled`.
             of: digest of the column that the words were written about (:func:`mtlkit.report.found.digest`). They appear
                 beside these very numbers alone; where they are not stored, another column stands without words.
-            against: id of the row that gains are over; by default each row has its own control.
+            against: id of the row that each leads; by default each gains over its own control.
         """
         from mtlkit.report import found
         from mtlkit.report.figures import dots, gain_intervals
@@ -180,8 +180,9 @@ class Reproduction:
             return
         self.say(identifier, words, of=of)
         gained = gains(column, against)
-        also = " and the gain over a control with its 95 % interval" if gained else ""
-        _markdown(f"{markdown(column.caption)} Under each value: the published one{also}.")
+        what = "lead over one row" if against else "gain over a control"
+        also = f" and the {what} with its 95 % interval" if gained else ""
+        _markdown(f"{markdown(column.caption)} Under each value: the printed one{also}.")
         _html(*found.tables(column, column.printed, against))
         if gained:
             show(gain_intervals(column, against))

@@ -102,6 +102,12 @@ def device_here(name: str) -> str:
     return found
 
 
+def wait(device: torch.device) -> None:
+    """Until a device, which is told its work long before it does it, has done it; a CPU has."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
 def cores() -> int:
     """Cores that this process may use."""
     allowed = getattr(os, "sched_getaffinity", None)  # Linux alone

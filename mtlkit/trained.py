@@ -225,7 +225,7 @@ def write_predictions(trained: Trained, images: Sequence[Path], folder: Path) ->
         entries.append({"image": str(image), "size": size, "predictions": words, "drawings": drawings})
     about = {"identity": trained.identity, "weights": trained.digest, "images": entries}
     with written_whole(folder / "predictions.json") as part:
-        part.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(about, indent=1) + "\n")  # names of files need not be UTF-8
 
 
 def _each(images: Images) -> Iterator[str | Path | Image.Image | Tensor]:

@@ -192,8 +192,7 @@ def train(
     layout = memory_format(recipe, fabric.device)
     network.to(fabric.device, memory_format=layout).train()  # type: ignore[call-overload]
     # A network of one task may have the recipe of one of several.
-    own_terms = {f"{name}/{term}" for name, task in network.tasks.items() for term in task.terms}
-    weights = {name: one for name, one in recipe.loss_weights.items() if name in own_terms or _task(name) == NO_TASK}
+    weights = {name: one for name, one in recipe.loss_weights.items() if _task(name) in (*network.tasks, NO_TASK)}
     objective = recipe.objective.build(list(network.tasks), weights).to(fabric.device)
     if recipe.precision == "16-mixed" and not objective.scales:
         raise InputError(f"16-mixed scales losses, which {recipe.objective} cannot have; take bf16-mixed or 32-true.")

@@ -15,7 +15,7 @@ from typing import Literal
 from filelock import Timeout
 
 from mtlkit.engine import Engine, Step
-from mtlkit.errors import InputError, WeightsMissing
+from mtlkit.errors import InputError, WeightsMissing, terminal
 from mtlkit.files import written_whole
 from mtlkit.graph import Node
 from mtlkit.ledger import Ledger
@@ -136,8 +136,7 @@ class Worker:
         while True:
             taken = held = False
             for engine, goals in engines:
-                goals[:] = [goal for goal in goals if not engine.there(goal, tensors=False)]
-                steps = engine.plan(goals)
+                steps = self._open(engine, goals)
                 engine.ledger.needed = {need.identity for step in steps for need in step.node.loads}
                 pending = {node.identity for step in steps for node in (step.node, *step.riders)}
                 for step in steps:
@@ -153,6 +152,23 @@ class Worker:
                 return self.failed
             if not taken:
                 time.sleep(WAIT_SECONDS)
+
+    def _open(self, engine: Engine, goals: list[Node]) -> list[Step]:
+        """The steps to goals that are still open, which alone stay; one with a record that cannot be read fails."""
+        try:
+            goals[:] = [goal for goal in goals if not engine.there(goal, tensors=False)]
+            return engine.plan(goals)
+        except InputError:
+            sound = []
+            for goal in goals:
+                try:
+                    if not engine.there(goal, tensors=False):
+                        engine.plan([goal])
+                        sound.append(goal)
+                except InputError as error:
+                    self._fail(engine, goal, str(error))
+            goals[:] = sound
+            return engine.plan(goals)
 
     def _may(self, step: Step, engine: Engine) -> bool:
         """Whether a node whose needs are met may be taken."""
@@ -227,7 +243,7 @@ class Worker:
         self.failed[node.identity] = sentence
         # Where nothing can be written the sentence is told all the same.
         with suppress(OSError), written_whole(_note(engine.ledger, node.identity)) as part:
-            part.write_text(sentence, encoding="utf-8")
+            part.write_text(terminal(sentence), encoding="utf-8")  # names of files need not be UTF-8
         self.tell(Event("failed", node.identity, node.title, sentence=sentence))
 
 

@@ -31,7 +31,7 @@ Chosen = Annotated[
     list[str] | None, typer.Option("-p", metavar="NAME VALUE", help="An option of the tables, as papermill spells it.")
 ]
 Variables = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A variable of the campaign.")]
-ResultsDir = Annotated[Path | None, typer.Option("--results-dir", help="Your own runs, read over the published ones.")]
+ResultsDir = Annotated[Path | None, typer.Option("--results-dir", help="Your own runs, read over the book's.")]
 Devices = Annotated[str, typer.Option("--device", help="auto, or devices of the workers in turn: cuda:0,cuda:1.")]
 Threads = Annotated[
     int | None, typer.Option(min=1, max=1024, help="Of each worker; by default the cores by the workers.")

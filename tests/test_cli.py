@@ -470,6 +470,11 @@ def test_help_shows_what_applies_to_the_table():
     assert "Figure 7" in said("run", "mcn", "--help")
 
 
+def test_clean_of_a_folder_without_anything_says_so_whatever_is_named(tmp_path):
+    for words in ((), ("weights",)):
+        assert f"Nothing to remove in {tmp_path}." in said("clean", *words, "--results-dir", str(tmp_path))
+
+
 def test_clean_says_what_it_would_remove_and_keeps_records(tmp_path):
     book = Ledger(tmp_path / "lite")
     book.write(Record(kind="evaluation", identity="a", settings={}))

@@ -74,6 +74,7 @@ def test_averaged_estimates_are_those_of_the_networks_at_those_steps(data, tmp_p
     truths = np.array(each[0].samples["calories/truth"])
     direct = measures(np.mean([estimates(one) for one in each], axis=0), truths)
     assert found[averaged.identity].metrics["calories/rel_err"] == pytest.approx(float(direct["rel_err"]), rel=1e-3)
+    assert found[scores.identity].samples.keys() <= {"group"}, "estimates of images are not behind averaged scores"
     for name, value in found[scores.identity].metrics.items():
         if not name.startswith("last/"):
             assert value == pytest.approx(np.mean([one.metrics[name] for one in each]), rel=1e-5)

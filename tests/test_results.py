@@ -55,7 +55,7 @@ def test_runs_lie_over_published_ones_and_are_told_apart(tmp_path):
     assert files(tmp_path / "published") == before
     kinds = sorted(path.parent.name for path in (tmp_path / "own").rglob("*.json"))
     assert kinds == ["evaluation", "training"], "the shared network alone, and no second record of the column"
-    assert ("Records", "–", "2 of your own runs, 5 published") in more.card()
+    assert ("Records", "–", "2 of your own runs, 5 of the book") in more.card()
     assert more.cell("multi", "segmentation/miou").values
     counts = coverage(both)["papers"]["nddr"]["tables"]["4"]["measured"]
     assert (counts["published"]["smoke"], counts["own"]["smoke"]) == (7, 7)

@@ -46,7 +46,7 @@ from mtlkit.tasks import (
     RegionDetection,
 )
 from mtlkit.tasks.placement import Placement
-from mtlkit.trained import Trained
+from mtlkit.trained import Trained, write_predictions
 from mtlkit.values import from_canonical
 from mtlkit.worlds import parts
 
@@ -473,6 +473,17 @@ def printed(start):
     found = re.findall(rf"^{start}[^#\n]*", PAGE.read_text(), re.MULTILINE)
     assert found, f"the page shows no {start}"
     return [shlex.split(line)[1:] for line in found]
+
+
+def test_a_file_name_need_not_be_utf_8(evaluation, results, tmp_path):
+    image = tmp_path / "caf\udce9.png"
+    try:
+        Image.new("RGB", (40, 30)).save(image)
+    except (OSError, UnicodeError):
+        pytest.skip("this file system takes no such name")
+    write_predictions(mtlkit.load(evaluation.subject.identity, results), [image], tmp_path / "drawn")
+    (entry,) = json.loads((tmp_path / "drawn/predictions.json").read_text())["images"]
+    assert entry["image"] == str(image)
 
 
 def test_the_commands_of_the_page_draw_a_photograph_that_was_taken_upright(evaluation, results, tmp_path, monkeypatch):

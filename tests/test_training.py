@@ -11,8 +11,8 @@ from mtlkit import papers, training
 from mtlkit.data.samples import IGNORE, Batch
 from mtlkit.data.sampling import Part, eval_loader, loader
 from mtlkit.data.transforms import Augmentation, resized
-from mtlkit.errors import DamagedFile
-from mtlkit.evaluations.scoring import scored
+from mtlkit.errors import DamagedFile, InputError
+from mtlkit.evaluations.scoring import outputs, scored
 from mtlkit.history import TrainingDiverged
 from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.papers.nddr.scenes import single
@@ -143,6 +143,24 @@ def test_a_loss_that_is_not_finite_stops_at_once_and_names_task_and_step(dataset
     kept = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert kept["step"] == 2
     assert all(torch.isfinite(value).all() for value in kept["network"].values())
+
+
+def test_a_misspelt_loss_weight_is_one_sentence(dataset, tmp_path):
+    with pytest.raises(InputError, match="'normals/cosin'; did you mean 'normals/cosine'"):
+        run(dataset, recipe(loss_weights={"normals/cosin": 100.0}), tmp_path)
+    # A network of one task may have the recipe of one of several.
+    run(dataset, recipe(steps=1, loss_weights={"depth/l1": 2.0}), tmp_path)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_network_whose_outputs_are_not_finite_is_not_scored(dataset, mirrored):
+    net, fabric = network().build(), Fabric(accelerator="cpu", devices=1)
+    with torch.no_grad():
+        next(net.parameters()).fill_(float("nan"))
+    found = eval_loader([dataset], at_size, 4)
+    for score in (partial(scored, [net], mirrored=mirrored), partial(outputs, net)):
+        with pytest.raises(InputError, match="output for segmentation is not finite"):
+            score(found, fabric)
 
 
 def test_a_task_without_a_label_in_the_batch_adds_nothing(dataset):

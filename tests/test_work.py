@@ -14,6 +14,7 @@ from mtlkit import work as work_module
 from mtlkit.crew import Crew, _work
 from mtlkit.display import Display
 from mtlkit.engine import Engine
+from mtlkit.errors import InputError
 from mtlkit.ledger import Ledger
 from mtlkit.results import Results
 from mtlkit.runtime import Runtime
@@ -76,6 +77,32 @@ def test_a_failure_leaves_its_sentence_and_stops_only_what_needs_it(tmp_path, lo
     assert later.run() == {}
     assert values(tmp_path)["d"] == 5.0
     assert not list((tmp_path / "results/smoke/.state/failed").iterdir())
+
+
+def test_a_sentence_with_a_name_that_is_no_utf_8_stops_nothing(tmp_path, log, monkeypatch):
+    def unread(self, context):
+        raise InputError("/data/caf\udce9.jpg cannot be read; copy it again.")
+
+    monkeypatch.setattr(Reading, "run", unread)
+    made, _ = worker(tmp_path, Reading(name="a", log=log), Task(name="b", log=log))
+    assert list(made.run().values()) == ["/data/caf\udce9.jpg cannot be read; copy it again."]
+    assert values(tmp_path) == {"b": 1.0}
+    (note,) = (tmp_path / "results/smoke/.state/failed").iterdir()
+    assert note.read_text() == "/data/caf\\udce9.jpg cannot be read; copy it again."
+
+
+def test_a_damaged_record_stops_only_what_it_belongs_to(tmp_path, log):
+    first, *_, last, alone = chain(log)
+    made, events = worker(tmp_path, last, alone)
+    ledger = Ledger(tmp_path / "results" / "smoke")
+    path = ledger.path("evaluation", first.identity)
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    found = made.run()
+    assert found.keys() == {last.identity}
+    assert str(path) in found[last.identity]
+    assert [event.node for event in told(events, "failed")] == [last.identity]
+    assert runs(log) == ["e"]
 
 
 def test_what_failed_meanwhile_in_another_process_is_not_tried_here(tmp_path, log):
@@ -174,11 +201,11 @@ def test_killed_workers_lose_nothing(tmp_path, log):
     """One worker after the other is killed without grace; the parent does what is left."""
     goals = [Task(name=f"n{place}", seconds=0.2, log=log) for place in range(12)]
     crew = Crew([Job("smoke", tuple(goals))], Results(tmp_path / "results"), [RUNTIME] * 2, threads=1)
-    lost = []
+    lost, others = [], set(multiprocessing.active_children())
 
     def tell(number, event):
         if event.what == "start" and len(lost) < 2:
-            victim = sorted(multiprocessing.active_children(), key=lambda process: process.pid)[0]
+            victim = min({*multiprocessing.active_children()} - others, key=lambda process: process.pid)
             os.kill(victim.pid, signal.SIGKILL)
         if event.what == "lost":
             lost.append(number)

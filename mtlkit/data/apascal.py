@@ -108,6 +108,7 @@ class APascal(ObjectReader):
         self._images: list[str] = []
         self._rows: list[list[_Row]] = []
         self._read()
+        self.objects = list(map(len, self._rows))
 
     @classmethod
     def arrange(cls, root: Path) -> None:
@@ -216,7 +217,7 @@ class APascal(ObjectReader):
         """The image's file name without its ending."""
         return Path(self._images[index]).stem
 
-    def objects(self) -> Objects:
+    def counts(self) -> Objects:
         """How many objects the whole split has of each class, and how many have each attribute; opens no image."""
         rows = [row for each in self._rows for row in each]
         labels = np.bincount([row.label for row in rows], minlength=len(self.classes))

@@ -45,15 +45,7 @@ def unpacked(archive: Path, folder: Path) -> Iterator[Path]:
         else:
             _untar(archive, scratch)
         yield scratch
-    except (
-        tarfile.TarError,
-        zipfile.BadZipFile,
-        zlib.error,
-        gzip.BadGzipFile,
-        LZMAError,
-        EOFError,
-        RuntimeError,
-    ) as error:
+    except DAMAGED as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(":")  # tarfile lists what it tried
         raise InputError(f"{archive} cannot be unpacked ({reason}); remove it and fetch it again.") from error
     except OSError as error:

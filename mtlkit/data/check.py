@@ -80,7 +80,7 @@ def check(layout: str, root: Path, settings: Mapping[str, Any] | None = None) ->
     for split in ("train", "val"):
         whole = dict(settings or {}) | ({"faulty": "skip"} if "faulty" in reader.settings else {})
         try:
-            splits[split] = dataset = reader(root, split, tasks, **whole)
+            dataset = reader(root, split, tasks, **whole)
             report.splits[split] = {
                 "samples": len(dataset), "classes": len(dataset.classes), "fingerprint": dataset.fingerprint()
             }  # fmt: skip
@@ -90,7 +90,7 @@ def check(layout: str, root: Path, settings: Mapping[str, Any] | None = None) ->
         for kind, several in getattr(dataset, "faults", {}).items():
             for one in several:
                 report.add(kind, one if " " in one else f"{root}, {split}: {one}: {kind}.")
-        images[split] = _read(report, dataset, split)
+        splits[split], images[split] = dataset, _read(report, dataset, split)
     if others := unlike_sums(root):
         report.warnings.append(f"{len(others)} files are not those that {root / SUMS} lists ({_some(others)}).")
     if len(splits) == 2:

@@ -144,8 +144,8 @@ class Part:
     @property
     def values(self) -> NDArray[np.float32]:
         """The kcal of every sample, of a table that has them."""
-        values: NDArray[np.float32] = values_of(self._dataset)[self._indices]
-        return values
+        values = values_of(self._dataset)
+        return values[self._indices] if len(values) else values
 
     @property
     def objects(self) -> list[int]:
@@ -213,8 +213,8 @@ class Batches:
             for loader in self._loaders:
                 yield from loader
         except InputError as error:
-            # torch puts a worker's whole traceback into the message; the sentence is what it ends with.
-            raise InputError(str(error).rpartition("InputError: ")[2].strip()) from error
+            # torch puts a worker's whole traceback into the message; the sentence is what follows the last exception.
+            raise InputError(str(error).rpartition(f"{type(error).__name__}: ")[2].strip()) from error
 
 
 def loader(

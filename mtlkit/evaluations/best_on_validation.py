@@ -2,6 +2,7 @@
 
 from typing import ClassVar, Literal
 
+from mtlkit.errors import InputError
 from mtlkit.evaluations.test_split import TestEvaluation
 from mtlkit.graph import Content, Context, Node
 
@@ -32,9 +33,14 @@ class BestOnValidation(Node):
         """The task's measures of the subject whose candidate is the best, and which that was.
 
         Of equals the first is taken; a candidate without a value comes last.
+
+        Raises:
+            InputError: None has a value.
         """
         sign = 1 if self.better == "higher" else -1
         values = [context.record(one).metrics[self.measure] for one in self.candidates]
+        if all(value is None for value in values):
+            raise InputError(f"No candidate has a value of {self.measure} where it may be chosen, so none is the best.")
         ranks = [float("-inf") if value is None else sign * value for value in values]
         best = ranks.index(max(ranks))
         record, task = context.record(self.subjects[best]), self.measure.split("/")[0]

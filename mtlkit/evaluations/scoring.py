@@ -156,15 +156,27 @@ def predictions(network: Network, batch: Batch, *, mirrored: bool = False) -> li
     """A network's outputs for a batch, and with ``mirrored`` those for its mirror images, turned back.
 
     Raises:
-        InputError: The network looks at regions, or one of its tasks knows no mirror image.
+        InputError: An output is not finite; the network looks at regions, or one of its tasks knows no mirror image.
     """
-    found = [network.predict(batch.images, batch.regions)]
+    found = [_finite(network.predict(batch.images, batch.regions))]
     if mirrored:
         if batch.regions is not None:
             raise InputError("Regions have no mirror images; score this network without.")
-        turned = network.predict(batch.images.flip(-1))
+        turned = _finite(network.predict(batch.images.flip(-1)))
         found.append({name: network.tasks[name].unmirrored(output) for name, output in turned.items()})
     return found
+
+
+def _finite(outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The outputs, unless one is not finite: the losses of a training that ends with a bad step are all finite, and
+    metrics would rank or compare what is no number."""
+    for name, output in outputs.items():
+        if not bool(torch.isfinite(output).all()):
+            raise InputError(
+                f"The network's output for {name} is not finite on images to score: its training diverged in the last "
+                "steps; a lower learning rate usually helps."
+            )
+    return outputs
 
 
 def numbered(batch: Batch, task: str, first: int, groups: Mapping[str, Groups] | None) -> Tensor:
@@ -178,12 +190,16 @@ def numbered(batch: Batch, task: str, first: int, groups: Mapping[str, Groups] |
 
 @torch.inference_mode()
 def outputs(network: Network, batches: Iterable[Batch], fabric: "Fabric") -> dict[str, Tensor]:
-    """Every task's outputs for all images of a split, or all their regions, in their order, float32 on the CPU."""
+    """Every task's outputs for all images of a split, or all their regions, in their order, float32 on the CPU.
+
+    Raises:
+        InputError: One is not finite.
+    """
     network.to(fabric.device)
     found: dict[str, list[Tensor]] = {name: [] for name in network.tasks}
     for batch in batches:
         batch = batch.to(fabric.device)
-        for name, output in network.predict(batch.images, batch.regions).items():
+        for name, output in _finite(network.predict(batch.images, batch.regions)).items():
             found[name].append(output.float().cpu())
     return {name: torch.cat(parts) for name, parts in found.items()}
 

@@ -124,5 +124,6 @@ def averaged(
         # A measure that some draw of one snapshot does not have has no interval.
         known = set.intersection(*(set(one.resampled) for one in alone))
         resampled = {name: np.mean([one.resampled[name] for one in alone], 0).tolist() for name in sorted(known)}
+        joined = joined._replace(samples={})  # those of the averaged predictions are not behind these scores
     last = {f"last/{name}": value for name, value in alone[-1].metrics.items()}
     return joined._replace(metrics=found | last, resampled=resampled)

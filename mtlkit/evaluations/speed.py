@@ -10,7 +10,7 @@ import torch
 from mtlkit.errors import InputError
 from mtlkit.graph import Content, Context, Node
 from mtlkit.network import Network, NetworkSettings, parameter_count
-from mtlkit.runtime import hardware, machine
+from mtlkit.runtime import hardware, machine, wait
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -69,14 +69,14 @@ def speed(
     systems = [[one.build(weights=False).to(fabric.device).eval() for one in some] for some in (networks, reference)]
 
     def once(system: list[Network], decode: bool) -> float:
-        _wait(fabric.device)
+        wait(fabric.device)
         began = time.perf_counter()
         for network in system:
             outputs = network(image)
             if decode:
                 for name, task in network.tasks.items():
                     task.postprocess(outputs[name])
-        _wait(fabric.device)
+        wait(fabric.device)
         return 1000 * (time.perf_counter() - began)
 
     warm_up = max(3, rounds // 10)
@@ -92,11 +92,3 @@ def speed(
     metrics["speed/parameters"] = float(sum(map(parameter_count, systems[0])))
     rounds_found = {name: each.round(5).tolist() for name, each in rounds_of.items()}
     return Content(metrics, rounds=rounds_found, device=fabric.device)
-
-
-def _wait(device: torch.device) -> None:
-    """Until the device has done what it was given; a CPU has."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()

@@ -438,7 +438,7 @@ class Places(Described):
 
     Attributes:
         workers: processes that read data.
-        results_dir: the reader's own runs, read over the published ones.
+        results_dir: the reader's own runs, read over the book's.
     """
 
     workers: Annotated[
@@ -451,5 +451,5 @@ class Places(Described):
     ] = None
     results_dir: Annotated[
         OnePath | None,
-        Option("folder of your own runs, read over the published ones", "a folder", path="FOLDER", running=True),
+        Option("folder of your own runs, read over the book's", "a folder", path="FOLDER", running=True),
     ] = None

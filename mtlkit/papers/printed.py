@@ -61,8 +61,8 @@ class PrintedTable(_Part):
 
     @property
     def cells(self) -> int:
-        """Printed cells, readable or not."""
-        return sum(len(row.cells) for row in self.rows)
+        """Cells that hold a number; the others are empty or unreadable."""
+        return sum(text is not None for row in self.rows for text in row.cells.values())
 
 
 class Protocol(_Part):

@@ -56,7 +56,7 @@ class Costs:
         columns = tuple(
             (Text(group), text)
             for group, unit, counts in groups
-            for text in (Text(f"published, {unit}", kind="printed"), *map(Text, counts), Text("published is"))
+            for text in (Text(f"printed, {unit}", kind="printed"), *map(Text, counts), Text("printed is"))
         )
         lines = tuple((Text(label), *(text for one in both for text in one.cells)) for label, both in self._figures())
         return ReportTable("Costs", f"Table {self.comparison.table.id}", columns, lines)

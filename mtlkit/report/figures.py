@@ -67,8 +67,8 @@ def dots(comparison: SideBySide) -> Figure:
 
 
 def gain_intervals(comparison: SideBySide, against: str | None = None) -> Figure:
-    """One panel a printed measure: what every trained row gains, right being better; see
-    :func:`~mtlkit.report.intervals.gains`.
+    """One panel a printed measure: what every trained row gains, or by how much it leads the row ``against``, right
+    being better; see :func:`~mtlkit.report.intervals.gains`.
 
     A bar is the 95 % interval of the mean, dotted where it is too narrow, the dot that mean, the ticks the seeds.
     """
@@ -104,10 +104,12 @@ def gain_intervals(comparison: SideBySide, against: str | None = None) -> Figure
     axes[0, 0].invert_yaxis()
     for axis in axes.flat[len(columns) :]:
         axis.axis("off")
+    what = "lead" if against else "gain"
     control = f" over “{next(iter(over.values()))}”" if one_control else ""
     marks = "dot: mean; bar: 95 % interval, dotted where too narrow; tick: one seed"
-    figure.supxlabel(f"gain{control}, to the right is better\n{marks}", fontsize=9)
-    figure.set_label(f"Gains with their 95 % intervals, {_of(comparison, (labels[row] for row in found))}.")
+    figure.supxlabel(f"{what}{control}, to the right is better\n{marks}", fontsize=9)
+    of = _of(comparison, (labels[row] for row in found))
+    figure.set_label(f"{what.capitalize()}s with their 95 % intervals, {of}.")
     return figure
 
 

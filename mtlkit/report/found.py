@@ -81,12 +81,13 @@ def tables(column: SideBySide, measures: Sequence[Measured], against: str | None
     Args:
         column: whose cells.
         measures: those to show; one that no row has is left out.
-        against: id of the row that gains are over; by default each row has its own control.
+        against: id of the row that each leads; by default each gains over its own control.
         of: what tells the tables from others of the page for those who hear their names.
     """
     there, gained = measured_rows(column), gains(column, against)
     shown = [one for one in measures if any(_has(column, row, one) for row in there)]
-    return [_cells(of, column, part, gained).html() for part in parts(shown, MEASURES)]
+    what = "lead" if against else "gain"
+    return [_cells(of, column, part, gained, what).html() for part in parts(shown, MEASURES)]
 
 
 def grouped(measures: Sequence[Measured], *, short: bool = False) -> str:
@@ -101,9 +102,9 @@ def _has(column: SideBySide, row: str, measure: Measured) -> bool:
 
 
 def _cells(
-    of: str, column: SideBySide, measures: Sequence[Measured], gained: Mapping[str, Mapping[str, Gain]]
+    of: str, column: SideBySide, measures: Sequence[Measured], gained: Mapping[str, Mapping[str, Gain]], what: str
 ) -> ReportTable:
-    """Rows of cells that have, one under the other, what was measured, what is printed and what is gained."""
+    """Rows of cells that have, one under the other, what was measured, what is printed and the gain or lead."""
     labels = {row.id: row.label for row in column.rows}
     lines = []
     for row in column.rows:
@@ -111,7 +112,7 @@ def _cells(
             continue
         own = gained.get(row.id, {})
         over = dict.fromkeys(labels[own[one.measure].over] for one in measures if one.measure in own)
-        notes = [Text("", f"gain over {label}") for label in over]
+        notes = [Text("", f"{what} over {label}") for label in over]
         places: list[Place] = [(Text(row.label, kind="" if row.printed else "ours", title=row.what), *notes)]
         for one in measures:
             texts = [column.cell(row.id, one.measure).shown(one.unit)]

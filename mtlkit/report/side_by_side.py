@@ -330,7 +330,7 @@ class SideBySide:
 
     def html(self) -> str:
         """Tables in the book's theme that fit its column: with the print, then the measures that the print lacks."""
-        sides = Text("published", kind="printed"), Text("measured")
+        sides = Text("printed", kind="printed"), Text("measured")
         name, tables = f"Table {self.table.id}", []
         for number, part in enumerate(parts(self.printed, PAIRS)):
             columns = tuple((*column.head, side) for column in part for side in sides)
@@ -429,11 +429,11 @@ def _about(one: SideBySide) -> dict[str, Any]:
 
 
 def _origin(records: Iterable[Record], ledger: Ledger) -> str:
-    """Whose records a column is made of, where the profile has published ones and some are the reader's."""
+    """Whose records a column is made of, where the book has some and others are the reader's."""
     own = [ledger.own(record.kind, record.identity) for record in records]
     if ledger.under is None or not ledger.under.root.exists() or not any(own):
         return ""
-    return f"{own.count(True)} of your own runs, {own.count(False)} published"
+    return f"{own.count(True)} of your own runs, {own.count(False)} of the book"
 
 
 def _expected(table: Table, evaluation: Node) -> list[str]:

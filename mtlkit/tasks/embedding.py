@@ -62,6 +62,10 @@ class Embedding(Classification):
         found = {"ranking": ranking(self.features(output), chosen, margin=self.margin, squared=self.squared)}
         return found | super().losses(output[:, -self.classes :], target)
 
+    def named(self, output: Tensor) -> Tensor:
+        """The category of every image, of the logits alone."""
+        return super().named(output[:, -self.classes :])
+
     def prediction(self, output: Tensor, placement: Placement) -> Any:
         """An :class:`EmbeddingPrediction`."""
         found = super().prediction(output[:, -self.classes :], placement)

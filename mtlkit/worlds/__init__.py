@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 from mtlkit.errors import InputError
+from mtlkit.files import at_home
 from mtlkit.layouts import described
 from mtlkit.literals import literals
 
@@ -59,7 +60,7 @@ def drawer(name: str) -> ModuleType:
 
 def cache_folder() -> Path:
     """Where embedded worlds are drawn to: ``MTLKIT_CACHE``, else ``~/.cache/mtlkit``."""
-    return Path(os.environ.get("MTLKIT_CACHE") or Path.home() / ".cache" / "mtlkit")
+    return at_home(os.environ.get("MTLKIT_CACHE") or Path.home() / ".cache" / "mtlkit")
 
 
 def listed() -> dict[str, str]:

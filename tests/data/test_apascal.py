@@ -13,6 +13,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from mtlkit.data.apascal import APascal
+from mtlkit.data.sampling import Part
 from mtlkit.errors import InputError
 
 TRAIN = """\
@@ -92,9 +93,13 @@ def test_only_the_asked_targets_are_read(root, tasks):
 def test_counts_of_the_split_need_no_images(root):
     data = APascal(root, "train")
     shutil.rmtree(root / "JPEGImages")
-    counts = data.objects()
+    counts = data.counts()
     assert {name: count for name, count in counts.classes.items() if count} == {"car": 1, "dog": 2}
     assert list(counts.classes) == list(data.classes)
+    assert sum(data.objects) == sum(counts.classes.values())
+    part = Part(data, [0])
+    assert part.objects == data.objects[:1]
+    assert len(part.values) == 0
     assert counts.attributes == {"2D Boxy": 1, "Furn. Leg": 1, "Wheel": 1}
 
 
@@ -172,7 +177,7 @@ def test_skipped_rows_are_counted_by_reason(root):
     path.write_text(TRAIN + "\n".join(row for _, row, _ in FAULTS))
     data = APascal(root, "train", faulty="skip")
     assert data.skipped == {reason: [fault[0] for fault in FAULTS].count(reason) for reason, _, _ in FAULTS}
-    assert sum(data.objects().classes.values()) == 3
+    assert sum(data.counts().classes.values()) == 3
     assert len(data) == 2
 
 
@@ -290,7 +295,7 @@ def test_the_real_copy(shared, split, images, objects):
     if not root.is_dir():
         pytest.skip(f"SKIPPED LOUDLY: {root} is not there")
     data = APascal(root, split)
-    counts = data.objects()
+    counts = data.counts()
     assert (len(data), len(data.classes), len(data.attributes)) == (images, 20, 64)
     assert sum(counts.classes.values()) == objects
     assert list(counts.classes.values()) == REAL_CLASSES[split]
@@ -318,6 +323,6 @@ def test_the_real_copy_as_a_whole(shared):
         pytest.skip(f"SKIPPED LOUDLY: {root} is not there")
     train, val = APascal(root, "train"), APascal(root, "val")
     assert train.fingerprint() != val.fingerprint()
-    each = [train.objects().attributes[name] + val.objects().attributes[name] for name in train.attributes]
+    each = [train.counts().attributes[name] + val.counts().attributes[name] for name in train.attributes]
     assert min(each) == 4
     assert round(sum(each) / 1449, 1) == 7.1

@@ -85,6 +85,15 @@ def test_what_is_readable_and_no_use_is_a_warning(rooms):
     ]
 
 
+def test_a_link_to_nowhere_is_a_fault_and_the_other_split_is_read(rooms):
+    (rooms / "train/image/3.npy").unlink()
+    (rooms / "train/image/3.npy").symlink_to("nowhere.npy")
+    report = check("npy", rooms)
+    (fault,) = report.faults.values()
+    assert "image/3.npy cannot be read" in fault.examples[0]
+    assert report.splits.keys() == {"val"}
+
+
 @pytest.mark.parametrize("layout", ["npy", "imagefolder"])
 def test_train_under_the_name_of_val_is_a_fault(drawn, layout, tmp_path):
     root = Path(shutil.copytree(drawn / layout, tmp_path / layout))

@@ -112,6 +112,15 @@ def test_fingerprints_differ_by_split_and_content_only(root):
     assert Npy(root, "train").fingerprint() != first
 
 
+def test_a_fingerprint_knows_a_pixel_far_into_a_large_array(root):
+    label = np.zeros((300, 400), np.int64)
+    np.save(root / "train/label/0.npy", label)
+    first = Npy(root, "train").fingerprint()
+    label[250, 7] = 3
+    np.save(root / "train/label/0.npy", label)
+    assert Npy(root, "train").fingerprint() != first
+
+
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [

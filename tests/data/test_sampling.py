@@ -12,7 +12,7 @@ from mtlkit.data import sampling
 from mtlkit.data.samples import Batch, Sample, unit
 from mtlkit.data.sampling import Augmented, Order, Part, development, eval_loader, loader, stratified
 from mtlkit.data.transforms import Augmentation, resized
-from mtlkit.errors import InputError
+from mtlkit.errors import InputError, WeightsMissing
 
 AUGMENTATION = Augmentation(size=(12, 16), jitter=0.3)
 
@@ -152,10 +152,20 @@ def test_the_callers_generator_is_left_alone(workers):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+class Elsewhere(Frames):
+    """Frame 13 is missing in a kind of error of its own."""
+
+    def __getitem__(self, index: int) -> Sample:
+        if index == 13:
+            raise WeightsMissing("image/13.png cannot be read; copy it again.")
+        return super().__getitem__(index)
+
+
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_readers_error_stays_one_sentence(workers):
+@pytest.mark.parametrize("frames", [Frames, Elsewhere])
+def test_a_readers_error_stays_one_sentence(frames, workers):
     with pytest.raises(InputError) as raised:
-        list(eval_loader([Frames(14)], batch_size=2, workers=workers))
+        list(eval_loader([frames(14)], batch_size=2, workers=workers))
     assert str(raised.value) == "image/13.png cannot be read; copy it again."
 
 

@@ -11,7 +11,7 @@ from mtlkit.engine import Engine
 from mtlkit.errors import InputError
 from mtlkit.evaluations import Speed, TestEvaluation
 from mtlkit.ledger import Ledger
-from mtlkit.necks import Deconvolution, DLAUp, Upsampling
+from mtlkit.necks import Deconvolution, DLAUp, Shortcut, Upsampling
 from mtlkit.papers.mcn.options import MCNOptions
 from mtlkit.papers.mcn.tables import LOSS_WEIGHTS, ROWS, neck_name, neck_of
 from mtlkit.papers.printed import printed
@@ -54,6 +54,11 @@ def test_the_loss_is_weighted_as_printed():
 def test_a_neck_goes_with_the_backbone_and_can_be_named(backbone, name, neck):
     assert neck_of(backbone, None) == neck_of("anything", name) == neck
     assert neck_name(neck) == name
+
+
+def test_a_neck_that_no_option_names_has_no_name():
+    with pytest.raises(InputError, match="no neck shortcut"):
+        neck_name(Shortcut.Settings())
 
 
 def test_sums_of_networks_are_sums():

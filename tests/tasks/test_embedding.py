@@ -98,6 +98,7 @@ def test_joint_learning_is_the_ranking_and_the_cross_entropy_of_one_output(seed,
     torch.testing.assert_close(found["ranking"], ranking(compared, triplets(agreement(labels)), margin=0.3))
     torch.testing.assert_close(found["cross_entropy"], F.cross_entropy(logits, labels))
     assert [float(term) for term in task.losses(output[:0], labels[:0]).values()] == [0, 0]
+    assert torch.equal(task.named(output), logits.argmax(1))
     metric = task.metric()
     metric.update(output, labels)
     assert metric.compute()["accuracy"] == pytest.approx(100 * float((logits.argmax(1) == labels).float().mean()))

@@ -16,7 +16,7 @@ from PIL import Image
 
 from mtlkit.errors import DamagedFile, InputError
 from mtlkit.files import mark
-from mtlkit.worlds import _easel, _folder, objects, places
+from mtlkit.worlds import _easel, _folder, cache_folder, objects, places
 
 WORLDS = [objects, places]
 SIZE = 32
@@ -249,3 +249,9 @@ def test_a_world_that_is_not_what_was_drawn_is_set_aside_and_drawn_again(tmp_pat
     (folder / "SHA256SUMS").unlink()  # as earlier versions wrote it
     objects.write(folder, train=1, val=1, size=SIZE)
     assert contents(folder) == drawn
+
+
+def test_a_cache_may_be_named_from_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("MTLKIT_CACHE", "~/worlds")
+    assert cache_folder() == tmp_path / "worlds"

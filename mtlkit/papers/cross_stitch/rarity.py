@@ -122,7 +122,7 @@ def rarity_html(columns: Sequence[SideBySide]) -> str:
             lines.append((Text(one.text, where), Text(one.printed or "–", kind="printed"), *cells))
     if not lines:
         return ""
-    sides = heads(("published", "over one-task", "verdict", "over no exchange", "verdict"))
+    sides = heads(("printed", "over one-task", "verdict", "over no exchange", "verdict"))
     return ReportTable("Rare categories", "statement", sides, tuple(lines)).html()
 
 

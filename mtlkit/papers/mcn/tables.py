@@ -11,7 +11,7 @@ from mtlkit.data import Coco, Data
 from mtlkit.data.coco import COCO_CLASSES, COCO_JOINTS, COCO_SIGMAS
 from mtlkit.data.sampling import objects_of
 from mtlkit.data.transforms import CentredCrop
-from mtlkit.errors import unknown
+from mtlkit.errors import InputError, unknown
 from mtlkit.evaluations import Constant, Speed, TestEvaluation
 from mtlkit.heads import Branches, HeadSettings
 from mtlkit.necks import Deconvolution, DLAUp, NeckSettings, Upsampling
@@ -180,14 +180,19 @@ def neck_of(backbone: str, name: NeckName | None) -> NeckSettings:
 
 
 def neck_name(neck: NeckSettings) -> NeckName:
-    """The name by which :func:`neck_of` gives such a neck."""
+    """The name by which :func:`neck_of` gives such a neck.
+
+    Raises:
+        InputError: It gives none.
+    """
     match neck:
         case DLAUp.Settings():
             return "dla_up"
         case Deconvolution.Settings():
             return "deformable_deconvolution" if neck.deformable else "deconvolution"
-        case _:
+        case Upsampling.Settings():
             return "upsampling"
+    raise InputError(f"The options of these tables name no neck {neck.kind}.")
 
 
 def center_column(table: str, given: MCNOptions) -> CenterColumn:

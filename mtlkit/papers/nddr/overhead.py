@@ -42,8 +42,8 @@ class Overhead:
 
     @property
     def table(self) -> ReportTable:
-        """The published figure, the count, and how the one follows from the other."""
-        columns = (Text("published", kind="printed"),), (Text("counted"),), (Text("how the published one follows"),)
+        """The printed figure, the count, and how the one follows from the other."""
+        columns = (Text("printed", kind="printed"),), (Text("counted"),), (Text("how the printed one follows"),)
         lines = tuple(
             (Text(one.what), Text(_shown(one.printed, one.unit), kind="printed"), Text(_count(one)), Text(one.reading))
             for one in self.lines
