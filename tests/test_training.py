@@ -12,7 +12,7 @@ from mtlkit.data.samples import IGNORE, Batch
 from mtlkit.data.sampling import Part, eval_loader, loader
 from mtlkit.data.transforms import Augmentation, resized
 from mtlkit.errors import DamagedFile, InputError
-from mtlkit.evaluations.scoring import outputs, scored
+from mtlkit.evaluations.scoring import finite, outputs, scored
 from mtlkit.history import TrainingDiverged
 from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.papers.nddr.scenes import single
@@ -158,9 +158,10 @@ def test_a_network_whose_outputs_are_not_finite_is_not_scored(dataset, mirrored)
     with torch.no_grad():
         next(net.parameters()).fill_(float("nan"))
     found = eval_loader([dataset], at_size, 4)
-    for score in (partial(scored, [net], mirrored=mirrored), partial(outputs, net)):
-        with pytest.raises(InputError, match="output for segmentation is not finite"):
-            score(found, fabric)
+    with pytest.raises(InputError, match="output for segmentation is not finite"):
+        scored([net], found, fabric, mirrored=mirrored)
+    with pytest.raises(InputError, match="output for segmentation is not finite"):
+        finite(outputs(net, found, fabric))
 
 
 def test_a_task_without_a_label_in_the_batch_adds_nothing(dataset):

@@ -11,7 +11,7 @@ from mtlkit.data import Data
 from mtlkit.data.samples import Batch
 from mtlkit.data.sampling import eval_loader
 from mtlkit.errors import InputError
-from mtlkit.evaluations.scoring import Groups, Scores, outputs
+from mtlkit.evaluations.scoring import Groups, Scores, finite, outputs
 from mtlkit.graph import Content, Context, Node
 from mtlkit.metrics.floor import FLOOR
 from mtlkit.runs import Training
@@ -47,7 +47,7 @@ class CategoryMean(Node):
         train, test = (eval_loader(sets, self.data.view, 32) for sets in (self.data.splits("train", READS), tested))
         named = None
         if self.subject is not None:
-            named = outputs(self.subject.trained(context), test, fabric)["category"].argmax(1)
+            named = finite(outputs(self.subject.trained(context), test, fabric))["category"].argmax(1)
         groups = Groups.by_task(READS, tested)
         scores = category_mean(train, test, named, len(tested[0].classes), self.floor, groups)
         return scores.content(tested, fabric.device)

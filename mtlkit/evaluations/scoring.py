@@ -158,25 +158,29 @@ def predictions(network: Network, batch: Batch, *, mirrored: bool = False) -> li
     Raises:
         InputError: An output is not finite; the network looks at regions, or one of its tasks knows no mirror image.
     """
-    found = [_finite(network.predict(batch.images, batch.regions))]
+    found = [finite(network.predict(batch.images, batch.regions))]
     if mirrored:
         if batch.regions is not None:
             raise InputError("Regions have no mirror images; score this network without.")
-        turned = _finite(network.predict(batch.images.flip(-1)))
+        turned = finite(network.predict(batch.images.flip(-1)))
         found.append({name: network.tasks[name].unmirrored(output) for name, output in turned.items()})
     return found
 
 
-def _finite(outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+def finite(outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The outputs, unless one is not finite: the losses of a training that ends with a bad step are all finite, and
-    metrics would rank or compare what is no number."""
+    metrics would rank or compare what is no number.
+
+    Raises:
+        InputError: One is not.
+    """
     for name, output in outputs.items():
         if not bool(torch.isfinite(output).all()):
             raise InputError(
                 f"The network's output for {name} is not finite on images to score: its training diverged in the last "
                 "steps; a lower learning rate usually helps."
             )
-    return outputs
+    return dict(outputs)
 
 
 def numbered(batch: Batch, task: str, first: int, groups: Mapping[str, Groups] | None) -> Tensor:
@@ -192,14 +196,13 @@ def numbered(batch: Batch, task: str, first: int, groups: Mapping[str, Groups] |
 def outputs(network: Network, batches: Iterable[Batch], fabric: "Fabric") -> dict[str, Tensor]:
     """Every task's outputs for all images of a split, or all their regions, in their order, float32 on the CPU.
 
-    Raises:
-        InputError: One is not finite.
+    They are not checked, for they may be those of a training that is about to diverge; see :func:`finite`.
     """
     network.to(fabric.device)
     found: dict[str, list[Tensor]] = {name: [] for name in network.tasks}
     for batch in batches:
         batch = batch.to(fabric.device)
-        for name, output in _finite(network.predict(batch.images, batch.regions)).items():
+        for name, output in network.predict(batch.images, batch.regions).items():
             found[name].append(output.float().cpu())
     return {name: torch.cat(parts) for name, parts in found.items()}
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from mtlkit.data import AnyData
 from mtlkit.data.samples import Batch
 from mtlkit.errors import InputError
-from mtlkit.evaluations.scoring import Groups, Scores, answers, numbered, outputs
+from mtlkit.evaluations.scoring import Groups, Scores, answers, finite, numbered, outputs
 from mtlkit.graph import Content, Context, Node
 from mtlkit.network import Network
 from mtlkit.runs import Rider, Training
@@ -85,7 +85,7 @@ class SnapshotEnsemble(Node):
         tasks = self.subject.network.tasks
         batches, tested = context.batches(self.snapshots[-1].data, "val", tasks)
         groups = Groups.by_task([task.name for task in tasks], tested)
-        predictions = [context.tensors(snapshot) for snapshot in self.snapshots]
+        predictions = [finite(context.tensors(snapshot)) for snapshot in self.snapshots]
         by_name = {task.name: task for task in tasks}
         return averaged(by_name, predictions, list(batches), self.average, groups).content(tested)
 

@@ -231,7 +231,7 @@ def test_files_are_read_as_apascal(tmp_path: Path) -> None:
                     edges = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
                     assert box == edges, "the edges of its pixels"
             things += len(scene.labels)
-        assert sum(data.objects().classes.values()) == things
+        assert sum(data.counts().classes.values()) == things
         with Image.open(root / "JPEGImages" / f"{split}_00000.jpg") as image:
             assert (image.format, image.size) == ("JPEG", (80, 64))
 
