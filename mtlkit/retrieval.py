@@ -80,8 +80,8 @@ def average_precision(hits: Tensor, normaliser: Normaliser = "hits", relevant: T
     """Average precision of the first k neighbours of every query: hits ``(Q, k)``, the nearest first, to ``(Q,)``.
 
     ``AP@k = sum_j P(j) h_j / Z``, with h_j whether rank j is of the query's category and P(j) the share of such ones
-    up to it. The paper does not print Z. With the number of hits, the default, the precision at 1 can be lower than at
-    5, as in its Table 2, which with k it cannot be.
+    up to it. The paper does not print Z. With the number of hits, the default, its mean can rise with k, as in Table 2
+    of the paper; with k it falls unless farther neighbours are hits more often than the nearest.
 
     Args:
         hits: bool.

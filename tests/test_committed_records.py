@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mtlkit.campaign import Campaign, goal
+from mtlkit.evaluations import Tilted
 from mtlkit.graph import ordered
 from mtlkit.ledger import Ledger
 from mtlkit.papers import DECLARED
@@ -45,6 +46,17 @@ def reached(comparison):
 @pytest.fixture(scope="module")
 def stored_columns():
     return list(columns())
+
+
+def test_the_truth_tilted_by_an_angle_lies_within_it(stored_columns):
+    seen = 0
+    for comparison in stored_columns:
+        for row in comparison.rows:
+            for value in row.evaluations:
+                if isinstance(value, Tilted) and (cell := comparison.cell(row.id, "normals/decoded/30")).values:
+                    seen += 1
+                    assert (value.degrees, cell.mean) == (30, 100), comparison.column.identity
+    assert seen
 
 
 def test_every_record_is_reached(stored_columns, request):

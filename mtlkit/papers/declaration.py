@@ -85,6 +85,11 @@ class Column(Value):
         return self.backbone
 
     @property
+    def printed_backbone(self) -> str:
+        """The backbone by the name that the paper prints for it."""
+        return self.backbone
+
+    @property
     def networks(self) -> str:
         """The backbone as it is built, or the names where a table compares several."""
         return self.network
@@ -311,6 +316,8 @@ class Table:
     """Where operations are printed, the measures that may stand behind them -> what is counted, the narrowest first."""
     systems: dict[str, str] = field(default_factory=dict)
     """System id of the printed file -> the row that shows it."""
+    pace: tuple[str, str] | None = None
+    """Of rows timed one after the other: a time, and its ratio to that of a reference timed in turns with it."""
     single_task: str = ""
     """Id of the row with a network of its own for every task, where one row has them all."""
     trained_longer: str = ""

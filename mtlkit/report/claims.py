@@ -242,7 +242,7 @@ def _compared(paper: PrintedPaper, comparison: dict[str, Any], setting: Setting)
 
 def _learnt(comparison: SideBySide, at: Place, margin: float) -> bool:
     """Whether a row is better than the best constant prediction of its column: by more than chance, and by more than
-    the loss that a margin below 0 allows.
+    the gain or the loss that is asked about.
 
     A network that has not learnt a task can neither gain what one that has may gain, nor lose what that may lose. Where
     no constant was measured, nothing is known of it, and the answer is yes.
@@ -254,7 +254,7 @@ def _learnt(comparison: SideBySide, at: Place, margin: float) -> bool:
         return True
     best = max(constants, key=lambda cell: sign * cell.mean)
     lead = difference(comparison.cell(at[1], measure), best, sign)
-    return lead is None or (lead.above() <= LEVEL and lead.mean > -margin)
+    return lead is None or (lead.above() <= LEVEL and lead.mean > abs(margin))
 
 
 def _counted(cell: Cell) -> bool:
@@ -294,15 +294,18 @@ def evidence(paper: PrintedPaper, claim: dict[str, Any], judged: Sequence[Judged
     def ours(one: Judged, place: int) -> str:
         compared, comparison = one.comparisons[place], claim["compare"][place]
         cells = compared_cells(one, comparison)
-        if compared.mean is None and not any(cell.diverged for cell in cells.values()):
+        if compared.mean is None and not any(cell.lost for cell in cells.values()):
             return ""
         texts = [cell.text(_measure(paper, at).unit) for at, cell in cells.items()]
         named = f" ({one.name})" if len(judged) > 1 else ""
         if compared.mean is None:
             return f"ours{named} {' and '.join(texts)}: open"
         found, _ = difference_texts(paper, comparison, compared)
-        open_ = min(compared.above, compared.below) == 1
-        sure = "open" if open_ else f"p {compared.above:.3f} above, {compared.below:.3f} below the margin"
+        sure = f"p {p_text(compared.above)} above, {p_text(compared.below)} below the margin"
+        if compared.exact:
+            sure = "an exact count"
+        elif min(compared.above, compared.below) == 1:
+            sure = "open"
         return f"ours{named} {' and '.join(texts)}: {found}, {sure}"
 
     lines = []
@@ -310,6 +313,18 @@ def evidence(paper: PrintedPaper, claim: dict[str, Any], judged: Sequence[Judged
         text = "; ".join(map(label, _places(comparison)[:2]))
         lines.append("\n".join(filter(None, (text, *(ours(one, place) for one in judged)))))
     return f"{len(lines)} comparison{'' if len(lines) == 1 else 's'}", *lines
+
+
+def p_text(p: float) -> str:
+    """A p-value to three digits behind the point, to more where it would otherwise round to the level that it is over.
+
+    >>> p_text(0.0174), p_text(0.025396)
+    ('0.017', '0.0254')
+    """
+    digits = 3
+    while round(p, digits) <= LEVEL < p:
+        digits += 1
+    return f"{p:.{digits}f}"
 
 
 def compared_cells(one: Judged, comparison: dict[str, Any]) -> dict[Place, Cell]:
@@ -364,10 +379,10 @@ def deciding_text(paper: PrintedPaper, claim: dict[str, Any], one: Judged) -> Te
     if compared.exact:
         return Text(text, f"{found}, an exact count")
     side, p = ("above", compared.above) if compared.above <= compared.below else ("below", compared.below)
-    level = f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
+    level = f"p = {p_text(p)}" if p >= 0.001 else "p < 0.001"
     sure = f"{level} {side} {margin}" if p < 1 else "open: no estimate of its noise that may decide"
     if compared.unlearnt:
-        sure = f"open: neither row is better than a constant by {'the loss allowed' if by < 0 else 'more than chance'}"
+        sure = "open: neither row is better than a constant by more than chance and than the margin"
     return Text(text, f"{found}{f' ({ends})' if ends else ''}, {sure}")
 
 
@@ -396,9 +411,9 @@ def _times_the_images(one: Judged, first: Place, second: Place) -> float | None:
 
 
 def measured(claim: dict[str, Any], one: Judged) -> bool:
-    """Whether the setting has anything to say about the claim: a comparison of it, or a cell that diverged."""
+    """Whether the setting has anything to say about the claim: a comparison of it, or a cell that lost a seed."""
     cells = (cell for comparison in claim["compare"] for cell in compared_cells(one, comparison).values())
-    return any(each.mean is not None for each in one.comparisons) or any(cell.diverged for cell in cells)
+    return any(each.mean is not None for each in one.comparisons) or any(cell.lost for cell in cells)
 
 
 def _places(comparison: dict[str, Any]) -> list[Place]:

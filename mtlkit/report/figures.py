@@ -30,7 +30,7 @@ def dots(comparison: SideBySide) -> Figure:
     _, printed = comparison.print_of
     lines = []
     for column in printed.columns:
-        panel = f"{column.group.replace(' Prediction', '')}\n" + fill(f"{plain_label(column)} ({column.unit})", 24)
+        panel = f"{fill(column.group, 24)}\n" + fill(f"{plain_label(column)} ({column.unit})", 24)
         for row in comparison.rows:
             text, _ = comparison.printed_cell(row.id, column.id)
             if text != MISSING:
@@ -97,7 +97,7 @@ def gain_intervals(comparison: SideBySide, against: str | None = None) -> Figure
             axis.plot(one.mean / scale, place, "o", color=MEASURED, markersize=6)
         axis.axvline(0, color=PRINTED, linewidth=1)
         title = fill(f"{column.label} ({column.unit})", 20)
-        axis.set_title(f"{fill(column.group.replace(' Prediction', ''), 20)}\n{title}", fontsize=9)
+        axis.set_title(f"{fill(column.group, 20)}\n{title}", fontsize=9)
         axis.set_yticks(
             range(len(found)), [labels[row] + ("" if one_control else f"\nover {over[row]}") for row in found]
         )

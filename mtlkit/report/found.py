@@ -98,7 +98,7 @@ def grouped(measures: Sequence[Measured], *, short: bool = False) -> str:
 
 def _has(column: SideBySide, row: str, measure: Measured) -> bool:
     cell = column.cell(row, measure.measure)
-    return bool(cell.values or cell.diverged)
+    return bool(cell.values or cell.lost)
 
 
 def _cells(

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mtlkit.report.judging import LEVEL, difference
-from mtlkit.report.side_by_side import SCALES, Cell, SideBySide
+from mtlkit.report.side_by_side import Cell, SideBySide, number_text
 from mtlkit.report.table import MISSING, Place, Text
 
 DAGGER = "\u2020"
@@ -65,7 +65,7 @@ def gains(comparison: SideBySide, against: str | None = None) -> dict[str, dict[
             several = {c.measure: gain(better, worse, c.sign, control) for c, (better, worse) in pairs.items()}
             if there := {measure: one for measure, one in several.items() if one is not None}:
                 found[row.id] = there
-            if there or any(worse.diverged for _, worse in pairs.values()):
+            if there or any(worse.lost for _, worse in pairs.values()):
                 break
     return found
 
@@ -75,7 +75,7 @@ def gain_text(one: Gain | None, unit: str) -> Text:
     if one is None:
         return Text()
     spread = MISSING if one.interval is None else _ends(one.interval, unit, one.too_narrow, signed=True)
-    return Text(_number(one.mean, unit, signed=True), spread, bold=one.clear)
+    return Text(number_text(one.mean, unit, signed=True), spread, bold=one.clear)
 
 
 def dagger_note(lines: Iterable[Sequence[Place]]) -> str:
@@ -84,11 +84,4 @@ def dagger_note(lines: Iterable[Sequence[Place]]) -> str:
 
 
 def _ends(ends: tuple[float, float], unit: str, too_narrow: bool, *, signed: bool = False) -> str:
-    return " to ".join(_number(end, unit, signed=signed) for end in ends) + (DAGGER if too_narrow else "")
-
-
-def _number(value: float, unit: str, *, signed: bool = False) -> str:
-    """As the table writes it, with a true minus; what rounds to 0 has no sign."""
-    scale, digits = SCALES.get(unit, (1, 1))
-    text = f"{value / scale:{'+' if signed else ''}.{digits}f}"
-    return text.lstrip("+-") if float(text) == 0 else text.replace("-", "\u2212")
+    return " to ".join(number_text(end, unit, signed=signed) for end in ends) + (DAGGER if too_narrow else "")

@@ -140,7 +140,7 @@ class Difference:
 def difference(
     better: Cell, worse: Cell, sign: int = 1, *, beyond: tuple[Cell, Cell, int] | None = None, log: bool = False
 ) -> Difference | None:
-    """The first cell's lead over the second, with its noise; ``None`` where they share no seed or a seed diverged.
+    """The first cell's lead over the second, with its noise; ``None`` where they share no seed or one lost a seed.
 
     Seeds are paired by their numbers, and a cell that no seed changes stands against every seed of the other. The
     noise is unknown below :data:`FEWEST_SEEDS`, without the same draws of the test images for both cells, and where
@@ -160,7 +160,7 @@ def difference(
     if beyond is not None:
         pairs.append((beyond[1], beyond[0], beyond[2]))
     cells = [cell for first, second, _ in pairs for cell in (first, second)]
-    if any(cell.diverged for cell in cells):
+    if any(cell.lost for cell in cells):
         return None  # the seeds that are left are those that went well
     seeds = _common(cells)
     by_seed = _differences(pairs, "by_seed", seeds, log)

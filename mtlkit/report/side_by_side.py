@@ -9,7 +9,7 @@ import json
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from typing import Any, Literal
@@ -37,11 +37,31 @@ PAIRS = 4
 DIVERGED = "diverged"
 """What a cell says when a training behind it did."""
 
+UNDEFINED = "undefined"
+"""What a cell says when its measure has no value for a network, as the correlation of equal estimates has none."""
+
+SECOND_TRAINING = (
+    "networks that start from trained ones see what these saw once more, in the same order and with the same draws of "
+    "crops and dropout; one that is trained as long in one go sees new draws to its end"
+)
+"""Line of the protocol card: draws follow from the seed and the step of a training alone."""
+
 FIELDS = (
     "row", "label", "measure", "unit", "seed", "measured", "low", "high", "drawn", "printed", "printed_spread",
     "outcome",
 )  # fmt: skip
 """What is known of a cell and a seed; see :meth:`SideBySide.frame`."""
+
+
+def number_text(value: float, unit: str, *, signed: bool = False) -> str:
+    """A value in the unit of the print, with the digits that papers give it; what rounds to 0 has no sign.
+
+    >>> number_text(-0.038, "-"), number_text(-0.04, "%"), number_text(1.25e6, "M", signed=True)
+    ('−0.038', '0.0', '+1.250')
+    """
+    scale, digits = SCALES.get(unit, (1, 1))
+    text = f"{value / scale:{'+' if signed else ''}.{digits}f}"
+    return text.lstrip("+-") if float(text) == 0 else text.replace("-", "−")
 
 
 @dataclass(frozen=True)
@@ -58,6 +78,8 @@ class Cell:
         sampled: whether it was measured on test images; else it is a count or a time.
         diverged: the seeds whose value is missing since a training behind it diverged. The cell has no mean then: that
             of the other seeds would be too good.
+        undefined: the seeds whose network the measure has no value for; likewise.
+        seeds: how many seeds its column has, of a cell that seeds change.
     """
 
     by_seed: Mapping[int, float] = field(default_factory=dict)
@@ -67,16 +89,23 @@ class Cell:
     seeded: bool = True
     sampled: bool = True
     diverged: tuple[int, ...] = ()
+    undefined: tuple[int, ...] = ()
+    seeds: int = 1
+
+    @property
+    def lost(self) -> tuple[int, ...]:
+        """The seeds that were run and have no value."""
+        return *self.diverged, *self.undefined
 
     @property
     def values(self) -> tuple[float, ...]:
-        """One for every seed that has one; none where a seed diverged."""
-        return () if self.diverged else tuple(self.by_seed.values())
+        """One for every seed that has one; none where a seed that was run has none."""
+        return () if self.lost else tuple(self.by_seed.values())
 
     @cached_property
     def draws(self) -> NDArray[np.float64] | None:
         """The mean over seeds on every draw of the test images, ``(B,)``; ``None`` where a record has none."""
-        there = self.drawn is not None and not self.diverged and self.resampled.keys() == self.by_seed.keys()
+        there = self.drawn is not None and not self.lost and self.resampled.keys() == self.by_seed.keys()
         return np.mean(list(self.resampled.values()), axis=0) if there and self.resampled else None
 
     @property
@@ -89,21 +118,26 @@ class Cell:
         """Sample standard deviation over seeds; ``None`` for one seed."""
         return statistics.stdev(self.values) if len(self.values) > 1 else None
 
+    def outcome(self, seed: int) -> str:
+        """What became of a seed that was run."""
+        return "measured" if seed in self.by_seed else DIVERGED if seed in self.diverged else UNDEFINED
+
     def interval(self, seed: int | None) -> tuple[float, float]:
         """The 95 % interval of a seed's value over draws of the test images; NaN where its record has none."""
         draws = () if seed is None else self.resampled.get(seed, ())
         return interval(np.asarray(draws, dtype=np.float64))
 
     def shown(self, unit: str) -> Text:
-        """The mean in the unit of the print, and the spread beside it where there are several seeds."""
-        scale, digits = SCALES.get(unit, (1, 1))
-        if self.diverged:
-            seeds = len(self.diverged) + len(self.by_seed)
-            return Text(DIVERGED, f"{len(self.diverged)} of {seeds} seeds" if seeds > 1 else "", kind=DIVERGED)
+        """The mean in the unit of the print; beside it the spread where there are several seeds, and where some of the
+        column's are not there yet how many are."""
+        if self.lost:
+            what, seeds = DIVERGED if self.diverged else UNDEFINED, len(self.lost) + len(self.by_seed)
+            return Text(what, f"{len(self.lost)} of {seeds} seeds" if seeds > 1 else "", kind=DIVERGED)
         if not self.values:
             return Text()
-        spread = "" if self.spread is None else f"±{self.spread / scale:.{digits}f}"
-        return Text(f"{self.mean / scale:.{digits}f}", spread)
+        spread = "" if self.spread is None else f"±{number_text(self.spread, unit)}"
+        some = f"{len(self.by_seed)} of {self.seeds} seeds" if len(self.by_seed) < self.seeds else ""
+        return Text(number_text(self.mean, unit), ", ".join(filter(None, (spread, some))))
 
     def text(self, unit: str) -> str:
         """Mean and spread on one line."""
@@ -213,7 +247,7 @@ class SideBySide:
                     for measure in _expected(table, evaluation):
                         cells.setdefault((row.id, measure), _Gathered()).diverge(seed)
         hours = sum(record.timing.training for record in found.values() if record and record.timing) / 3600
-        measured = {key: gathered.cell() for key, gathered in cells.items()}
+        measured = {key: gathered.cell(len(column.seeds)) for key, gathered in cells.items()}
         rows = tuple(chosen(table, column, methods))
         renewed = {
             identity
@@ -225,16 +259,19 @@ class SideBySide:
             name: tuple(sorted({record.data[key] for record in known.values() if key in record.data}))
             for name, key in (("training images", "train_images"), ("test images", "test_images"))
         }
-        return cls(
+        one = cls(
             table, column, rows, measured, hours, tuple(dict.fromkeys(machines)), diverged,
             _origin(known.values(), ledger), frozenset(renewed), counts,
         )  # fmt: skip
+        if table.pace is None:
+            return one
+        return replace(one, cells=at_one_pace(measured, *table.pace, {m.measure: m.sign for m in one.measures}))
 
     @cached_property
     def print_of(self) -> tuple[str, PrintedTable]:
         """The printed table that belongs beside this column, with its number, that for this backbone, else the
         table's own."""
-        return self.table.printed_for(self.column.backbone.removesuffix("_bn")) or (self.table.id, self.table.printed)
+        return self.table.printed_for(self.column.printed_backbone) or (self.table.id, self.table.printed)
 
     @property
     def caption(self) -> str:
@@ -250,7 +287,8 @@ class SideBySide:
             f"Printed: Table {number}, {f'{printed.backbone} on ' if printed.backbone else ''}{printed.dataset}. "
             f"Measured: {self.column.networks} on {where}, profile {self.column.profile}, {runs}."
         )
-        if printed.backbone and printed.backbone != self.column.network.removesuffix("_bn"):
+        built = self.column.network, self.column.printed_backbone
+        if printed.backbone and built != (self.column.backbone, printed.backbone):
             text += f" The paper prints nothing for {self.column.network}."
         return " ".join([text, *self.diverged.values()])
 
@@ -307,7 +345,7 @@ class SideBySide:
         lines = []
         for row in self.rows:
             cells = [self.cell(row.id, column.measure) for column in self.measures]
-            seeds = max((len(cell.by_seed) + len(cell.diverged) for cell in cells), default=0)
+            seeds = max((len(cell.by_seed) + len(cell.lost) for cell in cells), default=0)
             lines.append(
                 (Text(row.label), *self._pairs(row, self.printed), *self._beyond(row, self.lacked), Text(str(seeds)))
             )
@@ -347,7 +385,7 @@ class SideBySide:
         """The cells, a line each: row, measure and seed, with the print and 95 % over draws of the test images.
 
         Measured values stand in the unit of the print. A cell without a value has one line without a seed, and a seed
-        that diverged a line without a value, whose outcome says so.
+        that diverged or is undefined a line without a value, whose outcome says so.
         """
         lines = []
         for row in self.rows:
@@ -356,13 +394,13 @@ class SideBySide:
                 printed = (found.cells.get(column.column), found.spread.get(column.column)) if found else (None, None)
                 cell, (scale, _) = self.cell(row.id, column.measure), SCALES.get(column.unit, (1, 1))
                 of = None if cell.drawn is None else cell.drawn.of + ", too narrow" * cell.drawn.too_narrow
-                seeds = (*cell.by_seed, *cell.diverged) or (None,)
+                seeds = (*cell.by_seed, *cell.lost) or (None,)
                 for seed in seeds:
                     value = math.nan if seed is None else cell.by_seed.get(seed, math.nan)
                     ends = cell.interval(seed)
                     numbers = [one / scale if math.isfinite(one) else None for one in (value, *ends)]
                     how = None if numbers[1] is None else of
-                    outcome = None if seed is None else "measured" if seed in cell.by_seed else DIVERGED
+                    outcome = None if seed is None else cell.outcome(seed)
                     values = row.id, row.label, column.measure, column.unit, seed, *numbers, how, *printed, outcome
                     lines.append(dict(zip(FIELDS, values, strict=True)))
         return lines
@@ -375,7 +413,12 @@ class SideBySide:
         """The protocol card: (what, the paper's, ours)."""
         minutes = round(60 * self.hours)
         cost = f"{self.hours:.1f} hours" if self.hours >= 0.1 else f"{minutes} minute{'' if minutes == 1 else 's'}"
-        lines = self.table.protocol(self.column)
+        lines = [
+            (what, theirs, f"{ours}{self._missing_controls}" if what == "Controls" else ours)
+            for what, theirs, ours in self.table.protocol(self.column)
+        ]
+        if any(training.starts for row in self.rows for training in trainings(row.evaluations).values()):
+            lines.append(("Second training", "unstated", SECOND_TRAINING))
         if self.renewed:
             count = f"{len(self.renewed)} network{'' if len(self.renewed) == 1 else 's'}"
             lines.append(("Trained again", "–", f"{count}, whose weights were no longer kept and came out otherwise"))
@@ -387,6 +430,13 @@ class SideBySide:
             ("Measured on", "–", "; ".join(self.machines) or "–"),
             ("Command", "see the authors' repository", self.column.command),
         ]
+
+    @property
+    def _missing_controls(self) -> str:
+        """The trained rows beside the paper's that were not measured, as the end of a sentence about them."""
+        measured = {row for row, _ in self.cells}
+        rows = [row for row in self.rows if not row.printed and row.id not in measured and trainings(row.evaluations)]
+        return f"; not measured here: {', '.join(f'“{row.label}”' for row in rows)}" if rows else ""
 
     def card_html(self) -> str:
         """The protocol card as HTML."""
@@ -449,6 +499,7 @@ class _Gathered:
     def __init__(self) -> None:
         self.found: dict[str, tuple[int, Record, str]] = {}
         self.diverged: list[int] = []
+        self.undefined: list[int] = []
         self.seeded = False
 
     def diverge(self, seed: int) -> None:
@@ -458,11 +509,14 @@ class _Gathered:
 
     def add(self, seed: int, evaluation: Node, record: Record, measure: str) -> None:
         # A row that no seed changes comes under every seed with the same record, which counts once.
+        seeded = bool(trainings((evaluation,)))
         if record.metrics[measure] is not None:
             self.found.setdefault(record.identity, (seed, record, measure))
-        self.seeded |= bool(trainings((evaluation,)))
+        elif seeded:
+            self.undefined.append(seed)
+        self.seeded |= seeded
 
-    def cell(self) -> Cell:
+    def cell(self, seeds: int) -> Cell:
         by_seed, resampled, rounds = {}, {}, {}
         drawn: list[Drawn | None] = []
         sampled = False
@@ -475,7 +529,47 @@ class _Gathered:
             if measure in record.rounds:
                 rounds[seed] = tuple(record.rounds[measure])
         same = drawn[0] if drawn and all(one == drawn[0] for one in drawn) else None
-        return Cell(by_seed, resampled, same, rounds, self.seeded, sampled, tuple(self.diverged))
+        return Cell(
+            by_seed, resampled, same, rounds, self.seeded, sampled, tuple(self.diverged), tuple(self.undefined),
+            seeds if self.seeded else 1,
+        )  # fmt: skip
+
+
+def at_one_pace(
+    cells: Mapping[tuple[str, str], Cell], time: str, ratio: str, signs: Mapping[str, int]
+) -> dict[tuple[str, str], Cell]:
+    """Cells whose rounds are what they would be had the machine kept its pace.
+
+    Rows are timed one after the other, minutes apart, each in turns with one reference. How long that took in a round
+    tells the pace of the machine in it; by that a row's time is divided, and its rate multiplied, so that rounds of two
+    rows can be compared.
+
+    Args:
+        cells: (row, measure) -> cell.
+        time: the measure of a time.
+        ratio: that of the same over the reference's time.
+        signs: measure -> 1 where it is a rate, of which more is better, -1 where it is a time.
+    """
+    beside = {
+        row: {seed: np.divide(rounds, cells[row, ratio].rounds[seed]) for seed, rounds in cell.rounds.items()}
+        for (row, measure), cell in cells.items()
+        if measure == time and cell.rounds
+    }
+    if not beside:
+        return dict(cells)
+    usual = np.median(np.concatenate([rounds for by_seed in beside.values() for rounds in by_seed.values()]))
+    return {
+        (row, measure): cell
+        if measure == ratio or not cell.rounds
+        else replace(
+            cell,
+            rounds={
+                seed: tuple((rounds * (beside[row][seed] / usual) ** signs[measure]).tolist())
+                for seed, rounds in cell.rounds.items()
+            },
+        )
+        for (row, measure), cell in cells.items()
+    }
 
 
 def plain_label(column: Measure) -> str:

@@ -108,7 +108,8 @@ def test_images_that_vary_leave_a_claim_open():
     [
         (0.0, 0.0, 0.0, "undecided"),  # neither has learnt the task: nothing to gain half a point of
         (0.0, 50.0, 50.1, "fails"),
-        (0.0, 0.4, 0.4, "fails"),  # little, and more than chance
+        (0.0, 0.4, 0.4, "undecided"),  # better than chance, and by less than it is to gain
+        (0.0, 0.6, 0.6, "fails"),
         (50.0, 50.0, 50.0, "undecided"),
         (0.0, 0.0, 50.0, "holds"),  # one of them has learnt it
         (None, 0.0, 0.0, "fails"),  # nothing says that this is little
@@ -140,7 +141,9 @@ def test_a_loss_is_allowed_to_rows_that_have_more_than_it_to_lose(alone, beside,
     bare = {at: replace(one, resampled={}) for at, one in cells.items()}
     (unknown,) = on_runs(printed("mcn"), claim, [measured("mcn", "2", bare)])
     assert "open: no estimate of its noise" in deciding_text(printed("mcn"), claim, unknown).note
-    assert ("open: neither row is better than a constant by the loss allowed" in said) == (found == "undecided")
+    assert ("open: neither row is better than a constant by more than chance and than the margin" in said) == (
+        found == "undecided"
+    )
 
 
 def test_without_draws_nothing_is_decided():

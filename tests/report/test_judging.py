@@ -10,7 +10,7 @@ from scipy import stats
 
 from mtlkit.ledger import Drawn
 from mtlkit.report.judging import LEVEL, combined, difference, one_sided, several_hold
-from mtlkit.report.side_by_side import Cell
+from mtlkit.report.side_by_side import Cell, at_one_pace
 
 SEEDS = {0: 1.0, 1: 1.3, 2: 0.8, 3: 1.4}
 
@@ -184,3 +184,24 @@ def test_differences_on_two_data_sets_are_paired_each_within_itself():
     assert variance == pytest.approx(within + within * 199 / 200 * 40 / 39)
     assert freedom == 39
     assert difference(a, d, beyond=(c, b, 1)).noise == ()
+
+
+def test_rows_that_were_timed_minutes_apart_are_compared_at_one_pace():
+    """Against one reference: a machine that was slower while one of the rows was timed is not that row's fault."""
+    rng = np.random.default_rng(0)
+    slow = {"fast": np.full(30, 1.3), "slow": np.ones(30)}  # throttled while the faster row was timed
+    truth, cells = {"fast": 10.0, "slow": 12.0}, {}
+    for row, time in truth.items():
+        beside = 20 * slow[row]
+        own = time * slow[row] * (1 + rng.normal(0, 0.001, 30))
+        rounds = {"ms": own, "fps": 1000 / own, "ratio": own / beside}
+        cells |= {(row, name): timed(*values) for name, values in rounds.items()}
+    assert difference(cells["fast", "ms"], cells["slow", "ms"], -1).above() > 0.9, "as it was timed"
+    level = at_one_pace(cells, "ms", "ratio", {"ms": -1, "fps": 1, "ratio": -1})
+    for measure, sign in (("ms", -1), ("fps", 1)):
+        lead = difference(level["fast", measure], level["slow", measure], sign, log=True)
+        assert lead.mean == pytest.approx(math.log(1.2), abs=0.001)
+        assert lead.above() < LEVEL
+    assert level["fast", "ratio"] == cells["fast", "ratio"]
+    assert level["fast", "ms"].by_seed == cells["fast", "ms"].by_seed, "what is shown is what was timed"
+    assert at_one_pace({("fast", "ms"): cell({0: 1})}, "ms", "ratio", {}) == {("fast", "ms"): cell({0: 1})}

@@ -10,6 +10,7 @@ import pytest
 from mtlkit import papers
 from mtlkit.ledger import Drawn, Ledger
 from mtlkit.papers.nddr.options import NDDROptions
+from mtlkit.report.intervals import gain
 from mtlkit.report.side_by_side import Cell, SideBySide, tables_csv, tables_json
 from mtlkit.report.table import MISSING
 from mtlkit.reproduce import Results, stored
@@ -28,6 +29,39 @@ def test_mean_spread_and_n_come_from_the_records_alone(filled):
     assert comparison.cell("sluice", "segmentation/miou").values == ()
     assert Cell({0: 1.25}).text("%") == "1.2"
     assert Cell().text("%") == MISSING
+
+
+def test_what_rounds_to_nothing_has_no_sign_and_a_minus_is_one():
+    assert Cell({0: -0.04}).text("%") == "0.0"
+    assert Cell({0: -0.0004, 1: -0.0002}).text("-") == "0.000 ±0.000"
+    assert Cell({0: -0.038}).text("-") == "−0.038"
+
+
+def test_a_cell_says_how_many_seeds_are_missing_and_has_no_mean_without_a_value_of_one(filled):
+    column, book, _ = filled
+    last = {row.id: row.evaluations for row in TABLE.rows(column, 2)}
+    for evaluation in last["nddr"]:
+        book.path(evaluation.kind, evaluation.identity).unlink()
+    (joint,) = last["multi"]
+    record = book.find("evaluation", joint.identity)
+    book.write(record.model_copy(update={"metrics": record.metrics | {"segmentation/miou": None}}))
+    comparison = SideBySide.of(TABLE, column, book)
+    assert comparison.cell("nddr", "segmentation/miou").text("%").endswith("±0.7, 2 of 3 seeds")
+    assert comparison.cell("single", "segmentation/miou").text("%").endswith("±1.0")
+    multi = comparison.cell("multi", "segmentation/miou")
+    assert (multi.text("%"), multi.values) == ("undefined 1 of 3 seeds", ())
+    outcomes = [line["outcome"] for line in comparison.frame() if line["row"] == "multi"]
+    assert outcomes.count("undefined") == 1
+    assert gain(comparison.cell("nddr", "segmentation/miou"), multi, 1) is None
+
+
+def test_the_card_says_which_controls_were_not_measured(filled):
+    column, book, _ = filled
+    (controls,) = (ours for what, _, ours in SideBySide.of(TABLE, column, book).card() if what == "Controls")
+    assert controls.endswith(
+        "; not measured here: “Single task, joint recipe”, “Multi-task, trained longer”, “Cross-stitch, no exchange”, "
+        "“Sluice, no exchange”, “NDDR, no exchange”"
+    )
 
 
 def test_every_form_shows_the_same_cells(filled):

@@ -635,6 +635,7 @@ TABLES = (
         ours=speed_protocol,
         meta_column=partial(printed_speed_column, "4", 4),
         extras=SPEED_EXTRAS,
+        pace=("speed/ms", "speed/ratio"),
         systems={"S60": "stn_three"},
     ),
     Table(
@@ -647,5 +648,6 @@ TABLES = (
         ours=speed_protocol,
         meta_column=partial(printed_speed_column, "F7", 1),
         extras=SPEED_EXTRAS,
+        pace=("speed/ms", "speed/ratio"),
     ),
 )

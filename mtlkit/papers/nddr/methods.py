@@ -11,7 +11,7 @@ from mtlkit.data import AnyData
 from mtlkit.evaluations import Constant, TestEvaluation
 from mtlkit.objectives import FixedWeights
 from mtlkit.papers.declaration import Row, TrainedColumn
-from mtlkit.papers.nddr.options import SLUICE_PENALTY
+from mtlkit.papers.nddr.options import PRINTED, SLUICE_PENALTY
 from mtlkit.papers.scenes import SceneColumn
 from mtlkit.runs import Training
 from mtlkit.sharing import HardSharing, SharingSettings, SoftSharing
@@ -62,6 +62,11 @@ class NDDRColumn(TrainedColumn):
     """
 
     sluice_penalty: float = SLUICE_PENALTY
+
+    @property
+    def printed_backbone(self) -> str:
+        """The paper prints VGG-16 for the one with batch norm, too."""
+        return PRINTED.get(self.backbone, self.backbone)
 
     def decided(self) -> dict[str, Any]:
         """Option -> the value that gives this column."""

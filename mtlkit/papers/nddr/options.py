@@ -27,7 +27,8 @@ SLUICE_TABLES = ("4", "5", "6", "7", "A1")
 """The tables with a sluice network."""
 
 SLUICE_PENALTY = 0.1
-"""The weight on the page of the sluice authors' code (https://github.com/sebastianruder/sluice-networks)."""
+"""The weight on the page of the sluice authors' code (https://github.com/sebastianruder/sluice-networks), whose penalty
+multiplies the matrices the other way round; see :meth:`mtlkit.fusion.Sluice.penalty`."""
 
 SCENES: dict[Profile, dict[str, Any]] = {
     "smoke": {
@@ -62,16 +63,17 @@ FACES: dict[Profile, dict[str, Any]] = {
 Normed = Literal["every", "inner", "none"]
 """Which NDDR layers have a batch norm; inner ones are those that are not right in front of a linear classifier."""
 
-BATCH_NORM = {"vgg16": "vgg16_bn"}
-"""At profile ``paper`` a VGG-16 carries batch norm after every convolution, as the authors' does."""
+PRINTED = {"vgg16_bn": "vgg16"}
+"""Backbone -> its name in print: the authors' VGG-16 carries batch norm after every convolution."""
 
 
 def own_backbone(table: str, profile: Profile) -> str:
     """The backbone of a table that is not on AlexNet."""
     if profile == "smoke":
         return "mobilenetv3_small_050"
-    own = "resnet101" if table == "5" else "vgg16"
-    return BATCH_NORM.get(own, own) if profile == "paper" else own
+    if table == "5":
+        return "resnet101"
+    return "vgg16_bn" if profile == "paper" else "vgg16"
 
 
 class NDDROptions(Options):
