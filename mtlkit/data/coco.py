@@ -92,8 +92,8 @@ class Coco(ObjectReader):
     meaning when the image changes its size), and by task
 
     - ``detection``: class ids, int64, ``(R,)``;
-    - ``pose``: :class:`~mtlkit.data.joints.Joints`, ``(R, J, 3)``, zero for objects without joints. Coordinates are
-      taken as they stand, as COCO's own scorer takes them;
+    - ``pose``: :class:`~mtlkit.data.joints.Joints`, ``(R, J, 3)``, zero for objects without joints. COCO gives the
+      numbers of pixels, whose middles lie half a pixel further;
     - ``segmentation``: ``tv_tensors.Mask``, uint8, ``(H, W)``: 0 for the background, else the class id and 1. Smaller
       objects (by ``area``) lie on larger ones; crowds lie below all objects and are void (255).
 
@@ -260,12 +260,12 @@ class Coco(ObjectReader):
             if key in used:
                 raise Fault("repeated id", "has an id that an earlier annotation has; give it another one.")
             used.add(key)
-            image, category = entry.get("image_id"), entry.get("category_id")
-            if not _is_id(image) or (image not in images and image not in left_out):
+            image, category = (_take(entry, one, _is_id, "a whole number") for one in ("image_id", "category_id"))
+            if image not in images and image not in left_out:
                 raise Fault(
                     "unknown image", f"belongs to the image {image!r}, which is not listed; list it under 'images'."
                 )
-            if not _is_id(category) or category not in names:
+            if category not in names:
                 raise Fault(
                     "unknown category",
                     f"has the category {category!r}, which is not listed; {suggestion(str(category), map(str, names))}",
@@ -307,9 +307,11 @@ class Coco(ObjectReader):
                 raise Fault("repeated id", "has an id that an earlier image has; give it another one.")
             used.add(key)
             name = _take(entry, "file_name", lambda value: isinstance(value, str), "a file's name")
-            width, height = (_take(entry, side, _is_size, "a number of pixels") for side in ("width", "height"))
+            width, height = (_take(entry, side, _is_size, "a whole number of pixels") for side in ("width", "height"))
             if name not in there:
-                raise Fault("missing image", f"is {name!r}, which is not in {self._folder}; add the file.")
+                plain = name.replace("\\", "/").rpartition("/")[2]
+                mend = f"name it {plain!r}, without folders" if plain in there else "add the file"
+                raise Fault("missing image", f"is {name!r}, which is not in {self._folder}; {mend}.")
             if name in named:
                 raise Fault("repeated image", f"is {name!r}, as an earlier image is; list each file once.")
             named.add(name)
@@ -371,6 +373,8 @@ class Coco(ObjectReader):
                 f"has its {self.joints[joint]} at {x[joint]:g}, {y[joint]:g}, but its image is {image.width} x "
                 f"{image.height}; move the joint inside or give it the visibility 0.",
             )
+        # The middle of the pixel: a mirror, which keeps edges, would else put it a pixel beside the unmirrored one.
+        joints[:, :2] = np.minimum(joints[:, :2] + 0.5, (image.width, image.height))
         joints[visibility == 0] = 0
         return joints
 

@@ -119,7 +119,7 @@ def test_reads_images_with_all_their_objects(root):
     pose = sample["pose"]
     assert isinstance(pose, Joints)
     assert (pose.dtype, pose.canvas_size, pose.mirror) == (torch.float32, (6, 8), (1, 0, 2))
-    assert pose.tolist() == [[[0, 0, 0]] * 3, [[1.5, 2, 2], [0, 0, 0], [2, 0.5, 1]]], "no dog has joints here"
+    assert pose.tolist() == [[[0, 0, 0]] * 3, [[2, 2.5, 2], [0, 0, 0], [2.5, 1, 1]]], "no dog has joints here"
     assert sample["segmentation"].dtype == torch.uint8
     assert isinstance(sample["segmentation"], tv_tensors.Mask)
     expected = np.zeros((6, 8))
@@ -200,7 +200,7 @@ def test_any_single_file_of_the_split_is_read(root, name):
     write(root, "animals_val", instances())
     data = Coco(root, "train", ("pose",))
     assert data.classes == ("person",)
-    assert data[0]["pose"][0, 0].tolist() == [1.5, 2, 2]
+    assert data[0]["pose"][0, 0].tolist() == [2, 2.5, 2]
     assert data[1]["crowd"].tolist() == [False], "what is not said is no crowd"
     assert data[1]["pose"].tolist() == [[[0, 0, 0]] * 3]
     assert Coco(root, "val", TASKS[:1]).classes == ("person", "dog", "brush")
@@ -261,7 +261,7 @@ def test_boxes_joints_and_masks_stay_together(root):
     sample = Coco(root, "train", TASKS)[0]
     turned = v2.RandomHorizontalFlip(1.0)(sample)
     assert turned["boxes"].tolist() == [[4, 1, 6, 4], [3, 0, 7, 5]]
-    assert turned["pose"][1].tolist() == [[0, 0, 0], [6.5, 2, 2], [6, 0.5, 1]]
+    assert turned["pose"][1].tolist() == [[0, 0, 0], [6, 2.5, 2], [5.5, 1, 1]]
     assert torch.equal(turned["segmentation"], sample["segmentation"].flip(-1))
     assert torch.equal(turned["cover"], sample["cover"])
     torch.manual_seed(0)
@@ -273,7 +273,21 @@ def test_boxes_joints_and_masks_stay_together(root):
         outside[top:bottom, left:right] = 0
         assert not ((outside > 0) & (outside < 255)).any()
         joint = found["pose"][1, :, 2].argmax()
-        assert found["pose"][1, joint, 0].item() - left == pytest.approx(1 if joint == 0 else right - left - 1)
+        assert found["pose"][1, joint, 0].item() - left == pytest.approx(2 if joint == 0 else right - left - 2)
+
+
+def test_a_joint_lies_in_its_pixel_mirrored_or_not(root):
+    """It lay a pixel beside it in a mirror."""
+    content = persons()
+    content["annotations"][1] |= {"keypoints": [6, 4, 2, 7, 5, 2, 8, 6, 2], "num_keypoints": 3}
+    write(root, "person_keypoints_train2017", content)
+    sample = Coco(root, "train", ("pose",))[0]
+    sample["image"].zero_()[:, 4, 6] = 255
+    for found, joint in ((sample, 0), (v2.RandomHorizontalFlip(1.0)(sample), 1)):  # a left hand is a right one then
+        x, y, _ = found["pose"][1, joint].tolist()
+        assert [[int(y), int(x)]] == found["image"][0].nonzero().tolist()
+        assert (x % 1, y % 1) == (0.5, 0.5)
+    assert sample["pose"][1, 2].tolist() == [8, 6, 2], "none leaves the image"
 
 
 # --- bad entries ---
@@ -294,17 +308,20 @@ def without(what, key):
 FAULTS = [
     ("missing image", image(file_name="d.jpg"), r"image 3, is 'd\.jpg', which is not in .*train2017; add the file"),
     ("missing image", image(file_name="../train2017/a.jpg"), r"is '\.\./train2017/a\.jpg', which is not"),
+    ("missing image", image(file_name="train/a.jpg"), r"which is not in .*; name it 'a\.jpg', without folders"),
     ("bad file_name", image(file_name=3), "image 3, has 3 for its 'file_name'; it should be a file's name"),
-    ("bad width", image(width=0), "image 3, has 0 for its 'width'; it should be a number of pixels"),
+    ("bad width", image(width=0), "image 3, has 0 for its 'width'; it should be a whole number of pixels"),
     ("bad height", image(height="6"), "has '6' for its 'height'"),
     ("repeated id", image(id=7), "image 7, has an id that an earlier image has; give"),
     ("repeated id", entry(id=12), "annotation 12, has an id that an earlier annotation has; give"),
     ("bad id", entry(id=None), "annotation None, has None for its 'id'; it should be a whole number"),
     ("bad id", without("annotations", "id"), "annotation number 1, has no 'id'"),
     ("unknown image", entry(image_id=8), "annotation 10, belongs to the image 8, which is not listed; list it"),
-    ("unknown image", entry(image_id=[7]), r"belongs to the image \[7\]"),
+    ("bad image_id", entry(image_id=[7]), r"annotation 10, has \[7\] for its 'image_id'; it should be a whole number"),
+    ("bad image_id", entry(image_id=7.0), "has 7.0 for its 'image_id'; it should be a whole number"),
+    ("bad category_id", entry(category_id="1"), "has '1' for its 'category_id'; it should be a whole number"),
     ("unknown category", entry(category_id=2), r"annotation 10, has the category 2, .* valid are 1, 18, 90"),
-    ("unknown category", entry(category_id={}), "has the category {}"),
+    ("bad category_id", entry(category_id={}), "has {} for its 'category_id'"),
     ("bad bbox", entry(bbox=[1, 2, 3]), r"has \[1, 2, 3\] for its 'bbox'; it should be left, top, width and height"),
     ("bad bbox", entry(bbox=[1, 2, 3, float("nan")]), "nan"),
     ("bad bbox", entry(bbox=[1, 2, 3, "4"]), "'4'"),
@@ -588,8 +605,8 @@ def test_the_real_coco_equals_its_own_tools(shared, split, count, crowds, posed)
                 expected[tools.annToMask(each) > 0] = ids.index(each["category_id"]) + 1
         assert np.array_equal(sample["segmentation"], expected)
         for pose, each in zip(sample["pose"].numpy(), entries, strict=True):
-            told = poses.anns.get(each["id"], {"keypoints": [0] * 51})["keypoints"]
-            assert np.allclose(pose.flatten(), told)
+            told = np.reshape(poses.anns.get(each["id"], {"keypoints": [0] * 51})["keypoints"], (17, 3))
+            assert np.allclose(pose, told + [0.5, 0.5, 0] * (told[:, 2:] > 0))
 
 
 def test_only_persons_of_the_real_coco(shared):

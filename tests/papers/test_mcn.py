@@ -13,8 +13,9 @@ from mtlkit.evaluations import Speed, TestEvaluation
 from mtlkit.ledger import Ledger
 from mtlkit.necks import Deconvolution, DLAUp, Shortcut, Upsampling
 from mtlkit.papers.mcn.options import MCNOptions
-from mtlkit.papers.mcn.tables import LOSS_WEIGHTS, ROWS, neck_name, neck_of
+from mtlkit.papers.mcn.tables import LOSS_WEIGHTS, ROWS, CenterColumn, neck_name, neck_of
 from mtlkit.papers.printed import printed
+from mtlkit.runs import trainings
 from mtlkit.runtime import Runtime
 from mtlkit.worlds import people
 
@@ -102,6 +103,19 @@ def test_rows_without_masks_or_joints_are_left_out_and_named(tmp_path):
     assert [row.id for row in TABLE2.rows(column, 0)] == ["constant", "only_det", "det_pose"]
     (line,) = [ours for name, _, ours in TABLE2.protocol(column) if name == "Not in the data"]
     assert line == "masks: the rows that need them are left out"
+
+
+def test_trainings_with_joints_have_a_revision_that_stored_columns_keep():
+    column = TABLE2.column(MCNOptions())
+
+    def revisions(column):
+        rows = [row for row in TABLE2.rows(column, 0) if row.id != "constant"]
+        return {row.id: training.revision for row in rows for training in trainings(row.evaluations).values()}
+
+    assert {row for row, revision in revisions(column).items() if revision == 2} == {"det_pose", "seg_det_pose"}
+    stored = CenterColumn(**{k: v for k, v in column.model_dump().items() if k != "poses"})
+    assert set(revisions(stored).values()) == {1}
+    assert papers.table("mcn", "3").column(MCNOptions()).poses == 1, "no joints are read"
 
 
 def test_other_classes_are_kept_where_there_is_no_person(shared):

@@ -80,6 +80,11 @@ BUDGETS: dict[Profile, Budget] = {
 }
 
 
+POSES = 2
+"""Of trainings with joints; raised when labelled joints moved to the middle of their pixel, where a mirror leaves them.
+Until 1, a mirrored joint lay a pixel beside the unmirrored one."""
+
+
 class CenterColumn(TrainedColumn):
     """A column of Table 1, 2, 3 or X1.
 
@@ -93,6 +98,7 @@ class CenterColumn(TrainedColumn):
         classes: of the objects.
         joints: their names, none where the data has none.
         sigmas: of the joints.
+        poses: revision of trainings with joints; columns that were stored keep theirs.
         masks: whether the data has masks.
         crowds: what a crowd's box is in training; see :class:`mtlkit.tasks.CenterDetection`.
         as_official: see :class:`mtlkit.papers.mcn.options.MCNOptions`.
@@ -109,6 +115,7 @@ class CenterColumn(TrainedColumn):
     classes: tuple[str, ...]
     joints: tuple[str, ...]
     sigmas: tuple[float, ...]
+    poses: int = 1
     masks: bool
     crowds: Literal["background", "object"] = "background"
     as_official: bool = False
@@ -227,6 +234,7 @@ def center_column(table: str, given: MCNOptions) -> CenterColumn:
         classes=keep,
         joints=train.joints,
         sigmas=train.sigmas,
+        poses=POSES if train.joints else 1,
         masks="segmentation" in wanted,
         crowds="object",
         as_official=options.as_official,
@@ -296,7 +304,8 @@ def center_network(
 def center_training(column: CenterColumn, predicted: tuple[str, ...], seed: int) -> Training:
     """The training of a network that predicts this."""
     network = center_network(column, center_tasks(column, predicted), column.data.size)
-    return Training(network=network, data=column.data, recipe=column.recipe, seed=seed)
+    revision = column.poses if "pose" in predicted else 1
+    return Training(network=network, data=column.data, recipe=column.recipe, seed=seed, revision=revision)
 
 
 def there(column: CenterColumn) -> set[str]:
