@@ -271,7 +271,7 @@ def not_running(kind: type[Described], names: Iterable[str]) -> None:
         InputError: one of them is named.
     """
     for name in names:
-        if kind.about(kind.known(name)).running:
+        if name == "results_dir" or kind.about(kind.known(name)).running:
             raise InputError(f"{name} is no part of what is run; plan and work take --{name.replace('_', '-')}.")
 
 

@@ -63,7 +63,7 @@ def suggestion(name: str, choices: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.6)
     if near:
         return f"did you mean {' or '.join(repr(n) for n in near)}?"
-    if len(known) <= 12:
+    if len(known) <= 20:
         return f"valid are {', '.join(known)}."
     return f"{len(known)} names are valid, none of them similar."
 

@@ -119,6 +119,7 @@ def test_variables_stand_in_paths_which_go_from_the_file(tmp_path):
         ('[[columns]]\npaper = "nddr"\ntable = 4\nrows = []', "columns 1 rows: list should have at least 1 item"),
         ('[[columns]]\npaper = "nddr"\ntable = 4\neach = {lr = []}', "each lr: list should have at least 1 item"),
         ('[[columns]]\npaper = "nddr"\ntable = 4\ndevice = "cpu"', "device is no part of what is run; plan and work"),
+        ('[[columns]]\npaper = "nddr"\ntable = 4\nresults_dir = "x"', "plan and work take --results-dir."),
         ('[[columns]]\npaper = "nddr"\ntable = 4\neach = 3', "columns 1 each: input should be a valid dictionary"),
         ('[[columns]]\npaper = "mcn"\ntable = 4\nepochs = 3', "column 1: Table 4 times untrained networks"),
     ],

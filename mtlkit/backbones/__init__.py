@@ -25,7 +25,7 @@ from mtlkit.backbones.resnet import ResNet
 from mtlkit.backbones.timm import Timm
 from mtlkit.backbones.vgg import VGG
 from mtlkit.backbones.weights import load, opened
-from mtlkit.errors import InputError, unknown
+from mtlkit.errors import InputError, check_choice, unknown
 
 __all__ = [
     "FAMILIES",
@@ -108,8 +108,8 @@ def staged(
             convolutions, see :func:`ends_with_convolutions`.
 
     Raises:
-        InputError: The name is unknown, the network cannot be stepped or not built this way, or the weights do not
-            fit or cannot be had.
+        InputError: The name, or a word for ``fully_connected`` or ``cut``, is unknown, the network cannot be stepped or
+            not built this way, or the weights do not fit or cannot be had.
 
     >>> backbone = staged("resnet18")
     >>> x = torch.rand(1, 3, 64, 96)
@@ -119,6 +119,8 @@ def staged(
     (torch.Size([1, 512, 2, 3]), 512, 32)
     """
     of = _known(name)
+    check_choice("fully_connected", fully_connected, FullyConnected)
+    check_choice("cut", cut, Cut)
     chains = " and ".join(each.name for each in FAMILIES if each.has_fc_layers)
     if fully_connected != "none" and not of.has_fc_layers:
         raise InputError(f"{name} has no fully connected stages; only {chains} take fully_connected.")

@@ -16,7 +16,7 @@ from mtlkit.backbones.base import Cut, Family, FullyConnected, StagedBackbone, c
 from mtlkit.backbones.weights import reach, reason
 from mtlkit.errors import InputError, unknown
 
-USABLE = "resnet50, mobilenetv2_100, convnext_tiny, dla34, regnety_004 or vgg16"
+USABLE = "resnet50, mobilenetv2_100, convnext_tiny, regnety_004 or vgg16"
 
 
 class Timm(Family):

@@ -133,7 +133,12 @@ def _pairs(value: object) -> object:
     pairs = [part.partition("=") for part in value.split(",")]
     if not all(sign and name.strip() for _, sign, name in pairs):
         raise ValueError("must be pairs")
-    return {field.strip(): name.strip() for field, _, name in pairs}
+    found: dict[str, str] = {}
+    for field, name in ((field.strip(), name.strip()) for field, _, name in pairs):
+        if field in found:
+            raise InputError(f"{field} is named twice, as {found[field]} and as {name}; name it once.")
+        found[field] = name
+    return found
 
 
 def _named(value: object) -> object:

@@ -755,6 +755,13 @@ def test_published_weights_take_no_random_numbers(monkeypatch):
 # -------------------------------------------------------------------------------------------------- errors
 
 
+@pytest.mark.parametrize("wrong", [{"cut": "layer"}, {"fully_connected": "pad"}])
+@pytest.mark.parametrize("name", ["vgg11", "alexnet", "resnet18"])
+def test_a_wrong_word_is_no_other_cut(name, wrong):
+    with pytest.raises(InputError, match=r"^There is no (cut|fully_connected) '.*'; did you mean"):
+        staged(name, **wrong)
+
+
 def test_unknown_names_suggest_the_nearest():
     start = time.perf_counter()
     for call in (staged, output_strides):
