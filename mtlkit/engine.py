@@ -168,6 +168,8 @@ class Engine:
             self._execute(step, start)
 
     def _execute_all(self, steps: Sequence[Step]) -> None:
+        for step in steps:  # before the first of them takes its hours
+            step.node.check()
         for at, step in enumerate(steps):
             self.ledger.needed = {need.identity for later in steps[at:] for need in later.node.loads}
             self.execute(step)
@@ -180,6 +182,7 @@ class Engine:
             return
         if self.diverged(node, tensors=step.tensors, again=step.again or bool(missing)) is not None:
             return
+        node.check()
         context = self.context(*missing)
         start()
         commit()  # of the code that runs now: when the record is written the checkout may have moved on

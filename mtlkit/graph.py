@@ -90,6 +90,13 @@ class Node(Value):
         words = re.sub(r"(?<!^)(?=[A-Z])", " ", type(self).__name__).lower()
         return f"{words} of {self.needs[0].title}" if self.needs else words
 
+    def check(self) -> None:
+        """Refuses what cannot run, at little cost: called before anything runs that is planned with it.
+
+        Raises:
+            InputError: it cannot.
+        """
+
     def run(self, context: "Context") -> Content:
         """What it finds.
 

@@ -1,5 +1,6 @@
 """A whole network: encoders, necks and heads, from a description to ``{task: output}``, and parameter groups."""
 
+import functools
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -292,6 +293,66 @@ def parameter_groups(
 def parameter_count(module: nn.Module) -> int:
     """Trainable numbers in ``module``."""
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+def check_size(settings: NetworkSettings, size: tuple[int, int]) -> None:
+    """Refuses images that a network's backbone, or the neck behind it, cannot take, before anything is trained.
+
+    One image is tried on the meta device, once for all networks with this backbone and neck.
+
+    Args:
+        settings: of the network.
+        size: height and width of its images.
+
+    Raises:
+        InputError: it cannot; the sentence names a size that it takes.
+    """
+    built = settings.image_size
+    parts = settings.fully_connected, settings.cut, settings.regions, settings.neck
+    takes = functools.partial(_takes, settings.backbone, settings.output_stride, *parts)
+    if takes(built, size):
+        return
+    behind = "" if settings.neck is None else f" with the neck {settings.neck.kind}"
+    behind += " whose last stage looks at regions" if settings.regions else ""
+    what = f"{settings.backbone}{behind} cannot take images of {size[0]} x {size[1]} pixels"
+    rounded = [(-(-size[0] // step) * step, -(-size[1] // step) * step) for step in (32, 64, 128, 256)]
+    own = family(settings.backbone).input_size(settings.backbone)
+    for other in dict.fromkeys([*rounded, own[1:], built or size]):
+        if takes(other if built == size else built, other):
+            raise InputError(
+                f"{what}, but those of {other[0]} x {other[1]}: give image_size={other[0]},{other[1]}, or another "
+                "backbone."
+            )
+    # A network may have a layer that the meta device does not know.
+    if not takes(built, size, "cpu"):
+        raise InputError(f"{what}, nor those of any other size that was tried; take another backbone.")
+
+
+@functools.cache
+def _takes(
+    backbone: str,
+    output_stride: int | None,
+    fully_connected: FullyConnected,
+    cut: Cut,
+    regions: bool,
+    neck: NeckSettings | None,
+    built: tuple[int, int] | None,
+    size: tuple[int, int],
+    device: str = "meta",
+) -> bool:
+    """Whether a backbone that is built for images of one size takes one of another, and the neck its maps."""
+    options: dict[str, Any] = {"fully_connected": fully_connected, "cut": cut, "regions": regions}
+    try:
+        with aside(), torch.device(device), torch.no_grad():
+            encoder = staged(backbone, output_stride=output_stride, image_size=built, **options)
+            trunk = HardSharing(encoder, ["any"]).eval()
+            region = torch.zeros(1, 5) if regions else None
+            maps = trunk(torch.zeros(1, 3, *size), region)["any"]
+            if neck is not None:
+                neck.build(trunk.channels, trunk.strides).eval()(maps)
+    except Exception:  # a network fails as it likes: what it takes at one size and not at another is the size's
+        return False
+    return True
 
 
 def cost(settings: NetworkSettings, size: tuple[int, int]) -> dict[str, int]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from mtlkit.campaign import Goal
 from mtlkit.engine import Engine, Step
+from mtlkit.errors import InputError
 from mtlkit.estimates import Estimates
 from mtlkit.graph import Node, ordered
 from mtlkit.results import Results
@@ -94,12 +95,14 @@ class Plan:
         there: of each column, how many of its evaluations are there.
         all_there: how many of all evaluations, each counted once.
         missing: nodes that have to run, prerequisites first, each once.
+        refused: a sentence for each column of which one of them cannot run.
     """
 
     goals: tuple[Goal, ...]
     there: tuple[int, ...]
     all_there: int
     missing: tuple[Missing, ...]
+    refused: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, goals: Sequence[Goal], results: Results, runtime: Runtime, estimates: Estimates) -> "Plan":
@@ -119,11 +122,17 @@ class Plan:
                     users.setdefault((profile, identity), []).append(at)
             all_there += len({node.identity for at in some for node in goals[at].nodes} - wanted.keys())
             steps |= {(profile, step.node.identity): step for step in engine.plan(wanted.values())}
-        missing = tuple(
-            Missing(step, estimates.seconds(step.node), estimates.memory(step.node), tuple(users[key]))
-            for key, step in steps.items()
-        )
-        return cls(tuple(goals), tuple(there), all_there, missing)
+        refused: dict[int, str] = {}
+        missing = []
+        for key, step in steps.items():
+            try:
+                step.node.check()
+                costs = estimates.seconds(step.node), estimates.memory(step.node)
+            except InputError as error:
+                refused |= {at: f"{goals[at].wanted} cannot run: {error}" for at in users[key]}
+                costs = None, None
+            missing.append(Missing(step, *costs, tuple(users[key])))
+        return cls(tuple(goals), tuple(there), all_there, tuple(missing), tuple(refused.values()))
 
     def of_goal(self, at: int) -> list[Missing]:
         """What is missing of a column."""

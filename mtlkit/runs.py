@@ -10,7 +10,7 @@ from mtlkit.data import AnyData, Mixture
 from mtlkit.data.sampling import Part, loader
 from mtlkit.graph import Content, Context, Node, ordered, reads
 from mtlkit.history import TrainingDiverged
-from mtlkit.network import Network, NetworkSettings, parameter_count
+from mtlkit.network import Network, NetworkSettings, check_size, parameter_count
 from mtlkit.objectives import inverse_means
 from mtlkit.training import Recipe, train
 from mtlkit.values import Value
@@ -115,6 +115,15 @@ class Training(Node):
             return self.recipe.loss_weights
         history = context.record(balance.run).history
         return inverse_means(history.losses if history else {}, balance.one, balance.last)
+
+    def check(self) -> None:
+        """Refuses images that the network cannot take, in training or where it is scored.
+
+        Raises:
+            InputError: see :func:`mtlkit.network.check_size`.
+        """
+        for size in {self.recipe.augmentation.size, self.data.size}:
+            check_size(self.network, size)
 
     def run(self, context: Context) -> Content:
         """Trains it, from its last checkpoint where there is one; riders see the network after their steps.

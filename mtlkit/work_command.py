@@ -66,6 +66,7 @@ def plan(
         echo(json.dumps(planned.graph() | {"machine": estimates.machine}, indent=1))
     else:
         echo(text(planned, estimates))
+    found.missing += planned.refused
     found.complain()
 
 

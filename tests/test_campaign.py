@@ -405,3 +405,21 @@ def test_columns_whose_data_is_not_at_hand_are_named_and_the_others_run(tmp_path
     assert found.output.count("done in") == 1
     assert "nddr 4 --profile smoke --data-root FOLDER is left out: There is no folder" in str(found.exception)
     assert (tmp_path / "own/smoke/table").exists()
+
+
+def test_a_plan_says_what_cannot_run_and_work_goes_on_beside_it(tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_text(
+        '[[columns]]\npaper = "nddr"\ntable = 4\nrows = ["single"]\nbackbone = "dla34"\nimage_size = [32, 40]\n'
+        '[[columns]]\npaper = "nddr"\ntable = 4\nrows = ["constant"]\nbackbone = "resnet10t"\nimage_size = [32, 40]\n'
+    )
+    results, sentence = ["--results-dir", str(tmp_path / "own")], "dla34 cannot take images of 32 x 40 pixels"
+    planned = CliRunner().invoke(app, ["plan", str(path), "--no-measure", *results])
+    assert planned.exit_code != 0
+    assert "all, each node once" in planned.output
+    assert "--backbone dla34 --image-size 32,40 cannot run: " + sentence in str(planned.exception)
+    assert "resnet10t" not in str(planned.exception)
+    worked = CliRunner().invoke(app, ["work", str(path), *results])
+    assert worked.exit_code == 1
+    assert worked.output.count("done in") == 1
+    assert f"failed: {sentence}" in worked.output

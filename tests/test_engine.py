@@ -22,7 +22,8 @@ from mtlkit import checkpoints, files
 from mtlkit import runs as runs_module
 from mtlkit import training as training_module
 from mtlkit.data.sampling import eval_loader
-from mtlkit.engine import Engine
+from mtlkit.data.transforms import Augmentation
+from mtlkit.engine import Engine, Step
 from mtlkit.errors import DamagedFile, InputError, WeightsMissing
 from mtlkit.evaluations import Constant, Ensemble, SnapshotEnsemble, TestEvaluation, snapshots
 from mtlkit.history import TrainingDiverged
@@ -80,6 +81,21 @@ def test_scoring_another_way_trains_nothing(data, tmp_path, trained):
     engine.run(evaluations[:1])
     engine.run([evaluations[0].model_copy(update={"revision": 2})])
     assert len(trained) == 1
+
+
+def test_a_network_that_cannot_take_its_images_is_refused_before_any_is_trained(data, tmp_path, trained):
+    sound = training(data, recipe=recipe(steps=2))
+    wrong = training(data, network=network(backbone="dla34"), recipe=recipe(steps=2))
+    engine = Engine(Ledger(tmp_path), QUIET)
+    with pytest.raises(InputError, match="dla34 cannot take images of 32 x 40 pixels, but those of 32 x 64"):
+        engine.run(TestEvaluation(subject=each, data=data) for each in (sound, wrong))
+    assert trained == []
+    # Scored at another size than it is trained at; and one that a worker comes to by itself.
+    crops = recipe(steps=2, augmentation=Augmentation(size=(32, 64)))
+    with pytest.raises(InputError, match="of 32 x 40 pixels"):
+        engine.run([training(data, network=network(backbone="dla34"), recipe=crops)])
+    with pytest.raises(InputError, match="of 32 x 40 pixels"):
+        engine.execute(Step(wrong, tensors=True))
 
 
 def test_an_ensemble_of_one_is_its_network_and_of_two_the_mean_of_their_probabilities(data, tmp_path, trained):

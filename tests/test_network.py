@@ -1,3 +1,4 @@
+import re
 from functools import partial
 from types import SimpleNamespace
 
@@ -5,11 +6,16 @@ import builders
 import pytest
 import torch
 from builders import NORMALS, SEGMENTATION, UNITS, fused
+from torch import nn
 
+from mtlkit import network as network_module
+from mtlkit.backbones import staged
+from mtlkit.backbones.timm import USABLE
 from mtlkit.errors import InputError
 from mtlkit.fusion import NDDR, CrossStitch, FusionLayer, Sluice
 from mtlkit.heads import Conv1x1Head
-from mtlkit.network import NetworkSettings, Weights, cost, parameter_count, parameter_groups
+from mtlkit.necks import DLAUp
+from mtlkit.network import NetworkSettings, Weights, check_size, cost, parameter_count, parameter_groups
 from mtlkit.sharing import HardSharing, SoftSharing
 from mtlkit.tasks import Classification, Normals, Segmentation
 from mtlkit.values import from_canonical
@@ -245,3 +251,62 @@ def test_the_identity_of_fetched_weights_has_the_tag_that_timm_takes_by_default(
     if tag:
         monkeypatch.setattr("mtlkit.backbones.timm.config", lambda name: SimpleNamespace(tag="newer_in1k"))
         assert settings.model_copy().identity != before
+
+
+def on(backbone, **more):
+    return builders.network(backbone=backbone).model_copy(update={"output_stride": None} | more)
+
+
+@pytest.mark.parametrize(
+    ("settings", "size", "right"),
+    [
+        (
+            on("dla34"),
+            (64, 80),
+            "dla34 cannot take images of 64 x 80 pixels, but those of 64 x 96: give image_size=64,96",
+        ),
+        (on("dla34", neck=DLAUp.Settings()), (100, 100), "dla34 with the neck dla_up cannot take images of 100 x 100"),
+        (on("inception_v3"), (64, 80), "give image_size=128,128"),
+        (on("maxvit_pico_rw_256", image_size=(64, 80)), (64, 80), "give image_size=64,96"),
+        (on("halonet26t"), (40, 40), "give image_size=256,256"),
+        (on("dla34", regions=True), (96, 128), "nor those of any other size that was tried; take another backbone."),
+    ],
+)
+def test_images_that_a_network_cannot_take_are_refused_with_a_size_that_it_takes(settings, size, right):
+    state = torch.get_rng_state()
+    with pytest.raises(InputError) as caught:
+        check_size(settings, size)
+    assert right in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert torch.equal(torch.get_rng_state(), state)
+    if found := re.search(r"image_size=(\d+),(\d+)", right):
+        other = int(found[1]), int(found[2])
+        check_size(settings.model_copy(update={"image_size": settings.image_size and other}), other)
+
+
+@pytest.mark.parametrize("backbone", USABLE.replace(" or", ",").split(", "))
+def test_the_backbones_that_refusals_name_take_images_of_any_size(backbone):
+    for size in ((64, 80), (100, 100), (37, 53)):
+        check_size(on(backbone), size)
+
+
+def test_a_size_is_tried_once_for_all_networks_of_a_backbone(monkeypatch):
+    built = []
+    monkeypatch.setattr(network_module, "staged", lambda *a, **k: (built.append(a), staged(*a, **k))[1])
+    for tasks in ((SEGMENTATION,), (NORMALS,), (SEGMENTATION, NORMALS)):
+        check_size(builders.network(tasks, backbone="resnet10t"), (64, 88))
+    assert len(built) == 1
+
+
+def test_what_the_meta_device_does_not_know_is_tried_on_the_cpu(monkeypatch):
+    class Asks(nn.Module):
+        def forward(self, x):
+            return x if float(x.sum()) < 1 else -x
+
+    def asking(*given, **more):
+        backbone = staged(*given, **more)
+        backbone.stages.insert(0, Asks())
+        return backbone
+
+    monkeypatch.setattr(network_module, "staged", asking)
+    check_size(on("resnet10t"), (64, 72))

@@ -10,7 +10,7 @@ from mtlkit.data import Data
 from mtlkit.data.samples import Batch, Split
 from mtlkit.data.sampling import eval_loader
 from mtlkit.graph import Content, Context, Node
-from mtlkit.network import Network, NetworkSettings
+from mtlkit.network import Network, NetworkSettings, check_size
 from mtlkit.runs import Training
 from mtlkit.tasks import Embedding
 
@@ -45,6 +45,15 @@ class FeatureExtraction(Node):
     def needs(self) -> tuple[Training, ...]:
         """The training, where there is one."""
         return (self.subject,) if isinstance(self.subject, Training) else ()
+
+    def check(self) -> None:
+        """Refuses images that the network cannot take; a training checks its own.
+
+        Raises:
+            InputError: see :func:`mtlkit.network.check_size`.
+        """
+        if isinstance(self.subject, NetworkSettings):
+            check_size(self.subject, self.data.size)
 
     def run(self, context: Context) -> Content:
         """Features and what is known, of both splits."""

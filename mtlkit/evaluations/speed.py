@@ -9,7 +9,7 @@ import torch
 
 from mtlkit.errors import InputError
 from mtlkit.graph import Content, Context, Node
-from mtlkit.network import Network, NetworkSettings, parameter_count
+from mtlkit.network import Network, NetworkSettings, check_size, parameter_count
 from mtlkit.runtime import hardware, machine, wait
 
 if TYPE_CHECKING:
@@ -34,6 +34,15 @@ class Speed(Node):
     size: tuple[int, int]
     rounds: int = 100
     hardware: str
+
+    def check(self) -> None:
+        """Refuses images that one of the networks cannot take.
+
+        Raises:
+            InputError: see :func:`mtlkit.network.check_size`.
+        """
+        for network in (*self.networks, *self.reference):
+            check_size(network, self.size)
 
     def run(self, context: Context) -> Content:
         """Times, and the number of parameters.
