@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mtlkit.errors import InputError
 from mtlkit.tasks.base import Task
 from mtlkit.tasks.drawing import boxed
 from mtlkit.tasks.placement import Placement
@@ -92,8 +93,15 @@ class Attributes(Task):
         return LabelAP(self.attributes)
 
     def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> "ImageMetric":
-        """Scores of the training objects' shares: every object is ranked alike, in the order it comes."""
-        shares = torch.cat(list(train)).double().mean(0)
+        """Scores of the training objects' shares: every object is ranked alike, in the order it comes.
+
+        Raises:
+            InputError: there is no training object.
+        """
+        known = torch.cat([torch.zeros(0, self.outputs), *train]).double()
+        if not len(known):
+            raise InputError(f"No training image holds an object with {self.name}, so no share of them is known.")
+        shares = known.mean(0)
         metric = self.metric()
         for target in test:
             metric.update(shares.expand(len(target), -1), target)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mtlkit.data.joints import mirror_of
 from mtlkit.data.samples import Sample
+from mtlkit.errors import InputError
 from mtlkit.tasks import centers
 from mtlkit.tasks.base import Task
 from mtlkit.tasks.detections import Found
@@ -215,12 +216,20 @@ class CenterDetection(Task):
         return FoundObjects(self)
 
     def constant(self, train: Iterable[Objects], test: Iterable[Objects]) -> "ImageMetric":
-        """Scores of answering every image with each class's mean training object, the commonest class surest."""
+        """Scores of answering every image with each class's mean training object, the commonest class surest.
+
+        Raises:
+            InputError: there is no training object.
+        """
         boxes, labels, joints = (
             torch.cat(parts) for parts in zip(*((each.boxes, each.labels, each.joints) for each in train), strict=True)
         )
         members = [labels == label for label in range(len(self.classes))]
         there = [label for label, some in enumerate(members) if some.any()]
+        if not there:
+            raise InputError(
+                f"No training image holds an object of {', '.join(self.classes)}, so none is the mean one."
+            )
         seen = joints[..., 2:] > 0
         found = Found(
             torch.stack([boxes[members[label]].mean(0) for label in there]),

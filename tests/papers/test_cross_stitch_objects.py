@@ -12,7 +12,7 @@ from mtlkit import papers, reproduce
 from mtlkit.backbones import staged
 from mtlkit.cli import app
 from mtlkit.data import Data
-from mtlkit.data.proposals import SelectiveSearch
+from mtlkit.data.proposals import Proposals, SelectiveSearch
 from mtlkit.data.regions import RegionSampling
 from mtlkit.engine import Engine
 from mtlkit.errors import InputError
@@ -262,6 +262,15 @@ def test_a_column_finds_its_proposals_and_is_the_same_again(scenes):
     (test,) = column.data.splits("val", ("detection",))
     assert column.data.kept_proposals.prepare(test) == 0, "they were found when the column was made"
     assert len(test[0]["proposals"])
+
+
+def test_too_few_images_for_a_development_part_are_refused_before_proposals_are_looked_for(tmp_path, monkeypatch):
+    parts.write(tmp_path / "own", seed=0, train=4, val=2, size=(48, 64))
+    looked = []
+    monkeypatch.setattr(Proposals, "prepare", lambda *given, **more: looked.append(given))
+    with pytest.raises(InputError, match="4 "):
+        TABLE.column(small(tmp_path / "own", split="development"))
+    assert looked == []
 
 
 def test_what_a_world_draws_follows_from_its_profile():

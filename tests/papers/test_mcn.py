@@ -160,6 +160,24 @@ def test_images_without_a_person_are_counted_on_the_card(tmp_path):
     assert line.endswith("1 of 6")
 
 
+@pytest.mark.parametrize(
+    ("empty", "part", "images", "use"),
+    [("train", "test", 20, "train on"), ("val", "test", 4, "score"), ("train", "development", 15, "train on")],
+)
+@pytest.mark.parametrize("kept", [None, ("dog", "person")])
+def test_a_split_without_any_object_of_the_classes_is_no_column(empty, part, images, use, kept, tmp_path):
+    people.write(tmp_path / "people", train=20, val=4, size=(48, 48))
+    for file in (tmp_path / "people/annotations").glob(f"*{empty}*"):
+        content = json.loads(file.read_text())
+        file.write_text(json.dumps(content | {"annotations": []}))
+    options = MCNOptions(data_root=tmp_path / "people", image_size=(64, 64), split=part, classes=kept)
+    of = "class person" if kept is None else "2 classes dog, person"
+    with pytest.raises(
+        InputError, match=rf"^The {images} images of people to {use} hold no object of the {of}; annotate"
+    ):
+        TABLE2.column(options)
+
+
 def test_three_tasks_take_fewer_parameters_than_is_printed():
     row = {row.id: row for row in TABLE4.rows(TABLE4.meta_column(), 0)}["seg_det_pose"]
     with torch.device("meta"):

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 
+from mtlkit.errors import InputError
 from mtlkit.metrics.average_precision import LabelAP
 from mtlkit.tasks import Attributes
 
@@ -83,6 +84,12 @@ def test_the_constant_ranks_every_object_alike():
     found = task(2).constant(train, test).compute()
     assert found["map_all"] == pytest.approx((100 + 100 * 2 / 3) / 2)  # found at 1; at 2 and 3 of 3
     assert found["attributes_averaged"] == 2
+
+
+@pytest.mark.parametrize("train", [[], [torch.zeros(0, 2)]])
+def test_of_no_training_object_there_is_no_share(train):
+    with pytest.raises(InputError, match="No training image holds an object with attributes"):
+        task(2).constant(train, [torch.tensor([[1, 0]])])
 
 
 def test_an_output_an_attribute():

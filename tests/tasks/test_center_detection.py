@@ -8,6 +8,7 @@ import torch
 from mtlkit.data import Coco, Data
 from mtlkit.data.samples import collate
 from mtlkit.data.transforms import Augmentation, fitted
+from mtlkit.errors import InputError
 from mtlkit.tasks import CenterDetection, centers
 from mtlkit.tasks.center_detection import STRIDE, Objects
 from mtlkit.worlds import people
@@ -168,6 +169,12 @@ def test_what_the_targets_say_is_found_again(task):
     measures = metric.compute()
     assert measures["ap"] > 99
     assert not task.joints or measures["pose_ap"] > 97
+
+
+def test_of_no_training_object_there_is_no_mean_one():
+    none = some(objects(), torch.zeros(5, dtype=torch.bool))
+    with pytest.raises(InputError, match="No training image holds an object of person, dog"):
+        POSES.constant([none, none], [objects()])
 
 
 def test_the_constant_is_each_classes_mean_object():

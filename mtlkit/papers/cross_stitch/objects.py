@@ -110,11 +110,11 @@ def object_column(given: CrossStitchOptions) -> ObjectColumn:
         proposals=budget.proposals,
         proposals_folder=cache_folder() / "proposals",
     )
+    images = len(data.split("train", TASKS))  # before the search: a list may be too short for a development part
     for split in splits:
         processes = (os.cpu_count() or 1) if len(split) > MANY else 1
         data.kept_proposals.prepare(split, processes, progress=options.profile != "smoke")
     train, _ = splits
-    images = len(data.split("train", TASKS))
     return ObjectColumn(
         paper="cross_stitch",
         table="6",

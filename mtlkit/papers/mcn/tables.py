@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Literal, get_args
 
 from mtlkit.backbones import family
-from mtlkit.data import Coco, Data
+from mtlkit.data import Coco, Data, DataSet
 from mtlkit.data.coco import COCO_CLASSES, COCO_JOINTS, COCO_SIGMAS
 from mtlkit.data.sampling import objects_of
 from mtlkit.data.transforms import CentredCrop
@@ -215,7 +215,8 @@ def center_column(table: str, given: MCNOptions) -> CenterColumn:
     wanted = tuple(task for task in READS[table] if every.offers(task))
     train, val = (read(split, wanted, keep) for split in ("train", "val"))
     data = found.data((train, val), size=settled.size, keep=keep, faulty=faulty, part=PARTS[options.split])
-    used = train if options.split == "test" else data.split("train", wanted)
+    used, tested = (train, val) if options.split == "test" else (data.split(part, wanted) for part in ("train", "val"))
+    check_objects(data, keep, {"train on": used, "score": tested})
     return CenterColumn(
         paper="mcn",
         table=table,
@@ -242,6 +243,26 @@ def center_column(table: str, given: MCNOptions) -> CenterColumn:
         flip_test=options.flip_test,
         original_resolution=options.original_resolution,
     )
+
+
+def check_objects(data: Data, classes: tuple[str, ...], uses: dict[str, DataSet]) -> None:
+    """Refuses images without any object: a network would learn from them, or be scored by, background alone.
+
+    Args:
+        data: the data set.
+        classes: of the objects.
+        uses: what is done with images of it -> the images.
+
+    Raises:
+        InputError: those for one use hold none.
+    """
+    named = f"class {classes[0]}" if len(classes) == 1 else f"{len(classes)} classes {', '.join(classes[:5])}"
+    for use, images in uses.items():
+        if not any(objects_of(images)):
+            raise InputError(
+                f"The {len(images)} images of {data.name} to {use} hold no object of the {named}"
+                f"{', ...' if len(classes) > 5 else ''}; annotate some, or give classes of which both splits have objects."
+            )
 
 
 def center_recipe(settled: Settled, steps: int) -> Recipe:
