@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mtlkit.backbones import RegionPooling, StagedBackbone, last_weight
-from mtlkit.errors import InputError
+from mtlkit.errors import InputError, check_choice
 from mtlkit.fusion import FusionLayer, FusionSettings, LayerMixing
 from mtlkit.fusion.base import order_statistics
 from mtlkit.grid import Grid
@@ -22,6 +22,36 @@ from mtlkit.values import Value
 
 StageFeatures = list[Tensor]
 Norms = Literal["shared", "own"]
+
+
+def _checked_names(tasks: Iterable[str]) -> tuple[str, ...]:
+    """Names of tasks, which are to be parts of names of parameters.
+
+    Raises:
+        InputError: They are one string, which is a sequence too, or none; one is there twice, or cannot be such a part.
+    """
+    if isinstance(tasks, str):
+        raise InputError(f"Tasks are given as a list of names, such as [{tasks!r}], not as {tasks!r}.")
+    names = tuple(tasks)
+    if not names:
+        raise InputError("A network needs at least one task; give the tasks' names.")
+    for name in names:
+        if not isinstance(name, str) or not name or "." in name:
+            raise InputError(f"A task's name is a string of one character or more, none of them a dot, not {name!r}.")
+        if hasattr(nn.ModuleDict(), name):
+            raise InputError(f"No task can be called {name!r}, which torch.nn.ModuleDict has a use for; rename it.")
+        if names.count(name) > 1:
+            raise InputError(f"Several tasks are called {name!r}; give each a name of its own.")
+    return names
+
+
+def _check_apart(parts: Mapping[str, nn.Module]) -> None:
+    """Raises :class:`~mtlkit.errors.InputError` where parts of several tasks are trained as one."""
+    whose: dict[int, str] = {}
+    for task, part in parts.items():
+        for parameter in part.parameters():
+            if (other := whose.setdefault(id(parameter), task)) != task:
+                raise InputError(f"The encoders of {other} and {task} are one, or share parameters; make one for each.")
 
 
 class TaskNorms(nn.Module):
@@ -37,6 +67,9 @@ class TaskNorms(nn.Module):
     Attributes:
         task: whose norm the next maps pass.
 
+    Raises:
+        InputError: As of :class:`HardSharing`, of the names.
+
     >>> norms = TaskNorms(nn.BatchNorm2d(8), ["objects", "places"])
     >>> norms.task = "places"
     >>> _ = norms(torch.rand(4, 8, 6, 6) + 3)
@@ -46,8 +79,9 @@ class TaskNorms(nn.Module):
 
     def __init__(self, norm: nn.Module, tasks: Sequence[str]):
         super().__init__()
-        self.norms = nn.ModuleDict({task: copy.deepcopy(norm) for task in tasks})
-        self.task = tasks[0]
+        names = _checked_names(tasks)
+        self.norms = nn.ModuleDict({task: copy.deepcopy(norm) for task in names})
+        self.task = names[0]
 
     def forward(self, x: Tensor) -> Tensor:
         """The map ``(N, C, h, w)`` through the norm of :attr:`task`."""
@@ -77,7 +111,7 @@ class Sharing(nn.Module):
 
     def __init__(self, tasks: Iterable[str], encoder: StagedBackbone):
         super().__init__()
-        self.tasks, self.channels, self.strides = tuple(tasks), encoder.channels, encoder.strides
+        self.tasks, self.channels, self.strides = _checked_names(tasks), encoder.channels, encoder.strides
         self.grid, self.regions = encoder.grid, encoder.regions
         # The colours an encoder expects are a fact about its weights, so they travel with it.
         self.register_buffer("mean", torch.tensor(encoder.mean).view(3, 1, 1), persistent=False)
@@ -137,8 +171,10 @@ class HardSharing(Sharing):
             are then computed apart from the other tasks'.
 
     Raises:
-        InputError: The encoder has no such stage; or, where tasks are to have norms of their own, it has no batch norm
-            or looks at regions.
+        InputError: The encoder has no such stage; there is no task, two have one name, or a name is no string, has a
+            dot or is that of a method of :class:`torch.nn.ModuleDict`; the function returned one encoder twice; there
+            are no such ``norms``; or, where tasks are to have norms of their own, the encoder has no batch norm or
+            looks at regions.
 
     >>> from mtlkit.backbones import staged
     >>> net = HardSharing(staged("resnet10t"), ["seg", "normals"], split_after=-1)
@@ -174,6 +210,7 @@ class HardSharing(Sharing):
     ):
         first = encoder if isinstance(encoder, StagedBackbone) else encoder()
         super().__init__(tasks, first)
+        check_choice("norms of hard sharing", norms, Norms)
         count = len(first.stages)
         split = count if split_after is None else split_after
         if not -count <= split <= count:
@@ -181,9 +218,10 @@ class HardSharing(Sharing):
         split += count if split < 0 else 0
         self.shared = nn.ModuleList(first.stages[:split])
         self.branches = nn.ModuleDict()
-        for task in tasks if split < count else ():
+        for task in self.tasks if split < count else ():
             other = copy.deepcopy(first) if encoder is first else encoder()
             self.branches[task] = nn.ModuleList(other.stages[split:])
+        _check_apart(dict(self.branches.items()))
         self.own_rows = norms == "own"
         if self.own_rows and self.regions is not None:
             raise InputError("Norms of each task's own need a network that looks at whole images, not at regions.")
@@ -264,7 +302,8 @@ class SoftSharing(Sharing):
         layer_mixing: whether every task's last features are a :class:`~mtlkit.fusion.LayerMixing` of all its stages.
 
     Raises:
-        InputError: There are fewer than two encoders, or they differ; there is no such stage; layers of images and of
+        InputError: There are fewer than two encoders, they differ, or two are one object or share parameters; a task
+            has a name that it cannot have, see :class:`HardSharing`; there is no such stage; layers of images and of
             regions are to be mixed.
 
     >>> from mtlkit.backbones import staged
@@ -291,17 +330,18 @@ class SoftSharing(Sharing):
             return self.unit.kind
 
         def build(self, encoder: Callable[[], StagedBackbone], tasks: Sequence[str]) -> "SoftSharing":
-            """The module; ``encoder`` is called once a task."""
-            unit = self.unit
-            return SoftSharing(
-                {task: encoder() for task in tasks},
-                unit.build,
-                after=self.after,
-                last=None if self.last is None else self.last.build,
-                # Settings of a method that are no layer's.
-                penalty=getattr(unit, "penalty", 0.0),
-                layer_mixing=getattr(unit, "layer_mixing", False),
-            )
+            """The module; ``encoder`` is called once a task.
+
+            Raises:
+                InputError: As of :class:`SoftSharing`; or ``unit`` and ``last`` ask for it to be built differently.
+            """
+            own = self.unit.sharing()
+            for name, value in ({} if self.last is None else self.last.sharing()).items():
+                if own.setdefault(name, value) != value:
+                    raise InputError(f"A network has one {name}, not {own[name]} and, for the last layer, {value}.")
+            encoders = {task: encoder() for task in tasks}
+            last = None if self.last is None else self.last.build
+            return SoftSharing(encoders, self.unit.build, after=self.after, last=last, **own)
 
     def __init__(
         self,
@@ -321,6 +361,7 @@ class SoftSharing(Sharing):
                 one, another = getattr(first, fact), getattr(encoder, fact)
                 if one != another:
                     raise InputError(f"The encoders of {name} and {other} cannot be fused: {fact} {one} and {another}.")
+        _check_apart(encoders)
         super().__init__(encoders, first)
         count = len(self.channels)
         after = range(count) if after is None else after

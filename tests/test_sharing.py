@@ -1,12 +1,14 @@
 """Sharing without settings: encoders of one's own, for any number of tasks and any fusion layer."""
 
 import copy
+import itertools
 import re
 from functools import partial
 
 import pytest
 import torch
 from torch import nn
+from torch.export import Dim, export
 
 from mtlkit.backbones import staged
 from mtlkit.data.samples import Batch
@@ -14,7 +16,7 @@ from mtlkit.errors import InputError
 from mtlkit.fusion import NDDR, CrossStitch, Sluice
 from mtlkit.heads import Exit
 from mtlkit.network import NetworkSettings, parameter_groups
-from mtlkit.sharing import HardSharing, SoftSharing
+from mtlkit.sharing import HardSharing, SoftSharing, TaskNorms
 from mtlkit.tasks import Classification
 from mtlkit.training import loss_terms
 
@@ -32,6 +34,13 @@ LAYERS = [
 
 def encoders(*tasks, backbone="resnet10t"):
     return {task: staged(backbone) for task in tasks}
+
+
+def tied(encoders):
+    """With a stage that the first and the last of them have in common."""
+    first, *_, last = encoders.values()
+    last.stages[2] = first.stages[2]
+    return encoders
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +101,35 @@ def test_layer_mixing_makes_the_last_features_of_all_stages():
             assert torch.equal(after[task][-1], mixed.mixing[task](before[task]))
 
 
+@pytest.mark.parametrize("fusion", [CrossStitch, Sluice, NDDR])
+def test_encoders_with_layers_between_them_are_exported_for_any_batch(fusion):
+    net = SoftSharing(encoders("a", "b"), fusion, after=(1, 4), layer_mixing=fusion is Sluice).eval()
+    exported = export(net, (IMAGES,), dynamic_shapes={"images": {0: Dim("batch")}}).module()
+    images = torch.rand(5, 3, 64, 96)
+    for task, maps in exported(images).items():
+        torch.testing.assert_close(maps, net(images)[task])
+
+
+class Penalised(CrossStitch.Settings):
+    """Of a method of one's own with a setting that is not the layer's."""
+
+    def sharing(self):
+        return {"penalty": 3.0}
+
+
+def test_the_settings_of_a_layer_say_what_soft_sharing_is_built_with():
+    def built(unit, **more):
+        return SoftSharing.Settings(unit=unit, after=(1, 4), **more).build(lambda: staged("resnet10t"), ["a", "b"])
+
+    net = built(Sluice.Settings(penalty=0.5, layer_mixing=True))
+    assert (net.penalty_weight, list(net.mixing)) == (0.5, ["a", "b"])
+    assert built(NDDR.Settings(), last=Sluice.Settings(penalty=0.5)).penalty_weight == 0.5
+    with pytest.raises(InputError, match=r"A network has one penalty, not 0\.5 and, for the last layer, 0\.1\."):
+        built(Sluice.Settings(penalty=0.5), last=Sluice.Settings())
+    own = SoftSharing.Settings.model_construct(unit=Penalised(), after=(1, 4), last=None)
+    assert own.build(lambda: staged("resnet10t"), ["a", "b"]).penalty_weight == 3
+
+
 def test_hard_sharing_gives_every_task_the_features_of_one_encoder():
     encoder = staged("resnet10t").eval()
     net = HardSharing(encoder, ["a", "b", "c"]).eval()
@@ -133,6 +171,30 @@ def test_branches_are_copies_of_an_encoder_or_new_ones(split):
         ),
         (lambda: SoftSharing(encoders("a", "b"), NDDR, after=(5,)), "stages 0 to 4, so no layer can stand after 5"),
         (lambda: HardSharing(staged("resnet10t"), ["a"], split_after=9), "cannot split after stage 9"),
+        (lambda: SoftSharing(dict.fromkeys("ab", staged("resnet10t")), NDDR), "encoders of a and b are one, or share"),
+        (lambda: SoftSharing(tied(encoders("a", "b", "c")), NDDR), "encoders of a and c are one, or share parameters"),
+        (
+            lambda: HardSharing(partial(next, itertools.repeat(staged("resnet10t"))), ["a", "b"], split_after=3),
+            "encoders of a and b are one",
+        ),
+        (lambda: HardSharing(staged("resnet10t"), "seg"), r"a list of names, such as \['seg'\], not as 'seg'"),
+        (lambda: HardSharing(staged("resnet10t"), []), "needs at least one task"),
+        (lambda: HardSharing(staged("resnet10t"), ["a", "b", "a"]), "Several tasks are called 'a'"),
+        (lambda: HardSharing(staged("resnet10t"), ["a"], norms="mine"), "valid are own, shared"),
+        *(
+            (call, sentence)
+            for name, sentence in {
+                "left.eye": "none of them a dot, not 'left.eye'",
+                "": "one character or more",
+                "keys": "called 'keys', which torch.nn.ModuleDict has a use for",
+                3: "is a string .*, not 3",
+            }.items()
+            for call in (
+                lambda name=name: HardSharing(staged("resnet10t"), ["a", name], split_after=3),
+                lambda name=name: SoftSharing(encoders("a", name), NDDR),
+                lambda name=name: TaskNorms(nn.BatchNorm2d(4), ["a", name]),
+            )
+        ),
     ],
 )
 def test_what_cannot_be_shared_is_refused_in_a_sentence(call, sentence):

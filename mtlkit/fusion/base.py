@@ -1,11 +1,13 @@
 """What all fusion layers have in common."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mtlkit.errors import InputError
+from mtlkit.values import Value
 
 
 class FusionLayer(nn.Module):
@@ -81,6 +83,21 @@ class FusionLayer(nn.Module):
     def extra_repr(self) -> str:
         """What ``print`` shows between the brackets."""
         return f"tasks={self.tasks}, channels={self.channels}" + ("" if self.exchange else ", exchange=False")
+
+
+class LayerSettings(Value):
+    """A fusion layer as part of a network's identity; a subclass holds the layer's arguments and a ``kind``."""
+
+    def build(self, tasks: int, channels: int) -> FusionLayer:
+        """The layer for the maps of ``tasks`` tasks with ``channels`` channels."""
+        raise NotImplementedError
+
+    def sharing(self) -> dict[str, Any]:
+        """What :class:`mtlkit.sharing.SoftSharing` is built with, by its arguments' names; by default nothing.
+
+        For settings of a method that are not its layer's.
+        """
+        return {}
 
 
 def diagonal(tasks: int, alpha: float, beta: float) -> Tensor:

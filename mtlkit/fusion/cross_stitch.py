@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mtlkit.errors import check_choice
-from mtlkit.fusion.base import FusionLayer, diagonal, is_channels_last, matrix_mix, weighted_sum
-from mtlkit.values import Value
+from mtlkit.fusion.base import FusionLayer, LayerSettings, diagonal, is_channels_last, matrix_mix, weighted_sum
 
 Per = Literal["channel", "layer"]
 
@@ -40,7 +39,7 @@ class CrossStitch(FusionLayer):
     [(8, 64, 24, 32), (8, 64, 24, 32)]
     """
 
-    class Settings(Value):
+    class Settings(LayerSettings):
         """A :class:`CrossStitch` as part of a network's identity.
 
         ``exchange=False`` is the control that tells what tasks give each other from everything else that a network with

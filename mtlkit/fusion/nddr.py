@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mtlkit.errors import check_choice
-from mtlkit.fusion.base import FusionLayer, diagonal, is_channels_last
-from mtlkit.values import Value
+from mtlkit.fusion.base import FusionLayer, LayerSettings, diagonal, is_channels_last
 
 Norm = Literal["input", "output", "none"]
 Init = Literal["diagonal", "xavier"]
@@ -52,7 +51,7 @@ class NDDR(FusionLayer):
     [(8, 64, 24, 32), (8, 64, 24, 32)]
     """
 
-    class Settings(Value):
+    class Settings(LayerSettings):
         """An :class:`NDDR` layer as part of a network's identity.
 
         The default of ``norm`` is not the layer's: it was released as the paper's, and a released default stays.
@@ -113,7 +112,8 @@ class NDDR(FusionLayer):
             y = F.conv2d(x, weight)
         else:
             # A product of matrices for every image, with one weight for all: a third faster than the convolution.
-            y = torch.bmm(weight.flatten(1).expand(len(x), -1, -1), x.flatten(2)).view(x.shape)
+            # The batch by its shape: torch.export would take len() for a constant.
+            y = torch.bmm(weight.flatten(1).expand(x.shape[0], -1, -1), x.flatten(2)).view(x.shape)
         if self.norm_out is not None:
             y = self.norm_out(y)
         if self.relu:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import combinations
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,8 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mtlkit.errors import InputError
-from mtlkit.fusion.base import FusionLayer, diagonal, matrix_mix, weighted_sum
-from mtlkit.values import Value
+from mtlkit.fusion.base import FusionLayer, LayerSettings, diagonal, matrix_mix, weighted_sum
 
 
 class Sluice(FusionLayer):
@@ -47,7 +46,7 @@ class Sluice(FusionLayer):
     [(8, 64, 24, 32), (8, 64, 24, 32), (8, 64, 24, 32)]
     """
 
-    class Settings(Value):
+    class Settings(LayerSettings):
         """A :class:`Sluice` as part of a network's identity.
 
         ``penalty`` weighs the orthogonality of subspaces, ``layer_mixing`` adds a :class:`LayerMixing` a task; both are
@@ -67,7 +66,11 @@ class Sluice(FusionLayer):
 
         def build(self, tasks: int, channels: int) -> "Sluice":
             """The layer for the maps of ``tasks`` tasks with ``channels`` channels."""
-            return Sluice(tasks, channels, **self.model_dump(exclude={"kind", "penalty", "layer_mixing"}))
+            return Sluice(tasks, channels, **self.model_dump(exclude={"kind", *self.sharing()}))
+
+        def sharing(self) -> dict[str, Any]:
+            """The penalty's weight, and whether layers are mixed."""
+            return {"penalty": self.penalty, "layer_mixing": self.layer_mixing}
 
     def __init__(
         self,

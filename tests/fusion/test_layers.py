@@ -6,6 +6,7 @@ from fusion_cases import EVERY, FORMATS, maps, same, shaken
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
+from torch.export import Dim, export
 
 from mtlkit.errors import InputError
 from mtlkit.fusion import NDDR, CrossStitch, FusionSettings, LayerMixing, Sluice
@@ -178,6 +179,20 @@ def test_gradients(kind, options, layout):
         return tuple(torch.func.functional_call(unit, dict(zip(names, tensors[2:], strict=True)), (tensors[:2],)))
 
     assert torch.autograd.gradcheck(call, (*x, *unit.parameters()))
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+@pytest.mark.parametrize("layout", FORMATS)
+@pytest.mark.parametrize(("kind", "options"), EVERY)
+def test_an_exported_layer_takes_any_batch_and_a_compiled_one_is_one_graph(kind, options, layout, exchange):
+    unit = shaken(kind(3, 4, exchange=exchange, **options)).eval()
+    exported = export(unit, (maps(3, layout=layout),), dynamic_shapes=([{0: Dim("batch")}] * 3,)).module()
+    torch.compiler.reset()  # of other units of the class
+    compiled = torch.compile(unit, fullgraph=True, dynamic=True, backend="eager")
+    for batch in (2, 5):
+        x = maps(3, n=batch, layout=layout)
+        same(exported(x), unit(x))
+        same(compiled(x), unit(x))
 
 
 def test_parameter_counts():
