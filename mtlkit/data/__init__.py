@@ -121,7 +121,10 @@ class Data(Value):
         whole = reader(self.root, "train" if held else split, tasks, **given)
         dataset: DataSet = whole if self.proposals is None else Proposed(whole, self.kept_proposals)
         if held:
-            dataset = Part(dataset, whole.development()[split == "val"])
+            try:
+                dataset = Part(dataset, whole.development()[split == "val"])
+            except InputError as error:
+                raise InputError(f"{self.name} ({self.root}): {error}") from error
         return self._fraction(dataset) if split == "train" and self.fraction < 1 else dataset
 
     def _fraction(self, dataset: DataSet) -> DataSet:

@@ -12,6 +12,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import count
 from typing import Annotated
 
 import numpy as np
@@ -27,6 +28,9 @@ from mtlkit.errors import InputError
 
 AnyAugmentation = Annotated[Augmentation | CentredCrop | ResizedCrop | RegionSampling, Field(discriminator="kind")]
 """What is done to training samples."""
+
+_SHARE, _BLOCKS = 0.2, 5
+"""How much of a list :func:`development` holds out, and in how many pieces."""
 
 Key = tuple[int, int, int]
 """Which of the data sets, which pass over it, and which of its samples."""
@@ -335,26 +339,31 @@ def stratified(labels: Sequence[int], fraction: float, names: Sequence[str]) -> 
     return sorted(kept)
 
 
-def development(length: int, share: float = 0.2, blocks: int = 5, gap: int = 1) -> tuple[list[int], list[int]]:
-    """A development part cut from a training list in contiguous blocks, spread evenly: (train, development) indices.
+def development(length: int, gap: int = 1) -> tuple[list[int], list[int]]:
+    """A fifth of a training list in five contiguous blocks, spread evenly: (train, development) indices.
 
     Data sets list frames as they were filmed, so neighbours show the same place. ``gap`` indices on both sides of a
     block belong to neither part; with the default no two neighbours are on different sides.
 
     Raises:
-        InputError: no index would be left for one of the parts.
+        InputError: less than half of the indices would be left to train on.
     """
-    size = max(1, round(length * share / blocks))
-    starts = [round((block + 0.5) * length / blocks - size / 2) for block in range(blocks)]
+    train, held = _blocks(length, gap)
+    if 2 * len(train) < length:
+        enough = next(more for more in count(length + 1) if 2 * len(_blocks(more, gap)[0]) >= more)
+        raise InputError(
+            f"--split development needs at least {enough} training images, or less than half of them are left to train "
+            f"on; there are {length}."
+        )
+    return train, held
+
+
+def _blocks(length: int, gap: int) -> tuple[list[int], list[int]]:
+    size = max(1, round(length * _SHARE / _BLOCKS))
+    starts = [round((block + 0.5) * length / _BLOCKS - size / 2) for block in range(_BLOCKS)]
     held = {index for start in starts for index in range(start, start + size)}
     near = {index for start in starts for index in range(start - gap, start + size + gap)}
-    train = [index for index in range(length) if index not in near]
-    if not 0 < share < 1 or not train or not held <= set(range(length)):
-        raise InputError(
-            f"A share of {share:g} in {blocks} blocks cannot be cut from {length} samples; "
-            "take fewer blocks or a share nearer to 0.2."
-        )
-    return train, sorted(held)
+    return [index for index in range(length) if index not in near], sorted(held)
 
 
 def _hash(*words: str | int) -> int:

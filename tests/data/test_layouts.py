@@ -16,6 +16,7 @@ from mtlkit.data import FACE_LAYOUTS, IMAGE_LAYOUTS, LAYOUTS, OBJECT_LAYOUTS, SC
 from mtlkit.data.groups import held_out
 from mtlkit.data.sampling import development, groups_of
 from mtlkit.data.transforms import centred, fitted, resized
+from mtlkit.errors import InputError
 from mtlkit.worlds import WORLDS, drawer
 
 ROOT = Path(mtlkit.__file__).parent
@@ -69,7 +70,7 @@ def test_how_an_image_is_prepared_for_scoring(layout):
     ],
 )
 def test_how_a_development_part_is_cut(world, layout, tasks, share, tmp_path):
-    drawer(world).write(tmp_path / "x", train=20, val=2)
+    drawer(world).write(tmp_path / "x", train=32, val=2)
     train, held = (
         of(layout, part="development", root=tmp_path / "x").split(split, tasks) for split in ("train", "val")
     )
@@ -83,6 +84,24 @@ def test_how_a_development_part_is_cut(world, layout, tasks, share, tmp_path):
     names = [[whole.name_of(index) for index in indices] for indices in wanted]
     assert [[part.name_of(index) for index in range(len(part))] for part in (train, held)] == names
     assert len(held) > 0
+
+
+@pytest.mark.parametrize(("world", "layout", "task", "enough"), [
+    ("rooms", "npy", "segmentation", 30), ("people", "coco", "detection", 10)
+])  # fmt: skip
+def test_a_list_too_short_for_a_development_part_says_how_many_images_it_needs(world, layout, task, enough, tmp_path):
+    for count in (1, enough - 1, enough):
+        drawer(world).write(tmp_path / f"{count}", train=count, val=1, size=(64, 64))
+        data = of(layout, part="development", root=tmp_path / f"{count}")
+        if count == enough:
+            assert len(data.split("train", (task,))) >= enough / 2
+        else:
+            with pytest.raises(InputError) as caught:
+                data.split("train", (task,))
+            assert str(caught.value) == (
+                f"x ({tmp_path / str(count)}): --split development needs at least {enough} training images, or less "
+                f"than half of them are left to train on; there are {count}."
+            )
 
 
 def test_every_layout_and_world_has_a_section_in_the_book():
@@ -133,7 +152,7 @@ def test_one_file_and_one_line_add_a_format(tmp_path):
     line = "LAYOUTS = {\n"
     assert registry.read_text().count(line) == 1
     registry.write_text(registry.read_text().replace(line, f'{line}    "greys": "mtlkit.data.greys:Greys",\n'))
-    (tmp_path / "greys.txt").write_text("\n".join(map(str, range(0, 250, 10))))
+    (tmp_path / "greys.txt").write_text("\n".join(map(str, range(0, 250, 8))))
     code = (
         "import sys, mtlkit.cli, pathlib; from mtlkit.layouts import described\n"
         "assert described()['greys'] == 'greys.txt: a value a line' and 'torch' not in sys.modules\n"

@@ -185,20 +185,32 @@ def test_an_empty_set_is_refused():
 
 
 @settings(max_examples=40)
-@given(length=st.integers(40, 200), share=st.floats(0.05, 0.5), blocks=st.integers(1, 5))
-def test_development_blocks_touch_no_training_frame(length, share, blocks):
-    train, held = development(length, share, blocks)
+@given(length=st.integers(40, 2000))
+def test_development_blocks_touch_no_training_frame(length):
+    train, held = development(length)
     assert not set(train) & set(held)
     assert not {index + step for index in held for step in (-1, 1)} & set(train)
-    assert abs(len(held) - share * length) <= blocks
-    assert len(train) + len(held) >= length - 2 * blocks
-    assert (train, held) == development(length, share, blocks)
+    assert abs(len(held) - 0.2 * length) <= 5
+    assert len(train) + len(held) >= length - 2 * 5
+    assert len(train) >= length / 2
+    assert (train, held) == development(length)
 
 
-def test_development_that_cannot_be_cut_is_refused():
-    for length, share, blocks in ((3, 0.9, 1), (10, 0.2, 10), (10, 1.5, 1)):
-        with pytest.raises(InputError, match="cannot be cut"):
-            development(length, share, blocks)
+def test_development_parts_of_stored_runs_stay_as_they_are():
+    train, held = development(40)
+    assert held == [3, 4, 11, 12, 19, 20, 27, 28, 35, 36]
+    assert train == [*range(2), *range(6, 10), *range(14, 18), *range(22, 26), *range(30, 34), 38, 39]
+
+
+@pytest.mark.parametrize(
+    ("length", "gap", "enough"),
+    [(1, 1, 30), (3, 1, 30), (16, 1, 30), (29, 1, 30), (38, 1, 40), (39, 1, 40), (3, 0, 10), (9, 0, 10)],
+)
+def test_a_list_of_which_less_than_half_would_train_is_refused(length, gap, enough):
+    sentence = f"needs at least {enough} training images, or less than half .*; there are {length}"
+    with pytest.raises(InputError, match=sentence):
+        development(length, gap)
+    assert len(development(enough, gap)[0]) >= enough / 2
 
 
 def test_a_part_is_a_data_set():
