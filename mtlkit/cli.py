@@ -414,7 +414,11 @@ def _check(layout: str, root: Path, given: dict[str, Any], as_json: bool = False
         echo(json.dumps(report.to_json(), indent=1, ensure_ascii=False))
     else:
         for split, found in report.splits.items():
-            echo(f"{split}: {found['samples']} samples, {found['classes']} classes, fingerprint {found['fingerprint']}")
+            targets = f"with {', '.join(found['targets'])}" if found["targets"] else "without targets"
+            counts = f"{found['samples']} samples, {found['classes']} classes"
+            echo(f"{split}: {counts}, {targets}, fingerprint {found['fingerprint']}")
+        for note in report.notes:
+            echo(note)
         for warning in report.warnings:
             echo(f"Warning: {warning}", err=True)
     every = [sentence for fault in report.faults.values() for sentence in fault.examples]

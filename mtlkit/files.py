@@ -34,7 +34,9 @@ class NotWritten(InputError, OSError):
     @classmethod
     def of(cls, path: Path, error: OSError) -> "NotWritten":
         """The sentence about a file or folder."""
-        remedy = "free some space there" if error.errno in _FULL else "name a place that can be written"
+        # NumPy says how many bytes of an array were written, and not why no more.
+        full = error.errno in _FULL or (error.errno is None and "requested and" in str(error))
+        remedy = "free some space there" if full else "name a place that can be written"
         # What finds a file where a folder should be made says that it exists.
         reason = os.strerror(errno.ENOTDIR) if error.errno == errno.EEXIST else error.strerror or error
         return cls(f"{path} cannot be written ({reason}); {remedy}.")
@@ -182,7 +184,7 @@ def unlike_sums(folder: Path) -> list[str]:
     permitted(path)
     try:
         listed = path.read_text(encoding="utf-8").splitlines() if path.is_file() or not path.exists() else []
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     except (OSError, UnicodeDecodeError):
         return [SUMS]

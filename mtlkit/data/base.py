@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from difflib import SequenceMatcher
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 DEVELOPMENT_SHARE = 0.2
 """Share of a training part's people, portions or images that its development part holds."""
+
+_ALIKE = 0.75
+"""Share of letters that two names have in common, in order, from which one may be the other misspelt."""
 
 Division = tuple[list[int], list[int]]
 """Indices of training samples, those to train on, and those to score on."""
@@ -41,6 +45,9 @@ class Reader(ABC):
     settings: ClassVar[Mapping[str, str]] = {}
     """The reader's further arguments, and the field of :class:`mtlkit.data.Data` that holds each."""
 
+    notes: Sequence[str] = ()
+    """What a check of the data set says besides (:mod:`mtlkit.data.check`), such as what an absent column means."""
+
     classes: tuple[str, ...]
     tasks: tuple[str, ...]
 
@@ -60,6 +67,10 @@ class Reader(ABC):
         Raises:
             InputError: it is damaged.
         """
+
+    def overlooked(self) -> list[str]:
+        """Sentences about what lies there, is not read, and looks as if it were meant to be."""
+        return []
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -115,6 +126,32 @@ class ObjectReader(Reader):
     def development(self) -> Division:
         """Blocks of the list: photographs are no film, neighbours in the list have nothing to do with each other."""
         return blocks(len(self), gap=0)
+
+
+def alike(name: str, other: str) -> bool:
+    """Whether one name may be the other in another case or misspelt.
+
+    >>> alike("Split", "split"), alike("normals", "normal"), alike("salt", "split")
+    (True, True, False)
+    """
+    return SequenceMatcher(None, name.casefold(), other.casefold()).ratio() >= _ALIKE
+
+
+def misnamed(folder: Path, targets: Mapping[str, str]) -> list[str]:
+    """Sentences about folders whose name is near that of a target that has no folder.
+
+    Args:
+        folder: the folder that holds one for every target.
+        targets: the name of each target's folder.
+    """
+    absent = {task: name for task, name in targets.items() if not (folder / name).is_dir()}
+    there = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name not in targets.values())
+    return [
+        f"{folder / name} is not read; did you mean {wanted}/?"
+        for task, wanted in absent.items()
+        for name in there
+        if alike(name, wanted) or alike(name, task)
+    ]
 
 
 def by_groups(dataset: DataSet, labels: Sequence[int] = ()) -> Division:

@@ -12,7 +12,7 @@ from torchvision import tv_tensors
 
 from mtlkit.data import LAYOUTS, Reader
 from mtlkit.data.samples import IGNORE, Depth, Normals, Sample, Split
-from mtlkit.data.splits import check_pair
+from mtlkit.data.splits import check_pair, some
 from mtlkit.errors import InputError
 from mtlkit.files import SUMS, unlike_sums
 
@@ -33,15 +33,17 @@ class Report:
     """What was found.
 
     Attributes:
-        splits: split -> how many samples and classes it has, and its fingerprint; a split that cannot be opened is not
-            there.
+        splits: split -> how many samples and classes it has, its fingerprint, and the targets that were read; a split
+            that cannot be opened is not there.
         faults: kind -> what must be put right; at most :data:`MOST` sentences in all.
         warnings: sentences about what is readable and looks wrong.
+        notes: what else is to be known, such as what an absent column means.
     """
 
     splits: dict[str, dict[str, Any]] = field(default_factory=dict)
     faults: dict[str, Fault] = field(default_factory=lambda: defaultdict(Fault))
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     _told: set[str] = field(default_factory=set)
 
     def add(self, kind: str, sentence: str) -> None:
@@ -57,7 +59,7 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         """All of it as JSON types."""
         faults = {kind: asdict(fault) for kind, fault in self.faults.items()}
-        return {"splits": self.splits, "faults": faults, "warnings": self.warnings}
+        return {"splits": self.splits, "faults": faults, "warnings": self.warnings, "notes": self.notes}
 
 
 def check(layout: str, root: Path, settings: Mapping[str, Any] | None = None) -> Report:
@@ -82,7 +84,8 @@ def check(layout: str, root: Path, settings: Mapping[str, Any] | None = None) ->
         try:
             dataset = reader(root, split, tasks, **whole)
             report.splits[split] = {
-                "samples": len(dataset), "classes": len(dataset.classes), "fingerprint": dataset.fingerprint()
+                "samples": len(dataset), "classes": len(dataset.classes), "fingerprint": dataset.fingerprint(),
+                "targets": list(dataset.tasks),
             }  # fmt: skip
         except InputError as error:
             report.add(_kind(error), str(error))
@@ -90,9 +93,13 @@ def check(layout: str, root: Path, settings: Mapping[str, Any] | None = None) ->
         for kind, several in getattr(dataset, "faults", {}).items():
             for one in several:
                 report.add(kind, one if " " in one else f"{root}, {split}: {one}: {kind}.")
+        report.notes += [note for note in dataset.notes if note not in report.notes]
+        report.warnings += [one for one in dataset.overlooked() if one not in report.warnings]
+        if not dataset.tasks:
+            report.warnings.append(f"{split} has no target; the layout is {reader.description}.")
         splits[split], images[split] = dataset, _read(report, dataset, split)
     if others := unlike_sums(root):
-        report.warnings.append(f"{len(others)} files are not those that {root / SUMS} lists ({_some(others)}).")
+        report.warnings.append(f"{len(others)} files are not those that {root / SUMS} lists ({some(others)}).")
     if len(splits) == 2:
         try:
             check_pair(splits["train"], splits["val"], root)
@@ -101,7 +108,7 @@ def check(layout: str, root: Path, settings: Mapping[str, Any] | None = None) ->
         shared = [name for digest, name in images["val"].items() if digest in images["train"]]
         if shared:
             report.warnings.append(
-                f"{len(shared)} of {len(images['val'])} images of val are in train too ({_some(shared)}); what is "
+                f"{len(shared)} of {len(images['val'])} images of val are in train too ({some(shared)}); what is "
                 "scored should not be trained on."
             )
     return report
@@ -128,7 +135,7 @@ def _read(report: Report, dataset: Reader, split: str) -> dict[str, str]:
     if again:
         useless["an image that another sample has too"] = again
     for what, names in useless.items():
-        report.warnings.append(f"{len(names)} of {len(dataset)} samples of {split} have {what} ({_some(names)}).")
+        report.warnings.append(f"{len(names)} of {len(dataset)} samples of {split} have {what} ({some(names)}).")
     return images
 
 
@@ -149,7 +156,3 @@ def _kind(error: InputError) -> str:
     """A sentence without the names and numbers in it."""
     text = re.sub(r"'[^']*'|\S*/\S*", "...", str(error))
     return re.sub(r"\d[\d.,]*", "N", text)
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -17,6 +17,7 @@ from mtlkit.data.base import Division, Reader, by_groups
 from mtlkit.data.faults import Faulty, checked_faulty
 from mtlkit.data.images import read_image
 from mtlkit.data.samples import Sample, Split, checked, contents, evenly_spaced
+from mtlkit.data.splits import some as some  # the cards of faces use it too
 from mtlkit.errors import InputError
 
 AGES = 100
@@ -29,7 +30,6 @@ GENDERS = ("male", "female")
 """The genders; the place of each is its id, whatever the files have."""
 
 TASKS = ("age", "gender")
-_NAMED = 3
 
 
 class Faces(Reader):
@@ -131,9 +131,3 @@ class Faces(Reader):
             sha.update(f"{name}\0{age}\0{GENDERS[gender]}\0".encode(errors="surrogateescape"))
         sha.update(contents(self._folder, evenly_spaced([name for name, *_ in rows])))
         return sha.hexdigest()[:12]
-
-
-def some(names: Sequence[str]) -> str:
-    """The first names of many, and how many more there are."""
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

@@ -9,7 +9,7 @@
     splits/train.txt, val.txt one NAME a line
     classes.txt               "id name" a line, ids from 0 without a gap
 
-Other folders (``depth/``) and files are left alone.
+Endings may be in any case. Other folders (``depth/``) and files are left alone.
 """
 
 from collections.abc import Sequence
@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision import tv_tensors
 
-from mtlkit.data.base import SceneReader
+from mtlkit.data.base import SceneReader, misnamed
 from mtlkit.data.groups import runs
 from mtlkit.data.images import as_rgb, image_size, opened, read_ids, read_image
 from mtlkit.data.samples import IGNORE, Normals, Sample, Split, checked, digest, unit
-from mtlkit.data.splits import check_classes, lines, once
+from mtlkit.data.splits import lines, once, read_classes
 from mtlkit.errors import InputError
 
 _FOLDERS = {"segmentation": "label", "normals": "normal"}
@@ -83,7 +83,7 @@ class Folder(SceneReader):
             # One listing instead of a look-up a name: thousands of look-ups are slow on network drives.
             there: dict[str, str] = {}
             for path in (self._root / folder).iterdir():
-                if path.suffix in suffixes and (other := there.setdefault(path.stem, path.name)) != path.name:
+                if path.suffix.lower() in suffixes and (other := there.setdefault(path.stem, path.name)) != path.name:
                     both = " and ".join(sorted((other, path.name)))
                     raise InputError(f"{self._root / folder} holds {both}, two files for one sample; keep one.")
             for number, name in listed:
@@ -98,6 +98,10 @@ class Folder(SceneReader):
     def offered(cls, root: Path) -> tuple[str, ...]:
         """Those that have a folder."""
         return tuple(task for task, folder in _FOLDERS.items() if (root / folder).is_dir())
+
+    def overlooked(self) -> list[str]:
+        """Folders under names like those of targets."""
+        return misnamed(self._root, _FOLDERS)
 
     def __len__(self) -> int:
         return len(self._names)
@@ -167,22 +171,3 @@ class Folder(SceneReader):
                 f"{self._root / self._files[folder][index]} is {found[-1]} x {found[-2]} pixels, but its image "
                 f"{self._files['image'][index]} is {shape[-1]} x {shape[-2]}; they must agree."
             )
-
-
-def read_classes(path: Path) -> tuple[str, ...]:
-    """The names in a ``classes.txt`` ("id name" a line, ids from 0 without a gap).
-
-    Raises:
-        InputError: the file is missing or empty, a line does not carry the next id and a name, two classes have one
-            name, or there are more than 255.
-    """
-    names: list[str] = []
-    for number, line in lines(path, 'a line "id name" for every class'):
-        identifier, _, name = line.partition(" ")
-        if identifier != str(len(names)) or not name.strip():
-            raise InputError(f"{path}, line {number}, is {line!r}; it should be {len(names)} and a name.")
-        names.append(name.strip())
-    if not names:
-        raise InputError(f'{path} is empty; it needs a line "id name" for every class.')
-    check_classes(names, path, most=IGNORE)
-    return tuple(names)

@@ -2,7 +2,7 @@
 
 ::
 
-    train/CLASS/*.jpg (or .jpeg, .png, .bmp, .tif, .tiff, .webp, in any case)
+    train/CLASS/*.jpg (or .jpeg, .png, .webp, .bmp, .tif, .tiff, in any case)
     val/CLASS/*.jpg   the same classes
 
 Images may lie in folders below their class's. Other folders and files are left alone.
@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
+from torchvision.datasets.folder import find_classes, make_dataset
 
 from mtlkit.data.base import Division, Reader, by_groups
-from mtlkit.data.images import read_image
+from mtlkit.data.images import SUFFIXES, looks_like_image, not_read, read_image
 from mtlkit.data.samples import Sample, Split, checked, contents, evenly_spaced
 from mtlkit.errors import InputError
 
@@ -92,7 +92,7 @@ class ImageFolder(Reader):
         classes = shared_classes(self._root)
         folder = str(self._root / split)
         numbers = {name: number for number, name in enumerate(classes)}
-        found = make_dataset(folder, numbers, extensions=IMG_EXTENSIONS, allow_empty=True)
+        found = make_dataset(folder, numbers, extensions=SUFFIXES, allow_empty=True)
         labels = [label for _, label in found]
         real: dict[str, str] = {}
         for one in sorted({os.path.dirname(file) for file, _ in found}):
@@ -104,9 +104,20 @@ class ImageFolder(Reader):
         if empty:
             raise InputError(
                 f"{self._root / split / classes[min(empty)]} holds no image; every class folder needs one "
-                f"({', '.join(IMG_EXTENSIONS)})."
+                f"({', '.join(SUFFIXES)})."
             )
         return Listing(folder, [file for file, _ in found], labels, classes)
+
+    def overlooked(self) -> list[str]:
+        """Image files of other formats, and those outside of the class folders."""
+        listed = set(self._names)
+        found = [
+            os.path.relpath(os.path.join(parent, name), self._folder).replace(os.sep, "/")
+            for parent, _, names in os.walk(self._folder, followlinks=True)
+            for name in names
+            if looks_like_image(name)
+        ]
+        return not_read(self._folder, sorted(name for name in found if name not in listed))
 
     def __len__(self) -> int:
         return len(self._names)

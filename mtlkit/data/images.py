@@ -1,29 +1,35 @@
 """Image files: the one way in which every layout reads them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torchvision import tv_tensors
 
 from mtlkit.data.paths import inside
+from mtlkit.data.splits import some
 from mtlkit.errors import InputError
 from mtlkit.files import regular
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 """What a file may be, whatever its name ends in. Pillow starts other programs for some further formats."""
 
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+"""What names of images end in, in any case, where a layout lists folders for them."""
+
+_OTHERS = (".jfif", ".jpe", ".jp2", ".gif", ".ppm", ".pgm", ".pbm", ".heic", ".heif", ".avif", ".tga", ".dng")
+
 LARGEST = 178_956_970
 """Pixels of the largest image that is read; the limit above which Pillow assumes a decompression bomb."""
 
 
 @contextmanager
-def opened(path: Path, root: Path | None = None) -> Iterator[Image.Image]:
+def opened(path: Path, root: Path | None = None) -> Iterator[ImageFile.ImageFile]:
     """An image file, open and not yet decoded; what fails while it is open is one sentence.
 
     Args:
@@ -108,11 +114,18 @@ def read_ids(path: Path, root: Path | None = None) -> NDArray[np.uint8]:
         root: the folder of its data set; see :func:`opened`.
 
     Raises:
-        InputError: as of :func:`opened`, or the pixels are not 8 bits of one channel.
+        InputError: as of :func:`opened`, the file is no PNG, or the pixels are not 8 bits of one channel.
     """
     with opened(path, root) as image:
+        if image.format != "PNG":
+            raise InputError(
+                f"{path} holds {image.format} content; class ids need an 8-bit grey PNG, which keeps them as they are."
+            )
         if image.mode not in ("L", "P"):
             raise InputError(f"{path} has the pixel mode {image.mode}; class ids need an 8-bit grey PNG.")
+        stored = image.tile[0][3] if image.tile else image.mode
+        if image.mode == "L" and stored != "L":  # Pillow spreads 2 and 4 bits over 0 to 255: 3 of 2 bits is 255
+            raise InputError(f"{path} has {str(stored)[2:]} bits a pixel; class ids need an 8-bit grey PNG.")
         return np.array(ImageOps.exif_transpose(image))
 
 
@@ -128,6 +141,27 @@ def image_size(path: Path, root: Path | None = None) -> tuple[int, int]:
             return image.size
         turned = image.getexif().get(_ORIENTATION, 1) >= 5  # by a quarter
         return (image.height, image.width) if turned else image.size
+
+
+def looks_like_image(name: str) -> bool:
+    """Whether a file's name ends as those of images do, read here or not; in any case."""
+    return name.lower().endswith((*SUFFIXES, *_OTHERS))
+
+
+def not_read(folder: Path, names: Sequence[str], suffixes: Sequence[str] = SUFFIXES) -> list[str]:
+    """A sentence about the image files that a layout leaves out; none where there are none.
+
+    Args:
+        folder: where they lie.
+        names: of the files.
+        suffixes: what the names of those that are read end in.
+    """
+    if not names:
+        return []
+    return [
+        f"{folder} holds {len(names)} image files that are not read ({some(names)}); what is read ends in "
+        f"{', '.join(suffixes)} and lies in the layout's folders."
+    ]
 
 
 def readable(path: Path, whole: bool) -> bool:

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mtlkit.data.base import Division, Reader, by_groups
+from mtlkit.data.base import Division, Reader, alike, by_groups
 from mtlkit.data.faults import Fault, Faults, Faulty
 from mtlkit.data.groups import held_out
 from mtlkit.data.images import read_image
@@ -44,7 +44,7 @@ _SPLITS = ("train", "val")
 class Columns(Value):
     """What a table calls its columns; ``None``: not to be read.
 
-    A table may lack the columns that no task asks for, unless they were named here.
+    A table may lack the columns that no task asks for, unless they were named here or one of a similar name is there.
 
     Attributes:
         image: the image's path, relative to the table's folder, with ``/`` between folders.
@@ -111,14 +111,16 @@ class Manifest(Reader):
         labels: the category id of every sample; empty without a column.
         values: the kcal of every sample, float32 ``(N,)``; empty without a column.
         drawn: whether the split was drawn, for want of a column.
+        notes: what an absent column for the split or the groups means.
         skipped: reason -> rows of the whole table that were left out for it.
         faults: reason -> a sentence about each of them.
 
     Raises:
-        InputError: a file, folder or column is missing, the table is no CSV or empty, or a split has no good row.
-            Unless bad rows are skipped: a row has too few or too many fields, no or a missing or a repeated image,
-            kcal that are empty, no number, negative or infinite, no category, no group, an unknown split, a group of
-            the other split, or a category that training lacks. Reading a sample: its image is damaged.
+        InputError: a file, folder or column is missing, a column's name is misspelt, the table is no CSV or empty, or a
+            split has no good row. Unless bad rows are skipped: a row has too few or too many fields, no or a missing
+            or a repeated image, kcal that are empty, no number, negative or infinite, no category, no group, an
+            unknown split, a group of the other split, or a category that training lacks. Reading a sample: its image
+            is damaged.
     """
 
     description = "manifest.csv with image, kcal, category, group, split, and the images: your own dishes"
@@ -145,6 +147,7 @@ class Manifest(Reader):
         if self.drawn:
             rows = self._draw(rows, val_share, seed)
         rows = self._trained(rows)
+        self.notes = self._absent(rows)
         self._rows = [row for row in rows if row.split == split]
         for name in _SPLITS:
             if not any(row.split == name for row in rows):
@@ -166,6 +169,7 @@ class Manifest(Reader):
         table = _records(self._path)
         first, header = next(table, (1, []))
         places = self._places(first, header)
+        self._fields = set(places)
         for number, record in table:
             try:
                 if len(record) != len(header):
@@ -212,7 +216,43 @@ class Manifest(Reader):
                     f"{self._path}, row {number}, has no column {name or field!r}, which should hold the {field}; "
                     f"{suggestion(name or field, filter(None, header)) if any(header) else 'it is empty.'}"
                 )
+        self._misspelt(number, header, places)
         return places
+
+    def _misspelt(self, number: int, header: list[str], places: dict[str, int]) -> None:
+        """Checks that no column stands under a name like that of a field that the table seems to lack.
+
+        Raises:
+            InputError: one does; it would be ignored, and a split drawn or groups torn apart.
+        """
+        wanted = {field: getattr(self._columns, field) for field in Columns.model_fields if field not in places}
+        unread = [cell for place, cell in enumerate(header) if place not in places.values()]
+        near = {
+            field: next((cell for cell in unread if alike(cell, name)), None)
+            for field, name in wanted.items()
+            if name is not None
+        }
+        if lost := {field: cell for field, cell in near.items() if cell is not None}:
+            named = {field: getattr(self._columns, field) for field in self._columns.model_fields_set}
+            pairs = ",".join(f"{field}={name}" for field, name in (named | lost).items() if name is not None)
+            raise InputError(
+                f"{self._path}, row {number}, has no column {' or '.join(repr(wanted[field]) for field in lost)}, but "
+                f"{' and '.join(map(repr, lost.values()))}; say --columns {pairs}, or give what holds something else "
+                "another name."
+            )
+
+    def _absent(self, rows: list[_Row]) -> list[str]:
+        """What the want of a column for the split or the groups means."""
+        held = sum(row.split == "val" for row in rows)
+        means = {
+            "split": f"{held} of {len(rows)} images are held out by a draw",
+            "group": "every image is its own",
+        }
+        return [
+            f"no column {getattr(self._columns, field) or field!r}: {meaning}."
+            for field, meaning in means.items()
+            if field not in self._fields
+        ]
 
     def _row(self, number: int, cells: dict[str, str], folders: dict[str, set[str]]) -> _Row:
         """A row as it stands; ``folders`` remembers what the folders of images hold.

@@ -7,6 +7,8 @@ vector and depths ``(H, W)`` or ``(H, W, 1)``, metres, with 0 where there is no 
 **Axes of the normals.** mtan's preparing code is lost, but its author says that its normals were taken straight
 from the maps published at cs.nyu.edu/~deigen/dnl (lorenmt/mtan, issue 10): x to the right, y *away* from the camera,
 z up. That is how files without a ``world.json`` are read. Data that says otherwise does so there, under ``axes``.
+
+**Classes.** Those of a ``classes.txt`` ("id name" a line, as in the folder layout); without one, the 13 of NYU v2.
 """
 
 import hashlib
@@ -21,9 +23,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision import tv_tensors
 
-from mtlkit.data.base import SceneReader
+from mtlkit.data.base import SceneReader, misnamed
 from mtlkit.data.paths import inside
 from mtlkit.data.samples import IGNORE, Depth, Normals, Sample, Split, checked, contents, unit
+from mtlkit.data.splits import read_classes
 from mtlkit.errors import InputError, unknown
 from mtlkit.files import SUMS, regular
 
@@ -39,6 +42,9 @@ CANONICAL_AXES = "x right, y up, z towards the camera"
 FARTHEST = 1000.0
 """Metres beyond which a depth is taken for a mistake (millimetres, say)."""
 
+_WORLD = ("axes", "world", "revision", "seed", "train", "val", "height", "width")
+"""What may stand in a ``world.json``; all but the axes are of drawn worlds, and not read."""
+
 _FOLDERS = {"segmentation": "label", "normals": "normal", "depth": "depth"}
 
 
@@ -48,23 +54,25 @@ class Npy(SceneReader):
     Float images become 8 bit, as every data set's are in memory.
 
     Args:
-        root: the folder that holds ``train/``, ``val/`` and perhaps ``world.json``.
+        root: the folder that holds ``train/``, ``val/`` and perhaps ``world.json`` and ``classes.txt``.
         split: train or val.
         tasks: the targets to read; the folders of other tasks may be absent.
 
     Raises:
-        InputError: a folder is missing or empty, a number is missing, or ``world.json`` names unknown axes.
+        InputError: a folder is missing or empty, a number is missing, ``world.json`` names no axes, unknown ones or
+            something else, or ``classes.txt`` is empty or no list of classes.
             Reading a sample: a file is no array of the right shape or range, or holds an unknown class id.
     """
 
     description = "{train,val}/{image,label,depth,normal}/0.npy, ...: the layout multi-task repositories share"
-    classes = CLASSES
 
     def __init__(self, root: Path, split: Split, tasks: Sequence[str] = ("segmentation", "normals")) -> None:
         self._root = Path(root)
         self._split: str = split
         self.tasks = checked(self._root, split, tasks, _FOLDERS)
         self._axes = _axes(self._root / "world.json")
+        named = self._root / "classes.txt"
+        self.classes = read_classes(named) if named.exists() else CLASSES
         read = ("image", *(_FOLDERS[task] for task in self.tasks))
         # Targets that are not read count too: a set must not shrink because its last images are missing.
         beside = [name for name in _FOLDERS.values() if name not in read and any((self._root / split / name).glob("*"))]
@@ -104,6 +112,10 @@ class Npy(SceneReader):
             int(file.stem) for file in path.glob("*.npy") if file.stem.isdecimal() and file.stem == f"{int(file.stem)}"
         }
 
+    def overlooked(self) -> list[str]:
+        """Folders under names like those of targets."""
+        return misnamed(self._root / self._split, _FOLDERS)
+
     def __len__(self) -> int:
         return self._length
 
@@ -129,15 +141,15 @@ class Npy(SceneReader):
         return str(index)
 
     def fingerprint(self) -> str:
-        """Twelve hexadecimal digits over ``world.json`` and all arrays of the split."""
+        """Twelve hexadecimal digits over ``world.json``, ``classes.txt`` and all arrays of the split."""
         arrays = [
             f"{self._split}/{folder}/{number}.npy"
             for folder in ("image", "label", "normal", "depth")
             if (self._root / self._split / folder).is_dir()
             for number in self._numbers(folder)
         ]
-        world = ["world.json"] if (self._root / "world.json").is_file() else []
-        files = sorted([*world, *arrays])
+        beside = [name for name in ("classes.txt", "world.json") if (self._root / name).is_file()]
+        files = sorted([*beside, *arrays])
         # Whole: arrays of one shape have one size, so a corrected one would hide between the blocks of a digest.
         return hashlib.sha256("\0".join(files).encode() + contents(self._root, files)).hexdigest()[:12]
 
@@ -174,13 +186,14 @@ class Npy(SceneReader):
 
     def _normals(self, index: int, shape: Sequence[int]) -> Normals:
         vectors = self._load("normal", index, 3, shape)
-        self._within("normal", index, vectors, -1.01, 1.01)  # rounding to 8 bit overshoots by 1/127
+        # Rounding to 8 bit overshoots by 1/127.
+        self._within("normal", index, vectors, -1.01, 1.01, "; (0, 0, 0) stands for unknown")
         x, y, z = torch.from_numpy(vectors.astype(np.float32)).unbind(-1)
         return unit(torch.stack((x, y, z) if self._axes == CANONICAL_AXES else (x, z, -y)))
 
     def _depth(self, index: int, shape: Sequence[int]) -> Depth:
         depth = self._load("depth", index, 1, shape)
-        self._within("depth", index, depth, 0.0, FARTHEST)
+        self._within("depth", index, depth, 0.0, FARTHEST, " metres; 0 stands for unknown")
         return Depth(depth.astype(np.float32))
 
     def _load(self, folder: str, index: int, channels: int, shape: Sequence[int] | None = None) -> NDArray[Any]:
@@ -213,12 +226,12 @@ class Npy(SceneReader):
             )
         return array
 
-    def _within(self, folder: str, index: int, array: NDArray[Any], low: float, high: float) -> None:
+    def _within(self, folder: str, index: int, array: NDArray[Any], low: float, high: float, further: str = "") -> None:
         least, most = array.min(), array.max()
         if not (least >= low and most <= high):  # written so that NaN fails too
             raise InputError(
                 f"{self._path(folder, index)} holds values from {least:.4g} to {most:.4g}; they should lie between "
-                f"{low:.0f} and {high:.0f}."
+                f"{low:.0f} and {high:.0f}{further}."
             )
 
 
@@ -233,9 +246,16 @@ def _axes(world: Path) -> str:
         return PUBLISHED_AXES
     regular(world)
     try:
-        axes = str(json.loads(world.read_text(encoding="utf-8")).get("axes", PUBLISHED_AXES))
+        found = json.loads(world.read_text(encoding="utf-8"))
+        keys = list(found.keys())
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"{world} is not a JSON object ({error}); write the data set again.") from error
+    for key in keys:
+        if key not in _WORLD:
+            raise unknown(f"key in {world}", key, _WORLD)
+    if "axes" not in keys:
+        raise InputError(f'{world} has no axes; add "axes": "{CANONICAL_AXES}" or "{PUBLISHED_AXES}".')
+    axes = str(found["axes"])
     if axes not in (PUBLISHED_AXES, CANONICAL_AXES):
         raise unknown(f"system of axes in {world}", axes, (PUBLISHED_AXES, CANONICAL_AXES))
     return axes

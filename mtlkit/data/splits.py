@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mtlkit.data.samples import DataSet, evenly_spaced
+from mtlkit.data.samples import IGNORE, DataSet, evenly_spaced
 from mtlkit.errors import InputError
 from mtlkit.files import regular
 
@@ -14,6 +14,7 @@ Lines = Sequence[tuple[int, str]]
 """Lines of a text file with their numbers, from 1."""
 
 _COMPARED = 16
+_NAMED = 3
 
 
 def lines(path: Path, holds: str) -> list[tuple[int, str]]:
@@ -86,6 +87,31 @@ def parse_number(text: str) -> float:
         return float(text) if text.isascii() and "_" not in text else math.nan
     except ValueError:
         return math.nan
+
+
+def some(names: Sequence[str]) -> str:
+    """The first names of many, and how many more there are."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def read_classes(path: Path) -> tuple[str, ...]:
+    """The names in a ``classes.txt`` ("id name" a line, ids from 0 without a gap).
+
+    Raises:
+        InputError: the file is missing or empty, a line does not carry the next id and a name, two classes have one
+            name, or there are more than 255.
+    """
+    names: list[str] = []
+    for number, line in lines(path, 'a line "id name" for every class'):
+        identifier, _, name = line.partition(" ")
+        if identifier != str(len(names)) or not name.strip():
+            raise InputError(f"{path}, line {number}, is {line!r}; it should be {len(names)} and a name.")
+        names.append(name.strip())
+    if not names:
+        raise InputError(f'{path} is empty; it needs a line "id name" for every class.')
+    check_classes(names, path, most=IGNORE)
+    return tuple(names)
 
 
 def check_pair(train: DataSet, val: DataSet, root: Path) -> None:

@@ -25,6 +25,10 @@ class _Published(ImageFolder):
 
     _needs: ClassVar[str]
 
+    def overlooked(self) -> list[str]:
+        """Nothing: a published folder may hold what belongs to no split, or to the other one."""
+        return []
+
     def _there(self, *choices: str) -> str:
         """The first of the relative paths that exists."""
         for choice in choices:

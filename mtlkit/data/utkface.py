@@ -6,7 +6,7 @@
     splits/train.txt, splits/val.txt          one file name per line; may be missing
 
 Ages are in years, gender is 0 male or 1 female, race 0 to 4 (not read), the date digits that identify the image.
-Files of other kinds are left alone.
+Files of other kinds are left alone; a check of the data set counts the images among them.
 
 Without lists a fifth of the images, of every ten years of age alike, are held out by a hash of their
 names: the same on every machine, whichever ending the files have. The data set names no people, so that one of several
@@ -22,7 +22,7 @@ import numpy as np
 from mtlkit.data.faces import AGES, GENDERS, OUTSIDE, TASKS, Faces
 from mtlkit.data.faults import Faulty
 from mtlkit.data.groups import held_out
-from mtlkit.data.images import readable
+from mtlkit.data.images import looks_like_image, not_read, readable
 from mtlkit.data.samples import Split
 from mtlkit.data.splits import lines, once
 from mtlkit.errors import InputError
@@ -64,7 +64,9 @@ class UTKFace(Faces):
     ) -> None:
         super().__init__(root, split, tasks, faulty)
         folder = next((self._root / name for name in _FOLDERS if (self._root / name).is_dir()), self._root)
-        there = sorted(name for name in os.listdir(folder) if name.lower().endswith("jpg"))
+        files = sorted(os.listdir(folder))
+        there = [name for name in files if name.lower().endswith("jpg")]
+        self._left = [name for name in files if looks_like_image(name) and not name.lower().endswith("jpg")]
         if not there:
             raise InputError(f"{folder} holds no *.jpg; UTKFace's images lie in {' or '.join(_FOLDERS)} of its root.")
         listed = (self._root / _LISTS).is_dir()
@@ -96,6 +98,10 @@ class UTKFace(Faces):
             kept = [name for name, out in zip(kept, held, strict=True) if out == (split == "val")]
         values = np.array([labels[name] for name in kept], np.int64).reshape(-1, 2)
         self._hold(folder, kept, values[:, 0].copy(), values[:, 1].copy())
+
+    def overlooked(self) -> list[str]:
+        """Image files of other formats."""
+        return not_read(self._folder, self._left, (".jpg",))
 
 
 def _labels(name: str) -> tuple[int, int]:

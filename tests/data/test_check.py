@@ -1,7 +1,11 @@
 """``data check``: all that a run reads, and all that is wrong with it."""
 
+import csv
 import json
+import re
+import resource
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +14,7 @@ from typer.testing import CliRunner
 
 from mtlkit.cli import app
 from mtlkit.data.check import MOST, check
+from mtlkit.data.manifest import Manifest
 from mtlkit.errors import InputError
 from mtlkit.files import SUMS
 from mtlkit.worlds import drawer
@@ -83,6 +88,76 @@ def test_what_is_readable_and_no_use_is_a_warning(rooms):
         "1 of 3 samples of val have one value everywhere for normals (1).",
         f"3 files are not those that {rooms / SUMS} lists (val/image/2.npy, val/label/0.npy, val/normal/1.npy).",
     ]
+
+
+def test_the_command_says_which_targets_were_read_and_which_folder_may_be_one(rooms):
+    words = ["data", "check", "npy", str(rooms)]
+    assert (
+        "train: 6 samples, 13 classes, with segmentation, normals, depth, fing" in CliRunner().invoke(app, words).stdout
+    )
+    (rooms / SUMS).unlink()
+    for split in ("train", "val"):
+        (rooms / split / "normal").rename(rooms / split / "normals")
+    done = CliRunner().invoke(app, words)
+    assert (done.exit_code, "val: 3 samples, 13 classes, with segmentation, depth, fing" in done.stdout) == (0, True)
+    assert f"Warning: {rooms / 'val/normals'} is not read; did you mean normal/?" in done.stderr
+    for split in ("train", "val"):
+        for target in ("normals", "depth", "label"):
+            shutil.rmtree(rooms / split / target)
+    done = CliRunner().invoke(app, words)
+    assert "train: 6 samples, 13 classes, without targets, fing" in done.stdout
+    assert "Warning: train has no target; the layout is {train,val}/{image,label,depth,normal}/" in done.stderr
+
+
+def test_the_command_says_what_absent_columns_of_a_table_mean(drawn, tmp_path):
+    folder = Path(shutil.copytree(drawn / "manifest", tmp_path / "manifest"))
+    (folder / SUMS).unlink()
+    words = ["data", "check", "manifest", str(folder)]
+    assert "no column" not in CliRunner().invoke(app, words).output
+    with (folder / "manifest.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, ["image", "kcal", "category"], extrasaction="ignore")
+        table.writeheader()
+        table.writerows(rows)
+    done = CliRunner().invoke(app, words)
+    held = len(Manifest(folder, "val"))
+    assert done.exit_code == 0, done.output
+    assert f"no column 'split': {held} of {len(rows)} images are held out by a draw.\n" in done.stdout
+    assert done.stdout.count("no column 'group': every image is its own.\n") == 1
+    report = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
+    assert len(report["notes"]) == 2
+
+
+def test_images_that_are_left_out_are_a_warning(drawn, tmp_path):
+    root = Path(shutil.copytree(drawn / "imagefolder", tmp_path / "imagefolder"))
+    (root / "val/loose.gif").touch()
+    (warning,) = check("imagefolder", root).warnings
+    assert "val holds 1 image files that are not read (loose.gif)" in warning
+
+
+def test_a_full_disk_asks_for_space_where_a_world_is_made(tmp_path):
+    """A limit on the size of files, which the system answers as it does a full disk; NumPy hands no reason on."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+    try:
+        with pytest.raises(InputError) as raised:
+            drawer("rooms").write(tmp_path / "rooms", train=1, val=1, size=(64, 64))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert re.fullmatch(r"/\S+ cannot be written \(\d+ requested and \d+ written\); free some .*", str(raised.value))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_in_the_place_of_a_folder_is_one_fault(tmp_path):
+    (tmp_path / "classes.txt").write_text("0 wall\n")
+    report = check("folder", tmp_path / "classes.txt")
+    assert [fault.examples for fault in report.faults.values()] == [
+        [f"There is no folder {tmp_path / 'classes.txt'}; give the data set's root folder."]
+    ]
+    assert report.warnings == []
 
 
 def test_a_link_to_nowhere_is_a_fault_and_the_other_split_is_read(rooms):

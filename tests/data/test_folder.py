@@ -55,6 +55,30 @@ def test_palette_images_read_as_their_colours(root):
     assert torch.allclose(Folder(root, "train")[0]["normals"], before, atol=0.02)
 
 
+@pytest.mark.parametrize(
+    ("name", "other"), [("image/a.png", "image/a.PNG"), ("label/b.png", "label/b.Png"), ("image/b.png", "image/b.JPEG")]
+)
+def test_endings_may_be_in_any_case(root, name, other):
+    pixels = Image.open(root / name)
+    pixels.save(root / "again", format="JPEG" if other.endswith("JPEG") else "PNG")
+    before = Folder(root, "train")[1]["segmentation"]
+    (root / name).unlink()
+    (root / "again").rename(root / other)
+    assert torch.equal(Folder(root, "train")[1]["segmentation"], before)
+
+
+@pytest.mark.parametrize("name", ["normals", "Normal", "norml"])
+def test_a_folder_under_a_name_like_a_targets_is_told(root, name):
+    data = Folder(root, "train", ("segmentation",))
+    (root / "depth").mkdir()
+    (root / "label_before").mkdir()
+    assert data.overlooked() == []
+    (root / "normal").rename(root / name)
+    assert data.overlooked() == [f"{root / name} is not read; did you mean normal/?"]
+    (root / "label").rename(root / "segmentation")
+    assert data.overlooked()[0] == f"{root / 'segmentation'} is not read; did you mean label/?"
+
+
 def test_only_the_asked_targets_are_read(root):
     shutil.rmtree(root / "normal")
     assert set(Folder(root, "train", ("segmentation",))[0]) == {"image", "segmentation"}

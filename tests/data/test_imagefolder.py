@@ -11,6 +11,7 @@ from torchvision.datasets import folder as theirs
 
 from mtlkit.data import samples
 from mtlkit.data.imagefolder import ImageFolder
+from mtlkit.data.images import SUFFIXES
 from mtlkit.data.samples import collate
 from mtlkit.errors import InputError
 
@@ -117,6 +118,29 @@ def test_a_palette_with_transparency_gives_its_colours_and_no_warning(root, recw
     assert not list(recwarn)
 
 
+def test_images_that_are_left_out_are_counted(root):
+    data = ImageFolder(root, "train")
+    assert data.overlooked() == []
+    for name in ("cat/x.gif", "cat/deep/y.JFIF", "dog/z.ppm", "loose.png"):
+        shutil.copy(root / "train/cat/a.png", root / "train" / name)
+    shutil.copy(root / "train/cat/a.png", root / "val/cat/x.gif")
+    assert len(ImageFolder(root, "train")) == 3
+    assert data.overlooked() == [
+        f"{root / 'train'} holds 4 image files that are not read (cat/deep/y.JFIF, cat/x.gif, dog/z.ppm and 1 more); "
+        "what is read ends in .jpg, .jpeg, .png, .webp, .bmp, .tif, .tiff and lies in the layout's folders."
+    ]
+
+
+def test_every_ending_that_is_listed_is_of_a_format_that_is_read(root):
+    for suffix in SUFFIXES:
+        Image.new("RGB", (6, 4)).save(root / f"train/cat/of{suffix}")
+    data = ImageFolder(root, "train")
+    assert {Path(data.name_of(index)).suffix for index in range(len(data))} == {*SUFFIXES, ".PNG"}
+    assert all(data[index]["image"].shape == (3, 4, 6) for index in range(len(data)))
+    page = (Path(__file__).parents[2] / "book/data.md").read_text()
+    assert f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}, in any case" in page
+
+
 def test_fingerprint_knows_the_content_but_not_the_place_or_the_task(root, tmp_path, monkeypatch):
     first = ImageFolder(root, "train").fingerprint()
     assert (len(first), int(first, 16) >= 0) == (12, True)
@@ -190,7 +214,10 @@ def empty_class(root: Path) -> None:
         (lambda root: shutil.rmtree(root / "train"), r"There is no folder .*pets/train; images lie in train/CLASS/"),
         (lambda root: shutil.rmtree(root / "val"), r"There is no folder .*pets/val; images lie in train/CLASS/"),
         (no_classes, r"pets/val holds no class folders; images lie in train/CLASS/"),
-        (empty_class, r"train/dog holds no image; every class folder needs one \(\.jpg, "),
+        (
+            empty_class,
+            r"train/dog holds no image; every class folder needs one \(\.jpg, \.jpeg, \.png, \.webp, \.bmp, ",
+        ),
         (lambda root: (root / "train/cat/again").symlink_to("."), r"train/cat/again is .*train/cat under another name"),
         (
             lambda root: shutil.rmtree(root / "train/dog") or (root / "train/dog").symlink_to("cat"),

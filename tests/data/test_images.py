@@ -66,6 +66,41 @@ def chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
+def grey_png(path, bits: int) -> None:
+    """Four pixels of the values 3, 2, 1 and 0, each of ``bits`` bits."""
+    packed = sum(value << bits * place for place, value in enumerate(range(4))) << (-4 * bits % 8)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 1, bits, 0, 0, 0, 0))
+    data = chunk(b"IDAT", zlib.compress(b"\0" + packed.to_bytes((4 * bits + 7) // 8, "big")))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + data + chunk(b"IEND", b""))
+
+
+def test_class_ids_that_pillow_would_scale_are_refused(tmp_path):
+    grey_png(tmp_path / "8.png", 8)
+    assert read_ids(tmp_path / "8.png").tolist() == [[3, 2, 1, 0]]
+    for bits in (2, 4):
+        grey_png(tmp_path / f"{bits}.png", bits)
+        with pytest.raises(InputError, match=rf"{bits}\.png has {bits} bits a pixel; class ids need an 8-bit grey PNG"):
+            read_ids(tmp_path / f"{bits}.png")
+    Image.new("1", (4, 1)).save(tmp_path / "1.png")
+    with pytest.raises(InputError, match=r"1\.png has the pixel mode 1; class ids need an 8-bit grey PNG"):
+        read_ids(tmp_path / "1.png")
+
+
+def test_a_palette_of_few_bits_keeps_its_places(tmp_path):
+    places = Image.fromarray(np.array([[3, 2, 1, 0]], np.uint8), "P")
+    places.putpalette([*range(12)])
+    places.save(tmp_path / "ids.png", bits=2)
+    assert (tmp_path / "ids.png").read_bytes()[24] == 2
+    assert read_ids(tmp_path / "ids.png").tolist() == [[3, 2, 1, 0]]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_class_ids_in_another_format_under_a_pngs_name_are_refused(tmp_path, kind):
+    Image.new("L", (16, 16), 3).save(tmp_path / "ids.png", format=kind)
+    with pytest.raises(InputError, match=rf"ids\.png holds {kind} content; class ids need an 8-bit grey PNG"):
+        read_ids(tmp_path / "ids.png")
+
+
 def test_an_image_that_is_too_large_is_refused_before_it_is_decoded(tmp_path):
     side = 1 << 15
     assert side**2 > LARGEST

@@ -126,6 +126,36 @@ def test_without_a_column_for_the_split_whole_groups_are_held_out(root):
         Manifest(root, "val")
 
 
+@pytest.mark.parametrize(
+    ("header", "tasks", "columns", "sentence"),
+    [
+        (
+            "group,Split",
+            ("calories", "category"),
+            None,
+            "no column 'split', but 'Split'; say --columns split=Split",
+        ),
+        ("Group,spilt", ("calories", "category"), None, "'group' or 'split', but 'Group' and 'spilt'; say --columns g"),
+        ("groups,split", ("calories",), Columns(kcal="kcal"), "say --columns kcal=kcal,group=groups, or give what"),
+    ],
+)
+def test_a_misspelt_column_is_refused_and_not_ignored(root, header, tasks, columns, sentence):
+    rewrite(root, lambda text: text.replace("group,split", header))
+    with pytest.raises(InputError, match=rf"manifest\.csv, row 1, has .*{re.escape(sentence)}"):
+        Manifest(root, "train", tasks, columns)
+    named = Columns.named(dict(zip(("group", "split"), header.split(","), strict=True)))
+    assert Manifest(root, "train", tasks, named).groups == ["p1", "p2", "p2"]
+
+
+def test_a_column_under_a_name_of_its_own_or_of_another_field_is_left_alone(root):
+    rewrite(root, lambda text: text.replace("group,split", "salt,portion"))
+    assert Manifest(root, "train").drawn
+    assert Manifest(root, "train", columns=Columns(split=None)).drawn
+    rewrite(root, lambda text: text.replace("salt,portion", "Group,split").replace("p3", "p1"))
+    assert Manifest(root, "train", columns=Columns(category="Group")).classes == ("p1", "p2")
+    assert len(Manifest(root, "train", columns=Columns(group=None)).groups) == 3
+
+
 def test_fingerprint_knows_the_content_but_not_the_place_the_tasks_or_the_order(root, tmp_path):
     first = Manifest(root, "train").fingerprint()
     assert re.fullmatch("[0-9a-f]{12}", first)

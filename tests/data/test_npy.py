@@ -1,6 +1,7 @@
 import json
 import os
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,28 @@ def test_both_systems_of_axes_arrive_in_the_canonical_frame(root):
     assert torch.allclose(Npy(root, "train")[0]["normals"][:, 1, 1], torch.tensor([0, -0.6, 0.8]))
 
 
+def test_classes_are_those_that_the_folder_names(root):
+    first = Npy(root, "train").fingerprint()
+    (root / "classes.txt").write_text("0 wall\n1 floor\n2 night stand\n")
+    data = Npy(root, "train")
+    assert data.classes == ("wall", "floor", "night stand")
+    assert data[2]["segmentation"].unique().tolist() == [2, 255]
+    assert data.fingerprint() != first
+    (root / "classes.txt").write_text("0 wall\n1 floor\n")
+    with pytest.raises(InputError, match=r"label/2\.npy holds the class id 2; valid are 0 to 1, and -1 for void"):
+        Npy(root, "train")[2]
+    (root / "classes.txt").unlink()
+    assert Npy(root, "train").fingerprint() == first == "f6ea8815cdbe"
+
+
+def test_a_folder_under_a_name_like_a_targets_is_told(root):
+    shutil.rmtree(root / "train/depth")
+    data = Npy(root, "train")
+    assert data.overlooked() == []
+    (root / "train/depths").mkdir()
+    assert data.overlooked() == [f"{root / 'train/depths'} is not read; did you mean depth/?"]
+
+
 def test_bytes_and_trailing_axes_are_read_too(root):
     np.save(root / "train/image/0.npy", np.full((4, 5, 3), 200, np.uint8))
     np.save(root / "train/label/0.npy", np.full((4, 5, 1), 3.0, np.float32))
@@ -67,6 +90,11 @@ def test_depths_are_read_in_metres_with_zero_for_unknown(root):
     np.save(root / "train/depth/0.npy", np.full((4, 5), 2500.0))
     with pytest.raises(InputError, match=r"depth/0\.npy holds values from 2500"):
         Npy(root, "train", ("depth",))[0]
+    for unknown in (np.nan, np.inf):
+        np.save(root / "train/depth/0.npy", np.full((4, 5), unknown))
+        sentence = r"they should lie between 0 and 1000 metres; 0 stands for unknown\.$"
+        with pytest.raises(InputError, match=rf"depth/0\.npy holds values from (nan|inf) .*{sentence}"):
+            Npy(root, "train", ("depth",))[0]
 
 
 def test_only_the_asked_targets_are_read(root):
@@ -129,6 +157,15 @@ def test_a_fingerprint_knows_a_pixel_far_into_a_large_array(root):
         (lambda root: [f.unlink() for f in (root / "train/image").iterdir()], r"train/image holds no array"),
         (lambda root: (root / "train/label").rename(root / "labels"), r"There is no folder .*train/label"),
         (lambda root: (root / "world.json").write_text('{"axes": "x left"}'), "There is no system of axes"),
+        (
+            lambda root: (root / "world.json").write_text('{"axis": "x right, y up, z towards the camera"}'),
+            r"no key in .*world\.json 'axis'; did you mean 'axes'\?",
+        ),
+        (
+            lambda root: (root / "world.json").write_text('{"seed": 0}'),
+            r'world\.json has no axes; add "axes": "x right',
+        ),
+        (lambda root: (root / "classes.txt").write_text("wall\n"), r"classes\.txt, line 1, is 'wall'; it should be 0"),
         (lambda root: (root / "world.json").write_text("[]"), r"world\.json is not a JSON object"),
         (lambda root: (root / "world.json").write_text("[" * 100_000), r"world\.json is not a JSON object"),
         (lambda root: (root / "world.json").mkdir(), r"world\.json is not a JSON object"),
@@ -150,6 +187,7 @@ def test_what_is_missing_is_named_at_once(root, damage, sentence):
         ("label", np.full((4, 5), 13), r"label/0\.npy holds the class id 13; valid are 0 to 12, and -1 for void"),
         ("label", np.zeros((4, 6), int), r"label/0\.npy is an array \(4, 6\) of int64; it should be \(4, 5\)"),
         ("normal", np.full((4, 5, 3), 128), r"normal/0\.npy holds values from 128 to 128"),
+        ("normal", np.full((4, 5, 3), np.nan), r"holds values from nan to nan; .*; \(0, 0, 0\) stands for unknown\."),
         ("normal", np.zeros((4, 4, 3)), r"normal/0\.npy is an array \(4, 4, 3\) .* \(4, 5\) x 3 channels"),
     ],
 )

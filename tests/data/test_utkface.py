@@ -93,6 +93,16 @@ def test_other_folders_and_the_original_ending(root, tmp_path, folder):
     assert again.ages.tolist() == val.ages.tolist(), "the ending changes nothing"
 
 
+def test_images_of_other_formats_are_counted(root):
+    data = UTKFace(root, "val")
+    assert data.overlooked() == []
+    for suffix in ("png", "JPEG"):
+        paint(root / f"image/31_0_0_{DATE}.{suffix}")
+    (root / "image/31_0_0_notes.txt").touch()
+    (sentence,) = UTKFace(root, "val").overlooked()
+    assert f"2 image files that are not read (31_0_0_{DATE}.JPEG, 31_0_0_{DATE}.png); what is read ends in" in sentence
+
+
 def test_fingerprint_knows_the_content_but_not_the_place_or_the_tasks(root, tmp_path):
     first = UTKFace(root, "train").fingerprint()
     elsewhere = tmp_path / "elsewhere"
