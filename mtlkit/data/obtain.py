@@ -7,7 +7,7 @@ that they know are those of ``sources.yaml``.
 
 import shutil
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 from mtlkit.data import LAYOUTS
 from mtlkit.data.archives import DAMAGED, git_tree, merge, unpacked
 from mtlkit.data.sources import Address, Source, SourceFile, sources
+from mtlkit.data.splits import some
 from mtlkit.data.transfer import TransferError, check_room, checksums, fetch
 from mtlkit.errors import InputError, unknown
 from mtlkit.files import written_whole
@@ -132,13 +133,16 @@ def verify(folder: Path, name: str | None = None) -> tuple[list[str], list[str]]
         A line for every check that could be made or not, and those that are faults.
 
     Raises:
-        InputError: there is no such folder, or nothing tells which data set it is.
+        InputError: there is no such folder, none of the files is in it, or nothing tells which data set it is.
     """
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}.")
     record = _read(folder)
     name = name or (record.source if record else _recognised(folder))
     wanted, got = source(name), record.files if record else {}
+    if not got.keys() & wanted.files.keys() and not _present(wanted, folder, wanted.counts):
+        files = some([*wanted.files, *wanted.counts])
+        raise InputError(f"{folder} holds none of the files of {name} ({files}); name the folder that does.")
     lines, faults = [f"{name}: {wanted.title}."], []
     for place, file in wanted.files.items():
         path, before = folder / place, got.get(place)
@@ -184,8 +188,7 @@ def _read(folder: Path) -> Provenance | None:
 def _recognised(folder: Path) -> str:
     """Which data set's files lie there."""
     there = {
-        name: sum((folder / place).is_file() for place in one.files)
-        + sum(any(True for _ in folder.glob(pattern)) for pattern in one.counts if not pattern.startswith("**"))
+        name: _present(one, folder, [pattern for pattern in one.counts if not pattern.startswith("**")])
         for name, one in sources().items()
     }
     most = max(there.values())
@@ -194,6 +197,12 @@ def _recognised(folder: Path) -> str:
         which = f"may be {' or '.join(names)}" if most else "holds no file of a known data set under its published name"
         raise InputError(f"{folder} {which}; say which it is, as the second argument.")
     return names[0]
+
+
+def _present(wanted: Source, folder: Path, patterns: Iterable[str]) -> int:
+    """How many of its published files lie there, and of how many patterns of what is in them some file does."""
+    published = sum((folder / place).is_file() for place in wanted.files)
+    return published + sum(any(True for _ in folder.glob(pattern)) for pattern in patterns)
 
 
 def _by_hand(wanted: Source, files: Mapping[str, SourceFile], folder: Path, say: Say) -> None:

@@ -350,7 +350,11 @@ def test_verify_finds_out_which_set_it_is(tmp_path):
     (tmp_path / "ILSVRC2012_img_val.tar").unlink()
     with pytest.raises(InputError, match="holds no file of a known data set under its published name"):
         verify(tmp_path)
-    assert verify(tmp_path, "coco")[1] == []
+    with pytest.raises(InputError, match=r"holds none of the files of coco \(.*\); name the folder that does\."):
+        verify(tmp_path, "coco")
+    (tmp_path / "train2017").mkdir()
+    (tmp_path / "train2017/1.jpg").touch()
+    assert verify(tmp_path, "coco")[1] == ["train2017/*.jpg: 1 of 118,287 train2017/*.jpg."]
     with pytest.raises(InputError, match="There is no published data set 'cooc'; did you mean 'coco'"):
         verify(tmp_path, "cooc")
     with pytest.raises(InputError, match="There is no folder"):
