@@ -218,7 +218,8 @@ def clean(
 ) -> None:
     """Say how much your own runs keep beside their records, and remove it: weights, checkpoints, smoke records.
 
-    Records at lite and paper stay. What is removed can be computed again; weights by training again.
+    Records at lite and paper stay, and so does what no run has written. What is removed can be computed again; weights
+    by training again.
     """
     from mtlkit.results import Results, leftovers
 
@@ -252,7 +253,7 @@ def results_verify(
         echo(fault, err=True)
     echo(f"{count} records in {folder}.")
     if faults:
-        raise InputError(f"{len(faults)} files of {folder} are damaged or misplaced; remove them to run them again.")
+        raise InputError(f"{len(faults)} files of {folder} are damaged or misplaced; see above what to do with each.")
 
 
 @results_app.command("merge")

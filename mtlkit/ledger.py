@@ -36,6 +36,9 @@ from mtlkit.history import Divergence, History, Timing
 from mtlkit.metrics.bootstrap import Drawn
 from mtlkit.values import hash_of
 
+IDENTITY = "[0-9a-f]{12}"
+"""A regular expression of the identities of nodes, which records are called by."""
+
 GIB = 1024**3
 KEPT_LIMIT = 8 * GIB
 """Bytes of tensors that a ledger keeps before the oldest go."""
@@ -155,7 +158,10 @@ class Ledger:
         try:
             record = Record.model_validate_json(content)
         except ValueError as error:
-            raise InputError(f"{path} is not a record of this version; remove it to run its node again.") from error
+            what = "is not a record of this version"
+            known = re.fullmatch(IDENTITY, identity)  # or else a file that no run has written
+            remedy = "remove it to run its node again" if known else "keep it in another folder"
+            raise InputError(f"{path} {what}; {remedy}.") from error
         if fault := record.misfit(kind, identity):
             raise InputError(f"{path} {fault}; remove it to run its node again.")
         return record

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +13,13 @@ from typing import Any
 import mtlkit
 from mtlkit.errors import InputError
 from mtlkit.files import at_home, regular, written_whole
-from mtlkit.ledger import KEPT_LIMIT, LEASE_SECONDS, Ledger, intact
+from mtlkit.ledger import IDENTITY, KEPT_LIMIT, LEASE_SECONDS, Ledger, Record, intact
+
+PROFILES = ("smoke", "lite", "paper")
+"""The folders of a results folder; those that :data:`mtlkit.papers.options.PROFILES` names."""
+
+STATE = ("locks", "checkpoints", "failed", "ray")
+"""The folders of a profile's ``.state`` that are no tensors'."""
 
 
 def checkout() -> Path | None:
@@ -73,24 +80,55 @@ class Results:
         return found | ({"own": self} if apart and self.own.exists() else {})
 
 
-def leftovers(folder: Path) -> dict[str, list[Path]]:
-    """What -> files of a results folder that can go without losing a number that is compared: all in ``.state``, of
-    which each folder has its name (``weights``, ``checkpoints``), the records of profile ``smoke``, and what killed
-    processes left of records.
+def profiles(folder: Path) -> list[Path]:
+    """The folders of profiles that a results folder has.
 
     Raises:
-        InputError: something is running there.
+        InputError: there is no such folder, or it holds something else: files, but neither a record nor the state of
+            runs where a results folder has them.
     """
+    where = "PROFILE/KIND/, where PROFILE is smoke, lite or paper"
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}; a results folder has records in {where}.")
+    found = [folder / name for name in PROFILES if (folder / name).is_dir()]
+    # A damaged record has its name still.
+    known = any((path / ".state").is_dir() for path in found) or any(
+        re.fullmatch(IDENTITY, path.stem) or _is_record(path)
+        for profile in found
+        for path in profile.glob("[!.]*/*.json")
+    )
+    if not known and any(path.is_file() for path in folder.rglob("*")):
+        raise InputError(f"{folder} is no results folder; it holds no records in {where}.")
+    return found
+
+
+def leftovers(folder: Path) -> dict[str, list[Path]]:
+    """What -> files of a results folder that can go without losing a number that is compared: those of ``.state``, of
+    which each folder has its name (``weights``, ``checkpoints``), the records of profile ``smoke``, and what killed
+    processes left of records. Files of anything else are not among them, wherever they lie.
+
+    Raises:
+        InputError: something is running there, or it is no results folder.
+    """
+    if not folder.exists():
+        return {}
+    each = profiles(folder)
     # A lock that nobody has renewed for an hour is of a machine that is gone.
-    locks = [path for path in folder.glob("*/.state/locks/*.lock") if _silent(path) < 30 * LEASE_SECONDS]
-    if any(Ledger(folder / path.relative_to(folder).parts[0]).held(path.stem) for path in locks):
+    locks = [
+        (profile, path)
+        for profile in each
+        for path in profile.glob(".state/locks/*.lock")
+        if _silent(path) < 30 * LEASE_SECONDS
+    ]
+    if any(Ledger(profile).held(path.stem) for profile, path in locks):
         raise InputError(f"Something is running in {folder}; remove nothing before it ends.")
     found: dict[str, list[Path]] = {}
-    for path in sorted(folder.glob("*/.state/*/*")):
-        found.setdefault(path.parent.name, []).append(path)
-    if smoke := sorted((folder / "smoke").glob("*/*.json")):
+    for path in sorted(path for profile in each for path in profile.glob(".state/*/*") if path.is_file()):
+        if path.parent.name in STATE or ".safetensors" in path.name:
+            found.setdefault(path.parent.name, []).append(path)
+    if smoke := sorted(path for path in (folder / "smoke").glob("[!.]*/*.json") if _is_record(path)):
         found["smoke"] = smoke
-    if parts := sorted(folder.glob("*/*/*.json.*.part")):
+    if parts := sorted(path for profile in each for path in profile.glob("[!.]*/*.json.*.part")):
         found["parts"] = parts
     return found
 
@@ -101,12 +139,10 @@ def verify(folder: Path) -> tuple[int, list[str]]:
     Nothing is changed.
 
     Raises:
-        InputError: there is no such folder.
+        InputError: there is no such folder, or it is no results folder.
     """
-    if not folder.is_dir():
-        raise InputError(f"There is no folder {folder}; a results folder has records in PROFILE/KIND/.")
     count, faults = 0, []
-    for profile in sorted(path for path in folder.glob("*") if path.is_dir()):
+    for profile in profiles(folder):
         ledger = Ledger(profile)
         for path in sorted(profile.glob("[!.]*/*.json")):
             count += 1
@@ -143,7 +179,7 @@ def merge(sources: Iterable[Path], into: Path) -> tuple[int, list[str]]:
     for source in sources:
         if source.resolve() == into.resolve():
             raise InputError(f"{source} cannot be merged into itself; name another folder.")
-        paths = sorted(source.glob("*/[!.]*/*.json"))
+        paths = sorted(path for profile in profiles(source) for path in profile.glob("[!.]*/*.json"))
         if not paths:
             raise InputError(f"{source} holds no records; a results folder has them in PROFILE/KIND/.")
         _, faults = verify(source)
@@ -184,6 +220,15 @@ def _content(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         pass
     raise InputError(f"{path} is not a record; remove it to run its node again.")
+
+
+def _is_record(path: Path) -> bool:
+    """Whether a file holds the record that its place and name are those of."""
+    try:
+        record = Record.model_validate_json(path.read_bytes() if path.is_file() else b"")
+    except (OSError, ValueError):
+        return False
+    return (record.kind, record.identity) == (path.parent.name, path.stem)
 
 
 def _threads(path: Path) -> int | None:

@@ -12,10 +12,11 @@ from mtlkit.cli import app
 from mtlkit.data.proposals import Proposals, SelectiveSearch
 from mtlkit.errors import DamagedFile, InputError, WeightsMissing
 from mtlkit.ledger import Ledger, Record
+from mtlkit.papers import options
 from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.report.coverage import coverage
 from mtlkit.reproduce import reproduce, stored
-from mtlkit.results import Results, merge, verify
+from mtlkit.results import PROFILES, Results, leftovers, merge, profiles, verify
 from mtlkit.runtime import Runtime
 from mtlkit.values import hash_of
 from mtlkit.worlds import drawer, objects
@@ -130,6 +131,70 @@ def test_merge_joins_records_names_conflicts_and_overwrites_nothing(tmp_path):
     next(other.glob("lite/evaluation/*.json")).write_text("")
     with pytest.raises(InputError, match="is not a record"):
         merge([other], own)
+
+
+def test_profiles_have_one_set_of_names():
+    assert PROFILES == options.PROFILES
+
+
+def annotated(folder, *places):
+    """A data set with annotations in folders that could be a profile's or a kind's."""
+    for place in places:
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        (folder / place).write_text('{"boxes": []}')
+    return folder
+
+
+@pytest.mark.parametrize("places", [["smoke/labels/1.json", "smoke/labels/2.json"], ["set/annotations/train.json"]])
+def test_a_folder_of_something_else_is_no_results_folder_and_loses_nothing(places, tmp_path):
+    fires = annotated(tmp_path / "fires", *places, "smoke/labels.json.a.part", "set/.state/weights/a.safetensors")
+    before = files(fires)
+    sentence = f"{fires} is no results folder; it holds no records in PROFILE/KIND/"
+    calls = {
+        "clean": ["clean", "--yes", "--results-dir", str(fires)],
+        "verify": ["results", "verify", str(fires)],
+        "merge": ["results", "merge", str(fires), "--results-dir", str(tmp_path / "own")],
+    }
+    for name, words in calls.items():
+        error = CliRunner().invoke(app, words).exception
+        assert isinstance(error, InputError), name
+        assert str(error).startswith(sentence), name
+        assert "remove" not in str(error)
+    assert files(fires) == before
+
+
+def test_files_of_something_else_beside_records_stay(tmp_path):
+    folder = measured(tmp_path / "runs", {1: 0.5})
+    smoke = Ledger(folder / "smoke")
+    record = smoke.write(Record(kind="evaluation", identity="0123456789ab", settings={}))
+    smoke.save("numbers", "a", {"x": torch.zeros(3)})  # of another project's node
+    smoke.checkpoint("u").parent.mkdir()
+    smoke.checkpoint("u").write_bytes(b"half")
+    # A record that was copied elsewhere is no run's in that place.
+    (folder / "smoke/copies").mkdir()
+    (folder / "smoke/copies/0123456789ab.json").write_bytes(smoke.path("evaluation", record.identity).read_bytes())
+    annotated(folder, "smoke/labels/1.json", "smoke/labels/abcdefabcdef.json", "smoke/.state/notes/mine.txt")
+    annotated(folder, "set/train/1.json", "set/train/1.json.a.part", "set/.state/weights/a.safetensors")
+    found = leftovers(folder)
+    assert set(found) == {"smoke", "numbers", "checkpoints"}
+    assert found["smoke"] == [smoke.path("evaluation", record.identity)]
+    before = files(folder)
+    assert CliRunner().invoke(app, ["clean", "--yes", "--results-dir", str(folder)]).exit_code == 0
+    gone = [path for paths in found.values() for path in paths]
+    assert files(folder) == {path: content for path, content in before.items() if path not in gone}
+    stray = [fault for fault in verify(folder)[1] if "labels/1.json" in fault]
+    assert stray == [f"{folder}/smoke/labels/1.json is not a record of this version; keep it in another folder."]
+
+
+def test_a_results_folder_is_known_by_a_damaged_record_and_by_the_state_of_runs(tmp_path):
+    assert leftovers(tmp_path / "none") == {}
+    for place in ("one/lite/training/0123456789ab.json", "two/smoke/.state/locks/a.lock"):
+        annotated(tmp_path, place)
+    assert profiles(tmp_path / "one") == [tmp_path / "one/lite"]
+    assert len(verify(tmp_path / "one")[1]) == 1
+    assert profiles(tmp_path / "two") == [tmp_path / "two/smoke"]
+    (tmp_path / "three/smoke/evaluation").mkdir(parents=True)
+    assert (leftovers(tmp_path / "three"), verify(tmp_path / "three")) == ({}, (0, []))
 
 
 def test_what_tensors_were_made_from_is_read_or_the_file_is_damaged(tmp_path):
