@@ -291,7 +291,11 @@ def predict(
     results_dir: ResultsDir = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
 ) -> None:
-    """Draw what a trained network predicts for images: IMAGE.TASK.png for each, and all in predictions.json."""
+    """Draw what a trained network predicts for images: IMAGE.TASK.png for each, and all in predictions.json.
+
+    In --out nothing is replaced but what the same network, with the same weights, predicted earlier; the images that
+    predictions.json lists stay listed.
+    """
     from mtlkit.trained import load, write_predictions
 
     write_predictions(load(identity, results_dir).to(device), list(map(at_home, images)), at_home(out))

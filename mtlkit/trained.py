@@ -1,8 +1,11 @@
 """Trained networks: from an identity to predictions for any image."""
 
 import json
+import os
 import re
 import shlex
+import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
@@ -17,10 +21,10 @@ from torch import Tensor
 
 from mtlkit import papers
 from mtlkit.data import AnyData
-from mtlkit.data.images import as_rgb, read_image
+from mtlkit.data.images import as_rgb, opened, read_image
 from mtlkit.data.samples import collate
 from mtlkit.errors import InputError, WeightsMissing
-from mtlkit.files import at_home, written_whole
+from mtlkit.files import at_home, regular, written_whole
 from mtlkit.ledger import Ledger, Record, digest_of
 from mtlkit.network import NetworkSettings
 from mtlkit.papers.options import PROFILES
@@ -204,28 +208,127 @@ def load(identity_or_record: str | Path | Record, results_dir: str | Path | None
 def write_predictions(trained: Trained, images: Sequence[Path], folder: Path) -> None:
     """Draws what a network predicts: ``IMAGE.TASK.png`` for every image and task, and ``predictions.json``.
 
+    The headers of all images are read before the network runs. Nothing in the folder is replaced but what the same
+    network, with the same weights, predicted earlier; images that ``predictions.json`` lists stay listed. Whatever ends
+    the work, what was done is listed. An image that is damaged behind its header is named when the others are done.
+
     Raises:
-        InputError: An image cannot be read, two have one name, or the folder cannot be written.
+        InputError: An image cannot be read, two have one name, the folder cannot be written, or something else has the
+            name of a file that is to be written.
     """
-    stems = [image.stem for image in images]
+    _check_images(images)
+    listed = _check_folder(trained, images, folder)
+    tasks, faults, written = trained.network.tasks, [], time.monotonic()
+    about = PngInfo()
+    about.add_text("Software", _software(trained))
+    try:
+        for image in images:
+            try:
+                pixels = _pixels(image)
+            except InputError as error:
+                faults.append(str(error))
+                continue
+            (predictions,) = trained.predict(pixels)
+            drawings = {name: f"{image.stem}.{name}.png" for name in predictions}
+            for name, prediction in predictions.items():
+                drawing = tasks[name].draw_on(pixels.permute(1, 2, 0).numpy(), prediction)
+                with written_whole(folder / drawings[name]) as part:
+                    Image.fromarray(drawing).save(part, "PNG", pnginfo=about)
+            words = {name: tasks[name].to_json(prediction) for name, prediction in predictions.items()}
+            size = list(pixels.shape[-2:])
+            listed[str(image)] = {"image": str(image), "size": size, "predictions": words, "drawings": drawings}
+            if time.monotonic() - written > LIST_SECONDS:
+                _write_list(trained, listed, folder)
+                written = time.monotonic()
+    finally:
+        if listed:
+            _write_list(trained, listed, folder)
+    if faults:
+        others = "; the others are done" if len(faults) < len(images) else ""
+        raise InputError(f"{len(faults)} of {len(images)} images could not be read{others}: {faults[0]}")
+
+
+LIST = "predictions.json"
+
+LIST_SECONDS = 60.0
+"""After how long the list is written while images are left, since a killed process writes none."""
+
+
+def _check_images(images: Sequence[Path]) -> None:
+    """Checks that each begins as an image, and has a name of its own."""
+    stems, faults = Counter(image.stem for image in images), []
     for image in images:
-        if stems.count(image.stem) > 1:
+        if stems[image.stem] > 1:
             raise InputError(f"Several images are called {image.stem}, as their drawings would be; predict them apart.")
-    tasks, entries = trained.network.tasks, []
-    for image in images:
-        pixels = _pixels(image)
-        (predictions,) = trained.predict(pixels)
-        drawings = {name: f"{image.stem}.{name}.png" for name in predictions}
-        for name, prediction in predictions.items():
-            drawing = tasks[name].draw_on(pixels.permute(1, 2, 0).numpy(), prediction)
-            with written_whole(folder / drawings[name]) as part:
-                Image.fromarray(drawing).save(part, "PNG")
-        words = {name: tasks[name].to_json(prediction) for name, prediction in predictions.items()}
-        size = list(pixels.shape[-2:])
-        entries.append({"image": str(image), "size": size, "predictions": words, "drawings": drawings})
-    about = {"identity": trained.identity, "weights": trained.digest, "images": entries}
-    with written_whole(folder / "predictions.json") as part:
+        try:
+            with opened(_present(image)):
+                pass
+        except InputError as error:
+            faults.append(str(error))
+    if faults:
+        many = f"{len(faults)} of {len(images)} images cannot be read: " if len(faults) > 1 else ""
+        raise InputError(f"{many}{faults[0]}")
+
+
+def _check_folder(trained: Trained, images: Sequence[Path], folder: Path) -> dict[str, dict[str, Any]]:
+    """Checks that nothing in a folder would be lost, and returns what it lists: image -> entry."""
+    listed = _read_list(trained, folder / LIST)
+    wanted = {f"{image.stem}.{task}.png": str(image) for image in images for task in trained.network.tasks}
+    for name in wanted:
+        if os.path.lexists(path := folder / name) and not _drew(trained, path):
+            raise _taken(trained, path)
+    for other, entry in listed.items():
+        for name in entry["drawings"].values():
+            if wanted.get(name, other) != other:
+                raise InputError(f"{folder / name} is a drawing of another image, {other}; name another folder.")
+    return listed
+
+
+def _read_list(trained: Trained, path: Path) -> dict[str, dict[str, Any]]:
+    """Image -> entry of a list that the network wrote; none where there is no list."""
+    if not os.path.lexists(path):
+        return {}
+    regular(path)
+    try:
+        about = json.loads(path.read_bytes())
+        if (about["identity"], about["weights"]) == (trained.identity, trained.digest):
+            return {entry["image"]: entry for entry in about["images"] if dict(entry["drawings"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise _taken(trained, path)
+
+
+def _write_list(trained: Trained, listed: Mapping[str, dict[str, Any]], folder: Path) -> None:
+    about = {"identity": trained.identity, "weights": trained.digest, "images": list(listed.values())}
+    with written_whole(folder / LIST) as part:
         part.write_text(json.dumps(about, indent=1) + "\n")  # names of files need not be UTF-8
+
+
+def _software(trained: Trained) -> str:
+    """What a drawing says of who drew it: a killed process leaves drawings that no list names."""
+    return f"mtlkit predict {trained.identity}, weights {trained.digest}"
+
+
+def _drew(trained: Trained, path: Path) -> bool:
+    """Whether a file is a drawing of what the network predicted."""
+    try:
+        with opened(path) as image:
+            return bool(image.info.get("Software") == _software(trained))
+    except InputError:
+        return False
+
+
+def _taken(trained: Trained, path: Path) -> InputError:
+    return InputError(
+        f"{path} is there, and is not what {trained.identity} predicted with these weights; name another folder."
+    )
+
+
+def _present(image: str | Path) -> Path:
+    """The path of an image that is there."""
+    if not Path(image).is_file():
+        raise InputError(f"There is no image {image}.")
+    return Path(image)
 
 
 def _each(images: Images) -> Iterator[str | Path | Image.Image | Tensor]:
@@ -249,9 +352,7 @@ def _each(images: Images) -> Iterator[str | Path | Image.Image | Tensor]:
 def _pixels(image: str | Path | Image.Image | Tensor) -> Tensor:
     """An image as RGB, uint8 ``(3, H, W)``."""
     if isinstance(image, str | Path):
-        if not Path(image).is_file():
-            raise InputError(f"There is no image {image}.")
-        return read_image(Path(image)).as_subclass(Tensor)
+        return read_image(_present(image)).as_subclass(Tensor)
     if isinstance(image, Image.Image):
         return as_rgb(image, "The image").as_subclass(Tensor)
     image = image.detach().as_subclass(Tensor).cpu()

@@ -539,3 +539,107 @@ def test_what_predict_cannot_do_is_one_sentence(evaluation, results, tmp_path):
     assert not (tmp_path / "drawn").exists()
     (tmp_path / "file").write_text("")
     assert "cannot be written" in said(identity, twice[0], "--out", str(tmp_path / "file"))
+
+
+@pytest.fixture(scope="module")
+def depth():
+    return untrained(Depth(), head=LargeFOV.Settings(width=8))
+
+
+def photographs(folder, *stems):
+    folder.mkdir(parents=True, exist_ok=True)
+    for place, stem in enumerate(stems):
+        Image.new("RGB", (40, 32), (40 * place, 90, 20)).save(folder / f"{stem}.png")
+    return [folder / f"{stem}.png" for stem in stems]
+
+
+def bytes_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def listed(folder):
+    return [Path(entry["image"]).stem for entry in json.loads((folder / "predictions.json").read_text())["images"]]
+
+
+@pytest.mark.parametrize("bad", [["empty.jpg"], ["empty.jpg", "none.png", "text.webp"]])
+def test_images_that_begin_as_none_are_named_before_the_network_runs(depth, tmp_path, monkeypatch, bad):
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "text.webp").write_text("no image")
+    monkeypatch.setattr(depth, "predict", lambda pixels: pytest.fail("the network ran"))
+    images = [*photographs(tmp_path, "a", "b"), *(tmp_path / name for name in bad)]
+    said = complaint(write_predictions, depth, images, tmp_path / "drawn")
+    many = "" if len(bad) == 1 else "3 of 5 images cannot be read: "
+    assert said.startswith(f"{many}{tmp_path / 'empty.jpg'} cannot be read as an image")
+    assert not (tmp_path / "drawn").exists()
+
+
+def test_an_image_that_is_damaged_behind_its_header_costs_no_other(depth, tmp_path):
+    images = photographs(tmp_path / "given", "a", "b", "c")
+    images[1].write_bytes(images[1].read_bytes()[:60])
+    said = complaint(write_predictions, depth, images, tmp_path)
+    assert said.startswith(f"1 of 3 images could not be read; the others are done: {images[1]} cannot be read")
+    assert listed(tmp_path) == ["a", "c"]
+    assert {path.name for path in tmp_path.glob("*.png")} == {"a.depth.png", "c.depth.png"}
+    alone = complaint(write_predictions, depth, images[1:2], tmp_path)
+    assert alone.startswith(f"1 of 1 images could not be read: {images[1]} cannot be read")
+
+
+def test_what_was_done_is_listed_whatever_ends_the_work(depth, tmp_path, monkeypatch):
+    images, predict = photographs(tmp_path / "given", "a", "b", "c"), depth.predict
+    calls = iter([predict, predict])
+    with monkeypatch.context() as patched:
+        patched.setattr(depth, "predict", lambda pixels: next(calls)(pixels))
+        with pytest.raises(StopIteration):
+            write_predictions(depth, images, tmp_path)
+    assert listed(tmp_path) == ["a", "b"]
+    # A process that is killed writes nothing at its end.
+    monkeypatch.setattr("mtlkit.trained.LIST_SECONDS", -1.0)
+    seen = []
+    monkeypatch.setattr(depth, "predict", lambda pixels: seen.append(listed(tmp_path)) or predict(pixels))
+    write_predictions(depth, images, tmp_path)
+    assert seen == [["a", "b"], ["a", "b"], ["a", "b"]]
+    assert listed(tmp_path) == ["a", "b", "c"]
+    (tmp_path / "predictions.json").unlink()
+    monkeypatch.setattr(
+        depth, "predict", lambda pixels: seen.append((tmp_path / "predictions.json").exists()) or predict(pixels)
+    )
+    write_predictions(depth, images, tmp_path)
+    assert seen[3:] == [False, True, True]
+
+
+@pytest.mark.parametrize("name", ["b.depth.png", "predictions.json"])
+def test_nobody_elses_file_is_replaced(depth, tmp_path, monkeypatch, name):
+    images = photographs(tmp_path, "a", "b")
+    (tmp_path / name).write_bytes(images[0].read_bytes() if name.endswith("png") else b'{"mine": 1}')
+    monkeypatch.setattr(depth, "predict", lambda pixels: pytest.fail("the network ran"))
+    before = bytes_of(tmp_path)
+    said = complaint(write_predictions, depth, images, tmp_path)
+    assert (
+        said
+        == f"{tmp_path / name} is there, and is not what untrained predicted with these weights; name another folder."
+    )
+    assert bytes_of(tmp_path) == before
+
+
+def test_the_same_network_goes_on_in_its_folder_and_no_other_does(depth, tmp_path):
+    images, out = photographs(tmp_path / "given", "a", "b", "c"), tmp_path / "out"
+    write_predictions(depth, images[:2], out)
+    first = bytes_of(out)
+    write_predictions(depth, images[:2], out)
+    assert bytes_of(out) == first
+    write_predictions(depth, images[1:], out)
+    assert listed(out) == ["a", "b", "c"]
+    before = bytes_of(out)
+    (namesake,) = photographs(tmp_path / "other", "a")
+    said = complaint(write_predictions, depth, [namesake], out)
+    assert said == f"{out / 'a.depth.png'} is a drawing of another image, {images[0]}; name another folder."
+    other = untrained(Depth(), head=LargeFOV.Settings(width=8))
+    with torch.no_grad():
+        next(other.network.parameters()).add_(1)
+    other = Trained(other.identity, other.settings, other.network.state_dict())
+    assert "is not what untrained predicted with these weights" in complaint(write_predictions, other, images, out)
+    (out / "predictions.json").unlink()  # as a killed process leaves the drawings
+    assert f"{out / 'a.depth.png'} is there" in complaint(write_predictions, other, images, out)
+    assert bytes_of(out).items() <= before.items()
+    write_predictions(depth, images, out)
+    assert bytes_of(out) == before
