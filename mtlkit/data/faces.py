@@ -17,7 +17,7 @@ from mtlkit.data.base import Division, Reader, by_groups
 from mtlkit.data.faults import Faulty, checked_faulty
 from mtlkit.data.images import read_image
 from mtlkit.data.samples import Sample, Split, checked, contents, evenly_spaced
-from mtlkit.data.splits import some as some  # the cards of faces use it too
+from mtlkit.data.splits import some
 from mtlkit.errors import InputError
 
 AGES = 100

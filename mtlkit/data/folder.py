@@ -26,8 +26,7 @@ from mtlkit.data.base import SceneReader, misnamed
 from mtlkit.data.groups import runs
 from mtlkit.data.images import as_rgb, image_size, opened, read_ids, read_image
 from mtlkit.data.samples import IGNORE, Normals, Sample, Split, checked, digest, unit
-from mtlkit.data.splits import lines, once
-from mtlkit.data.splits import read_classes as read_classes  # further formats take it from here
+from mtlkit.data.splits import lines, once, read_classes
 from mtlkit.errors import InputError
 
 _FOLDERS = {"segmentation": "label", "normals": "normal"}

@@ -44,7 +44,7 @@ SECOND_TRAINING = (
     "networks that start from trained ones see what these saw once more, in the same order and with the same draws of "
     "crops and dropout; one that is trained as long in one go sees new draws to its end"
 )
-"""Line of the protocol card: draws follow from the seed and the step of a training alone."""
+"""Line of the protocol card, for draws follow from the seed and the step of a training alone."""
 
 FIELDS = (
     "row", "label", "measure", "unit", "seed", "measured", "low", "high", "drawn", "printed", "printed_spread",

@@ -261,7 +261,7 @@ def check_objects(data: Data, classes: tuple[str, ...], uses: dict[str, DataSet]
         if not any(objects_of(images)):
             raise InputError(
                 f"The {len(images)} images of {data.name} to {use} hold no object of the {named}"
-                f"{', ...' if len(classes) > 5 else ''}; annotate some, or give classes of which both splits have objects."
+                f"{', ...' if len(classes) > 5 else ''}; annotate some, or give classes that both splits have objects of."
             )
 
 

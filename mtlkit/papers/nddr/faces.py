@@ -9,8 +9,9 @@ from typing import Any
 from mtlkit import fusion
 from mtlkit.backbones import FullyConnected, has_fc_layers
 from mtlkit.data import FACE_LAYOUTS, Data, Faces, IMDBWiki
-from mtlkit.data.faces import OUTSIDE, some
+from mtlkit.data.faces import OUTSIDE
 from mtlkit.data.samples import Split
+from mtlkit.data.splits import some
 from mtlkit.data.transforms import ResizedCrop
 from mtlkit.errors import InputError
 from mtlkit.heads import Exit
