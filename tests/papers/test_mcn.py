@@ -171,10 +171,8 @@ def test_a_split_without_any_object_of_the_classes_is_no_column(empty, part, ima
         content = json.loads(file.read_text())
         file.write_text(json.dumps(content | {"annotations": []}))
     options = MCNOptions(data_root=tmp_path / "people", image_size=(64, 64), split=part, classes=kept)
-    of = "class person" if kept is None else "2 classes dog, person"
-    with pytest.raises(
-        InputError, match=rf"^The {images} images of people to {use} hold no object of the {of}; annotate"
-    ):
+    of = "person" if kept is None else "dog, person"
+    with pytest.raises(InputError, match=rf"^The {images} images of people to {use} hold no object of {of}; annotate"):
         TABLE2.column(options)
 
 

@@ -256,12 +256,12 @@ def check_objects(data: Data, classes: tuple[str, ...], uses: dict[str, DataSet]
     Raises:
         InputError: those for one use hold none.
     """
-    named = f"class {classes[0]}" if len(classes) == 1 else f"{len(classes)} classes {', '.join(classes[:5])}"
+    some = ", ".join(classes[:5]) + ", ..." * (len(classes) > 5)
     for use, images in uses.items():
         if not any(objects_of(images)):
             raise InputError(
-                f"The {len(images)} images of {data.name} to {use} hold no object of the {named}"
-                f"{', ...' if len(classes) > 5 else ''}; annotate some, or give classes that both splits have objects of."
+                f"The {len(images)} images of {data.name} to {use} hold no object of {some}; annotate some, or give "
+                "classes that both splits have objects of."
             )
 
 
