@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from pydantic import ValidationError
 
 import mtlkit
 from mtlkit.errors import InputError, unknown
@@ -528,7 +529,8 @@ def _stoppable() -> Iterator[None]:
 def main() -> None:
     """The command line: one sentence for anything a user can put right, and exit status 2.
 
-    Where Ctrl-C or SIGTERM stops it, the sentence says how to go on, and the status is the shell's for that signal.
+    A value that no option checked and a setting refuses may be a fault of the program: the sentence names both, and the
+    status is 1, as of a traceback. Where Ctrl-C or SIGTERM stops it, the sentence says how to go on, and the status is the shell's for that signal.
     """
     try:
         with _stoppable():
@@ -545,6 +547,17 @@ def main() -> None:
             sentence = f"{error.filename or 'A file'} cannot be used ({error.strerror or error}); name another place."
         echo(f"Error: {sentence}", err=True)
         raise SystemExit(2) from None
+    except ValidationError as error:
+        if _debug:
+            raise
+        first = error.errors()[0]
+        where = ".".join(map(str, (error.title, *first["loc"])))
+        echo(
+            f"Error: {where} refuses the value {first['input']!r} ({first['msg']}); where it comes from no data or option "
+            "of yours, mtlkit is at fault: mtlkit --debug shows the traceback.",
+            err=True,
+        )
+        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

@@ -188,6 +188,7 @@ def train(
 
     Raises:
         TrainingDiverged: when a loss is no longer finite.
+        InputError: when a task has had no target at all.
     """
     layout = memory_format(recipe, fabric.device)
     network.to(fabric.device, memory_format=layout).train()  # type: ignore[call-overload]
@@ -280,9 +281,22 @@ def train(
                     "step": step + 1,
                 }
                 checkpoints.save(checkpoint, state)
+    for name in untaught(network, history):
+        raise InputError(
+            f"Nothing was learnt of {name}: its losses are 0 in all {recipe.steps} steps, as they are where no training "
+            "image has a target of it (every pixel void, say); 'mtlkit data check' says what is wrong with the targets."
+        )
     history.objective = {name: state.flatten().tolist() for name, state in objective.state_dict().items()}
     history.mixing = network.mixing_weights()
     return history, timing
+
+
+def untaught(network: Network, history: History) -> list[str]:
+    """The tasks of which a training had no target: without one a loss is exactly 0, and with one it hardly ever is."""
+    taught = {_task(name) for name, means in history.losses.items() if any(means)}
+    # The cross-entropy of a single class is 0 whatever is predicted.
+    certain = {name for name, task in network.tasks.items() if task.outputs == 1 and task.terms == ("cross_entropy",)}
+    return [name for name in network.tasks if name not in taught | certain]
 
 
 def _task(name: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from typer.testing import CliRunner
 
 import mtlkit
@@ -28,6 +29,7 @@ from mtlkit.report.style import use_style
 from mtlkit.reproduce import stored
 from mtlkit.results import Results
 from mtlkit.runs import Training
+from mtlkit.tasks import Calories
 from mtlkit.worlds import WORLDS, drawer, world
 
 RUN = CliRunner()
@@ -242,6 +244,19 @@ def test_main_prints_the_sentence_last_and_exits_with_2(monkeypatch, capsys):
         main()
     assert stop.value.code == 2
     assert capsys.readouterr().err == "Error: There is no paper 'ndr'; did you mean 'nddr'?\n"
+
+
+def test_a_value_that_nobody_checked_is_one_sentence_and_may_be_the_programs_fault(monkeypatch, capsys):
+    monkeypatch.setattr("mtlkit.cli.app", lambda: Calories(unit=0.0))
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("Error: Calories.unit refuses the value 0.0 (Input should be greater than 0); ")
+    assert "mtlkit is at fault: mtlkit --debug shows the traceback" in line
+    monkeypatch.setattr("mtlkit.cli._debug", True)
+    with pytest.raises(ValidationError):
+        main()
 
 
 @pytest.mark.parametrize(

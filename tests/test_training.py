@@ -6,6 +6,7 @@ import pytest
 import torch
 from builders import NORMALS, SEGMENTATION, SIZE, fused, network, recipe, room_data
 from lightning.fabric import Fabric
+from torchvision import tv_tensors
 
 from mtlkit import papers, training
 from mtlkit.data.samples import IGNORE, Batch
@@ -16,7 +17,7 @@ from mtlkit.evaluations.scoring import finite, outputs, scored
 from mtlkit.history import TrainingDiverged
 from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.papers.nddr.scenes import single
-from mtlkit.tasks import Normals
+from mtlkit.tasks import Normals, Segmentation
 from mtlkit.training import Recipe, loss_terms, optimizer, set_rates, train
 
 at_size = partial(resized, size=SIZE)
@@ -261,3 +262,40 @@ def test_the_history_of_a_step_of_several_batches_is_the_mean_over_those_with_a_
     assert found[1] == found[2]
     for term, (mean,) in found[1].items():
         assert mean == pytest.approx(found[0][term][0], rel=1e-5), term
+
+
+class Filled:
+    """A data set whose targets of some tasks are one number everywhere, but for some samples."""
+
+    def __init__(self, dataset, filling, but=()):
+        self._dataset, self._filling, self._but = dataset, filling, but
+        self.classes, self.tasks = dataset.classes, dataset.tasks
+
+    def __len__(self):
+        return len(self._dataset)
+
+    def __getitem__(self, index):
+        sample = dict(self._dataset[index])
+        for task, number in self._filling.items() if index not in self._but else ():
+            target = sample[task]
+            sample[task] = tv_tensors.wrap(torch.full_like(target.as_subclass(torch.Tensor), number), like=target)
+        return sample
+
+
+VOID = {"segmentation": IGNORE, "normals": 0}
+
+
+@pytest.mark.parametrize("task", [SEGMENTATION, NORMALS])
+def test_a_training_without_any_target_of_a_task_is_none(dataset, tmp_path, task):
+    void = {task.name: VOID[task.name]}
+    for tasks in ((task,), (SEGMENTATION, NORMALS)):
+        with pytest.raises(InputError, match=f"^Nothing was learnt of {task.name}: its losses are 0 in all 12 steps, "):
+            run(Filled(dataset, void), recipe(), tmp_path, net=network(tasks).build())
+    _, history = run(Filled(dataset, void, but=(3,)), recipe(), tmp_path)  # one image is labelled
+    assert all(any(losses) for losses in history.losses.values())
+
+
+def test_a_single_class_is_learnt_without_a_loss(dataset, tmp_path):
+    net = network((Segmentation(classes=("all",)),)).build()
+    _, history = run(Filled(dataset, {"segmentation": 0}), recipe(), tmp_path, net=net)
+    assert history.losses == {"segmentation/cross_entropy": [0.0, 0.0]}

@@ -42,6 +42,21 @@ def own(tmp_path):
     return tmp_path / "own", {"kcal": "energy", "category": "food", "group": "dish"}
 
 
+@pytest.mark.parametrize(("kcal", "mean"), [("0", "0"), ("0.04", "0"), ("3e38", "inf")])
+@pytest.mark.parametrize("number", ["4", "5"])
+def test_energies_whose_mean_is_no_unit_are_refused(kcal, mean, number, own):
+    folder, columns = own
+    file = folder / "manifest.csv"
+    rows = list(csv.DictReader(file.open()))
+    with file.open("w", newline="") as out:
+        table = csv.DictWriter(out, rows[0])
+        table.writeheader()
+        table.writerows(row | {"energy": kcal} for row in rows)
+    with pytest.raises(InputError) as caught:
+        TABLES[number].column(CalorieOptions(dataset="manifest", data_root=folder, columns=columns, **SMALL))
+    assert f"The mean of column 'energy' over the 30 training images of own is {mean};" in str(caught.value)
+
+
 def test_every_printed_row_is_declared_and_builds(counted):
     lines = counted["papers"]["calorie"]["tables"]
     assert {name: (line["rows"], line["runnable"]) for name, line in lines.items()} == {

@@ -1,13 +1,16 @@
 """The declared tables; see the package for what they follow."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from mtlkit.backbones import FullyConnected, ends_with_convolutions, has_fc_layers
-from mtlkit.data import IMAGE_LAYOUTS, TABLE_LAYOUTS, Columns, Data
+from mtlkit.data import IMAGE_LAYOUTS, TABLE_LAYOUTS, Columns, Data, DataSet
 from mtlkit.data.manifest import Manifest
 from mtlkit.data.sampling import groups_of, values_of
 from mtlkit.data.transforms import Augmentation
@@ -253,7 +256,7 @@ def calorie_column(table: str, given: CalorieOptions) -> CalorieColumn:
         data=data,
         train_images=len(train),
         portions=(len(set(groups_of(train))), len(set(groups_of(val)))),
-        unit=round(float(values_of(train).mean()), 1),
+        unit=mean_kcal(data, train),
         categories=train.classes,
         other=other,
         other_images=len(learned) if learned else 0,
@@ -271,6 +274,24 @@ def calorie_column(table: str, given: CalorieOptions) -> CalorieColumn:
         balance=options.balance,
         seeds=settled.seeds,
     )
+
+
+def mean_kcal(data: Data, train: DataSet) -> float:
+    """The mean energy of training images in kcal, to a tenth; networks estimate in multiples of it.
+
+    Raises:
+        InputError: it is not above 0, or infinite.
+    """
+    values = values_of(train)
+    with np.errstate(over="ignore"):  # the sum is of 32 bits
+        mean = round(float(values.mean()), 1)
+    if not 0 < mean < math.inf:
+        column = (data.columns or Columns()).kcal
+        raise InputError(
+            f"The mean of column {column!r} over the {len(values)} training images of {data.name} is {mean:g}; networks "
+            "estimate in multiples of it, so it needs to be a finite number of kcal, at least 0.1."
+        )
+    return mean
 
 
 def printed_calorie_column(table: str) -> CalorieColumn:
