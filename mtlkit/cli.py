@@ -530,7 +530,8 @@ def main() -> None:
     """The command line: one sentence for anything a user can put right, and exit status 2.
 
     A value that no option checked and a setting refuses may be a fault of the program: the sentence names both, and the
-    status is 1, as of a traceback. Where Ctrl-C or SIGTERM stops it, the sentence says how to go on, and the status is the shell's for that signal.
+    status is 1, as of a traceback. Where Ctrl-C or SIGTERM stops it, the sentence says how to go on, and the status is
+    the shell's for that signal.
     """
     try:
         with _stoppable():
@@ -553,8 +554,8 @@ def main() -> None:
         first = error.errors()[0]
         where = ".".join(map(str, (error.title, *first["loc"])))
         echo(
-            f"Error: {where} refuses the value {first['input']!r} ({first['msg']}); where it comes from no data or option "
-            "of yours, mtlkit is at fault: mtlkit --debug shows the traceback.",
+            f"Error: {where} refuses the value {first['input']!r} ({first['msg']}); where it comes from no data or "
+            "option of yours, mtlkit is at fault: mtlkit --debug shows the traceback.",
             err=True,
         )
         raise SystemExit(1) from None

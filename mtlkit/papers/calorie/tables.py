@@ -288,8 +288,8 @@ def mean_kcal(data: Data, train: DataSet) -> float:
     if not 0 < mean < math.inf:
         column = (data.columns or Columns()).kcal
         raise InputError(
-            f"The mean of column {column!r} over the {len(values)} training images of {data.name} is {mean:g}; networks "
-            "estimate in multiples of it, so it needs to be a finite number of kcal, at least 0.1."
+            f"The mean of column {column!r} over the {len(values)} training images of {data.name} is {mean:g}; "
+            "networks estimate in multiples of it, so it needs to be a finite number of kcal, at least 0.1."
         )
     return mean
 
