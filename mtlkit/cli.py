@@ -554,8 +554,8 @@ def main() -> None:
         first = error.errors()[0]
         where = ".".join(map(str, (error.title, *first["loc"])))
         echo(
-            f"Error: {where} refuses the value {first['input']!r} ({first['msg']}); where it comes from no data or "
-            "option of yours, mtlkit is at fault: mtlkit --debug shows the traceback.",
+            f"Error: {where} refuses the value {first['input']!r} ({first['msg']}); unless it comes from your data or "
+            "options, the program is at fault: --debug shows the traceback.",
             err=True,
         )
         raise SystemExit(1) from None

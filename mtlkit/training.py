@@ -284,8 +284,8 @@ def train(
     for name in untaught(network, history):
         raise InputError(
             f"Nothing was learnt of {name}: its losses are 0 in all {recipe.steps} steps, as they are where no "
-            "training image has a target of it (every pixel void, say); 'mtlkit data check' says what is wrong with "
-            "the targets."
+            "training image has a target of it (every pixel void, say); give data with targets, or leave the "
+            "task out."
         )
     history.objective = {name: state.flatten().tolist() for name, state in objective.state_dict().items()}
     history.mixing = network.mixing_weights()

@@ -253,7 +253,7 @@ def test_a_value_that_nobody_checked_is_one_sentence_and_may_be_the_programs_fau
     assert stop.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("Error: Calories.unit refuses the value 0.0 (Input should be greater than 0); ")
-    assert "mtlkit is at fault: mtlkit --debug shows the traceback" in line
+    assert "the program is at fault: --debug shows the traceback" in line
     monkeypatch.setattr("mtlkit.cli._debug", True)
     with pytest.raises(ValidationError):
         main()
