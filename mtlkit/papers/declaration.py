@@ -317,7 +317,7 @@ class Table:
     systems: dict[str, str] = field(default_factory=dict)
     """System id of the printed file -> the row that shows it."""
     pace: tuple[str, str] | None = None
-    """Of rows timed one after the other a time, and its ratio to that of a reference timed in turns with it."""
+    """A time, and its ratio to that of a reference timed in turns with it, where rows are timed one after the other."""
     single_task: str = ""
     """Id of the row with a network of its own for every task, where one row has them all."""
     trained_longer: str = ""
