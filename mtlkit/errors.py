@@ -57,10 +57,15 @@ def extra(name: str) -> Iterator[None]:
 
 
 def suggestion(name: str, choices: Iterable[str]) -> str:
-    """The end of a sentence about an unknown name: the nearest valid ones, or all of them when few."""
+    """The end of a sentence about an unknown name: the nearest valid ones, in any case, or all of them when few.
+
+    >>> suggestion("Mobilenet", ["mobilenet", "NASNet"])
+    "did you mean 'mobilenet'?"
+    """
     if not (known := sorted(map(str, choices))):
         return "there is none at all."
-    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.6)
+    folded = {each.casefold(): each for each in known}
+    near = [folded[each] for each in difflib.get_close_matches(str(name).casefold(), folded, n=3, cutoff=0.6)]
     if near:
         return f"did you mean {' or '.join(repr(n) for n in near)}?"
     if len(known) <= 20:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mtlkit.data import AnyData, Mixture
 from mtlkit.data.sampling import Part, loader
+from mtlkit.errors import InputError
 from mtlkit.graph import Content, Context, Node, ordered, reads
 from mtlkit.history import TrainingDiverged
 from mtlkit.network import Network, NetworkSettings, check_size, parameter_count
@@ -117,11 +118,17 @@ class Training(Node):
         return inverse_means(history.losses if history else {}, balance.one, balance.last)
 
     def check(self) -> None:
-        """Refuses images that the network cannot take, in training or where it is scored.
+        """Refuses images that the network cannot take, in training or where it is scored, and tasks of a single class.
 
         Raises:
-            InputError: see :func:`mtlkit.network.check_size`.
+            InputError: see :func:`mtlkit.network.check_size`; or there is nothing to tell apart in a task.
         """
+        for task in self.network.tasks:
+            if task.outputs == 1 and task.terms == ("cross_entropy",):
+                raise InputError(
+                    f"All that {task.name} could name is one class, so that every answer would be right; give data of "
+                    "several classes, or leave the task out."
+                )
         for size in {self.recipe.augmentation.size, self.data.size}:
             check_size(self.network, size)
 

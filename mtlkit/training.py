@@ -248,9 +248,11 @@ def train(
         watch(step + 1)
         # Before the checkpoint of this step is written: a run that goes on from there does not come here again.
         if step + 1 in snapshots:
+            asked = time.perf_counter()
             network.eval()
             snapshot(step + 1)
             network.train()
+            spent -= time.perf_counter() - asked
 
         if len(window) == CHECK_EVERY or step + 1 == recipe.steps:
             losses = torch.stack(window).cpu()
@@ -295,9 +297,7 @@ def train(
 def untaught(network: Network, history: History) -> list[str]:
     """The tasks of which a training had no target: without one a loss is exactly 0, and with one it hardly ever is."""
     taught = {_task(name) for name, means in history.losses.items() if any(means)}
-    # The cross-entropy of a single class is 0 whatever is predicted.
-    certain = {name for name, task in network.tasks.items() if task.outputs == 1 and task.terms == ("cross_entropy",)}
-    return [name for name in network.tasks if name not in taught | certain]
+    return [name for name in network.tasks if name not in taught]
 
 
 def _task(name: str) -> str:

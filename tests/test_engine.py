@@ -30,6 +30,7 @@ from mtlkit.history import TrainingDiverged
 from mtlkit.ledger import Ledger, Record
 from mtlkit.runs import Training
 from mtlkit.runtime import Runtime
+from mtlkit.tasks import Segmentation
 
 QUIET = Runtime(device="cpu", progress=False)
 
@@ -96,6 +97,13 @@ def test_a_network_that_cannot_take_its_images_is_refused_before_any_is_trained(
         engine.run([training(data, network=network(backbone="dla34"), recipe=crops)])
     with pytest.raises(InputError, match="of 32 x 40 pixels"):
         engine.execute(Step(wrong, tensors=True))
+
+
+def test_a_task_of_a_single_class_is_refused(data, tmp_path, trained):
+    alone = training(data, network=network((Segmentation(classes=("all",)), NORMALS)))
+    with pytest.raises(InputError, match=r"^All that segmentation could name is one class, .* or leave the task out"):
+        Engine(Ledger(tmp_path), QUIET).run([alone])
+    assert trained == []
 
 
 def test_an_ensemble_of_one_is_its_network_and_of_two_the_mean_of_their_probabilities(data, tmp_path, trained):

@@ -17,7 +17,7 @@ from mtlkit.evaluations.scoring import finite, outputs, scored
 from mtlkit.history import TrainingDiverged
 from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.papers.nddr.scenes import single
-from mtlkit.tasks import Normals, Segmentation
+from mtlkit.tasks import Normals
 from mtlkit.training import Recipe, loss_terms, optimizer, set_rates, train
 
 at_size = partial(resized, size=SIZE)
@@ -295,7 +295,21 @@ def test_a_training_without_any_target_of_a_task_is_none(dataset, tmp_path, task
     assert all(any(losses) for losses in history.losses.values())
 
 
-def test_a_single_class_is_learnt_without_a_loss(dataset, tmp_path):
-    net = network((Segmentation(classes=("all",)),)).build()
-    _, history = run(Filled(dataset, {"segmentation": 0}), recipe(), tmp_path, net=net)
-    assert history.losses == {"segmentation/cross_entropy": [0.0, 0.0]}
+def test_the_time_of_looks_at_a_network_is_none_of_its_training(dataset, tmp_path, monkeypatch):
+    clock = iter(range(1000))
+    monkeypatch.setattr(training.time, "perf_counter", lambda: next(clock))
+    times = []
+    for looked in (0, 100):  # clock ticks
+        fabric, how = Fabric(accelerator="cpu", devices=1), recipe(steps=4)
+        _, timing = train(
+            network().build(),
+            batches(dataset, how),
+            how,
+            seed=0,
+            fabric=fabric,
+            checkpoint=tmp_path / "checkpoint.pt",
+            snapshots=(2,),
+            snapshot=lambda step, ticks=looked: [next(clock) for _ in range(ticks)],
+        )
+        times.append(timing.training)
+    assert times[0] == times[1] > 0

@@ -159,6 +159,10 @@ class Folder(SceneReader):
     def _normals(self, index: int, shape: Sequence[int]) -> Normals:
         path = self._root / self._files["normal"][index]
         with opened(path, self._root) as image:
+            if image.format != "PNG":
+                raise InputError(
+                    f"{path} holds {image.format} content; normals need a PNG, which keeps them as they are."
+                )
             if image.mode not in ("RGB", "RGBA", "P"):
                 raise InputError(f"{path} has the pixel mode {image.mode}; normals need RGB or a palette.")
             encoded = as_rgb(image, str(path)).as_subclass(Tensor).float()

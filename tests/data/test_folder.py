@@ -161,6 +161,10 @@ def test_what_is_missing_is_named_at_once(root, damage, sentence):
         ),
         (lambda root: image(root / "normal/a.png", np.zeros((6, 7, 3))), r"normal/a\.png is 7 x 6 pixels"),
         (
+            lambda root: Image.new("RGB", (8, 6)).save(root / "normal/a.png", "JPEG"),
+            r"normal/a\.png holds JPEG content; normals need a PNG",
+        ),
+        (
             lambda root: image(root / "label/a.png", np.full((6, 8), 7)),
             r"label/a\.png holds the class id 7; .*0 to 1",
         ),
