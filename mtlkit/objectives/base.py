@@ -23,7 +23,7 @@ class Losses:
         weighted: ``task/term`` -> loss, times its fixed weight.
         present: tasks that the batch has targets of.
         shared: parameters that several tasks may share.
-        own: all other parameters.
+        own: all other parameters; ``None``: those that the losses come from.
         batches: of the step, whose gradient is the mean over them.
         backward: runs the backward pass of a sum of losses.
     """
@@ -32,7 +32,7 @@ class Losses:
     weighted: dict[str, Tensor]
     present: frozenset[str]
     shared: Sequence[nn.Parameter]
-    own: Sequence[nn.Parameter]
+    own: Sequence[nn.Parameter] | None
     batches: int
     backward: Callable[[Tensor], None]
 
@@ -93,25 +93,32 @@ class Objective(nn.Module):
         *,
         present: Collection[str] | None = None,
         shared: Sequence[nn.Parameter] = (),
-        own: Sequence[nn.Parameter] = (),
+        own: Sequence[nn.Parameter] | None = None,
         batches: int = 1,
         backward: Callable[[Tensor], None] = torch.Tensor.backward,
     ) -> None:
         """Adds the gradients of one batch.
 
         Args:
-            terms: ``task/term`` -> loss, each of one element; zero for a task that the batch has no target of.
+            terms: ``task/term`` -> loss, a tensor of one element each; zero for a task that the batch has no target of.
             present: tasks that the batch has targets of; ``None``: all.
             shared: parameters that several tasks may share, for objectives that combine gradients.
-            own: all other parameters, likewise.
+            own: all other parameters, likewise; ``None``: those that the losses come from.
             batches: of the step, whose gradient is the mean over them.
             backward: runs the backward pass of a sum of losses, in case they are to be scaled.
 
         Raises:
-            InputError: A term is that of another task, a task that is present has none, or a weight is that of no term.
+            InputError: A term is that of another task or no tensor of one element, a task that is present is unknown or
+                has no term, or a weight is that of no term.
         """
         self._check(terms)
+        for name, loss in terms.items():
+            if not isinstance(loss, Tensor) or loss.numel() != 1:
+                kind = f"of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
+                raise InputError(f"The loss {name} is {kind}; it should be a tensor of one number, such as a mean.")
         there = frozenset(self.tasks if present is None else present)
+        for task in sorted(there.difference(self.tasks)):
+            raise unknown("task", task, self.tasks)
         named = {name.partition("/")[0] for name in terms}
         for task in self.tasks:
             if task in there and task not in named:
@@ -119,7 +126,7 @@ class Objective(nn.Module):
         for name in self.loss_weights:
             if name not in terms and name.partition("/")[0] in named & {*self.tasks}:
                 raise unknown("loss with the weight of", name, terms)
-        weighted = {name: self.loss_weights.get(name, 1.0) * loss for name, loss in terms.items()}
+        weighted = {name: self.loss_weights.get(name, 1.0) * loss.reshape(()) for name, loss in terms.items()}
         self.differentiate(Losses(self.tasks, weighted, there, shared, own, batches, backward))
 
     def differentiate(self, losses: Losses) -> None:

@@ -1,7 +1,7 @@
 """Gradients of the tasks, combined by an aggregator."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import torch
@@ -30,7 +30,7 @@ class JacobianDescent(Objective):
         loss_weights: term -> its fixed weight inside its task's loss.
 
     Raises:
-        InputError: The aggregator keeps a state between steps, which a checkpoint cannot hold.
+        InputError: The aggregator is none of torchjd, or keeps a state between steps, which a checkpoint cannot hold.
 
     >>> from torchjd.aggregation import PCGrad
     >>> shared = torch.nn.Parameter(torch.zeros(2))
@@ -86,9 +86,13 @@ class JacobianDescent(Objective):
     ):
         with extra("run"):
             from torchjd import Stateful
+            from torchjd.aggregation import Aggregator
 
         super().__init__(tasks, loss_weights=loss_weights)
         self._shared: list[nn.Parameter] = []
+        self._batches = 0
+        if not isinstance(aggregator, Aggregator):
+            raise InputError(f"{aggregator!r} is no aggregator; torchjd.aggregation.UPGrad() is one.")
         if any(isinstance(module, Stateful) for module in aggregator.modules()):
             raise InputError(
                 f"{type(aggregator).__name__} keeps a state between steps, which a checkpoint cannot hold; valid are "
@@ -109,11 +113,14 @@ class JacobianDescent(Objective):
         The losses are not scaled: ``backward`` is not called.
 
         Raises:
-            InputError: There is nothing that tasks share, or the batch has no target of a task.
+            InputError: There is nothing that tasks share, the batch has no target of a task, or the last step was not
+                finished.
         """
         with extra("run"):
             from torchjd.autojac import backward as jacobian
 
+        if self._batches == losses.batches:
+            raise InputError("The step has had all of its batches; finish() ends it, before the optimiser's step.")
         self._shared = shared = trained(losses.shared)
         if not shared:
             raise InputError("An objective that combines the tasks' gradients needs parameters that tasks share.")
@@ -123,11 +130,12 @@ class JacobianDescent(Objective):
             )
         # One row after the other: not every operator of a network can be differentiated for several rows at once.
         jacobian(losses.of_tasks / losses.batches, inputs=shared, retain_graph=True, parallel_chunk_size=1)
-        if own := trained(losses.own):
-            total = (losses.of_tasks.sum() + losses.rest) / losses.batches
+        total = (losses.of_tasks.sum() + losses.rest) / losses.batches
+        if own := trained(others(total, shared) if losses.own is None else losses.own):
             torch.autograd.backward(total, inputs=own, retain_graph=True)
         if losses.rest.requires_grad:
             torch.autograd.backward(losses.rest / losses.batches, inputs=shared)
+        self._batches += 1
 
     def finish(self) -> Tensor | None:
         """Ends the step: combines the rows. The weights of the rows, where the aggregator is a weighted sum.
@@ -141,13 +149,30 @@ class JacobianDescent(Objective):
         if not self._shared:
             raise InputError("A step that is to be finished needs the backward pass of a batch first.")
         weights: Tensor | None = jac_to_grad(self._shared, self.aggregator)
-        self._shared = []
+        self._shared, self._batches = [], 0
         return weights
 
 
-def trained(parameters: Sequence[nn.Parameter]) -> list[nn.Parameter]:
+def trained(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
     """Those that are trained."""
     return [parameter for parameter in parameters if parameter.requires_grad]
+
+
+def others(loss: Tensor, but: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    """The parameters that ``loss`` comes from, without those of ``but``."""
+    found: dict[int, nn.Parameter] = {}
+    seen, nodes = set(), [loss.grad_fn]
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if (leaf := getattr(node, "variable", None)) is not None:
+            found[id(leaf)] = leaf
+        nodes += [before for before, _ in node.next_functions]
+    for parameter in but:
+        found.pop(id(parameter), None)
+    return list(found.values())
 
 
 def aggregators() -> "dict[str, type[Aggregator]]":

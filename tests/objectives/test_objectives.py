@@ -267,7 +267,44 @@ def test_fixed_weights_leave_a_recipes_identity_as_it_was():
     assert "objective" not in recipe().canonical()
 
 
+@pytest.mark.parametrize("objective", [FixedWeights.Settings(), UncertaintyWeighting.Settings(), UPGRAD])
+def test_losses_of_one_element_are_numbers_whatever_their_shape(objective):
+    net, gradients = Two(), []
+    for shape in ((), (1,)):
+        made = objective.build(["a", "b"], {})
+        net.zero_grad()
+        made.backward({name: loss.reshape(shape) for name, loss in net.terms().items()}, shared=net.shared, own=net.own)
+        made.finish()
+        gradients.append([one.grad for one in (*net.parameters(), *made.parameters())])
+    torch.testing.assert_close(*gradients, rtol=0, atol=0)
+
+
+def test_parameters_that_are_not_named_get_the_gradient_of_the_sum():
+    net = Two()
+    expected, _ = net.step(UPGRAD.build(["a", "b"], {}))
+    net.zero_grad()
+    made = UPGRAD.build(["a", "b"], {})
+    made.backward(net.terms(), shared=net.shared)
+    made.finish()
+    for name, parameter in net.named_parameters():
+        torch.testing.assert_close(parameter.grad, expected[name])
+
+
 def test_what_cannot_be_is_one_sentence(dataset, tmp_path):
+    shared = nn.Parameter(torch.ones(2))
+    for loss, kind in ((shared, r"of shape \(2,\)"), (1.0, "a float")):
+        with pytest.raises(InputError, match=f"^The loss a/x is {kind}; it should be a tensor of one number"):
+            FixedWeights(["a"]).backward({"a/x": loss})
+    for present in (["z"], "a_b"):
+        with pytest.raises(InputError, match=r"no task '[z_]'"):
+            UncertaintyWeighting(["a"]).backward({"a/x": shared.sum()}, present=present)
+    for aggregator in ("PCGrad", aggregation.PCGrad):
+        with pytest.raises(InputError, match=r"PCGrad.* is no aggregator; torchjd\.aggregation\.UPGrad\(\) is one"):
+            JacobianDescent(["a"], aggregator=aggregator)
+    made = UPGRAD.build(["a"], {})
+    made.backward({"a/x": shared.sum()}, shared=[shared])
+    with pytest.raises(InputError, match=r"has had all of its batches; finish\(\) ends it"):
+        made.backward({"a/x": shared.sum()}, shared=[shared])
     with pytest.raises(InputError, match=r"GradVac keeps a state between steps.* valid are AlignedMTL, "):
         JacobianDescent(["a"], aggregator=aggregation.GradVac())
     with pytest.raises(InputError, match=r"no aggregator 'UPgrad'.*UPGrad"):
@@ -279,7 +316,6 @@ def test_what_cannot_be_is_one_sentence(dataset, tmp_path):
     for tasks in ([], "depth", ["a", "a"]):
         with pytest.raises(InputError, match="a list of one or more tasks, each once"):
             FixedWeights(tasks)
-    shared = nn.Parameter(torch.ones(2))
     terms = {"a/x": shared.sum(), "b/x": 0 * shared.sum()}
     with pytest.raises(InputError, match="a batch has targets of all tasks; one has none of b"):
         UPGRAD.build(["a", "b"], {}).backward(terms, shared=[shared], present=["a"])
