@@ -160,15 +160,15 @@ def findings(claims: Sequence[ClaimOnRuns], most: int = FINDINGS, *, cautions: C
 
 
 def _finding(one: ClaimOnRuns, cautions: Cautions) -> str:
-    """A decided claim as an item of a list: the verdict, the claim, then what decides it and where."""
+    """A decided claim as an item of a list: the verdict and on what, the claim, then what decides it."""
     judged = one.judged[0]
     found = deciding_text(one.paper, one.claim, judged)
     (column, *_) = judged.setting.values()
     caution = _cautioned(judged, cautions)
     return (
-        f"- **{one.outcome.capitalize()}**: <a href='{one.link}'>{html.escape(one.claim['text'].rstrip('.'))}</a> "
-        f"({markdown(one.paper.name)}).<br>{markdown(found.text)}, **{markdown(found.note)}** "
-        f"([{markdown(judged.name)}](#{anchor(column)})).{caution and f' {markdown(caution)}'}"
+        f"- **{one.outcome.capitalize()}** on [{markdown(judged.name)}](#{anchor(column)}): "
+        f"<a href='{one.link}'>{html.escape(one.claim['text'].rstrip('.'))}</a> ({markdown(one.paper.name)}).<br>"
+        f"{markdown(found.text)}, **{markdown(found.note)}**.{caution and f' {markdown(caution)}'}"
     )
 
 

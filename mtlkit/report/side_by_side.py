@@ -28,7 +28,7 @@ from mtlkit.report.table import MISSING, ReportTable, Text, heads
 from mtlkit.runs import outermost, trainings
 from mtlkit.runtime import machine
 
-SCALES = {"G": (1e9, 4), "M": (1e6, 3), "-": (1, 3), "m": (1, 2), "images": (1, 0)}
+SCALES = {"G": (1e9, 4), "M": (1e6, 3), "-": (1, 3), "m": (1, 2), "1/s": (1, 2), "images": (1, 0)}
 """Unit of the print -> what counts are divided by, and the digits behind the point that papers give them."""
 
 PAIRS = 4
@@ -171,8 +171,9 @@ class Measured:
 
     @property
     def head(self) -> tuple[Text, Text]:
-        """Its header in a table."""
-        return Text(self.group), Text(self.label, self.unit.removeprefix("-"))  # a dash stands for none
+        """Its header in a table; a label that holds its unit is not followed by it."""
+        unit = "" if self.unit in self.label else self.unit.removeprefix("-")  # a dash stands for none
+        return Text(self.group), Text(self.label, unit)
 
 
 def parts(measures: Sequence[Measured], most: int) -> list[list[Measured]]:

@@ -181,7 +181,7 @@ def test_a_claim_that_nothing_was_measured_of_says_so(ahead):
 def test_what_is_decided_is_found_with_its_difference_its_interval_and_its_column(ahead):
     text = findings([one for one in judged_claims(none_but(ahead)) if one.claim["id"] == "age_beats_all"])
     line = next(line for line in text.splitlines() if "claim-nddr-age-beats-all" in line)
-    assert line.startswith("- **Holds**: ")
+    assert line.startswith("- **Holds** on [")
     assert re.search(r"“NDDR” 40\.0 ±0\.1 against “.*?” 50\.0 ±0\.1, \*\*difference \+10\.0 ", line)
     found = re.search(r"difference \+10\.0 \(\+(.*?) to \+(.*?)\), p", line)
     assert 9 < float(found[1]) < 10 < float(found[2]) < 11

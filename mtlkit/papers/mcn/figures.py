@@ -1,6 +1,7 @@
 """Figures of MultiTask-CenterNet: what its networks predict, over images."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 import numpy as np
 import torch
@@ -77,7 +78,7 @@ def time_ratios(comparisons: Sequence[SideBySide]) -> Figure:
         raise InputError("No row of these columns was timed.")
     counts = [len(rows) for _, rows in timed]
     figure, axes = plt.subplots(
-        len(counts), 1, figsize=(7.2, 0.9 * len(counts) + 0.3 * sum(counts)), sharex=True, squeeze=False,
+        len(counts), 1, figsize=(7.2, 0.9 * len(counts) + 0.36 * sum(counts)), sharex=True, squeeze=False,
         height_ratios=counts, layout="constrained",
     )  # fmt: skip
     for axis, (one, rows) in zip(axes[:, 0], timed, strict=True):
@@ -90,7 +91,8 @@ def time_ratios(comparisons: Sequence[SideBySide]) -> Figure:
             axis.plot(cell.mean, place, "o", color=MEASURED)
             times = [float(one.printed_cell(each, "ms")[0]) for each in (row.id, whole)]
             axis.plot(times[0] / times[1], place, "o", color=PRINTED, fillstyle="none", markersize=10)
-        axis.set_yticks(range(len(rows)), [row.label for row in rows])
+        # A narrow screen shows the left of a figure first: names in several lines leave it to the dots.
+        axis.set_yticks(range(len(rows)), [fill(row.label, 20) for row in rows])
         axis.set_title(f"{one.column.networks}, {one.column.machine}", fontsize=9)
         axis.set(xlim=(0, None), ylim=(len(rows) - 0.5, -0.5))
     figure.supxlabel(
