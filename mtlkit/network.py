@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from mtlkit.backbones import Cut, FullyConnected, StagedBackbone, aside, family, revision, staged
@@ -16,7 +16,7 @@ from mtlkit.grid import Grid
 from mtlkit.heads import HeadSettings
 from mtlkit.heads.base import Head
 from mtlkit.necks import NeckSettings, Shortcut
-from mtlkit.sharing import HardSharing, SharingSettings
+from mtlkit.sharing import HardSharing, SharingSettings, checked_names
 from mtlkit.tasks import AnyTask, DenseTask
 from mtlkit.values import Value
 
@@ -32,7 +32,12 @@ class Weights(Value):
 
 
 class NetworkSettings(Value):
-    """Everything that shapes a network. ``settings.build()`` makes it."""
+    """Everything that shapes a network. ``settings.build()`` makes it.
+
+    Raises:
+        InputError: There is no task, two have one name, a name is none that :class:`~mtlkit.sharing.HardSharing` takes,
+            or ``heads`` has one of a task that is not there.
+    """
 
     backbone: str
     weights: Weights = Weights()
@@ -50,6 +55,14 @@ class NetworkSettings(Value):
     """Whether the last part of the network looks at regions of the images, each with an output of its own."""
     image_size: tuple[int, int] | None = None
     """Height and width, only for backbones whose parameters depend on them."""
+
+    @model_validator(mode="after")
+    def _of_its_tasks(self) -> "NetworkSettings":
+        names = checked_names(task.name for task in self.tasks)
+        for name in self.heads:
+            if name not in names:
+                raise unknown("task for the head of", name, names)
+        return self
 
     def canonical(self) -> dict[str, Any]:
         """With the revision of its backbone where that was raised, and the tag of the weights that timm picks."""
@@ -250,12 +263,14 @@ def parameter_groups(
         ``weight_decay``.
 
     Raises:
-        InputError: There is no group of a name in ``lr_mult``.
+        InputError: There is no group of a name in ``lr_mult``, or ``network`` is no module.
 
     >>> from mtlkit.fusion import NDDR
     >>> [(group["name"], group["lr"]) for group in parameter_groups(NDDR(2, 64), lr=0.01, lr_mult={"fusion": 100})]
     [('fusion', 1.0), ('fusion_undecayed', 1.0)]
     """
+    if not isinstance(network, nn.Module):
+        raise InputError(f"A module says what its parameters are: give the network, not a {type(network).__name__}.")
     named: dict[int, str] = {}
     biases: set[int] = set()
     spared: set[int] = set()

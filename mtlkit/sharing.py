@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mtlkit.backbones import RegionPooling, StagedBackbone, last_weight
-from mtlkit.errors import InputError, check_choice
+from mtlkit.errors import InputError, check_choice, unknown
 from mtlkit.fusion import FusionLayer, FusionSettings, LayerMixing
 from mtlkit.fusion.base import order_statistics
 from mtlkit.grid import Grid
@@ -24,7 +24,7 @@ StageFeatures = list[Tensor]
 Norms = Literal["shared", "own"]
 
 
-def _checked_names(tasks: Iterable[str]) -> tuple[str, ...]:
+def checked_names(tasks: Iterable[str]) -> tuple[str, ...]:
     """Names of tasks, which are to be parts of names of parameters.
 
     Raises:
@@ -43,6 +43,16 @@ def _checked_names(tasks: Iterable[str]) -> tuple[str, ...]:
         if names.count(name) > 1:
             raise InputError(f"Several tasks are called {name!r}; give each a name of its own.")
     return names
+
+
+def _checked_encoder(encoder: object) -> StagedBackbone:
+    """The encoder; raises :class:`~mtlkit.errors.InputError` where it is a network that is not cut into stages."""
+    if not isinstance(encoder, StagedBackbone):
+        raise InputError(
+            f"An encoder is a StagedBackbone, not an object of {type(encoder).__name__}: staged(name) returns one, and "
+            "StagedBackbone(name, stages, ...) makes one of stages of your own."
+        )
+    return encoder
 
 
 def _check_apart(parts: Mapping[str, nn.Module]) -> None:
@@ -79,7 +89,7 @@ class TaskNorms(nn.Module):
 
     def __init__(self, norm: nn.Module, tasks: Sequence[str]):
         super().__init__()
-        names = _checked_names(tasks)
+        names = checked_names(tasks)
         self.norms = nn.ModuleDict({task: copy.deepcopy(norm) for task in names})
         self.task = names[0]
 
@@ -90,7 +100,7 @@ class TaskNorms(nn.Module):
 
 
 class Sharing(nn.Module):
-    """Images in, stage features for every task out.
+    """Images in ``[0, 1]`` in, which it normalises; stage features for every task out.
 
     Attributes:
         tasks: the tasks' names, in order.
@@ -111,16 +121,22 @@ class Sharing(nn.Module):
 
     def __init__(self, tasks: Iterable[str], encoder: StagedBackbone):
         super().__init__()
-        self.tasks, self.channels, self.strides = _checked_names(tasks), encoder.channels, encoder.strides
+        self.tasks, self.channels, self.strides = checked_names(tasks), encoder.channels, encoder.strides
         self.grid, self.regions = encoder.grid, encoder.regions
-        # The colours an encoder expects are a fact about its weights, so they travel with it.
+        # Buffers go to a device with the module. They are not in its state: an encoder has them once it is built.
         self.register_buffer("mean", torch.tensor(encoder.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(encoder.std).view(3, 1, 1), persistent=False)
         self.mean: Tensor
         self.std: Tensor
 
     def normalised(self, images: Tensor) -> Tensor:
-        """Images in ``[0, 1]`` as the encoder's weights expect them."""
+        """Images in ``[0, 1]`` as the encoder's weights expect them: less the mean, divided by the deviation.
+
+        Raises:
+            InputError: They are integers.
+        """
+        if not images.is_floating_point():
+            raise InputError(f"Images are float in [0, 1], not {images.dtype}; divide those of uint8 by 255.")
         return (images - self.mean) / self.std
 
     def step(self, index: int, stage: nn.Module, x: Tensor, regions: Tensor | None) -> Tensor:
@@ -161,6 +177,8 @@ class Sharing(nn.Module):
 class HardSharing(Sharing):
     """Hard sharing: all tasks share the first stages of one encoder, and the rest are copied for every task.
 
+    It takes images in ``[0, 1]`` and normalises them as the encoder expects.
+
     Args:
         encoder: what is shared. Where the network splits, every task's branch is a copy of its later stages; a function
             that makes an encoder is called once for the shared stages and once a branch, so that each starts anew.
@@ -171,10 +189,10 @@ class HardSharing(Sharing):
             are then computed apart from the other tasks'.
 
     Raises:
-        InputError: The encoder has no such stage; there is no task, two have one name, or a name is no string, has a
-            dot or is that of a method of :class:`torch.nn.ModuleDict`; the function returned one encoder twice; there
-            are no such ``norms``; or, where tasks are to have norms of their own, the encoder has no batch norm or
-            looks at regions.
+        InputError: The encoder is no :class:`~mtlkit.backbones.StagedBackbone`, or has no such stage; there is no task,
+            two have one name, or a name is no string, has a dot or is that of a method of
+            :class:`torch.nn.ModuleDict`; the function returned one encoder twice; there are no such ``norms``; or,
+            where tasks are to have norms of their own, the encoder has no batch norm or looks at regions.
 
     >>> from mtlkit.backbones import staged
     >>> net = HardSharing(staged("resnet10t"), ["seg", "normals"], split_after=-1)
@@ -208,7 +226,8 @@ class HardSharing(Sharing):
         split_after: int | None = None,
         norms: Norms = "shared",
     ):
-        first = encoder if isinstance(encoder, StagedBackbone) else encoder()
+        # A module that is no encoder can be called too, and is refused as what it is.
+        first = _checked_encoder(encoder if isinstance(encoder, nn.Module) or not callable(encoder) else encoder())
         super().__init__(tasks, first)
         check_choice("norms of hard sharing", norms, Norms)
         count = len(first.stages)
@@ -243,7 +262,12 @@ class HardSharing(Sharing):
             regions: ``(M, 5)``: a row of ``images``, then left, top, right, bottom in pixels.
             rows: where tasks have norms of their own, task -> its rows of ``images``, ``(n,)``; its maps are
                 ``(n, C, h, w)`` then. ``None``: the maps of all images for every task.
+
+        Raises:
+            InputError: The images are integers, ``rows`` are of another task, or regions are missing.
         """
+        if others := [task for task in rows or () if task not in self.tasks]:
+            raise unknown("task", others[0], self.tasks)
         if not self.own_rows:
             return self._features(images, regions, self.tasks)
         features: dict[str, StageFeatures] = {}
@@ -289,22 +313,24 @@ def _own_norms(module: nn.Module, tasks: Sequence[str]) -> list[TaskNorms]:
 class SoftSharing(Sharing):
     """Soft sharing: an encoder per task, and fusion layers between them.
 
-    The features of a stage are what the fusion layer behind it returns.
+    It takes images in ``[0, 1]`` and normalises them as the encoders expect. The features of a stage are what the
+    fusion layer behind it returns.
 
     Args:
         encoders: task -> its encoder, for at least two tasks; all with stages of the same channels and strides.
         fusion: called with the number of tasks and of channels, makes a layer: a class of :mod:`mtlkit.fusion`, or
             ``functools.partial(NDDR, norm="input")`` and the like.
-        after: the stages that a layer stands after, counted from 0; ``None``: every one.
+        after: the stages that a layer stands after, counted as in a list; ``None``: every one.
         last: makes the layer after the last stage, where that is of another form.
         penalty: weight of what the layers add to the loss, see :meth:`penalty`; 0.1 in the README of the sluice
             networks' authors.
         layer_mixing: whether every task's last features are a :class:`~mtlkit.fusion.LayerMixing` of all its stages.
 
     Raises:
-        InputError: There are fewer than two encoders, they differ, or two are one object or share parameters; a task
-            has a name that it cannot have, see :class:`HardSharing`; there is no such stage; layers of images and of
-            regions are to be mixed.
+        InputError: There are fewer than two encoders, they differ, one is no :class:`~mtlkit.backbones.StagedBackbone`,
+            or two are one object or share parameters; a task has a name that it cannot have, see :class:`HardSharing`;
+            ``fusion`` or ``last`` is a layer and makes none; there is no such stage; layers of images and of regions
+            are to be mixed.
 
     >>> from mtlkit.backbones import staged
     >>> from mtlkit.fusion import NDDR
@@ -353,6 +379,18 @@ class SoftSharing(Sharing):
         penalty: float = 0.1,
         layer_mixing: bool = False,
     ):
+        if not isinstance(encoders, Mapping):
+            raise InputError(f"Encoders are given as {{task: encoder}}, not as a {type(encoders).__name__}.")
+        for encoder in encoders.values():
+            _checked_encoder(encoder)
+        for make in (fusion, last or fusion):
+            if isinstance(make, nn.Module) or not callable(make):
+                raise InputError(
+                    "Soft sharing makes a layer for every stage: give it a class such as NDDR, or a function of the "
+                    f"numbers of tasks and of channels, not an object of {type(make).__name__}."
+                )
+        if isinstance(after, int):
+            raise InputError(f"The stages that layers stand after are a list, such as [{after}], not {after}.")
         if len(encoders) < 2:
             raise InputError(f"Soft sharing needs the encoders of at least two tasks, not {len(encoders)}.")
         (name, first), *others = encoders.items()
@@ -366,14 +404,15 @@ class SoftSharing(Sharing):
         count = len(self.channels)
         after = range(count) if after is None else after
         for stage in after:
-            if not 0 <= stage < count:
+            if not -count <= stage < count:
                 raise InputError(f"{first.name} has stages 0 to {count - 1}, so no layer can stand after {stage}.")
         if layer_mixing and self.regions:
             raise InputError("Layers of images and of regions cannot be mixed; set layer_mixing to false.")
         # Their names are those of the tensors in trained networks' weights.
         self.towers = nn.ModuleDict({task: encoder.stages for task, encoder in encoders.items()})
         forms = {count - 1: last or fusion}
-        self.units = nn.ModuleDict({str(s): forms.get(s, fusion)(len(encoders), self.channels[s]) for s in after})
+        places = dict.fromkeys(stage % count for stage in after)
+        self.units = nn.ModuleDict({str(s): forms.get(s, fusion)(len(encoders), self.channels[s]) for s in places})
         self.mixing = nn.ModuleDict({task: LayerMixing(self.channels) for task in encoders} if layer_mixing else {})
         self.penalty_weight = penalty
 

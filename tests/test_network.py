@@ -107,6 +107,19 @@ def test_parameters_are_shared_that_get_gradients_of_several_tasks(sharing):
     assert {id(parameter) for parameter in own} == {key for key, tasks in reached.items() if len(tasks) < 2}
 
 
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"tasks": (Classification(name="a", classes=3), Classification(name="a", classes=5))}, "tasks are called 'a'"),
+        ({"heads": {"c": Conv1x1Head.Settings()}}, "no task for the head of 'c'; valid are a, b"),
+    ],
+)
+def test_settings_name_every_task_once_and_no_other(more, sentence):
+    tasks = tuple(Classification(name=name, classes=3) for name in "ab")
+    with pytest.raises(InputError, match=sentence):
+        NetworkSettings(**({"backbone": "resnet10t", "tasks": tasks, "head": Conv1x1Head.Settings()} | more))
+
+
 def test_a_split_that_is_not_there_is_refused():
     with pytest.raises(InputError, match="has 5 stages, so it cannot split after stage 6"):
         network(sharing=HardSharing.Settings(split_after=6)).build()

@@ -51,7 +51,7 @@ def _seed():
 @pytest.mark.parametrize("tasks", ["ab", "abc"])
 @pytest.mark.parametrize("fusion", LAYERS)
 def test_the_features_of_a_stage_are_what_the_layer_behind_it_returns(fusion, tasks):
-    net = SoftSharing(encoders(*tasks), fusion, after=(1, 3)).eval()
+    net = SoftSharing(encoders(*tasks), fusion, after=(1, -2)).eval()
     maps = [(IMAGES - net.mean) / net.std] * len(tasks)
     with torch.inference_mode():
         features = net(IMAGES)
@@ -170,6 +170,25 @@ def test_branches_are_copies_of_an_encoder_or_new_ones(split):
             r"strides \(2, 4, 8, 16, 32\) and \(2, 4, 8, 16, 16\)",
         ),
         (lambda: SoftSharing(encoders("a", "b"), NDDR, after=(5,)), "stages 0 to 4, so no layer can stand after 5"),
+        (lambda: SoftSharing(encoders("a", "b"), NDDR, after=(-6,)), "no layer can stand after -6"),
+        (lambda: SoftSharing(encoders("a", "b"), NDDR, after=1), r"a list, such as \[1\], not 1"),
+        (lambda: SoftSharing([*encoders("a", "b").values()], NDDR), "given as {task: encoder}, not as a list"),
+        (
+            lambda: SoftSharing({"a": nn.Identity(), "b": nn.Identity()}, NDDR),
+            "is a StagedBackbone, not an object of Identity",
+        ),
+        (lambda: HardSharing(nn.Identity(), ["a", "b"]), "is a StagedBackbone, not an object of Identity"),
+        (lambda: HardSharing(nn.Identity, ["a", "b"]), "is a StagedBackbone, not an object of Identity"),
+        (lambda: HardSharing("resnet10t", ["a", "b"]), "is a StagedBackbone, not an object of str"),
+        (lambda: SoftSharing(encoders("a", "b"), NDDR(2, 8)), "a class such as NDDR, .* not an object of NDDR"),
+        (lambda: SoftSharing(encoders("a", "b"), NDDR, last=NDDR(2, 512)), "not an object of NDDR"),
+        (lambda: parameter_groups(nn.Linear(2, 2).parameters(), lr=0.1), "give the network, not a generator"),
+        (lambda: HardSharing(staged("resnet10t"), ["a"])((255 * IMAGES).byte()), r"not torch\.uint8; divide .* by 255"),
+        (lambda: SoftSharing(encoders("a", "b"), NDDR)((255 * IMAGES).byte()), r"not torch\.uint8; divide .* by 255"),
+        (
+            lambda: HardSharing(staged("resnet10t"), ["aa", "b"], norms="own")(IMAGES, rows={"zz": torch.arange(2)}),
+            "no task 'zz'; valid are aa, b",
+        ),
         (lambda: HardSharing(staged("resnet10t"), ["a"], split_after=9), "cannot split after stage 9"),
         (lambda: SoftSharing(dict.fromkeys("ab", staged("resnet10t")), NDDR), "encoders of a and b are one, or share"),
         (lambda: SoftSharing(tied(encoders("a", "b", "c")), NDDR), "encoders of a and c are one, or share parameters"),

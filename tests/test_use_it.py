@@ -51,6 +51,12 @@ def test_a_network_of_ones_own_has_the_shapes_of_the_page(scopes):
     assert [tuple(output.shape) for output in outputs.values()] == [(2, 13, 3, 4), (2, 3, 3, 4)]
 
 
+def test_an_encoder_of_ones_own_has_the_maps_of_the_page(scopes):
+    scope = after(scopes, "StagedBackbone(")
+    assert [tuple(x.shape) for x in scope["encoded"]] == [(2, 16, 48, 64), (2, 32, 24, 32)]
+    assert [*scope["own"].units] == ["0", "1"]
+
+
 @pytest.mark.parametrize("reader", ["Folder", "Npy", "ImageFolder", "Coco", "APascal", "Manifest", "UTKFace"])
 def test_a_handful_of_files_is_read_as_the_page_says(scopes, reader):
     (block,) = (block for block in BLOCKS if f"= {reader}(" in block and "sample = " in block)

@@ -76,7 +76,7 @@ def staged(
     regions: bool = False,
     convolutions_only: bool = False,
 ) -> StagedBackbone:
-    """The network ``name``, cut into stages.
+    """The network ``name``, cut into stages, which take images normalised with its ``mean`` and ``std``.
 
     Stages end where timm's ``features_only`` has its outputs, and equal them bit for bit. VGG's and AlexNet's end
     after the pools instead, where the papers put their units. VGG at ``output_stride=8`` is the trunk of

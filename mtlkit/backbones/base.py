@@ -50,24 +50,37 @@ class RegionPooling(NamedTuple):
 
 
 class StagedBackbone(nn.Module):
-    """A network as a list of stages, built by :func:`mtlkit.backbones.staged`.
+    """A network as a list of stages: one of :func:`mtlkit.backbones.staged`, or an encoder of one's own.
 
     Every stage takes the map of the stage before it, ``(N, C, H, W)``, and may be called from outside::
 
         for stage in backbone.stages:
             x = stage(x)
 
-    Attributes:
-        name: The network, as given to :func:`mtlkit.backbones.staged`.
+    All arguments are attributes too.
+
+    Args:
+        name: The network, as given to :func:`mtlkit.backbones.staged`; what messages call it.
         stages: The stages in order.
         channels: Channels of every stage's output.
         strides: Input pixels to one step of every stage's output, nominal: a convolution without padding (AlexNet)
             loses some border. Fully connected stages repeat the last stride.
-        mean: What the pretrained weights subtract from RGB in [0, 1], and
-        std: what they then divide by.
+        mean: What its weights want subtracted from RGB in [0, 1], and
+        std: what they want the rest divided by. :mod:`mtlkit.sharing` does both, :meth:`forward` neither.
+
+    Attributes:
         grid: where the cells of the last stage look, for VGG and AlexNet, which are chains of layers; ``None``: not
             known, so that its cells are taken for tiles of the image.
         regions: where regions are pooled, for a network that looks at regions; the stages behind take region maps.
+
+    Raises:
+        InputError: There are not as many channels and strides as stages, or not three numbers in ``mean`` and ``std``.
+
+    >>> half = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.ReLU())
+    >>> same = (0.5, 0.5, 0.5)
+    >>> backbone = StagedBackbone("one stage", [half], channels=[8], strides=[2], mean=same, std=same)
+    >>> [tuple(x.shape) for x in backbone(torch.rand(2, 3, 64, 96) * 2 - 1)]
+    [(2, 8, 32, 48)]
     """
 
     grid: Grid | None = None
@@ -88,9 +101,22 @@ class StagedBackbone(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.channels, self.strides = tuple(channels), tuple(strides)
         self.mean, self.std = mean, std
+        counts = len(self.stages), len(self.channels), len(self.strides)
+        if len({*counts}) > 1:
+            raise InputError(
+                f"{name} needs channels and a stride for every stage, not {counts[1]} channels and {counts[2]} strides "
+                f"for {counts[0]} stages."
+            )
+        for what, numbers in (("mean", mean), ("std", std)):
+            if torch.as_tensor(numbers).shape != (3,):
+                raise InputError(f"The {what} of {name} is three numbers, for red, green and blue, not {numbers}.")
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """The outputs of all stages for ``images`` ``(N, 3, H, W)``, each ``(N, C, H, W)``."""
+        """The outputs of all stages, each ``(N, C, H, W)``.
+
+        Args:
+            images: ``(N, 3, H, W)``, normalised with :attr:`mean` and :attr:`std` by the caller.
+        """
         outputs, x = [], images
         for stage in self.stages:
             x = stage(x)

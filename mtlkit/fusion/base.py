@@ -1,10 +1,11 @@
 """What all fusion layers have in common."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.amp.autocast_mode import is_autocast_available
 
 from mtlkit.errors import InputError
 from mtlkit.values import Value
@@ -27,6 +28,9 @@ class FusionLayer(nn.Module):
         InputError: There are fewer than two tasks.
     """
 
+    takes_vectors: ClassVar[bool] = True
+    """Whether the maps may be vectors ``(N, C)`` or have any other number of dimensions; ``False``: they have four."""
+
     def __init__(self, tasks: int, channels: int, *, exchange: bool = True):
         super().__init__()
         if tasks < 2:
@@ -45,8 +49,15 @@ class FusionLayer(nn.Module):
 
     def check(self, maps: Sequence[Tensor]) -> None:
         """Raises :class:`~mtlkit.errors.InputError` unless these are K maps of one shape with C channels."""
+        if others := sorted({type(x).__name__ for x in maps if not isinstance(x, Tensor)}):
+            raise InputError(
+                f"{type(self).__name__} takes a list of {self.tasks} maps, one a task, not a {type(maps).__name__} of "
+                f"{' and '.join(others)}."
+            )
         shapes = [tuple(x.shape) for x in maps]
-        if len(maps) != self.tasks or any(len(s) < 2 or s[1] != self.channels or s != shapes[0] for s in shapes):
+        sizes = {len(s) for s in shapes}
+        fits = min(sizes, default=0) > 1 if self.takes_vectors else sizes == {4}
+        if len(maps) != self.tasks or not fits or any(s[1] != self.channels or s != shapes[0] for s in shapes):
             raise InputError(
                 f"{type(self).__name__} takes {self.tasks} maps of one shape (N, {self.channels}, H, W), not "
                 f"{len(maps)} of {', '.join(map(str, shapes)) or 'no shape'}."
@@ -122,6 +133,13 @@ def order_statistics(values: Tensor) -> list[float]:
     if len(ordered) > LISTED:
         ordered = ordered[torch.linspace(0, len(ordered) - 1, LISTED, dtype=torch.float64).round().long()]
     return [round(value, 6) for value in ordered.tolist()]
+
+
+def autocast_dtype(x: Tensor) -> torch.dtype:
+    """The dtype that a product of matrices with ``x`` has: that of autocast where it acts, else that of ``x``."""
+    device = x.device.type
+    acts = is_autocast_available(device) and torch.is_autocast_enabled(device) and x.dtype != torch.float64
+    return torch.get_autocast_dtype(device) if acts else x.dtype
 
 
 def is_channels_last(x: Tensor) -> bool:

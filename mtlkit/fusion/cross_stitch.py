@@ -7,7 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from mtlkit.errors import check_choice
-from mtlkit.fusion.base import FusionLayer, LayerSettings, diagonal, is_channels_last, matrix_mix, weighted_sum
+from mtlkit.fusion.base import (
+    FusionLayer,
+    LayerSettings,
+    autocast_dtype,
+    diagonal,
+    is_channels_last,
+    matrix_mix,
+    weighted_sum,
+)
 
 Per = Literal["channel", "layer"]
 
@@ -82,9 +90,12 @@ class CrossStitch(FusionLayer):
         self.check(maps)
         if self.alpha.dim() == 2:
             return matrix_mix(self.effective(self.alpha), maps)
-        alpha = self.effective(self.alpha).to(maps[0].dtype)
+        # As the product below has it: autocast knows nothing of the sum.
+        dtype = autocast_dtype(maps[0])
+        alpha = self.effective(self.alpha).to(dtype)
         if is_channels_last(maps[0]):
             # With the channel innermost there is no product of matrices to make: a channel's pixels lie C apart.
+            maps = [x.to(dtype) for x in maps]
             return [weighted_sum(row, maps) for row in alpha.permute(1, 2, 0)[..., None, None]]
         joined = torch.stack(list(maps), 2)
         mixed = alpha @ joined.unsqueeze(-1).flatten(3)

@@ -73,6 +73,8 @@ class NDDR(FusionLayer):
             """The layer for the maps of ``tasks`` tasks with ``channels`` channels."""
             return NDDR(tasks, channels, **self.model_dump(exclude={"kind"}))
 
+    takes_vectors: ClassVar[bool] = False
+
     def __init__(
         self,
         tasks: int,

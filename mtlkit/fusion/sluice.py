@@ -141,6 +141,7 @@ class LayerMixing(nn.Module):
         super().__init__()
         if len(channels) < 2:
             raise InputError(f"Layer mixing needs at least two stages, not {len(channels)}.")
+        self.channels = tuple(channels)
         lower = len(channels) - 1
         self.beta = nn.Parameter(torch.tensor([(1 - last) / lower] * lower + [last]))
         self.projections = nn.ModuleList(
@@ -148,7 +149,16 @@ class LayerMixing(nn.Module):
         )
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """One map ``(N, C_l, H_l, W_l)`` a stage, to ``(N, C, H, W)`` of the last."""
+        """One map ``(N, C_l, H_l, W_l)`` a stage, to ``(N, C, H, W)`` of the last.
+
+        Raises:
+            InputError: The maps are not one a stage with its channels.
+        """
+        if tuple(x.shape[1] for x in maps) != self.channels:
+            raise InputError(
+                f"Layer mixing takes maps with {', '.join(map(str, self.channels))} channels, one a stage, not "
+                f"{len(maps)} of {', '.join(str(tuple(x.shape)) for x in maps) or 'no shape'}."
+            )
         size = maps[-1].shape[-2:]
         same = [project(_resized(x, size)) for project, x in zip(self.projections, maps, strict=True)]
         return weighted_sum(self.beta.to(same[-1].dtype), same)

@@ -11,6 +11,11 @@ from mtlkit.errors import InputError
 class Neck(nn.Module):
     """From the maps of all stages of a backbone, ``(N, C, h, w)`` each, to one map ``(N, channels, H/4, W/4)``.
 
+    Args:
+        channels: of every stage.
+        strides: of every stage.
+        width: channels of its map.
+
     Attributes:
         stages: which stages it takes, finest first: of every stride from 4 on the last.
         sources: those of them that its map is made of.
@@ -18,7 +23,7 @@ class Neck(nn.Module):
         stride: image pixels to one step of its map.
 
     Raises:
-        InputError: the strides from 4 on are not 4, 8, and so on.
+        InputError: the strides from 4 on are not 4, 8, and so on, or there are not as many channels.
     """
 
     stages: tuple[int, ...]
@@ -26,15 +31,20 @@ class Neck(nn.Module):
     channels: int
     stride: int = 4
 
-    def __init__(self, strides: Sequence[int], channels: int):
+    def __init__(self, channels: Sequence[int], strides: Sequence[int], width: int):
         super().__init__()
+        if len(channels) != len(strides):
+            raise InputError(
+                f"A neck needs the channels and the stride of every stage, not {len(channels)} channels and "
+                f"{len(strides)} strides."
+            )
         last = {stride: stage for stage, stride in enumerate(strides) if stride >= self.stride}
         if len(last) < 2 or list(last) != [self.stride * 2**i for i in range(len(last))]:
             raise InputError(
                 f"A neck joins stages at strides {self.stride}, {2 * self.stride} and on, each twice the one before; "
                 f"this backbone's stages are at strides {', '.join(map(str, strides))}."
             )
-        self.stages, self.channels = tuple(last.values()), channels
+        self.stages, self.channels = tuple(last.values()), width
         self.sources = self.stages
 
     def halving(self, features: Sequence[Tensor]) -> list[Tensor]:

@@ -54,7 +54,7 @@ class Deconvolution(Neck):
         widths: Sequence[int] = (256, 256, 256),
         deformable: bool = False,
     ):
-        super().__init__(strides, widths[-1])
+        super().__init__(channels, strides, widths[-1])
         self.sources = self.stages[-1:]
         if strides[-1] != self.stride * 2 ** len(widths):
             raise InputError(

@@ -52,7 +52,7 @@ class DLAUp(Neck):
         deformable: deformable 3x3 convolutions, else plain ones.
 
     Raises:
-        InputError: the strides from 4 on are not 4, 8, and so on.
+        InputError: as of :class:`~mtlkit.necks.Neck`.
     """
 
     class Settings(Value):
@@ -66,7 +66,7 @@ class DLAUp(Neck):
             return DLAUp(channels, strides, deformable=self.deformable)
 
     def __init__(self, channels: Sequence[int], strides: Sequence[int], *, deformable: bool = True):
-        super().__init__(strides, 0)
+        super().__init__(channels, strides, 0)
         widths = [channels[stage] for stage in self.stages]
         self.channels = widths[0]
         last = len(widths) - 1

@@ -25,7 +25,7 @@ class Upsampling(Neck):
         mode: how a map is enlarged (``nearest`` in the paper).
 
     Raises:
-        InputError: the strides from 4 on are not 4, 8, and so on.
+        InputError: as of :class:`~mtlkit.necks.Neck`.
     """
 
     class Settings(Value):
@@ -47,7 +47,7 @@ class Upsampling(Neck):
         width: int = 64,
         mode: Literal["nearest", "bilinear"] = "nearest",
     ):
-        super().__init__(strides, width)
+        super().__init__(channels, strides, width)
         self.mode = mode
         self.lateral = nn.ModuleList(nn.Conv2d(channels[stage], width, 1) for stage in self.stages)
         self.smooth = block(width, width, deformable=False)

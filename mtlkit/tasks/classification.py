@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import field_validator
 from torch import Tensor
 
+from mtlkit.errors import InputError
 from mtlkit.tasks.base import ClassTask, mean_log_probability
 from mtlkit.tasks.drawing import captioned
 from mtlkit.tasks.placement import Placement
@@ -32,12 +34,22 @@ class Classification(ClassTask):
     """One class an image. Output ``(N, classes)`` logits; target ``(N,)`` ids.
 
     A network may carry several, one a data set, told apart by their names.
+
+    Raises:
+        InputError: There is no class.
     """
 
     terms: ClassVar[tuple[str, ...]] = ("cross_entropy",)
 
     kind: Literal["classification"] = "classification"
     classes: int
+
+    @field_validator("classes")
+    @classmethod
+    def _some(cls, classes: int) -> int:
+        if classes < 1:
+            raise InputError(f"A classification has at least 1 class, not {classes}.")
+        return classes
 
     @property
     def outputs(self) -> int:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import field_validator
 from torch import Tensor
 
 from mtlkit.data.samples import IGNORE
+from mtlkit.errors import InputError
 from mtlkit.tasks.base import DenseTask, mean_log_probability
 from mtlkit.tasks.drawing import palette
 
@@ -17,7 +19,11 @@ if TYPE_CHECKING:
 
 
 class Segmentation(DenseTask):
-    """One class a pixel. Output ``(N, classes, h, w)`` logits; target ``(N, H, W)`` ids, 255 for void."""
+    """One class a pixel. Output ``(N, classes, h, w)`` logits; target ``(N, H, W)`` ids, 255 for void.
+
+    Raises:
+        InputError: There is no class, or two have one name.
+    """
 
     terms: ClassVar = ("cross_entropy",)
     by_category: ClassVar[str] = "iou"
@@ -25,6 +31,16 @@ class Segmentation(DenseTask):
     kind: Literal["segmentation"] = "segmentation"
     name: str = "segmentation"
     classes: tuple[str, ...]
+
+    @field_validator("classes")
+    @classmethod
+    def _apart(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        if not classes:
+            raise InputError("A segmentation has at least 1 class; give the names of its classes.")
+        for name in classes:
+            if classes.count(name) > 1:
+                raise InputError(f"Several classes of a segmentation are called {name!r}; give each a name of its own.")
+        return classes
 
     @property
     def outputs(self) -> int:

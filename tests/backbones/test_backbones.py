@@ -797,3 +797,18 @@ def test_what_cannot_be_built_is_refused_in_a_sentence(name, options, message):
     with aside(), pytest.raises(InputError, match=message) as caught:
         staged(name, **options)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"channels": (8,)}, "mine needs .* every stage, not 1 channels and 2 strides for 2 stages"),
+        ({"strides": (2, 4, 8)}, "2 channels and 3 strides for 2 stages"),
+        ({"mean": (0.5,)}, r"The mean of mine is three numbers, .* not \(0\.5,\)"),
+        ({"std": 0.5}, r"The std of mine is three numbers, .* not 0\.5"),
+    ],
+)
+def test_a_backbone_of_ones_own_has_facts_for_all_its_stages(more, sentence):
+    facts = {"channels": (8, 8), "strides": (2, 4), "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)} | more
+    with pytest.raises(InputError, match=sentence):
+        StagedBackbone("mine", [nn.Conv2d(3, 8, 2, 2), nn.Conv2d(8, 8, 2, 2)], **facts)

@@ -119,7 +119,8 @@ def test_memory_format_and_dtype_are_kept(kind, options, layout):
     for y in unit(maps(2, layout=layout, dtype=torch.float32)):
         assert y.is_contiguous(memory_format=layout)
     with torch.autocast("cpu", torch.bfloat16):
-        assert {y.dtype for y in unit(maps(2, layout=layout, dtype=torch.bfloat16))} == {torch.bfloat16}
+        for dtype in (torch.bfloat16, torch.float32):
+            assert {y.dtype for y in unit(maps(2, layout=layout, dtype=dtype))} == {torch.bfloat16}
 
 
 @given(
@@ -269,6 +270,10 @@ def test_settings_refuse(values):
         (lambda: NDDR(2, 4, init="glorot"), "valid are diagonal, xavier"),
         (lambda: Sluice(2, 5), "5 channels do not divide into 2"),
         (lambda: LayerMixing([4]), "at least two stages, not 1"),
+        (lambda: LayerMixing([4, 8])([torch.rand(2, 4, 3, 5)]), r"4, 8 channels, one a stage, not 1 of \(2, 4, 3, 5\)"),
+        (lambda: CrossStitch(2, 4)(dict(zip("ab", maps(2), strict=True))), "2 maps, one a task, not a dict of str"),
+        (lambda: NDDR(2, 4)([torch.rand(2, 4)] * 2), r"\(N, 4, H, W\), not 2 of \(2, 4\)"),
+        (lambda: NDDR(2, 4)([torch.rand(2, 4, 9)] * 2), r"\(N, 4, H, W\), not 2 of \(2, 4, 9\)"),
     ],
 )
 def test_errors_are_one_sentence(call, sentence):

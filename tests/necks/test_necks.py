@@ -91,6 +91,12 @@ def test_backbones_without_the_stages_are_refused(settings, strides):
         settings.build((8,) * len(strides), strides)
 
 
+@pytest.mark.parametrize("settings", NECKS.values(), ids=NECKS)
+def test_a_stage_without_channels_is_refused(settings):
+    with pytest.raises(InputError, match="every stage, not 3 channels and 4 strides"):
+        settings.build((8, 8, 8), (4, 8, 16, 32))
+
+
 @pytest.mark.parametrize("name", [name for name in NECKS if "upsampling" not in name])
 def test_images_that_do_not_halve_are_refused(name):
     neck, features = small(name, 64, 80)

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchmetrics.classification import MulticlassAccuracy
 
-from mtlkit.tasks import Classification
+from mtlkit.errors import InputError
+from mtlkit.tasks import Classification, Segmentation
 
 TASK = Classification(name="places", classes=9)
 
@@ -55,3 +56,16 @@ def test_the_constant_is_the_commonest_training_class():
 
 def test_nothing_labelled_is_not_a_number():
     assert all(math.isnan(value) for value in TASK.metric().compute().values())
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: Classification(name="a", classes=-1), "at least 1 class, not -1"),
+        (lambda: Segmentation(classes=()), "at least 1 class"),
+        (lambda: Segmentation(classes=("a", "b", "a")), "called 'a'; give each a name of its own"),
+    ],
+)
+def test_classes_that_cannot_be_told_apart_are_refused(make, sentence):
+    with pytest.raises(InputError, match=sentence):
+        make()
