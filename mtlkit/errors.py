@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import get_args
 
@@ -82,6 +82,20 @@ def check_choice(what: str, name: object, choices: object) -> None:
     """Raises :func:`unknown` unless ``name`` is one of a ``Literal``'s values."""
     if name not in get_args(choices):
         raise unknown(what, name, get_args(choices))
+
+
+def check_shape(what: str, shape: Sequence[int], *wanted: int | str) -> None:
+    """Raises an :class:`InputError` unless a tensor's shape is ``wanted``, in which a letter stands for any length.
+
+    >>> check_shape("The target of depth", (2, 1, 6, 8), 2, "H", "W")
+    Traceback (most recent call last):
+    mtlkit.errors.InputError: The target of depth has the shape (2, 1, 6, 8); it should be (2, H, W).
+    """
+    if len(shape) != len(wanted) or any(
+        isinstance(each, int) and each != length for each, length in zip(wanted, shape, strict=True)
+    ):
+        right = f"({', '.join(map(str, wanted))}{',' * (len(wanted) == 1)})"
+        raise InputError(f"{what} has the shape {tuple(shape)}; it should be {right}.")
 
 
 def terminal(text: object) -> str:

@@ -214,7 +214,7 @@ def test_each_task_overfits_eight_images(dataset, tmp_path, task, measure, margi
     perfect = task.metric()  # the truth itself, reduced to the output's size
     for batch in eval_loader([dataset], at_size, 8):
         target = batch.targets[task.name]
-        coarse = torch.empty(len(target), 1, SIZE[0] // 8, SIZE[1] // 8)
+        coarse = torch.empty(len(target), task.outputs, SIZE[0] // 8, SIZE[1] // 8)
         _, reduced = task.model_copy(update={"loss_at": "output"}).matched(coarse, target)
         if task is SEGMENTATION:
             void = (reduced == IGNORE).unsqueeze(1)

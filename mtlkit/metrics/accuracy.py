@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mtlkit.metrics.base import ImageMetric, Measures, Weights, mean_of_known
+from mtlkit.errors import check_shape
+from mtlkit.metrics.base import ImageMetric, Measures, Weights, check_ids, mean_of_known
 
 
 class Accuracy(ImageMetric):
@@ -20,18 +21,31 @@ class Accuracy(ImageMetric):
     def __init__(self, classes: int):
         super().__init__()
         self.classes = classes
-        self.keeps("hits", (3,), torch.int64)
+        self.keeps("hits", (3,), torch.float32)
 
     def update(self, output: Tensor, target: Tensor, image: Tensor | None = None) -> None:
-        """Takes outputs ``(N, ...)`` that end in ``classes`` logits, and ids ``(N,)``."""
+        """Takes logits ``(N, classes)`` and ids ``(N,)``.
+
+        Raises:
+            InputError: the shapes are others.
+        """
+        check_shape("The target for Accuracy", target.shape, "N")
+        check_shape("The output for Accuracy", output.shape, len(target), self.classes)
         # Of equal logits the lower class ranks first, on every device.
-        order = output[:, -self.classes :].float().sort(dim=1, descending=True, stable=True).indices[:, :5]
+        order = output.float().sort(dim=1, descending=True, stable=True).indices[:, :5]
         hits = order == target[:, None]
-        self.add(image, hits=torch.stack([target, hits[:, 0].to(target), hits.any(1).to(target)], 1))
+        rows = torch.stack([target, hits[:, 0], hits.any(1)], 1).float()
+        # Logits of which one is NaN rank no class.
+        self.add(image, hits=rows.masked_fill(output.isnan().any(1, keepdim=True), torch.nan))
 
     def measures(self, weights: Weights) -> Measures:
-        """``accuracy``, ``top5``, ``class_accuracy``; NaN when nothing was labelled."""
+        """``accuracy``, ``top5``, ``class_accuracy``; NaN when nothing was labelled.
+
+        Raises:
+            InputError: a logit is NaN, or an id outside the classes.
+        """
         target, first, five = self.gathered("hits").T
+        check_ids("A target for Accuracy", target, self.classes)
         weights = weights[:, self.gathered("image")]
         order = np.argsort(target, kind="stable")
         # Counts of the images of every class, one class after the other.

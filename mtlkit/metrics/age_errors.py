@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mtlkit.errors import check_shape
 from mtlkit.metrics.base import ImageMetric, Measures, Weights
 from mtlkit.metrics.bootstrap import medians
 
@@ -24,7 +25,13 @@ class AgeErrors(ImageMetric):
         self.keeps("hits", (), torch.bool)
 
     def update(self, output: Tensor, target: Tensor, image: Tensor | None = None) -> None:
-        """Takes logits ``(N, classes)`` and ages ``(N,)``."""
+        """Takes logits ``(N, classes)`` and ages ``(N,)``.
+
+        Raises:
+            InputError: the shapes are others.
+        """
+        check_shape("The target for AgeErrors", target.shape, "N")
+        check_shape("The output for AgeErrors", output.shape, len(target), "classes")
         # Of equal logits the lower age ranks first, on every device.
         first = output.float().sort(dim=1, descending=True, stable=True).indices[:, 0]
         self.add(image, errors=(expected(output) - target).abs(), hits=first == target)

@@ -4,10 +4,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mtlkit.errors import check_shape
 from mtlkit.metrics.base import ImageMetric, Measures, Weights, exact
 from mtlkit.metrics.bootstrap import middles
 from mtlkit.metrics.resize import enlarged
-from mtlkit.metrics.spaces import SPACES, Directions, Space, decode, encode, unit
+from mtlkit.metrics.spaces import SPACES, Directions, Space, decode, encode, has_normal, unit
 
 THRESHOLDS = (11.25, 22.5, 30.0)
 """Degrees; "within" includes the threshold itself, as in NDDR-CNN's official code (``eval_single_task.py``)."""
@@ -48,10 +49,17 @@ class Angles(ImageMetric):
             self.keeps(f"{name}_histogram", (BINS,), torch.int32)
 
     def update(self, output: Tensor | Directions, target: Tensor, image: Tensor | None = None) -> None:
-        """Takes vectors ``(N, 3, h, w)``, enlarged to the target ``(N, 3, H, W)``; zero in the target is no value.
+        """Takes vectors ``(N, 3, h, w)``, enlarged to the target ``(N, 3, H, W)``, in which zero and what is not
+        finite is no value.
 
         A prediction that holds a NaN or an infinity counts as :data:`FARTHEST` off.
+
+        Raises:
+            InputError: the shapes are others.
         """
+        shape = output.decoded.shape if isinstance(output, Directions) else output.shape
+        check_shape(f"The target for {type(self).__name__}", target.shape, "N", 3, "H", "W")
+        check_shape(f"The output for {type(self).__name__}", shape, len(target), 3, "h", "w")
         if isinstance(output, Directions):
             decoded, encoded = output
         else:
@@ -60,7 +68,7 @@ class Angles(ImageMetric):
                 (decode(vectors), vectors) if self.space == "encoded" else (vectors, encode(unit(vectors)))
             )
         rows: dict[str, Tensor] = {}
-        valid = (target != 0).any(1).flatten(1)
+        valid = has_normal(target).flatten(1)
         for space, error in (("decoded", angles(decoded, target)), ("encoded", angles(encoded, encode(target)))):
             error = error.flatten(1)
             # Pixels without a value go to a bin of their own: selecting them away would wait for the device.

@@ -6,6 +6,7 @@ precision at a recall is the highest at that recall or beyond, so neither equals
 average precision, which takes the curve as it is and is never higher than the whole area here.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from mtlkit.metrics.base import FEW_CLASSES, ImageMetric, Measures, Weights, by_class, mean_of_known
+from mtlkit.errors import InputError, check_shape
+from mtlkit.metrics.base import FEW_CLASSES, ImageMetric, Measures, Weights, by_class, check_ids, mean_of_known
 
 LEAST_OVERLAP = 0.5
 """The intersection over union from which on a detection has found an object."""
@@ -71,6 +73,14 @@ def at_recalls(
     return np.take_along_axis(best, np.array(places).reshape(wanted.shape), 1)
 
 
+def check_detections(predicted: Sequence[Tensor], labels: Tensor, truth_labels: Tensor, classes: int) -> None:
+    """Raises an InputError for NaN in what is predicted of an image and for labels outside the classes."""
+    if any(bool(each.isnan().any()) for each in predicted):
+        raise InputError("A detection has a score or a place that is not a number (NaN); its network has diverged.")
+    check_ids("A detection", labels.cpu().numpy(), classes)
+    check_ids("An object", truth_labels.cpu().numpy(), classes)
+
+
 class Detections(ImageMetric):
     """What :class:`DetectionAP` keeps and measures."""
 
@@ -86,6 +96,7 @@ class Detections(ImageMetric):
         image: Tensor | None = None,
     ) -> None:  # fmt: skip
         """Takes one image; see :meth:`DetectionAP.update`."""
+        check_detections((boxes, scores), labels, truth_labels, len(self.classes))
         overlap = box_iou(boxes.detach().cpu().double(), truth_boxes.cpu().double()).nan_to_num(0).numpy()
         label, true = labels.cpu().numpy(), truth_labels.cpu().numpy()
         score = scores.detach().cpu().double()
@@ -156,6 +167,9 @@ class DetectionAP(Detections):
             truth_boxes: objects ``(R, 4)``.
             truth_labels: their class ids ``(R,)``.
             image: its number, ``(1,)``.
+
+        Raises:
+            InputError: a score or a place is NaN, or a class id outside the classes.
         """
         self.match(boxes, scores, labels, truth_boxes, truth_labels, image)
 
@@ -172,6 +186,8 @@ class LabelAP(ImageMetric):
         attributes: their names.
     """
 
+    of_objects = True
+
     def __init__(self, attributes: tuple[str, ...]) -> None:
         super().__init__()
         self.attributes = attributes
@@ -179,7 +195,13 @@ class LabelAP(ImageMetric):
         self.keeps("targets", (len(attributes),), torch.bool)
 
     def update(self, output: Tensor, target: Tensor, image: Tensor | None = None) -> None:
-        """Takes logits ``(n, A)`` and targets ``(n, A)``: 1 where the sample has the attribute, else 0."""
+        """Takes logits ``(n, A)`` and targets ``(n, A)``: 1 where the sample has the attribute, else 0.
+
+        Raises:
+            InputError: the shapes are others.
+        """
+        check_shape("The target for LabelAP", target.shape, "n", len(self.attributes))
+        check_shape("The output for LabelAP", output.shape, *target.shape)
         self.add(image, outputs=output.detach().cpu(), targets=target > 0)
 
     def measures(self, weights: Weights) -> Measures:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mtlkit.errors import InputError
+from mtlkit.errors import InputError, check_shape
 from mtlkit.metrics.base import ImageMetric, Measures, Weights
 from mtlkit.metrics.bootstrap import medians
 from mtlkit.metrics.floor import FLOOR
@@ -90,7 +90,13 @@ class CalorieErrors(ImageMetric):
         self.keeps("truths", (), torch.float64)
 
     def update(self, estimates: Tensor, truths: Tensor, image: Tensor | None = None) -> None:
-        """Takes kcal ``(N,)``, estimated and true."""
+        """Takes kcal ``(N,)``, estimated and true.
+
+        Raises:
+            InputError: there is not one estimate a truth.
+        """
+        check_shape("The truth for CalorieErrors", truths.shape, "N")
+        check_shape("The estimate for CalorieErrors", estimates.shape, len(truths))
         self.add(image, estimates=estimates.detach().cpu(), truths=truths.cpu())
 
     def samples(self) -> dict[str, list[float]]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mtlkit.errors import InputError, extra, unknown
-from mtlkit.metrics.average_precision import at_recalls, envelope
+from mtlkit.metrics.average_precision import at_recalls, check_detections, envelope
 from mtlkit.metrics.base import FEW_CLASSES, ImageMetric, Measures, Weights, by_class, mean_of_known
 
 with extra("run"):
@@ -75,6 +75,7 @@ class Matcher:
         joints: Tensor | None = None,
     ) -> Matches:
         """One image; see :meth:`CocoAP.update`."""
+        check_detections((found, scores), labels, truth_labels, self.classes)
         truth: dict[str, NDArray[Any]] = {
             "bbox": _sided(boxes),
             "category_id": _plain(truth_labels).astype(np.int64) + 1,
@@ -264,7 +265,8 @@ class CocoAP(CocoMetric):
             image: its number, ``(1,)``.
 
         Raises:
-            InputError: there are not as many sigmas as joints, or the objects' joints are missing.
+            InputError: there are not as many sigmas as joints, or the objects' joints are missing; a score or a place
+                is NaN, or a class id outside the classes.
         """
         matched = self.matchers[""](found, scores, labels, boxes, truth_labels, crowd, areas, joints)
         self.keep(image, **{"": matched})

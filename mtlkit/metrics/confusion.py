@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mtlkit.data.samples import IGNORE
+from mtlkit.errors import InputError, check_shape
 from mtlkit.metrics.base import FEW_CLASSES, ImageMetric, Measures, Weights, by_class, mean_of_known
 from mtlkit.metrics.resize import enlarged
 
@@ -30,28 +31,48 @@ class Confusion(ImageMetric):
     def __init__(self, classes: Sequence[str]):
         super().__init__()
         self.names, self.classes = tuple(classes), len(classes)
-        self.keeps("tallies", (3, self.classes), torch.int32)
+        self.keeps("tallies", (3, self.classes + 1), torch.int32)  # the last: no class
 
     def update(self, output: Tensor, target: Tensor, image: Tensor | None = None) -> None:
         """Takes logits ``(N, classes, h, w)``, enlarged to the target ``(N, H, W)`` before the argmax, or ids
-        ``(N, H, W)``."""
-        predicted = output if output.ndim == target.ndim else enlarged(output.float(), target).argmax(1)
-        true, void = target.long(), target == IGNORE
+        ``(N, H, W)``. :data:`IGNORE` in the target is void.
+
+        Raises:
+            InputError: the shapes are others.
+        """
+        check_shape("The target for Confusion", target.shape, "N", "H", "W")
+        if output.ndim == target.ndim:
+            check_shape("The output for Confusion", output.shape, *target.shape)
+            predicted = output.long()
+        else:
+            check_shape("The output for Confusion", output.shape, len(target), self.classes, "h", "w")
+            logits = enlarged(output.float(), target)
+            predicted = logits.argmax(1)  # of a NaN, where there is one
+            predicted = torch.where(logits.gather(1, predicted[:, None])[:, 0].isnan(), -1, predicted)
+        void, none = target == IGNORE, self.classes
+        true, predicted = (torch.where((ids < 0) | (ids >= none), none, ids) for ids in (target.long(), predicted))
         # Void goes to a bin of its own: masking pixels away would make the device report how many are left.
-        bins = [
-            torch.where(void | (predicted != true), self.classes, true),
-            torch.where(void, self.classes, true),
-            torch.where(void, self.classes, predicted),
-        ]
-        pixels = torch.stack(bins, 1).flatten(2)
-        counts = torch.zeros(*pixels.shape[:2], self.classes + 1, dtype=torch.int32, device=target.device)
+        bins = [torch.where(predicted == true, true, none + 1), true, predicted]
+        pixels = torch.where(void[:, None], none + 1, torch.stack(bins, 1)).flatten(2)
+        counts = torch.zeros(*pixels.shape[:2], none + 2, dtype=torch.int32, device=target.device)
         counts.scatter_add_(2, pixels, torch.ones_like(pixels, dtype=torch.int32))
         self.add(image, tallies=counts[..., :-1])
 
     def measures(self, weights: Weights) -> Measures:
         """``miou``, ``foreground_miou``, ``fwiou``, ``pixel_accuracy``, ``iou/CLASS``: per cent or NaN;
-        ``classes_averaged``."""
+        ``classes_averaged``.
+
+        Raises:
+            InputError: a pixel that is not void has a logit that is NaN, or an id outside the classes.
+        """
         tallies = self.gathered("tallies").astype(np.float64)
+        for place, what in ((1, "truth"), (2, "predictions")):
+            if count := int(tallies[:, place, -1].sum()):
+                raise InputError(
+                    f"{count} pixels of the {what} for Confusion are of no class; ids should be 0 to "
+                    f"{self.classes - 1}, {IGNORE} in the truth is void, and logits should not be NaN."
+                )
+        tallies = tallies[..., :-1]
         hits, true, predicted = np.moveaxis(np.tensordot(weights[:, self.gathered("image")], tallies, 1), 1, 0)
         with np.errstate(invalid="ignore", divide="ignore"):
             iou = np.where(true > 0, 100 * hits / (true + predicted - hits), np.nan)

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mtlkit.errors import check_shape
 from mtlkit.metrics.base import ImageMetric, Measures, Weights, exact
 from mtlkit.metrics.resize import enlarged
 
@@ -18,14 +19,21 @@ class DepthErrors(ImageMetric):
         self.keeps("sums", (5,), torch.float64)
 
     def update(self, output: Tensor, target: Tensor, image: Tensor | None = None) -> None:
-        """Takes depths ``(N, 1, h, w)``, enlarged to the target ``(N, H, W)``; 0 in the target is no value."""
+        """Takes depths ``(N, 1, h, w)``, enlarged to the target ``(N, H, W)``, in which what is not positive or
+        not finite is no value.
+
+        Raises:
+            InputError: the shapes are others.
+        """
+        check_shape("The target for DepthErrors", target.shape, "N", "H", "W")
+        check_shape("The output for DepthErrors", output.shape, len(target), 1, "h", "w")
         predicted = enlarged(output.float(), target)[:, 0]
-        known = target > 0
+        known = (target > 0) & target.isfinite()
         true = torch.where(known, target, 1.0)
         error = (predicted - true).abs()
         near = torch.maximum(predicted / true, true / predicted.clamp(min=1e-6)) <= 1.25
         each = torch.stack([torch.ones_like(true), error**2, error, error / true, near.float()])
-        self.add(image, sums=(each * known).flatten(2).sum(2, dtype=exact(target)).T)
+        self.add(image, sums=torch.where(known, each, 0).flatten(2).sum(2, dtype=exact(target)).T)
 
     def measures(self, weights: Weights) -> Measures:
         """``rmse``, ``mean``, ``relative``, ``within_1.25``; NaN when no depth was known."""

@@ -34,6 +34,11 @@ def unit(vectors: Tensor, dim: int = 1) -> Tensor:
     return vectors * vectors.square().sum(dim, keepdim=True).clamp(min=1e-24).rsqrt()
 
 
+def has_normal(normals: Tensor, dim: int = 1) -> Tensor:
+    """Where there is a vector along ``dim``: neither zero, which is no value, nor one with NaN or infinity in it."""
+    return (normals != 0).any(dim) & normals.isfinite().all(dim)
+
+
 def encode(normals: Tensor) -> Tensor:
     """Unit normals ``(N, 3, H, W)`` as the vectors NDDR-CNN's official code reads from its images, up to scale.
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mtlkit.data.samples import Sample, labelled
-from mtlkit.errors import InputError
+from mtlkit.errors import InputError, check_shape
 from mtlkit.grid import Grid
 from mtlkit.metrics.resize import enlarged
 from mtlkit.tasks.placement import Placement
@@ -176,7 +176,11 @@ class DenseTask(Task):
             output: of the network.
             target: its pixels are the image's.
             grid: where the output's cells look; ``None``: taken for tiles of the image.
+
+        Raises:
+            InputError: they are not of as many images, or the output has not :attr:`outputs` channels.
         """
+        check_shape(f"The output of {self.name}", output.shape, len(target), self.outputs, "h", "w")
         if output.shape[-2:] == target.shape[-2:]:
             return output, target
         if self.loss_at == "image":

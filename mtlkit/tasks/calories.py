@@ -12,6 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from mtlkit.errors import check_shape
 from mtlkit.metrics.bootstrap import medians
 from mtlkit.metrics.floor import FLOOR
 from mtlkit.tasks.base import Task
@@ -45,7 +46,12 @@ class Calories(Task):
         return 1
 
     def estimates(self, output: Tensor) -> Tensor:
-        """Outputs ``(N, 1)`` as kcal ``(N,)``: ``unit (1 + output)``. Below 0 nothing is cut, as in the paper."""
+        """Outputs ``(N, 1)`` as kcal ``(N,)``: ``unit (1 + output)``. Below 0 nothing is cut, as in the paper.
+
+        Raises:
+            InputError: the output has another shape.
+        """
+        check_shape(f"The output of {self.name}", output.shape, "N", 1)
         return self.unit * (1 + output.float()[:, 0])
 
     def losses(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
@@ -53,7 +59,11 @@ class Calories(Task):
 
         The paper divides by g alone. The weights of Eq. 1 stand in the recipe;
         :func:`mtlkit.objectives.inverse_means` finds them.
+
+        Raises:
+            InputError: the shapes are others than the task's.
         """
+        check_shape(f"The target of {self.name}", target.shape, len(output))
         error = (self.estimates(output) - target.float()).abs()
         count = max(len(target), 1)
         return {

@@ -9,13 +9,17 @@ import torch.nn.functional as F
 from pydantic import field_validator
 from torch import Tensor
 
-from mtlkit.errors import InputError
+from mtlkit.errors import InputError, check_shape
 from mtlkit.tasks.base import ClassTask, mean_log_probability
 from mtlkit.tasks.drawing import captioned
 from mtlkit.tasks.placement import Placement
 
 if TYPE_CHECKING:
     from mtlkit.metrics.base import ImageMetric
+
+
+_NONE = torch.iinfo(torch.int32).min
+"""An id that is left out of the loss; torch's default is -100, which other libraries use for images without a label."""
 
 
 class ClassPrediction(NamedTuple):
@@ -57,8 +61,16 @@ class Classification(ClassTask):
         return self.classes
 
     def losses(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Cross-entropy averaged over the images that carry a label of this task."""
-        total = F.cross_entropy(output.float(), target, reduction="sum")
+        """Cross-entropy averaged over the images that carry a label of this task.
+
+        torch refuses ids outside the classes, here also -100, which it would leave out of the sum by default.
+
+        Raises:
+            InputError: the shapes are others than the task's.
+        """
+        check_shape(f"The target of {self.name}", target.shape, "N")
+        check_shape(f"The output of {self.name}", output.shape, len(target), self.classes)
+        total = F.cross_entropy(output.float(), target, ignore_index=_NONE, reduction="sum")
         return {"cross_entropy": total / max(len(target), 1)}
 
     def ensemble(self, outputs: Sequence[Tensor]) -> Tensor:
@@ -94,11 +106,17 @@ class Classification(ClassTask):
         return Accuracy(self.classes)
 
     def constant(self, train: Iterable[Tensor], test: Iterable[Tensor]) -> "ImageMetric":
-        """Scores of always answering the training classes' frequencies."""
+        """Scores of always answering the training classes' frequencies.
+
+        Raises:
+            InputError: there is no training label.
+        """
         counts = sum(
             (torch.bincount(target, minlength=self.classes) for target in train),
             torch.zeros(self.classes, dtype=torch.int64),
         )
+        if not counts.any():
+            raise InputError(f"No training image has a label of {self.name}, so no frequencies are known.")
         metric = self.metric()
         for target in test:
             metric.update(counts.float().log().expand(len(target), -1), target)

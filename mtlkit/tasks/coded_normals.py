@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mtlkit.errors import InputError, extra
-from mtlkit.metrics.spaces import unit
+from mtlkit.errors import InputError, check_shape, extra
+from mtlkit.metrics.spaces import has_normal, unit
 from mtlkit.tasks.base import DenseTask, mean_log_probability
 from mtlkit.tasks.normals import Normals
 from mtlkit.tasks.placement import Placement
@@ -36,7 +36,7 @@ def codebook(normals: Iterable[Tensor], words: int = 40) -> tuple[Direction, ...
     Raises:
         InputError: there are fewer normals than words.
     """
-    every = torch.cat([found.flatten(1).T[(found != 0).any(0).flatten()] for found in normals]).double()
+    every = torch.cat([found.flatten(1).T[has_normal(found, 0).flatten()] for found in normals]).double()
     if len(every) < words:
         raise InputError(f"{len(every)} pixels with a normal cannot make a codebook of {words} words; give more.")
     # Evenly spaced ones, where there are more than tell the words apart: a million take a minute.
@@ -67,12 +67,17 @@ class CodedNormals(DenseTask):
         return len(self.words)
 
     def losses(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Cross-entropy averaged over pixels that have a normal."""
+        """Cross-entropy averaged over pixels that have a normal.
+
+        Raises:
+            InputError: the shapes are others than the task's.
+        """
+        check_shape(f"The target of {self.name}", target.shape, len(output), 3, "H", "W")
         output, target = self.matched(output, target)
-        valid = (target != 0).any(1)
+        valid = has_normal(target)
         word = torch.einsum("nchw,kc->nkhw", target, self._book(target)).argmax(1)
         loss = F.cross_entropy(output.float(), word, reduction="none")
-        return {"cross_entropy": (loss * valid).sum() / valid.sum().clamp(min=1)}
+        return {"cross_entropy": torch.where(valid, loss, 0).sum() / valid.sum().clamp(min=1)}
 
     def postprocess(self, output: Tensor) -> Tensor:
         """Logits ``(N, words, h, w)`` as directions ``(N, 3, h, w)``."""

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mtlkit.errors import check_shape
 from mtlkit.tasks.base import DenseTask
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ LONGEST = 100.0
 
 
 class Depth(DenseTask):
-    """A depth a pixel. Output ``(N, 1, h, w)``, metres; target ``(N, H, W)``, metres, 0 where unknown."""
+    """A depth a pixel. Output ``(N, 1, h, w)``, metres; target ``(N, H, W)``, metres, 0 or not finite where
+    unknown."""
 
     terms: ClassVar = ("l1",)
 
@@ -30,10 +32,16 @@ class Depth(DenseTask):
         return 1
 
     def losses(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """The absolute error in metres, averaged over the known pixels of the batch."""
+        """The absolute error in metres, averaged over the known pixels of the batch.
+
+        Raises:
+            InputError: the shapes are others than the task's.
+        """
+        check_shape(f"The target of {self.name}", target.shape, len(output), "H", "W")
         output, target = self.matched(output, target)
-        known = target > 0
-        return {"l1": ((output[:, 0].float() - target).abs() * known).sum() / known.sum().clamp(min=1)}
+        known = _known(target)
+        error = torch.where(known, output[:, 0].float() - target, 0).abs()
+        return {"l1": error.sum() / known.sum().clamp(min=1)}
 
     def ensemble(self, outputs: Sequence[Tensor]) -> Tensor:
         """The mean."""
@@ -49,7 +57,7 @@ class Depth(DenseTask):
         """Scores of the median depth of the training pixels, to a millimetre."""
         counts = torch.zeros(int(1000 * LONGEST) + 1, dtype=torch.int64)
         for target in train:
-            millimetres = (1000 * target[target > 0]).round().long().clamp(max=len(counts) - 1)
+            millimetres = (1000 * target[_known(target)]).round().long().clamp(max=len(counts) - 1)
             counts += torch.bincount(millimetres, minlength=len(counts))
         median = float((counts.cumsum(0) < counts.sum() / 2).sum()) / 1000
         metric = self.metric()
@@ -72,3 +80,7 @@ class Depth(DenseTask):
         light = torch.where(depth > 0, 255 / depth.clamp(min=1), 0)
         image: np.ndarray = light[..., None].expand(-1, -1, 3).numpy().astype(np.uint8)
         return image
+
+
+def _known(target: Tensor) -> Tensor:
+    return (target > 0) & target.isfinite()

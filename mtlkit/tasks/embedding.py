@@ -5,7 +5,7 @@ Simo-Serra and Ishikawa, *Fashion Style in 128 Floats*, CVPR 2016. The margin's 
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,9 @@ from torch import Tensor
 from mtlkit.errors import InputError
 from mtlkit.tasks.classification import Classification
 from mtlkit.tasks.placement import Placement
+
+if TYPE_CHECKING:
+    from mtlkit.metrics.base import ImageMetric
 
 
 class EmbeddingPrediction(NamedTuple):
@@ -79,6 +82,12 @@ class Embedding(Classification):
         """The mean features, and the logits of :class:`~mtlkit.tasks.classification.Classification`."""
         logits = super().ensemble([output[:, -self.classes :] for output in outputs])
         return torch.cat([torch.stack([self.features(output) for output in outputs]).mean(0), logits], 1)
+
+    def metric(self) -> "ImageMetric":
+        """A fresh :class:`~mtlkit.tasks.scored.LogitAccuracy`."""
+        from mtlkit.tasks.scored import LogitAccuracy
+
+        return LogitAccuracy(self.classes)
 
 
 def agreement(labels: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mtlkit.metrics.spaces import SPACES, Directions, Space, decode, encode, unit
+from mtlkit.errors import check_shape
+from mtlkit.metrics.spaces import SPACES, Directions, Space, decode, encode, has_normal, unit
 from mtlkit.tasks.base import DenseTask
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ def tilted(normals: Tensor, degrees: float, generator: torch.Generator) -> Tenso
 
 
 class Normals(DenseTask):
-    """One unit vector a pixel. Output ``(N, 3, h, w)`` of any length; target ``(N, 3, H, W)``, zero for no value.
+    """One unit vector a pixel. Output ``(N, 3, h, w)`` of any length; target ``(N, 3, H, W)``, zero or not
+    finite for no value.
 
     ``space`` is where the network is trained: ``decoded`` compares true directions, ``encoded`` the positive
     vectors of NDDR-CNN's official code (:func:`mtlkit.metrics.spaces.encode`).
@@ -56,12 +58,17 @@ class Normals(DenseTask):
         """One minus the cosine, averaged over pixels that have a normal.
 
         Half the squared distance of unit vectors, the l2 loss of the NDDR paper, is the same number.
+
+        Raises:
+            InputError: the shapes are others than the task's.
         """
+        check_shape(f"The target of {self.name}", target.shape, len(output), 3, "H", "W")
         output, target = self.matched(output, target)
-        valid = (target != 0).any(1)
+        valid = has_normal(target)
+        target = torch.where(valid[:, None], target, 0)  # gradients would pass on a NaN that is left out below
         truth = encode(target) if self.space == "encoded" else target
         cosine = (unit(output.float()) * unit(truth)).sum(1)
-        return {"cosine": ((1 - cosine) * valid).sum() / valid.sum().clamp(min=1)}
+        return {"cosine": torch.where(valid, 1 - cosine, 0).sum() / valid.sum().clamp(min=1)}
 
     def ensemble(self, outputs: Sequence[Tensor]) -> Tensor:
         """The mean of the unit vectors."""
@@ -82,10 +89,10 @@ class Normals(DenseTask):
 
         sums = {space: torch.zeros(3, dtype=torch.float64) for space in SPACES}
         for target in train:
-            valid = (target != 0).any(1, keepdim=True)
+            valid = has_normal(target)[:, None]
             for space in SPACES:
                 truth = target if space == "decoded" else encode(target)
-                sums[space] += (unit(truth) * valid).sum((0, 2, 3)).double()
+                sums[space] += torch.where(valid, unit(truth), 0).sum((0, 2, 3)).double()
         metric = Angles()
         for target in test:
             metric.update(

@@ -3,8 +3,10 @@
 import torch
 from torch import Tensor
 
+from mtlkit.errors import check_shape
+from mtlkit.metrics.accuracy import Accuracy
 from mtlkit.metrics.angles import Angles
-from mtlkit.metrics.average_precision import Detections
+from mtlkit.metrics.average_precision import Detections, check_detections
 from mtlkit.metrics.calorie_errors import CalorieErrors
 from mtlkit.metrics.coco_ap import CocoMetric, Matcher
 from mtlkit.metrics.resize import enlarged
@@ -27,6 +29,14 @@ class EstimateErrors(CalorieErrors):
         super().update(self.task.estimates(output.detach()), target, image)
 
 
+class LogitAccuracy(Accuracy):
+    """Accuracy of outputs whose last channels are the classes' logits."""
+
+    def update(self, output: Tensor, target: Tensor, image: Tensor | None = None) -> None:
+        """Takes outputs ``(N, D + classes)`` and ids ``(N,)``."""
+        super().update(output[:, -self.classes :], target, image)
+
+
 class DecodedAngles(Angles):
     """Angles of a codebook's answers: logits enlarged to the target, then decoded.
 
@@ -40,7 +50,12 @@ class DecodedAngles(Angles):
         self.task = task
 
     def update(self, output: Tensor, target: Tensor, image: Tensor | None = None) -> None:  # type: ignore[override]
-        """Takes logits ``(N, words, h, w)`` and normals ``(N, 3, H, W)``."""
+        """Takes logits ``(N, words, h, w)`` and normals ``(N, 3, H, W)``.
+
+        Raises:
+            InputError: the shapes are others.
+        """
+        check_shape("The output for DecodedAngles", output.shape, len(target), self.task.outputs, "h", "w")
         super().update(self.task.postprocess(enlarged(output.float(), target)), target, image)
 
 
@@ -57,8 +72,15 @@ class FoundAP(Detections):
         self.task = task
 
     def update(self, output: Tensor, target: RegionTruth, image: Tensor | None = None) -> None:
-        """Takes the output of a batch; waits for the device. ``image`` numbers the images of the batch."""
-        proposed, first = target.matched < 0, self.images
+        """Takes the output of a batch; waits for the device. ``image`` numbers the images of the batch.
+
+        Raises:
+            InputError: the output has another shape or holds NaN, or a class id is outside the classes.
+        """
+        check_shape("The output for FoundAP", output.shape, len(target.regions), self.task.outputs)
+        # Of a NaN nothing would be found.
+        check_detections([output], target.labels, target.labels, len(self.classes))
+        proposed = target.matched < 0
         named = torch.cat([target.regions[:, 0], target.boxes[:, 0]]).long()
         for row in range(max(int(target.images), int(named.max()) + 1 if len(named) else 0)):
             here, there = proposed & (target.regions[:, 0] == row), target.boxes[:, 0] == row
@@ -67,7 +89,7 @@ class FoundAP(Detections):
             if len(boxes):
                 low, high = regions[:, :2].amin(0), regions[:, 2:].amax(0)
                 boxes = boxes.maximum(low.repeat(2)).minimum(high.repeat(2))
-            number = torch.tensor([first + row]) if image is None else image[row, None]
+            number = None if image is None else image[row, None]
             self.match(boxes, scores, labels, target.boxes[there, 1:], target.labels[there], number)
 
 

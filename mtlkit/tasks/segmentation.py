@@ -10,7 +10,7 @@ from pydantic import field_validator
 from torch import Tensor
 
 from mtlkit.data.samples import IGNORE
-from mtlkit.errors import InputError
+from mtlkit.errors import InputError, check_shape
 from mtlkit.tasks.base import DenseTask, mean_log_probability
 from mtlkit.tasks.drawing import palette
 
@@ -57,7 +57,14 @@ class Segmentation(DenseTask):
         return torch.bincount(target.flatten().long(), minlength=256)[: self.outputs]
 
     def losses(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Cross-entropy averaged over the labelled pixels of the batch."""
+        """Cross-entropy averaged over the labelled pixels of the batch.
+
+        torch refuses ids that are neither a class nor void.
+
+        Raises:
+            InputError: the shapes are others than the task's.
+        """
+        check_shape(f"The target of {self.name}", target.shape, len(output), "H", "W")
         output, target = self.matched(output, target)
         total = F.cross_entropy(output.float(), target.long(), ignore_index=IGNORE, reduction="sum")
         return {"cross_entropy": total / (target != IGNORE).sum().clamp(min=1)}

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torchmetrics.classification import BinaryAveragePrecision, BinaryPrecisionRecallCurve
 from torchvision.ops import box_iou
 
+from mtlkit.errors import InputError
 from mtlkit.metrics.average_precision import DetectionAP, LabelAP, average_precision
 
 NAMES = ("cow", "dog", "boat", "train")
@@ -290,6 +291,15 @@ def test_labels_are_averaged_over_the_attributes_that_occur(seed, batches):
         columns = [(outputs[:, a].numpy(), targets[:, a].numpy()) for a in occur]
         eleven = [average_precision(logits, hits, int(hits.sum()), 11) for logits, hits in columns]
         assert found["map"] == pytest.approx(np.mean(eleven))
+
+
+@pytest.mark.parametrize("label", [-1, len(NAMES)])
+@pytest.mark.parametrize(("place", "what"), [(2, "A detection"), (4, "An object")])
+def test_a_label_outside_the_classes_is_refused(label, place, what):
+    image = list(next(image for image in crowded(0) if len(image[4])))
+    image[place] = torch.full_like(image[place], label)
+    with pytest.raises(InputError, match=f"{what} has the class id {label}; of 4 classes ids should be 0 to 3"):
+        score([tuple(image)])
 
 
 def test_no_label_is_not_a_number():

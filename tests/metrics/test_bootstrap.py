@@ -13,6 +13,7 @@ from mtlkit.data.samples import IGNORE
 from mtlkit.errors import InputError
 from mtlkit.evaluations.scoring import Groups, Scores
 from mtlkit.metrics.angles import BINS, STEP
+from mtlkit.metrics.base import ImageMetric
 from mtlkit.metrics.bootstrap import draws, group_key, interval
 from mtlkit.metrics.calorie_errors import CalorieErrors
 from mtlkit.retrieval import NeighbourHits
@@ -213,6 +214,75 @@ def test_images_can_be_numbered_afterwards():
     assert plain.resampled(times) == numbered.resampled(times) == scored(metric, parts).resampled(times)
     with pytest.raises(InputError, match="4 numbers do not fit the 5 images"):
         plain.renumber(torch.arange(4))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_forward_scores_a_batch_alone_and_adds_its_images(case):
+    metric, parts = case(torch.Generator().manual_seed(4))
+    whole, forward = metric(), metric()
+    for part in parts:
+        whole.update(*part)
+        alone = metric()
+        alone.update(*part)
+        np.testing.assert_equal(forward(*part), alone.compute())
+    times = np.random.default_rng(0).integers(0, 3, (3, whole.images))
+    np.testing.assert_equal(forward.resampled(times), whole.resampled(times))
+    forward.reset()
+    assert forward.images == 0
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_merged_images_follow_and_given_numbers_stay(case):
+    metric, parts = case(torch.Generator().manual_seed(5))
+    whole, first, second = metric(), metric(), metric()
+    for part, half in zip(parts, [first, first, second, second], strict=False):
+        half.update(*part)
+    first.merge_state(second)
+    first.update(*parts[4])
+    for part in parts:
+        whole.update(*part)
+    times = np.random.default_rng(0).integers(0, 3, (3, whole.images))
+    np.testing.assert_equal(first.resampled(times), whole.resampled(times))
+    whole = scored(metric, parts)
+    low, high = scored(metric, parts[:3]), scored(metric, parts[3:], [3, 4])
+    low.merge_state(high)
+    times = np.random.default_rng(0).integers(0, 3, (3, IMAGES))
+    np.testing.assert_equal(low.resampled(times), whole.resampled(times))
+
+
+def test_images_that_share_a_number_are_not_drawn():
+    metric, parts = depth(torch.Generator().manual_seed(6))
+    twice = scored(metric, parts[:3])
+    twice.merge_state(scored(metric, parts[3:]))
+    assert twice.compute() == pytest.approx(scored(metric, parts).compute())
+    with pytest.raises(InputError, match="Some of the 5 images that DepthErrors scored share a number"):
+        twice.resampled(np.ones((1, 3)))
+    with pytest.raises(InputError, match="DepthErrors takes the images of another DepthErrors, not of a CalorieErrors"):
+        twice.merge_state(CalorieErrors())
+    with pytest.raises(InputError, match=r"numbering of images for DepthErrors has the shape \(2,\); .* \(1,\)"):
+        twice.update(*parts[0], image=torch.arange(2))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_numbering_in_order_looks_at_no_earlier_image(case, monkeypatch):
+    metric, parts = case(torch.Generator().manual_seed(7))
+    found = metric()
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageMetric, "images", property(lambda self: pytest.fail("looked at what was stored")))
+        for part in parts:
+            found.update(*part)
+    assert found.gathered("image").tolist() == list(range(found.images))
+
+
+@pytest.mark.parametrize(
+    "case", [segmentation, depth, age, classification, calories, estimates, attributes, regions, centers]
+)
+def test_what_is_not_a_number_has_no_score(case):
+    metric, parts = case(torch.Generator().manual_seed(8))
+    (output, *rest), found = parts[0], metric()
+    (output.scores if isinstance(output, Found) else output)[0] = torch.nan
+    with pytest.raises(InputError, match="NaN"):
+        found(output, *rest)
 
 
 def test_medians_are_right_to_half_a_step():

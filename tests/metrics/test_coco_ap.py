@@ -186,6 +186,16 @@ def test_poses_need_joints_and_a_sigma_for_each():
         CocoAP(NAMES, "boxes")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("label", [-1, len(NAMES)])
+@pytest.mark.parametrize(("labels", "what"), [("labels", "A detection"), ("truth_labels", "An object")])
+def test_a_label_outside_the_classes_is_refused(kind, label, labels, what):
+    picture = next(each for each in crowded(3, kind) if len(each["labels"]))
+    picture |= {labels: torch.full_like(picture[labels], label)}
+    with pytest.raises(InputError, match=f"{what} has the class id {label}; of "):
+        score([picture], kind)
+
+
 # --- the real data ---
 
 

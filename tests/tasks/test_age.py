@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mtlkit.errors import InputError
 from mtlkit.metrics.accuracy import Accuracy
 from mtlkit.metrics.age_errors import expected
 from mtlkit.tasks.age import Age
@@ -105,4 +106,5 @@ def test_the_constant_is_the_distribution_of_training_ages():
 
 def test_nothing_labelled_is_not_a_number():
     assert all(math.isnan(value) for value in TASK.metric().compute().values())
-    assert math.isnan(TASK.constant([], [torch.tensor([3])]).compute()["mean_error"])
+    with pytest.raises(InputError, match="No training image has a label of age"):
+        TASK.constant([], [torch.tensor([3])])

@@ -54,6 +54,16 @@ def test_the_constant_is_the_commonest_training_class():
     assert found["class_accuracy"] == pytest.approx(100 / 3)
 
 
+@pytest.mark.parametrize("label", [-100, -1, 9, 300])
+def test_a_label_outside_the_classes_is_refused(label):
+    output, target, metric = torch.randn(3, 9), torch.tensor([0, label, 8]), TASK.metric()
+    metric.update(output, target)
+    with pytest.raises(InputError, match=f"class id {label}; of 9 classes ids should be 0 to 8"):
+        metric.compute()
+    with pytest.raises(IndexError):
+        TASK.losses(output, target)
+
+
 def test_nothing_labelled_is_not_a_number():
     assert all(math.isnan(value) for value in TASK.metric().compute().values())
 

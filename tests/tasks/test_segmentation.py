@@ -9,6 +9,7 @@ from sklearn.metrics import accuracy_score, jaccard_score
 from torchmetrics.functional.classification import multiclass_jaccard_index
 
 from mtlkit.data.samples import IGNORE
+from mtlkit.errors import InputError
 from mtlkit.metrics.confusion import Confusion
 from mtlkit.tasks import Segmentation
 
@@ -55,6 +56,36 @@ def test_computing_twice_gives_the_same():
     metric = Confusion("abcd")
     metric.update(*random_case(0))
     assert metric.compute() == metric.compute()
+
+
+@pytest.mark.parametrize("label", [4, 5, 254])
+def test_an_id_that_is_neither_a_class_nor_void_is_refused(label):
+    logits, target = random_case(2)
+    ids = logits.argmax(1)
+    for place, what in ((target, "truth"), (ids, "predictions")):
+        metric, before = Confusion("abcd"), place[0, 0].clone()
+        place[0, 0] = label
+        target[0, 0, 0] = IGNORE
+        metric.update(ids, target)
+        place[0, 0] = before
+        with pytest.raises(InputError, match=f"6 pixels of the {what} .* 0 to 3, 255 in the truth is void"):
+            metric.compute()
+    with pytest.raises(IndexError):
+        TASK.losses(logits, torch.full_like(target, label))
+
+
+def test_logits_that_are_not_numbers_are_refused_where_they_count():
+    logits, target = random_case(3)
+    logits[0, 2, 1, 1] = torch.nan
+    for label, refused in ((IGNORE, False), (0, True)):
+        target[0, 1, 1] = label
+        metric = Confusion("abcd")
+        metric.update(logits, target)
+        if refused:
+            with pytest.raises(InputError, match="1 pixels of the predictions"):
+                metric.compute()
+        else:
+            assert math.isfinite(metric.compute()["miou"])
 
 
 def test_the_loss_is_the_mean_over_labelled_pixels():
