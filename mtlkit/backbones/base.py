@@ -115,7 +115,7 @@ class StagedBackbone(nn.Module):
         """The outputs of all stages, each ``(N, C, H, W)``.
 
         Args:
-            images: ``(N, 3, H, W)``, normalised with :attr:`mean` and :attr:`std` by the caller.
+            images: ``(N, 3, H, W)``, normalised with ``mean`` and ``std`` by the caller.
         """
         outputs, x = [], images
         for stage in self.stages:

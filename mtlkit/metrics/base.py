@@ -38,7 +38,7 @@ class ImageMetric(Metric):
     the order they come, also by :meth:`forward` and :meth:`merge_state`.
 
     What is not a number (NaN) has no score unless the metric says so: it is refused when the measures are computed, for
-    :meth:`update` does not wait for the device.
+    ``update`` does not wait for the device.
     """
 
     # Otherwise torchmetrics' forward would take each batch into an empty metric, where numbers start again.

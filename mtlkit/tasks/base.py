@@ -178,7 +178,7 @@ class DenseTask(Task):
             grid: where the output's cells look; ``None``: taken for tiles of the image.
 
         Raises:
-            InputError: they are not of as many images, or the output has not :attr:`outputs` channels.
+            InputError: they are not of as many images, or the output has not ``outputs`` channels.
         """
         check_shape(f"The output of {self.name}", output.shape, len(target), self.outputs, "h", "w")
         if output.shape[-2:] == target.shape[-2:]:
