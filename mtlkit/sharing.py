@@ -386,7 +386,7 @@ class SoftSharing(Sharing):
         for make in (fusion, last or fusion):
             if isinstance(make, nn.Module) or not callable(make):
                 raise InputError(
-                    "Soft sharing makes a layer for every stage: give it a class such as NDDR, or a function of the "
+                    "Soft sharing makes a layer for every stage: give it a class of mtlkit.fusion or a function of the "
                     f"numbers of tasks and of channels, not an object of {type(make).__name__}."
                 )
         if isinstance(after, int):

@@ -180,7 +180,7 @@ def test_branches_are_copies_of_an_encoder_or_new_ones(split):
         (lambda: HardSharing(nn.Identity(), ["a", "b"]), "is a StagedBackbone, not an object of Identity"),
         (lambda: HardSharing(nn.Identity, ["a", "b"]), "is a StagedBackbone, not an object of Identity"),
         (lambda: HardSharing("resnet10t", ["a", "b"]), "is a StagedBackbone, not an object of str"),
-        (lambda: SoftSharing(encoders("a", "b"), NDDR(2, 8)), "a class such as NDDR, .* not an object of NDDR"),
+        (lambda: SoftSharing(encoders("a", "b"), NDDR(2, 8)), r"a class of mtlkit\.fusion or .* not an object of NDDR"),
         (lambda: SoftSharing(encoders("a", "b"), NDDR, last=NDDR(2, 512)), "not an object of NDDR"),
         (lambda: parameter_groups(nn.Linear(2, 2).parameters(), lr=0.1), "give the network, not a generator"),
         (lambda: HardSharing(staged("resnet10t"), ["a"])((255 * IMAGES).byte()), r"not torch\.uint8; divide .* by 255"),

@@ -82,7 +82,7 @@ def gain_intervals(comparison: SideBySide, against: str | None = None) -> Figure
     across = min(4, len(columns))
     down = -(-len(columns) // across)
     figure, axes = plt.subplots(
-        down, across, figsize=(1.6 + 2.0 * across, down * (1.3 + 0.24 * len(found))), sharey=True, squeeze=False,
+        down, across, figsize=(1.6 + 1.6 * across, down * (1.2 + 0.24 * len(found))), sharey=True, squeeze=False,
         layout="constrained",
     )  # fmt: skip
     for axis, column in zip(axes.flat, columns, strict=False):
@@ -98,14 +98,12 @@ def gain_intervals(comparison: SideBySide, against: str | None = None) -> Figure
         axis.axvline(0, color=PRINTED, linewidth=1)
         title = fill(f"{column.label} ({column.unit})", 20)
         axis.set_title(f"{fill(column.group, 20)}\n{title}", fontsize=9)
-        axis.set_yticks(
-            range(len(found)), [labels[row] + ("" if one_control else f"\nover {over[row]}") for row in found]
-        )
+        axis.set_yticks(range(len(found)), [labels[row] for row in found])
     axes[0, 0].invert_yaxis()
     for axis in axes.flat[len(columns) :]:
         axis.axis("off")
     what = "lead" if against else "gain"
-    control = f" over “{next(iter(over.values()))}”" if one_control else ""
+    control = f" over “{next(iter(over.values()))}”" if one_control else " over each row's control, named in the table"
     marks = "dot: mean; bar: 95 % interval, dotted where too narrow; tick: one seed"
     figure.supxlabel(f"{what}{control}, to the right is better\n{marks}", fontsize=9)
     of = _of(comparison, (labels[row] for row in found))

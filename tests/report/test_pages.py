@@ -17,6 +17,7 @@ from mtlkit.pages import behind, status, write
 from mtlkit.papers import SLUGS, printed
 from mtlkit.papers.nddr.options import NDDROptions
 from mtlkit.report.found import MEASURES
+from mtlkit.report.intervals import gain
 from mtlkit.report.judging import combined, deciding
 from mtlkit.report.pages import claims_page, compared, findings, judged_claims, named, results_page
 from mtlkit.report.side_by_side import Measured, SideBySide, parts
@@ -293,3 +294,12 @@ def test_all_pages_are_written_and_the_book_includes_each(tmp_path, monkeypatch)
     every = sum(len(several) for columns in columns_of for several in columns.values())
     stubs = re.findall(r"<th id='\w+-r\d+' scope='row'>(?:<a href='[^']*'>)?Table \w+(?:</a>)? <span", state)
     assert len(stubs) == every > 20
+
+
+def test_what_the_first_page_says_of_exchanging_features(published):
+    (column,) = (one for one in published["nddr"] if one.column.identity == "af658bfb4602")
+    signs = {one.measure: one.sign for one in column.measures}
+    for row in ("cross_stitch", "sluice", "nddr"):
+        for measure in ("normals/decoded/mean", "segmentation/miou"):
+            found = gain(column.cell(row, measure), column.cell("joint_recipe", measure), signs[measure])
+            assert found.interval[0] < 0, (row, measure)
