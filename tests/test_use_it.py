@@ -57,6 +57,10 @@ def test_an_encoder_of_ones_own_has_the_maps_of_the_page(scopes):
     assert [*scope["own"].units] == ["0", "1"]
 
 
+def test_an_objective_of_the_page_reaches_every_parameter(scopes):
+    assert all(one.grad is not None for one in after(scopes, "JacobianDescent(")["net"].parameters())
+
+
 @pytest.mark.parametrize("reader", ["Folder", "Npy", "ImageFolder", "Coco", "APascal", "Manifest", "UTKFace"])
 def test_a_handful_of_files_is_read_as_the_page_says(scopes, reader):
     (block,) = (block for block in BLOCKS if f"= {reader}(" in block and "sample = " in block)
