@@ -150,7 +150,8 @@ def test_every_row_is_measured_against_its_strictest_control_that_was_measured(f
     labels = {row.id: row.label for row in rows}
     figure = gain_intervals(comparison)
     ticks = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert f"{labels['nddr']}\nover {labels['multi']}" in ticks
+    assert sorted(ticks) == sorted(labels[row] for row in found)
+    assert "over each row's control, named in the table" in figure._supxlabel.get_text()
     plt.close(figure)
 
 
