@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import math
+import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -172,7 +173,9 @@ class Measured:
     @property
     def head(self) -> tuple[Text, Text]:
         """Its header in a table; a label that holds its unit is not followed by it."""
-        unit = "" if self.unit in self.label else self.unit.removeprefix("-")  # a dash stands for none
+        # Words and signs, for the letter of a metre is in many labels; a dash stands for none.
+        said = re.findall(r"[^\W\d_]+|%", self.label)
+        unit = "" if self.unit in said else self.unit.removeprefix("-")
         return Text(self.group), Text(self.label, unit)
 
 

@@ -303,3 +303,9 @@ def test_what_the_first_page_says_of_exchanging_features(published):
         for measure in ("normals/decoded/mean", "segmentation/miou"):
             found = gain(column.cell(row, measure), column.cell("joint_recipe", measure), signs[measure])
             assert found.interval[0] < 0, (row, measure)
+
+
+def test_a_label_that_says_its_unit_is_not_followed_by_it():
+    said = {("Time, ms", "ms"): "", ("within 20% of it", "%"): "", ("mean error", "m"): "m", ("F-score", "-"): ""}
+    for (label, unit), shown in said.items():
+        assert Measured("x", "G", label, unit, "lower").head[1].note == shown
